@@ -1,0 +1,82 @@
+"""A run as it is kept: what was asked, tried, measured, trained, and what it cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from untrained.scores.score import Reading
+from untrained.training.loop import Epoch
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One architecture that the searcher proposed, with every number measured on it."""
+
+    number: int
+    "Position in the run, from 0."
+    batch: int
+    "Which call of `propose` it came from, from 0. In a pruning search, the round."
+    architecture: str
+    "Text form; of a partial architecture too."
+    note: str
+    "Why it was proposed: `parent`, `without nor_conv_1x1 on 0-1`, `random`, `mutation`."
+    readings: Mapping[str, tuple[Reading, ...]]
+    "Score name -> one reading for each draw; a failed one has no value, and a reason."
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One network trained to the end, or as far as it got."""
+
+    architecture: str
+    role: str
+    "`pick` or `random`."
+    parameters: int
+    "Number of trainable parameters."
+    macs: int
+    "Multiply-adds for one image."
+    epochs: tuple[Epoch, ...]
+    best_epoch: int | None
+    "Number of the epoch whose weights were kept, the one with the best validation accuracy."
+    test_accuracy: float | None
+    "In [0, 1]; None until trained, or if training failed."
+    confusion: tuple[tuple[int, ...], ...] | None
+    "Test images by true class (row) and predicted class (column)."
+    failure: str
+    "Why training ended early; empty if it did not."
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A line of the cost ledger."""
+
+    step: str
+    "`condition_number`, `linear_regions`, `training`, `propose`, `load images`, ..."
+    count: int
+    "How many times."
+    seconds: float
+    "Processor-bound seconds summed over workers, not wall time."
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything a report needs of one run."""
+
+    name: str
+    space: str
+    searcher: str
+    config: Mapping[str, object]
+    "The whole configuration, as plain values; nested for the recipe."
+    versions: Mapping[str, str]
+    "Package -> version, and `machine`, `python`."
+    images: Mapping[str, object]
+    "name, classes (names), train, validation, test (counts), shape (c, h, w), notes (lines)."
+    directions: Mapping[str, int]
+    "Ranked score name -> +1 where higher is better, -1 where lower is."
+    trials: tuple[TrialRecord, ...]
+    pick: str | None
+    "The chosen architecture; None while the search goes on."
+    trainings: tuple[TrainingRecord, ...]
+    costs: tuple[Cost, ...]
+    wall_seconds: Mapping[str, float]
+    "Phase (`search`, `training`) -> wall seconds, summed over sessions."

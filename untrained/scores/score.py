@@ -1,0 +1,40 @@
+"""The contract of a score."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from untrained.images.probe import Probe, ProbeSpec
+
+
+class Reading(NamedTuple):
+    """One number that one score gave on one draw, or the reason why it gave none."""
+
+    value: float | None
+    "None if the score failed; never NaN, never a stand-in such as 1e5."
+    reason: str = ""
+    "Why there is no value; empty if there is one."
+
+
+@dataclass(frozen=True)
+class Score(ABC):
+    """A frozen value, called on a network, a probe and a generator.
+
+    A score leaves the network as it was: parameters, buffers, `training` flags, hooks, and the
+    global random state.
+    """
+
+    higher_is_better: ClassVar[bool]
+    network: ClassVar[Literal["full", "small", "thin"]] = "full"
+    "At which of a space's named scales the score looks at an architecture."
+    probe: ClassVar[ProbeSpec] = ProbeSpec()
+    "The probe it is shown unless a run says otherwise."
+    weights: ClassVar[str] = "torch_default"
+    "The weight draw it is shown unless a run says otherwise."
+
+    @abstractmethod
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        """The score of `network` on `probe`; `generator` feeds any randomness of its own."""
