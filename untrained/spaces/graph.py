@@ -1,0 +1,23 @@
+"""A cell as a graph to be drawn."""
+
+from typing import NamedTuple
+
+
+class Edge(NamedTuple):
+    """One operation between two nodes."""
+
+    source: int
+    target: int
+    operation: str
+
+
+class CellGraph(NamedTuple):
+    """Nodes in topological order and the operations between them; `none` is left out.
+
+    Two edges may join the same nodes where a partial architecture keeps several operations.
+    """
+
+    name: str
+    "`cell`, or `normal` and `reduction` where a space has two."
+    nodes: tuple[str, ...]
+    edges: tuple[Edge, ...]
