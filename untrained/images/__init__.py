@@ -1,0 +1,13 @@
+"""Images: where pixels come from, and the batches that scores are shown.
+
+`load_images` turns a name, a `.npz` file or a folder of pictures into `Images`: three disjoint
+splits, class names, channel statistics and a fingerprint. `draw_probe` cuts a `Probe`, a
+normalised batch, from the training split; every random choice comes from a generator that the
+caller passes. The room knows nothing of networks.
+"""
+
+from untrained.images.dataset import Images, Labelled
+from untrained.images.probe import Probe, ProbeSpec, draw_probe
+from untrained.images.sources import load_images
+
+__all__ = ["Images", "Labelled", "Probe", "ProbeSpec", "draw_probe", "load_images"]

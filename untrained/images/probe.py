@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from untrained.images.augment import draw_integers, random_crop_flip, windows
 from untrained.images.dataset import Images
 
 
@@ -36,4 +37,91 @@ class Probe:
 
 
 def draw_probe(images: Images, spec: ProbeSpec, generator: torch.Generator) -> Probe:
-    raise NotImplementedError
+    """Draw a batch from the training split and alter it as `spec` says.
+
+    Images are drawn without replacement. More patches than images may be asked for: then every
+    image is used once before any is used again. In this order: draw images, crop and flip
+    the raw pixels (the frame is black, an eighth of the shorter side wide), cut the patch,
+    normalise, keep one channel.
+
+    Args:
+        images: The data set; only `count` images of it are copied.
+        spec: What to draw.
+        generator: Source of every draw; equal states give equal bits.
+
+    Returns:
+        Inputs (count, c, h, w): c is 1 with `one_channel`, h = w = `patch` with `patch`.
+
+    Raises:
+        ValueError: If `spec` asks for more than `images` have.
+
+    Example:
+        >>> from untrained.images import load_images
+        >>> spec = ProbeSpec(count=32, patch=3)
+        >>> probe = draw_probe(load_images("digits"), spec, torch.Generator().manual_seed(0))
+        >>> probe.inputs.shape, probe.origin
+        (torch.Size([32, 1, 3, 3]), '32 of digits/train, 3 x 3 patches')
+    """
+    check_spec(spec, images)
+    rows = draw_rows(len(images.train), spec.count, generator).to(images.train.pixels.device)
+    inputs = images.normalise(draw_pixels(images, rows, spec, generator))
+    if spec.one_channel:
+        channel = draw_integers(inputs.shape[1], spec.count, generator).to(inputs.device)
+        inputs = inputs[torch.arange(spec.count, device=inputs.device), channel][:, None]
+    return Probe(inputs, images.train.labels[rows], len(images.classes), describe(images, spec))
+
+
+def check_spec(spec: ProbeSpec, images: Images) -> None:
+    """Refuse what these images cannot give."""
+    _, height, width = images.shape
+    if spec.count < 1:
+        raise ValueError(f"expected a probe of 1 image or more, got count {spec.count!r}")
+    if spec.patch is not None and not 1 <= spec.patch <= min(height, width):
+        raise ValueError(
+            f"expected a patch of 1 to {min(height, width)} pixels, since images of "
+            f"{images.name} are {height} x {width}, got {spec.patch!r}"
+        )
+    if spec.patch is None and spec.count > len(images.train):
+        raise ValueError(
+            f"expected a probe of at most {len(images.train)} images, which is all that "
+            f"{images.name}/train has, got count {spec.count!r}; only patches may repeat images"
+        )
+
+
+def draw_rows(available: int, count: int, generator: torch.Generator) -> Int64[Tensor, " count"]:
+    """Draw `count` rows as random orders of all rows, one after the other."""
+    passes = -(-count // available)
+    orders = [
+        torch.randperm(available, generator=generator, device=generator.device)
+        for _ in range(passes)
+    ]
+    return torch.cat(orders)[:count]
+
+
+def draw_pixels(
+    images: Images, rows: Int64[Tensor, " n"], spec: ProbeSpec, generator: torch.Generator
+) -> UInt8[Tensor, "n c h w"]:
+    """Crop, flip and cut patches from the given rows of the training split."""
+    channels, height, width = images.shape
+    pixels = images.train.pixels
+    if spec.augment:
+        padding = min(height, width) // 8
+        pixels = random_crop_flip(pixels[rows], generator, padding=padding, flip=channels == 3)
+        rows = torch.arange(len(rows), device=pixels.device)
+    if spec.patch is None:
+        return pixels if spec.augment else pixels[rows]
+    tops = draw_integers(height - spec.patch + 1, len(rows), generator).to(pixels.device)
+    lefts = draw_integers(width - spec.patch + 1, len(rows), generator).to(pixels.device)
+    return windows(pixels, rows, tops, lefts, (spec.patch, spec.patch))
+
+
+def describe(images: Images, spec: ProbeSpec) -> str:
+    """Write the probe's origin for people."""
+    origin = [f"{spec.count} of {images.name}/train"]
+    if spec.augment:
+        origin.append("augmented")
+    if spec.patch is not None:
+        origin.append(f"{spec.patch} x {spec.patch} patches")
+    if spec.one_channel:
+        origin.append("one channel")
+    return ", ".join(origin)

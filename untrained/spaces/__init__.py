@@ -1,0 +1,29 @@
+"""Search spaces: architectures as values, and the networks they stand for.
+
+A space samples, mutates, enumerates and builds. It knows nothing of images, scores or tables.
+"""
+
+from typing import Any
+
+from untrained.plugins import find
+from untrained.spaces.graph import CellGraph, Edge
+from untrained.spaces.nasbench201 import NASBench201
+from untrained.spaces.space import Architecture, Choice, Scale, Space
+
+__all__ = [
+    "SPACES",
+    "Architecture",
+    "CellGraph",
+    "Choice",
+    "Edge",
+    "Scale",
+    "Space",
+    "get_space",
+]
+
+SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201()}
+
+
+def get_space(name: str) -> Space[Any]:
+    """The space of this name, or the one at `package.module:name`."""
+    return find("space", name, SPACES)

@@ -1,0 +1,345 @@
+"""Exported files work without the library, and give the network's own logits."""
+
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from untrained.images import Images, Labelled
+from untrained.images.picture import read_picture
+from untrained.training import export
+from untrained.training.export import defined_names, render
+from untrained.training.onnx_file import compare, missing_packages
+
+CELLS = Path(__file__).parents[1] / "untrained" / "spaces" / "nasbench201_network.py"
+SOURCE = CELLS.read_text(encoding="utf-8")
+needs_onnx = pytest.mark.skipif(bool(missing_packages()), reason="needs untrained[onnx]")
+
+
+def noise_images(channels: int = 3, size: int = 8) -> Images:
+    generator = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> Labelled:
+        shape = (count, channels, size, size)
+        return Labelled(
+            torch.randint(256, shape, dtype=torch.uint8, generator=generator),
+            torch.randint(3, (count,), generator=generator),
+        )
+
+    return Images(
+        name="noise",
+        classes=("cat", 'a "quoted" dog', "été"),
+        train=split(4),
+        validation=split(4),
+        test=split(4),
+        mean=torch.linspace(0.3, 0.6, channels),
+        std=torch.linspace(0.2, 0.3, channels),
+        fingerprint="noise",
+    )
+
+
+def constructor(channels: int = 3) -> str:
+    edges = (("nor_conv_3x3",), ("skip_connect",), ("none",), ("avg_pool_3x3",), ("none",))
+    edges += (("nor_conv_1x1",),)
+    return f"CellNetwork({edges!r}, inputs={channels}, classes=3, channels=4, cells=1)"
+
+
+def cell_network(channels: int = 3) -> nn.Module:
+    names: dict[str, object] = {"__name__": "cells"}
+    exec(SOURCE, names)
+    torch.manual_seed(0)
+    network = eval(constructor(channels), names)
+    with torch.no_grad():  # running statistics that are not those of a fresh network
+        network.train()(torch.randn(32, channels, 8, 8))
+    return network
+
+
+def write(folder: Path, channels: int = 3, **change):
+    asked = {
+        "images": noise_images(channels),
+        "source": SOURCE,
+        "constructor": constructor(channels),
+        "title": "Noise,\n told apart",
+        **change,
+    }
+    network = asked.pop("network", None) or cell_network(channels)
+    return network, export(network, folder, **asked)
+
+
+def without_onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Python without the working directory, the user's packages or PYTHON variables."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run(
+        [sys.executable, "-I", "-W", "error", *arguments],
+        cwd=folder,
+        env={**environment, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+# ---- Loader -------------------------------------------------------------------------------------
+
+
+def test_loader_works_elsewhere_without_the_library(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    network, exported = write(tmp_path / "exported")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    exported.folder.rename(elsewhere / "moved")
+    inputs = torch.randn(3, 3, 8, 8)
+    torch.save(inputs, elsewhere / "inputs.pt")
+    script = (
+        "import sys; sys.path.insert(0, 'moved')\n"
+        "import network, torch\n"
+        "torch.save(network.load()(torch.load('inputs.pt')).detach(), 'logits.pt')\n"
+        "assert not network.load().training\n"
+        "assert 'untrained' not in sys.modules and 'PIL' not in sys.modules\n"
+    )
+    done = run(elsewhere, "-c", script)
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        expected = network.eval()(inputs)
+    torch.testing.assert_close(torch.load(elsewhere / "logits.pt"), expected)
+
+
+def test_loader_classifies_pictures_on_the_command_line(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    network, exported = write(tmp_path / "exported")
+    images = noise_images()
+    for k, pixels in enumerate(images.test.pixels):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{k}.png")
+    with torch.no_grad():
+        inputs = images.normalise(images.test.pixels)
+        probability, label = network.eval()(inputs).softmax(1).max(1)
+    done = run(tmp_path, str(exported.loader), *(f"{k}.png" for k in range(4)))
+    assert done.returncode == 0, done.stderr
+    expected = [f"{k}.png: {images.classes[label[k]]} ({probability[k]:.1%})" for k in range(4)]
+    assert done.stdout.splitlines() == expected
+
+
+def test_loader_goes_on_after_a_broken_picture(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    done = run(tmp_path, str(exported.loader), "broken.png", "missing.png", "red.png")
+    assert done.returncode == 1
+    assert done.stdout.startswith("red.png: ")
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "broken.png",
+        "missing.png",
+    ]
+    assert run(tmp_path, str(exported.loader)).returncode == 2
+
+
+def pictures() -> dict[str, Image.Image]:
+    generator = np.random.default_rng(0)
+    colours = generator.integers(256, size=(23, 41, 4), dtype=np.uint8)
+    deep = generator.integers(65536, size=(23, 41), dtype=np.uint16)
+    turned = Image.fromarray(colours[..., :3])
+    turned.getexif()[0x0112] = 6
+    return {
+        "wide.png": Image.fromarray(colours[..., :3]),
+        "tall.png": Image.fromarray(colours[..., :3].transpose(1, 0, 2).copy()),
+        "photo.jpg": Image.fromarray(colours[..., :3]).resize((300, 200)),
+        "turned.png": turned,
+        "transparent.png": Image.fromarray(colours),
+        "palette.png": Image.fromarray(colours[..., :3]).quantize(16),
+        "grey.png": Image.fromarray(colours[..., 0]),
+        "deep.png": Image.fromarray(deep),
+        "small.png": Image.fromarray(colours[:3, :5, :3]),
+        "exact.png": Image.fromarray(colours[:8, :8, :3]),
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatch, channels):
+    import runpy
+
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported", channels)
+    images = noise_images(channels)
+    preprocess = runpy.run_path(str(exported.loader))["preprocess"]
+    for name, picture in pictures().items():
+        picture.save(tmp_path / name, exif=picture.getexif())
+        pixels = read_picture(tmp_path / name, 8)
+        if channels == 1:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+        expected = images.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+        assert torch.equal(preprocess(tmp_path / name), expected), name
+
+
+def test_loader_is_readable_and_holds_the_data(tmp_path):
+    images = noise_images()
+    text = render(images, SOURCE, constructor(), 'A """title""" \\ in\ntwo lines')
+    names = {"__name__": "loader", "__file__": str(tmp_path / "network.py")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(compile(text, "network.py", "exec"), names)
+    assert text.startswith('# A """title""" \\ in two lines\n')
+    assert names["CLASSES"] == images.classes
+    assert torch.equal(torch.tensor(names["MEAN"]), images.mean)
+    assert torch.equal(torch.tensor(names["STD"]), images.std)
+    assert names["SHAPE"] == (3, 8, 8)
+    ours = [line for line in text.replace(SOURCE.strip(), "").splitlines()]
+    assert max(map(len, ours)) <= max(99, len(f"    network = {constructor()}"))
+
+
+@pytest.mark.parametrize(
+    ("message", "change"),
+    [
+        ("source: expected Python", {"source": "def f(:"}),
+        ("constructor: expected Python", {"constructor": "a = 3"}),
+        (
+            "source: .* own names, .* defines CLASSES, load;",
+            {"source": "def load(): 1\nCLASSES=2"},
+        ),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_wrong_sources_are_explained_before_anything_is_written(tmp_path, message, change):
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / "exported", **change)
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_constructor_of_another_network_is_noticed(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    other = constructor().replace("avg_pool_3x3", "skip_connect")  # has the same weights
+    with pytest.raises(RuntimeError, match="must build the same network"):
+        write(tmp_path, constructor=other)
+
+
+def test_names_of_a_source():
+    assert defined_names("x: int = 1\n(a, b) = 1, 2\nclass C: y = 3\nimport os") == {
+        *("x", "a", "b", "C")
+    }
+    assert "CellNetwork" in defined_names(SOURCE)
+
+
+# ---- Weights ------------------------------------------------------------------------------------
+
+
+def test_weights_are_those_of_the_network(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    network, exported = write(tmp_path)
+    kept = load_file(exported.weights)
+    assert kept.keys() == network.state_dict().keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in network.state_dict().items())
+    assert exported.weights.stat().st_mode == exported.loader.stat().st_mode
+
+
+TIED = """
+import torch
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(192, 192)
+        self.second = nn.Linear(192, 192)
+        self.second.weight = self.first.weight
+        self.last = nn.Linear(192, 3)
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x.flatten(1))))
+"""
+
+
+def test_tied_weights_are_exported_once(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    names: dict[str, object] = {"__name__": "tied"}
+    exec(TIED, names)
+    _, exported = write(tmp_path, network=names["Tied"](), source=TIED, constructor="Tied()")
+    assert len(load_file(exported.weights)) == 5
+
+
+def test_network_and_global_state_are_left_as_they_were(tmp_path):
+    network = cell_network().train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.manual_seed(3)
+    state, modules = torch.get_rng_state(), set(sys.modules)
+    write(tmp_path, network=network)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+    assert not {name for name in set(sys.modules) - modules if "network" in name.split(".")[0]}
+    assert {p.name for p in tmp_path.iterdir()} <= {
+        *("network.py", "network.onnx", "weights.safetensors")
+    }
+
+
+# ---- ONNX ---------------------------------------------------------------------------------------
+
+
+def logits_of(path: Path, inputs: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["logits"], {"images": inputs.numpy()})[0])
+
+
+@needs_onnx
+def test_onnx_agrees_with_torch_for_any_batch(tmp_path, capfd, caplog):
+    with caplog.at_level(logging.WARNING):
+        network, exported = write(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert exported.notes == ()
+    assert exported.onnx == tmp_path / "network.onnx"
+    assert 0 <= exported.onnx_difference < 1e-5
+    for count in (1, 2, 7):
+        inputs = torch.randn(count, 3, 8, 8)
+        with torch.no_grad():
+            expected = network.eval()(inputs)
+        torch.testing.assert_close(logits_of(exported.onnx, inputs), expected)
+        with pytest.raises(RuntimeError, match="expected the logits of onnxruntime"):
+            compare(nn.Sequential(network, nn.Softplus()), exported.onnx, [inputs])
+
+
+@needs_onnx
+def test_onnx_that_cannot_be_written_is_a_note(tmp_path):
+    source = (
+        "from torch import nn\n"
+        "class Odd(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = nn.Linear(192, 3)\n"
+        "    def forward(self, x):\n"
+        "        x = x.flatten(1)\n"
+        "        return self.last(x if x.sum().item() > 0 else -x)\n"
+    )
+    names: dict[str, object] = {"__name__": "odd"}
+    exec(source, names)
+    (tmp_path / "network.onnx").write_bytes(b"of another network")
+    _, exported = write(tmp_path, network=names["Odd"](), source=source, constructor="Odd()")
+    assert exported.onnx is None
+    assert exported.notes[0].startswith("no ONNX file: ")
+    assert exported.loader.exists()
+    assert not (tmp_path / "network.onnx").exists()
+
+
+def test_without_onnx_there_is_a_note(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path, images=replace(noise_images(), test=noise_images().train))
+    assert exported.onnx is None
+    assert exported.onnx_difference is None
+    assert exported.notes == (
+        "no ONNX file: onnxruntime not installed; pip install 'untrained[onnx]'",
+    )

@@ -1,0 +1,101 @@
+"""Where images come from: a name, a file, a folder."""
+
+import difflib
+import os
+from pathlib import Path
+
+from untrained.images.collection import Collection, assemble
+from untrained.images.dataset import Images
+from untrained.images.digits import read_digits
+from untrained.images.folder import read_folder
+from untrained.images.npz import read_npz
+
+OWN = (
+    "bring your own: a .npz with x_train (n, height, width, channels) uint8 and y_train "
+    "(optional x_test, y_test, class_names), or a folder with one subfolder of pictures a class"
+)
+
+
+def load_images(
+    source: str | Path = "digits", *, size: int | None = None, seed: int = 0
+) -> Images:
+    """Load labelled images, and draw the splits that they do not bring.
+
+    `source` is looked up in this order: the text `digits`, which is built in; a `.npz` file; a
+    folder with one subfolder a class; a name such as `cifar10`, which stands for
+    `images/cifar10.npz` in the data folder. The data folder is named by the environment
+    variable UNTRAINED_DATA; without it, it is `shared/data` beside the repository.
+
+    Missing splits are drawn by class: test a fifth, validation a fifth of the rest but at most
+    5,000 images. Mean and standard deviation are those of the training split; a standard
+    deviation is at least 1/255, so that constant channels can be normalised.
+
+    Args:
+        source: Name, file or folder. A `Path` is never taken as a name.
+        size: Side in pixels; the centre square is cut and resized to it, antialiased. None
+            keeps the size, or means 32 for a folder.
+        seed: Decides which images go to which split; 0 or more.
+
+    Returns:
+        The images; `notes` says what was converted or left out.
+
+    Raises:
+        FileNotFoundError: If there is nothing of this name; says where it was looked for.
+        ValueError: If what is there cannot be used; says what was expected and what came.
+
+    Example:
+        >>> images = load_images("digits")
+        >>> images.shape, len(images.train), len(images.validation), len(images.test)
+        ((1, 8, 8), 1157, 285, 355)
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"expected a size of 1 pixel or more, or None, got {size!r}")
+    if seed < 0:
+        raise ValueError(f"expected a seed of 0 or more, got {seed!r}")
+    if source == "digits":
+        return assemble(read_digits(size), seed)
+    return assemble(read_path(find(source), size), seed)
+
+
+def find(source: str | Path) -> Path:
+    """Turn a name or a path into the path of something that exists."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    if isinstance(source, Path) or path.suffix or len(path.parts) != 1:
+        raise FileNotFoundError(
+            f"expected a .npz file or a folder, got nothing at {path}; check the path, use the "
+            f"built-in `digits`, or {OWN}"
+        )
+    named = data_folder() / "images" / f"{source}.npz"
+    if named.exists():
+        return named
+    raise FileNotFoundError(
+        f"expected images named {source!r}, got nothing at {named}; {suggest(source)}; "
+        f"set UNTRAINED_DATA to a folder that holds images/{source}.npz, or {OWN}"
+    )
+
+
+def data_folder() -> Path:
+    """Return the folder that holds named data sets, which need not exist."""
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("UNTRAINED_DATA") or beside).expanduser()
+
+
+def suggest(name: str) -> str:
+    """Say which names resemble `name`, and that `digits` is built in."""
+    known = [path.stem for path in (data_folder() / "images").glob("*.npz")]
+    near = difflib.get_close_matches(name, ["digits", *sorted(known)])
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}`digits` is built in"
+
+
+def read_path(path: Path, size: int | None) -> Collection:
+    """Read a folder or a file that exists."""
+    if path.is_dir():
+        return read_folder(path, size)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path, size)
+    raise ValueError(
+        f"expected a folder or a .npz file, got {path} with ending {path.suffix!r}; {OWN}"
+    )

@@ -1,0 +1,145 @@
+"""The first lines of a report: the data, the numbers that count, and whether the search helped."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import cast
+
+from untrained.report.trained import accuracy_error, pick_training
+from untrained.runs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The data set in a line."""
+
+    name: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, int]
+    "Split -> images, for the splits that are known."
+    shape: tuple[int, ...]
+    "Channels, height, width; empty if unknown."
+    notes: tuple[str, ...]
+    "What the loader has to say, such as files left out."
+
+    @property
+    def test(self) -> int | None:
+        """Test images; None if unknown."""
+        return self.counts.get("test")
+
+
+def image_facts(images: Mapping[str, object]) -> ImageFacts:
+    """Facts of `RunRecord.images`; whatever is not there is left out."""
+    splits = [split for split in ("train", "validation", "test") if split in images]
+    return ImageFacts(
+        name=str(images.get("name", "")),
+        classes=tuple(str(name) for name in cast(Sequence[object], images.get("classes", ()))),
+        counts={split: int(cast(int, images[split])) for split in splits},
+        shape=tuple(cast(Sequence[int], images.get("shape", ()))),
+        notes=tuple(str(note) for note in cast(Sequence[object], images.get("notes", ()))),
+    )
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The numbers that count."""
+
+    pick_accuracy: float | None
+    "On the test images."
+    accuracy_error: float | None
+    "Standard error of the pick's accuracy, for the size of the test set."
+    random_accuracies: tuple[float, ...]
+    "Of random architectures trained with the same recipe, the best first."
+    search_seconds: float | None
+    "Wall seconds."
+    tried: int
+    "Different architectures proposed."
+    parameters: int | None
+    macs: int | None
+    verdict: str
+    "Whether the search helped, in a sentence."
+    caution: str
+    "How far the verdict can be trusted; empty without a verdict."
+
+
+def headline(run: RunRecord, test_images: int | None) -> Headline:
+    """The headline of a run."""
+    pick = pick_training(run)
+    accuracy = pick.test_accuracy if pick else None
+    error = None if accuracy is None else accuracy_error(accuracy, test_images)
+    randoms = random_accuracies(run)
+    return Headline(
+        pick_accuracy=accuracy,
+        accuracy_error=error,
+        random_accuracies=randoms,
+        search_seconds=run.wall_seconds.get("search"),
+        tried=len({trial.architecture for trial in run.trials}),
+        parameters=pick.parameters if pick else None,
+        macs=pick.macs if pick else None,
+        verdict=verdict(accuracy, randoms) if accuracy is not None else unfinished(run),
+        caution=caution(accuracy, error, randoms),
+    )
+
+
+def random_accuracies(run: RunRecord) -> tuple[float, ...]:
+    """Test accuracies of the random architectures, the best first."""
+    found = [t.test_accuracy for t in run.trainings if t.role == "random"]
+    return tuple(sorted((a for a in found if a is not None), reverse=True))
+
+
+def verdict(pick: float, randoms: Sequence[float]) -> str:
+    """How the pick compares with random architectures trained with the same recipe.
+
+    Example:
+        >>> verdict(0.93, (0.94, 0.92, 0.90))  # doctest: +NORMALIZE_WHITESPACE
+        'The pick beats 2 of 3 random architectures trained with the same recipe, 1.0 points above
+        their mean.'
+    """
+    if not randoms:
+        return (
+            "No random architecture was trained beside the pick, so this run cannot say whether "
+            "the search helped."
+        )
+    beaten, equal = sum(pick > r for r in randoms), sum(pick == r for r in randoms)
+    difference = 100 * (pick - fmean(randoms))
+    side = "above" if difference > 0 else "below"
+    also = f" and equals {equal}" if equal else ""
+    return (
+        f"The pick beats {beaten}{also} of {_architectures(len(randoms))} trained with the same "
+        f"recipe, {abs(difference):.1f} points {side} their mean"
+        f"{'' if difference > 0 else ': here the search did not help'}."
+    )
+
+
+def _architectures(count: int) -> str:
+    return f"{count} random architecture{'' if count == 1 else 's'}"
+
+
+def unfinished(run: RunRecord) -> str:
+    """Why there is no accuracy to judge."""
+    if run.pick is None:
+        return "The search is still running: there is no pick yet."
+    training = pick_training(run)
+    if training is None:
+        return "The search is done; the pick has not been trained in this run."
+    if training.failure:
+        return f"Training of the pick failed: {training.failure}"
+    return "The pick is in training: there is no test accuracy yet."
+
+
+def caution(accuracy: float | None, error: float | None, randoms: Sequence[float]) -> str:
+    """How large the difference from the mean of m random ones is, against chance.
+
+    With mistakes independent between networks its standard error, from the choice of test images
+    alone, is sqrt(1 + 1/m) times that of one accuracy.
+    """
+    if accuracy is None or error is None or not randoms:
+        return ""
+    spread = error * math.sqrt(1 + 1 / len(randoms))
+    small = abs(accuracy - fmean(randoms)) < 2 * spread
+    return (
+        f"The choice of test images alone gives this difference a standard error of about "
+        f"{100 * spread:.1f} points, so it {'may well be' if small else 'is unlikely to be'} "
+        f"chance. Each network was trained once."
+    )

@@ -1,0 +1,122 @@
+"""A run as one self-contained page, which opens from a file with the network off."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from untrained.report import drawings, units
+from untrained.report.cell import draw_cell, operations
+from untrained.report.headline import ImageFacts, headline, image_facts
+from untrained.report.ledger import ledger
+from untrained.report.measured import MEANINGS, prunings, score_cloud, trajectory
+from untrained.report.trained import accuracy_by_size, confusion, training_curves
+from untrained.runs.record import RunRecord
+from untrained.spaces.graph import CellGraph
+from untrained.tables.table import Standing
+
+CLASSES_IN_MATRIX = 20
+"More classes than this are not readable as a matrix."
+
+Parts = dict[str, Any]
+"Names that the template reads, and what they stand for."
+
+
+def write_report(
+    run: RunRecord,
+    path: Path,
+    *,
+    graphs: Sequence[CellGraph] = (),
+    standings: Sequence[Standing] = (),
+    exported: Mapping[str, str] = {},
+    command: str = "",
+) -> None:
+    """Write the report of a run, finished or not; an older one is replaced in one step.
+
+    Args:
+        run: the run as it stands.
+        path: the HTML file; its folder must exist.
+        graphs: the pick's cells, to be drawn.
+        standings: where the pick stands in benchmark tables.
+        exported: label -> path of a file, relative to the page's folder, with `/`.
+        command: the command line that made the page; left out if empty.
+    """
+    page = _template().render(
+        run=run,
+        **_pick_parts(graphs, standings, exported),
+        **_score_parts(run),
+        **_training_parts(run, image_facts(run.images)),
+        ledger=ledger(run),
+        command=command,
+        plotly=Markup(get_plotlyjs()),
+    )
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _pick_parts(
+    graphs: Sequence[CellGraph], standings: Sequence[Standing], exported: Mapping[str, str]
+) -> Parts:
+    colours = operations(graphs)
+    return {
+        "cells": [draw_cell(graph, colours) for graph in graphs],
+        "operations": colours,
+        "standings": standings,
+        "links": {label: quote(file) for label, file in exported.items()},
+    }
+
+
+def _score_parts(run: RunRecord) -> Parts:
+    way, cloud = trajectory(run), score_cloud(run)
+    kind: Literal["round", "batch"] = "round" if way.kind == "round" else "batch"
+    return {
+        "trajectory": way,
+        "panels": [(panel, _plot(drawings.draw_panel(panel, way.kind))) for panel in way.panels],
+        "prunings": prunings(run),
+        "cloud": cloud,
+        "cloud_plot": _plot(drawings.draw_cloud(cloud, kind)) if cloud.points else None,
+        "points_with_errors": drawings.POINTS_WITH_ERRORS,
+        "meanings": MEANINGS,
+    }
+
+
+def _training_parts(run: RunRecord, images: ImageFacts) -> Parts:
+    sizes, curves = accuracy_by_size(run, images.test), training_curves(run)
+    return {
+        "images": images,
+        "headline": headline(run, images.test),
+        "sizes_plot": _plot(drawings.draw_sizes(sizes)) if sizes else None,
+        "curve_plots": {each.quantity: _plot(drawings.draw_curves(each)) for each in curves},
+        "confusion": confusion(run, images.classes),
+        "classes_in_matrix": CLASSES_IN_MATRIX,
+        "failed_trainings": [training for training in run.trainings if training.failure],
+    }
+
+
+def _plot(figure: go.Figure) -> Parts:
+    plot: Parts = figure.to_plotly_json()
+    return plot
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": units.duration,
+        "compact": units.compact,
+        "percent": units.percent,
+        "readable": drawings.readable,
+    }
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,55 @@
+"""Numbers as people read them."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds with two or three digits, then minutes, then hours.
+
+    Example:
+        >>> [duration(s) for s in (0.0421, 3.14159, 75.2, 754, 4380)]
+        ['0.04 s', '3.1 s', '75 s', '12 min 34 s', '1 h 13 min']
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    if seconds < 3599.5:
+        return "{} min {:02d} s".format(*divmod(round(seconds), 60))
+    return "{:,} h {:02d} min".format(*divmod(round(seconds / 60), 60))
+
+
+def compact(number: float) -> str:
+    """Three digits and a letter: k, M, G, T.
+
+    Example:
+        >>> [compact(n) for n in (12, 9_999, 1_073_466, 153_270_000)]
+        ['12', '10k', '1.07M', '153M']
+    """
+    for letter in ("", "k", "M", "G"):
+        if abs(number) < 999.5:
+            return f"{number:.3g}{letter}"
+        number /= 1000
+    return f"{number:.3g}T"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in [0, 1] as a percentage.
+
+    Example:
+        >>> percent(0.9312)
+        '93.1%'
+    """
+    return f"{100 * share:.{digits}f}%"
+
+
+def significant(number: float) -> str:
+    """Three digits or more, thousands separated, powers of ten only where they are needed.
+
+    Example:
+        >>> [significant(n) for n in (0.01234, 56.789, 2250.4, 3.2e8, 0)]
+        ['0.0123', '56.8', '2,250', '3.20e+08', '0']
+    """
+    if number and not 1e-3 <= abs(number) < 1e7:
+        return f"{number:.2e}"
+    return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"

@@ -1,0 +1,95 @@
+"""What a run is asked: one frozen value, from flags or TOML, stored with the run."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from untrained.training.recipe import Recipe
+
+Settings = Mapping[str, float | bool | str]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """From images to a ranked, and if asked trained and exported, network."""
+
+    images: str = "digits"
+    "`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data "
+    "folder such as `cifar10`."
+    size: int | None = None
+    "Side in pixels to which images are brought; by default their own, or 32 for a folder."
+    space: str = "nasbench201"
+    "Search space: a name, or package.module:name."
+    searcher: str = "pruning"
+    "`pruning`, `random`, `evolution`, or package.module:name."
+    options: dict[str, float | bool | str] = field(default_factory=dict)
+    "Settings of the searcher, such as `--options.evaluations 50`."
+    scores: tuple[str, ...] = ("condition_number", "linear_regions")
+    "Scores whose ranks are summed; names, or package.module:name."
+    instruments: dict[str, dict[str, float | bool | str]] = field(default_factory=dict)
+    "How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`, "
+    "`augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`, "
+    "`stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."
+    draws: int = 3
+    "Draws of weights and probe for each score of each architecture."
+    seed: int = 0
+    "Seed of the run: other seeds, other draws, splits and choices."
+    batch: int = 8
+    "Architectures proposed at a time, where the searcher is free to choose."
+    train: bool = False
+    "Train the pick, and `compare` random architectures, with the same recipe."
+    compare: int = 5
+    "Random architectures of the space trained beside the pick."
+    scale: str = "full"
+    "Scale at which networks are trained: `full`, as published, or `small`."
+    channels: int | None = None
+    "Channels of the first stage of trained networks; by default the scale's."
+    cells: int | None = None
+    "Cells a stage of trained networks; by default the scale's."
+    recipe: Recipe = field(default_factory=Recipe)
+    "How networks are trained."
+    device: str = "cpu"
+    "`cpu`, `cuda`, `cuda:1`."
+    workers: int = os.cpu_count() or 1
+    "Worker processes, one torch thread each; 0 works in this process. Changes no number."
+    out: Path = Path("untrained-runs")
+    "Folder of the store and of one folder for each run."
+
+    def check(self) -> "RunConfig":
+        """Itself, or ValueError for a number that makes no sense."""
+        least = {"draws": 1, "batch": 1, "compare": 0, "workers": 0, "size": 1, "seed": 0,
+                 "channels": 1, "cells": 1}  # fmt: skip
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
+        if not self.scores:
+            raise ValueError("scores: expected at least one, got none; try condition_number")
+        return self
+
+    def plain(self) -> dict[str, object]:
+        """Itself as values that JSON holds."""
+        return {**asdict(self), "out": str(self.out), "scores": list(self.scores)}
+
+    def identity(self, fingerprint: str) -> str:
+        """Names the search: equal for equal questions about equal images.
+
+        What is trained afterwards, where and by how many workers does not count, so that the
+        same command with `--train` goes on with the same run.
+        """
+        asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
+        return digest([asked, fingerprint])
+
+
+_SEARCH = {f.name for f in fields(RunConfig)} - {
+    "images", "size", "train", "compare", "scale", "channels", "cells", "recipe", "workers", "out",
+}  # fmt: skip
+
+
+def digest(value: object) -> str:
+    """16 hexadecimal digits that stand for a value that JSON holds."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

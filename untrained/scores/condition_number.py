@@ -1,0 +1,38 @@
+"""The condition number of the neural tangent kernel."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from untrained.images.probe import Probe, ProbeSpec
+from untrained.kernels.batchnorm import Policy
+from untrained.kernels.ntk import ntk
+from untrained.kernels.spectrum import spectrum
+from untrained.scores.score import Reading, Score
+
+
+@dataclass(frozen=True)
+class ConditionNumber(Score):
+    """kappa = lambda_max / lambda_min of Theta on one mini-batch; lower is more trainable.
+
+    Source: Chen, Gong & Wang, "Neural Architecture Search on ImageNet in Four GPU Hours", ICLR
+    2021, https://arxiv.org/abs/2102.11535, equation 3. As in the authors' code, Theta is that of
+    the summed logits over all parameters called weight. Their code differentiates through the
+    batch's statistics (`batchnorm="batch"`); here they are constants by default, which makes
+    examples independent and the kernel an order of magnitude cheaper.
+    """
+
+    batchnorm: Policy = "frozen"
+    "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
+
+    higher_is_better: ClassVar = False
+    network: ClassVar = "small"
+    probe: ClassVar = ProbeSpec(count=72, augment=True)
+    weights: ClassVar = "kaiming_fan_out"
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        theta = ntk(network, probe.inputs, parameters="weights", batchnorm=self.batchnorm)
+        found = spectrum(theta)
+        return Reading(found.condition_number, found.unresolved)

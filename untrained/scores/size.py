@@ -1,0 +1,53 @@
+"""Scores that look at the network's size alone: the baselines that every other must beat."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from untrained.images.probe import Probe, ProbeSpec
+from untrained.kernels.batchnorm import evaluating
+from untrained.scores.score import Reading, Score
+
+
+@dataclass(frozen=True)
+class Parameters(Score):
+    """Number of trainable parameters."""
+
+    higher_is_better: ClassVar = True
+    probe: ClassVar = ProbeSpec(count=1)
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        return Reading(float(sum(p.numel() for p in network.parameters() if p.requires_grad)))
+
+
+@dataclass(frozen=True)
+class MultiplyAdds(Score):
+    """Multiply-adds of convolutions and matrix products for one image: half the FLOPs."""
+
+    higher_is_better: ClassVar = True
+    probe: ClassVar = ProbeSpec(count=1)
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        counter = FlopCounterMode(display=False)
+        with evaluating(network), torch.no_grad(), counter:
+            network(probe.inputs[:1])
+        return Reading(counter.get_total_flops() / 2)
+
+
+@dataclass(frozen=True)
+class TrainableLayers(Score):
+    """Number of convolutions and linear layers.
+
+    Source: baseline of Tybl & Neumann, "Training-free Neural Architecture Search through Variance
+    of Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975.
+    """
+
+    higher_is_better: ClassVar = True
+    probe: ClassVar = ProbeSpec(count=1)
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        layers = (nn.Linear, nn.modules.conv._ConvNd)
+        return Reading(float(sum(isinstance(m, layers) for m in network.modules())))

@@ -1,0 +1,53 @@
+"""Regularised evolution: mutate a good one, let the oldest die.
+
+Source: Real, Aggarwal, Huang & Le, "Regularized Evolution for Image Classifier Architecture
+Search", AAAI 2019, https://arxiv.org/abs/1802.01548.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from untrained.search.random_search import RandomSearch
+from untrained.search.ranks import best
+from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture
+
+
+@dataclass(frozen=True)
+class RegularisedEvolution(Searcher):
+    """Random at first; then each child mutates the best of a random sample of the living.
+
+    The living are the last `population` trials; the best of a sample has the lowest sum of ranks
+    within it. Proposals of one batch see the same history.
+    """
+
+    evaluations: int = 100
+    "Architectures to try, the first population included."
+    population: int = 20
+    "Trials alive at a time."
+    sample: int = 5
+    "Trials drawn for a tournament."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        first = RandomSearch(
+            self.space, self.goals, self.draws, min(self.population, self.evaluations)
+        )
+        if len(history) < first.evaluations:
+            return first.propose(history, count, rng)
+        alive = history[-self.population :]
+        return [
+            self._child(alive, rng) for _ in range(min(count, self.evaluations - len(history)))
+        ]
+
+    def _child(self, alive: Sequence[Trial], rng: random.Random) -> Proposal:
+        tournament = rng.sample(alive, min(self.sample, len(alive)))
+        winner = best(tournament, self.goals)
+        draws = tuple(range(self.draws))
+        if winner is None:
+            return Proposal(self.space.sample(rng), draws, "random")
+        return Proposal(self.space.mutate(winner.architecture, rng), draws, "mutation")
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        found = best(history, self.goals)
+        return found.architecture if found else None

@@ -1,0 +1,34 @@
+"""Random search: the baseline that every other must beat."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from untrained.search.ranks import best
+from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture
+
+
+@dataclass(frozen=True)
+class RandomSearch(Searcher):
+    """Uniform samples of the space, no two with the same canonical form."""
+
+    evaluations: int = 100
+    "Architectures to try."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        seen = {self.space.canonical(trial.architecture) for trial in history}
+        found: list[Proposal] = []
+        for _ in range(1000 * count):  # a small space may hold fewer than `evaluations`
+            if len(found) == min(count, self.evaluations - len(history)):
+                break
+            architecture = self.space.sample(rng)
+            canonical = self.space.canonical(architecture)
+            if canonical not in seen:
+                seen.add(canonical)
+                found.append(Proposal(architecture, tuple(range(self.draws)), "random"))
+        return found
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        found = best(history, self.goals)
+        return found.architecture if found else None

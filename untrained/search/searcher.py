@@ -1,0 +1,69 @@
+"""The contract of a searcher, and what it sees."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from untrained.spaces.space import Architecture, Space
+
+
+class Goal(NamedTuple):
+    """A score that the search ranks by."""
+
+    score: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture to be measured, and on which draws."""
+
+    architecture: Architecture
+    draws: tuple[int, ...]
+    "Numbers of the draws of weights and probe; equal numbers, equal draws."
+    note: str
+    "Why, for people: `random`, `mutation`, `parent`, `without nor_conv_1x1 on 0-1`."
+
+
+@dataclass(frozen=True)
+class Trial(Proposal):
+    """A proposal that was measured."""
+
+    values: Mapping[str, tuple[float | None, ...]]
+    "Score name -> its value on each draw; None where it failed."
+
+    def mean(self, score: str) -> float | None:
+        """Mean over the draws that gave a value; None if none did."""
+        resolved = [value for value in self.values[score] if value is not None]
+        return fmean(resolved) if resolved else None
+
+
+@dataclass(frozen=True)
+class Searcher(ABC):
+    """Proposes architectures from what was measured so far, and from nothing else.
+
+    A searcher has no hidden state, so that the store of trials is its state: the same history
+    and the same `rng` give the same proposals, in this process or in one that resumes it.
+    """
+
+    space: Space[Any]
+    goals: tuple[Goal, ...]
+    draws: int
+    "Draws a proposal."
+
+    @abstractmethod
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        """What to measure next; nothing when the search is over.
+
+        Args:
+            history: every trial so far, oldest first.
+            count: how many proposals, unless the searcher needs a larger or smaller round.
+            rng: feeds every random choice.
+        """
+
+    @abstractmethod
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        """The best architecture of a finished search; None where nothing could be measured."""

@@ -1,0 +1,115 @@
+"""What may be built."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from torch import nn
+
+from untrained.spaces.graph import CellGraph
+
+
+@dataclass(frozen=True, order=True)
+class Architecture(ABC):
+    """A frozen, hashable, ordered value with one text form: `space.parse(str(a)) == a`.
+
+    A *partial* architecture keeps several operations on some edge. Its network is the supernet
+    of what it keeps.
+    """
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def partial(self) -> bool:
+        """Whether some edge keeps several operations."""
+
+
+A = TypeVar("A", bound=Architecture)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large an architecture is built."""
+
+    channels: int = 16
+    "Channels of the first stage."
+    cells: int = 5
+    "Cells a stage."
+    stages: int = 3
+    "Stages; each after the first halves the resolution and doubles the channels."
+    stem: bool = True
+    "Whether a convolution comes before the first cell; without it, the images' channels must "
+    "equal `channels`."
+
+
+class Choice(NamedTuple):
+    """An operation that a partial architecture keeps on an edge."""
+
+    edge: int
+    operation: str
+
+
+class Space(ABC, Generic[A]):
+    """A set of architectures, and how to build them. Abstract; its subclasses are final."""
+
+    name: ClassVar[str]
+    scales: ClassVar[Mapping[str, Scale]]
+    "`full`, as published; `small` and `thin`, as the training-free literature measures it."
+
+    @abstractmethod
+    def parse(self, text: str) -> A:
+        """The architecture with this text form; ValueError says what is wrong with it."""
+
+    @abstractmethod
+    def sample(self, rng: random.Random) -> A:
+        """A discrete architecture, uniformly."""
+
+    @abstractmethod
+    def neighbours(self, architecture: A) -> tuple[A, ...]:
+        """Every discrete architecture that differs in one choice."""
+
+    def mutate(self, architecture: A, rng: random.Random) -> A:
+        """A neighbour, uniformly."""
+        return rng.choice(self.neighbours(architecture))
+
+    @abstractmethod
+    def enumerate(self) -> Iterator[A]:
+        """Every discrete architecture once, in a fixed order, where the space is finite."""
+
+    @abstractmethod
+    def canonical(self, architecture: A) -> A:
+        """The representative of all architectures known to compute the same function."""
+
+    @abstractmethod
+    def supernet(self) -> A:
+        """The partial architecture that keeps every operation but `none` on every edge."""
+
+    @abstractmethod
+    def choices(self, architecture: A) -> tuple[Choice, ...]:
+        """Every operation on every edge that keeps more than one."""
+
+    @abstractmethod
+    def without(self, architecture: A, *removed: Choice) -> A:
+        """The partial architecture that no longer keeps `removed`."""
+
+    @abstractmethod
+    def describe(self, choice: Choice) -> str:
+        """For people: `nor_conv_3x3 on 0-1`."""
+
+    @abstractmethod
+    def build(self, architecture: A, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
+        """The network on images of `inputs` channels, with `classes` logits."""
+
+    @abstractmethod
+    def export(
+        self, architecture: A, scale: Scale, *, inputs: int, classes: int
+    ) -> tuple[str, str]:
+        """Source text that needs torch alone, and the expression in it that builds the network."""
+
+    @abstractmethod
+    def graphs(self, architecture: A) -> tuple[CellGraph, ...]:
+        """The cells, to be drawn."""

@@ -1,0 +1,109 @@
+"""Training kept on disk, so that it can be stopped at any moment and gone on with."""
+
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from untrained.images.dataset import Images
+from untrained.training.epoch import Epoch
+from untrained.training.recipe import Recipe
+
+LAYOUT = 1  # raise when a field changes its meaning
+
+# What reading a damaged file raises, then what a whole file with other contents leads to.
+DAMAGED = (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError)
+UNREADABLE = (*DAMAGED, pickle.UnpicklingError, LookupError, AttributeError, TypeError)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training as it stood after an epoch, in plain values and CPU tensors."""
+
+    asked: Mapping[str, object]
+    "What decides the course of the training; see `describe`."
+    epochs: tuple[Epoch, ...]
+    "Every epoch so far."
+    failure: str
+    "Why training ended early; empty if it did not."
+    network: Mapping[str, Tensor]
+    "Parameters and buffers after the last epoch; the initial ones, if there was none."
+    best: Mapping[str, Tensor]
+    "Parameters and buffers after the best epoch so far; the initial ones, if there was none."
+    optimizer: Mapping[str, object]
+    "State of the optimizer: momentum."
+
+
+def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> dict[str, object]:
+    """Flat plain values that two trainings share exactly when one may go on from the other.
+
+    Besides recipe, seed and data these are the type of every layer and the shape of every
+    parameter and buffer. Layers count because a pooling and an identity have equal shapes: none.
+    """
+    return {
+        "layout of the checkpoint": LAYOUT,
+        **{f"recipe.{name}": choice for name, choice in asdict(recipe).items()},
+        "seed": seed,
+        "images fingerprint": images.fingerprint,
+        **{f"layer {name}": type(module).__name__ for name, module in network.named_modules()},
+        **{
+            f"shape of {name}": f"{tuple(tensor.shape)} {tensor.dtype}"
+            for name, tensor in network.state_dict().items()
+        },
+    }
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint so that a kill at any moment leaves the old one or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    epochs = tuple(asdict(epoch) for epoch in checkpoint.epochs)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save({**vars(checkpoint), "epochs": epochs}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:
+    """Read a checkpoint of the very training that is asked for.
+
+    Raises:
+        ValueError: if the file is not a whole checkpoint, or of another training; it says what
+            differs.
+    """
+    content = io.BytesIO(path.read_bytes())  # apart, so that a missing right is no damage
+    try:
+        if bad := zipfile.ZipFile(content).testzip():  # torch does not look at checksums
+            raise zipfile.BadZipFile(bad)
+        content.seek(0)
+        # Tensors and plain values only, never code: a checkpoint may come from anywhere.
+        fields = torch.load(content, map_location="cpu", weights_only=True)
+        epochs = tuple(Epoch(**epoch) for epoch in fields.pop("epochs"))
+        checkpoint = Checkpoint(**fields, epochs=epochs)
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path}: expected a training checkpoint, got a file that cannot be read as one "
+            f"({type(error).__name__}); delete it to train from the start"
+        ) from error
+    _check_same(path, asked, checkpoint.asked)
+    return checkpoint
+
+
+def _check_same(path: Path, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:
+    differing = [name for name in {**asked, **kept} if asked.get(name) != kept.get(name)]
+    if not differing:
+        return
+    first = differing[0]
+    more = f" (and {len(differing) - 1} more differences)" if differing[1:] else ""
+    raise ValueError(
+        f"{path}: a checkpoint of another training: {first}: expected {asked.get(first)!r}, "
+        f"got {kept.get(first)!r}{more}; use another path, or delete the file to train from "
+        f"the start"
+    )
