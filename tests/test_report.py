@@ -205,3 +205,433 @@ def realistic_report(run: RunRecord, path: Path) -> None:
         exported={"weights": "pick/weights.safetensors", "ONNX": "pick/network.onnx"},
         command="untrained report digits-te-nas",
     )
+
+
+def test_estimate_is_mean_and_standard_error_over_resolved_draws() -> None:
+    found = estimate(readings(1.0, 2.0, None, 6.0))
+    assert found is not None
+    assert found.mean == 3.0
+    assert found.standard_error == pytest.approx(math.sqrt(7.0) / math.sqrt(3))
+    assert found.draws == 3
+
+
+def test_a_single_draw_has_no_error_and_none_no_estimate() -> None:
+    assert estimate(readings(5.0)) == Estimate(5.0, None, 1)
+    assert estimate(readings(None, None)) is None
+    assert estimate(()) is None
+
+
+def test_cloud_leaves_out_what_failed_and_counts_it() -> None:
+    trials = (
+        trial(0, kappa=(10.0, 14.0), regions=(5.0, 7.0)),
+        trial(1, kappa=(None, None), regions=(5.0, 5.0)),
+        trial(2, kappa=(None, 3.0), regions=(9.0, 9.0)),
+    )
+    directions = {"kappa": -1, "regions": 1, "third": 1}
+    cloud = score_cloud(replace(EMPTY, trials=trials, directions=directions, pick="cell 2"))
+    assert cloud.scores == ("kappa", "regions")
+    assert cloud.directions == (-1, 1)
+    assert [(p.trial, p.is_pick) for p in cloud.points] == [(0, False), (2, True)]
+    assert cloud.points[0].estimates == (Estimate(12.0, 2.0, 2), Estimate(6.0, 1.0, 2))
+    assert (cloud.missing, cloud.readings) == (1, 12)
+    assert cloud.failures == (Failure("kappa", "not resolved", 3),)
+
+
+@pytest.mark.parametrize(("direction", "order"), [(1, [1, 2, 0]), (-1, [0, 2, 1])])
+def test_one_score_is_sorted_best_first(direction: int, order: list[int]) -> None:
+    trials = (trial(0, synflow=(1.0,)), trial(1, synflow=(3.0,)), trial(2, synflow=(2.0,)))
+    cloud = score_cloud(replace(EMPTY, trials=trials, directions={"synflow": direction}))
+    assert [point.trial for point in cloud.points] == order
+
+
+def test_pruning_trajectory_follows_the_parents_and_ends_at_the_pick() -> None:
+    trials = (
+        trial(0, 0, "parent", kappa=(100.0, 300.0)),
+        trial(1, 0, "without a", kappa=(1.0,)),
+        trial(2, 1, "parent", kappa=(50.0, 50.0)),
+        trial(3, 2, "pick", kappa=(20.0,)),
+    )
+    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}, pick="cell 3"))
+    assert way.kind == "round"
+    assert [step.label for step in way.panels[0].steps] == ["1", "2", "pick"]
+    assert way.panels[0].steps[0].estimate == Estimate(200.0, 100.0, 2)
+    assert way.panels[0].best == ()
+
+
+def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
+    trials = tuple(trial(i, kappa=(k,), extra=(k,)) for i, k in enumerate((5.0, 7.0, 3.0, 4.0)))
+    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}))
+    assert way.kind == "trial"
+    assert [(panel.score, panel.direction) for panel in way.panels] == [
+        ("kappa", -1),
+        ("extra", None),
+    ]
+    assert way.panels[0].best == (5.0, 5.0, 3.0, 3.0)
+    assert way.panels[1].best == ()
+    assert best_so_far(way.panels[0].steps, 1) == (5.0, 7.0, 7.0, 7.0)
+
+
+def test_prunings_are_read_from_consecutive_parents_and_the_pick() -> None:
+    run = realistic_run()
+    rounds = prunings(run)
+    assert [(r.round, r.candidates, len(r.removed)) for r in rounds] == [
+        (1, 24, 6), (2, 18, 6), (3, 12, 6),
+    ]  # fmt: skip
+    space = get_space("nasbench201")
+    removed = {removal for r in rounds for removal in r.removed}
+    kept = {space.describe(c) for c in space.choices(space.supernet())} - removed
+    edges = space.parse(run.pick or "").edges
+    assert kept == {
+        f"{operation} on {edge}"
+        for (operation,), edge in zip(
+            edges, ("0-1", "0-2", "1-2", "0-3", "1-3", "2-3"), strict=True
+        )
+    }
+
+
+def test_prunings_are_empty_where_the_space_cannot_read_the_texts() -> None:
+    trials = (trial(0, 0, "parent"), trial(1, 1, "parent"))
+    assert prunings(replace(EMPTY, trials=trials)) == ()
+    assert prunings(replace(EMPTY, trials=trials, space="nowhere:Space")) == ()
+
+
+def test_spans_decades() -> None:
+    assert spans_decades([1.0, 101.0])
+    assert not spans_decades([1.0, 100.0])
+    assert not spans_decades([-1.0, 1000.0])
+    assert not spans_decades([])
+
+
+@pytest.mark.parametrize(
+    ("pick", "randoms", "words"),
+    [
+        (0.95, (0.96, 0.94, 0.92), "beats 2 of 3 random architectures .* 1.0 points above"),
+        (0.90, (0.95, 0.93), "beats 0 of 2 .* 4.0 points below .* did not help"),
+        (0.95, (0.95,), "beats 0 and equals 1 of 1 random architecture trained .* level with"),
+        (0.95, (), "No random architecture was trained"),
+    ],
+)
+def test_verdict_is_honest(pick: float, randoms: tuple[float, ...], words: str) -> None:
+    assert re.search(words, verdict(pick, randoms))
+
+
+def test_caution_weighs_the_difference_against_chance() -> None:
+    # error 0.01 and one random network: standard error sqrt(2) points, two of them 2.8 points
+    assert "may well be chance" in caution(0.92, 0.01, (0.90,))
+    assert "about 1.4 points, so it is unlikely" in caution(0.93, 0.01, (0.90,))
+    assert caution(None, None, (0.9,)) == caution(0.9, 0.01, ()) == ""
+
+
+def test_headline_of_a_trained_run() -> None:
+    trainings = (
+        training(accuracy=0.9),
+        training("cell 1", "random", 0.8),
+        training("cell 2", "random", 0.85),
+        training("cell 3", "random", None, failure="out of memory"),
+    )
+    trials = (trial(0), trial(1), trial(1))
+    run = replace(
+        EMPTY, trials=trials, pick="cell 0", trainings=trainings, wall_seconds={"search": 5.0}
+    )
+    found = headline(run, 900)
+    assert (found.pick_accuracy, found.random_accuracies) == (0.9, (0.85, 0.8))
+    assert found.accuracy_error == pytest.approx(0.01)
+    assert (found.tried, found.search_seconds) == (2, 5.0)
+    assert (found.parameters, found.macs) == (1000, 2000)
+    assert "beats 2 of 2" in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "still running"),
+        ({"pick": "cell 0"}, "has not been trained"),
+        ({"pick": "cell 0", "trainings": (training(accuracy=None),)}, "is in training"),
+        (
+            {"pick": "cell 0", "trainings": (training(accuracy=None, failure="loss is NaN"),)},
+            "failed: loss is NaN",
+        ),
+    ],
+)
+def test_headline_says_what_is_missing(changes: Mapping[str, object], words: str) -> None:
+    found = headline(replace(EMPTY, **changes), None)  # type: ignore[arg-type]
+    assert words in found.verdict
+    assert found.pick_accuracy is None
+
+
+def test_image_facts_leave_out_what_is_unknown() -> None:
+    facts = image_facts({"name": "cats", "classes": ["a", "b"], "train": 5, "shape": (3, 8, 8)})
+    assert facts.counts == {"train": 5}
+    assert facts.test is None
+    assert facts.notes == ()
+    assert image_facts({}).classes == ()
+
+
+def test_accuracy_by_size_is_sorted_and_has_binomial_errors() -> None:
+    trainings = (
+        training(parameters=300, accuracy=0.5),
+        training("cell 1", "random", 1.0, 100),
+        training("cell 2", "random", None, 200),
+    )
+    points = accuracy_by_size(replace(EMPTY, trainings=trainings), 100)
+    assert [(p.parameters, p.role) for p in points] == [(100, "random"), (300, "pick")]
+    assert [p.standard_error for p in points] == [0.0, pytest.approx(0.05)]
+
+
+def test_curves_draw_the_pick_last() -> None:
+    trainings = (
+        training(epochs=3),
+        training("cell 1", "random", epochs=2),
+        training("cell 2", "random"),
+    )
+    loss, accuracy = training_curves(replace(EMPTY, trainings=trainings))
+    assert (loss.quantity, accuracy.quantity) == ("loss", "accuracy")
+    assert [(c.role, c.split) for c in loss.curves] == [
+        ("random", "train"), ("random", "validation"), ("pick", "train"), ("pick", "validation"),
+    ]  # fmt: skip
+    assert loss.curves[2].epochs == (1, 2, 3)
+    assert accuracy.curves[3].values == tuple(
+        epoch.validation_accuracy for epoch in trainings[0].epochs
+    )
+    assert training_curves(replace(EMPTY, trainings=trainings[2:])) == ()
+
+
+def test_confusion_normalises_rows_and_lists_mistakes() -> None:
+    counts = ((3, 1, 0), (0, 0, 0), (2, 0, 6))
+    run = replace(EMPTY, trainings=(training(confusion=counts),))
+    found = confusion(run, ("a", "b"))
+    assert found is not None
+    assert found.classes == ("a", "b", "class 2")
+    assert found.shares == ((0.75, 0.25, 0.0), (0.0, 0.0, 0.0), (0.25, 0.0, 0.75))
+    assert found.most_confused == (("class 2", "a", 2, 8), ("a", "b", 1, 4))
+    assert confusion(EMPTY, ()) is None
+
+
+def test_ledger_shares() -> None:
+    costs = (Cost("kappa", 3, 1.0), Cost("training", 1, 3.0))
+    found = ledger(replace(EMPTY, costs=costs, wall_seconds={"search": 2.0}))
+    assert [(line.step, line.share) for line in found.lines] == [
+        ("training", 0.75),
+        ("kappa", 0.25),
+    ]
+    assert (found.seconds, found.wall_seconds) == (4.0, (("search", 2.0),))
+    assert ledger(replace(EMPTY, costs=(Cost("propose", 1, 0.0),))).lines[0].share == 0.0
+
+
+SUPERNET = get_space("nasbench201").graphs(get_space("nasbench201").supernet())[0]
+DARTS = CellGraph(
+    "normal",
+    ("c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "output"),
+    tuple(
+        Edge(source, target, operation)
+        for source, target, operation in (
+            (0, 2, "sep_conv_3x3"), (1, 2, "dil_conv_5x5"), (0, 3, "skip_connect"),
+            (1, 3, "sep_conv_3x3"), (0, 4, "max_pool_3x3"), (2, 4, "sep_conv_5x5"),
+            (1, 5, "skip_connect"), (3, 5, "sep_conv_3x3"),
+            (2, 6, "concat"), (3, 6, "concat"), (4, 6, "concat"), (5, 6, "concat"),
+        )
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("graph", [SUPERNET, DARTS, CellGraph("cell", ("input", "output"), ())])
+def test_no_label_of_a_cell_meets_another_or_a_node(graph: CellGraph) -> None:
+    drawing = draw_cell(graph, operations([graph]))
+    assert len(drawing.arcs) == len(graph.edges)
+    boxes = [arc.label for arc in drawing.arcs] + [node.box for node in drawing.nodes]
+    assert not [(a, b) for k, a in enumerate(boxes) for b in boxes[:k] if a.meets(b)]
+    for box in boxes:
+        assert drawing.left <= box.x - box.width / 2
+        assert box.x + box.width / 2 <= drawing.left + drawing.width
+
+
+class Loads(HTMLParser):
+    """Everything that a browser would fetch, every id-less link, and the text outside scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] not in (["script"], ["style"]):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page_of(run: RunRecord, tmp_path: Path) -> Loads:
+    write_report(run, tmp_path / "report.html")
+    return Loads((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_page_is_self_contained(tmp_path: Path) -> None:
+    realistic_report(realistic_run(), tmp_path / "report.html")
+    page = Loads((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.loads == ["data:,", "pick/weights.safetensors", "pick/network.onnx"]
+    assert (
+        "@import" not in (tmp_path / "report.html").read_text(encoding="utf-8").split("<body>")[0]
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_says_what_counts(tmp_path: Path) -> None:
+    realistic_report(realistic_run(), tmp_path / "report.html")
+    text = Loads((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    for words in (
+        "The pick beats 4 of 5 random architectures",
+        "2 files left out",
+        "3 readings of 348 failed",
+        "none-free (4,096)",
+        "untrained report digits-te-nas",
+        "learning_rate",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ["still running", "Nothing has been tried yet", "No costs", "Not recorded"]),
+        (
+            {
+                "trials": (trial(0, kappa=(None,)), trial(1, kappa=(None,))),
+                "directions": {"kappa": -1},
+            },
+            ["None of the 2 trials has a value for Kappa", "2 readings of 2 failed"],
+        ),
+        (
+            {"trials": (trial(0, kappa=(2.0,)),), "directions": {"kappa": -1}},
+            ["No network has been trained in this run"],
+        ),
+        ({"trials": (trial(0, kappa=(2.0,)),)}, ["This run ranked by no score"]),
+        (
+            {"pick": "cell 0", "trainings": (training(accuracy=None, failure="loss is NaN"),)},
+            ["Training of the pick failed: loss is NaN", "1 training ended early"],
+        ),
+        ({"pick": "cell 0", "trainings": (training(epochs=1),)}, ["cannot say whether"]),
+    ],
+)
+def test_unfinished_runs_say_so(
+    changes: Mapping[str, object], words: Sequence[str], tmp_path: Path
+) -> None:
+    text = page_of(replace(EMPTY, **changes), tmp_path).text  # type: ignore[arg-type]
+    for sentence in words:
+        assert sentence in text
+
+
+def hostile_run(classes: int = 200) -> RunRecord:
+    """Names that would break a page which does not escape them."""
+    names = ["<script>alert(1)</script>", "</script><b>&amp;", "Käse", "日本"]
+    names += [f"class <{k}>" for k in range(classes - len(names))]
+    counts = tuple(
+        tuple(9 if i == j else int(j == (i + 1) % classes) for j in range(classes))
+        for i in range(classes)
+    )
+    trials = tuple(
+        TrialRecord(k, k, f"|a<b&c~{k}|'\"", "<i>note</i>", {"<kappa>": readings(10.0**k)})
+        for k in range(8)
+    )
+    return replace(
+        EMPTY,
+        name="<img src=x onerror=alert(1)>",
+        images={"name": "<x>", "classes": names, "test": 10 * classes, "notes": ["<u>odd</u>"]},
+        directions={"<kappa>": -1},
+        trials=trials,
+        pick=trials[3].architecture,
+        trainings=(
+            training(trials[3].architecture, confusion=counts, epochs=2),
+            training(trials[4].architecture, "random", 0.8, epochs=1),
+        ),
+        config={"<key>": {"<inner>": ["</td>", 1]}},
+        costs=(Cost("<step>", 0, 0.0),),
+    )
+
+
+def test_page_escapes_everything(tmp_path: Path) -> None:
+    page = page_of(hostile_run(), tmp_path)
+    assert "<script>alert(1)</script>" in page.text
+    assert not {"img", "u", "b"} & set(page.tags)
+    assert page.tags.count("script") == page_of(hostile_run(10), tmp_path).tags.count("script")
+
+
+def test_many_classes_show_pairs_in_place_of_a_matrix(tmp_path: Path) -> None:
+    page = page_of(hostile_run(), tmp_path)
+    assert "With 200 classes the matrix is too large to read" in page.text
+    assert "Predicted class" not in page.text
+    assert "Predicted class" in page_of(hostile_run(20), tmp_path).text
+
+
+def test_an_older_page_stays_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        assert source.stat().st_size > 1_000_000
+        raise OSError("disk full")
+
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(EMPTY, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+MEASURE = """<script>addEventListener("load", () => setTimeout(() => {
+  const root = document.documentElement;
+  parent.postMessage({
+    width: innerWidth,
+    overflow: root.scrollWidth - root.clientWidth,
+    plots: document.querySelectorAll(".plot .main-svg:first-of-type").length,
+  }, "*");
+}, 100));</script></body>"""
+
+FRAME = """<!DOCTYPE html><html><head><script>addEventListener("message", (event) =>
+  Object.assign(document.documentElement.dataset, event.data));</script></head>
+  <body><iframe src="measured.html" style="width: {width}px; border: 0"></iframe></body></html>"""
+"A window cannot be as narrow as a phone, a frame can."
+
+
+def browse(page: Path, width: int) -> tuple[Mapping[str, int], list[str]]:
+    """What a browser without network measures on a page, and what its console says."""
+    assert CHROMIUM is not None
+    html = page.read_text(encoding="utf-8")
+    page.with_name("measured.html").write_text(html.replace("</body>", MEASURE), encoding="utf-8")
+    frame = page.with_name("frame.html")
+    frame.write_text(FRAME.replace("{width}", str(width)), encoding="utf-8")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+        "--disable-background-networking --disable-component-update --enable-logging=stderr --v=0 "
+        f"--virtual-time-budget=3000 --user-data-dir={page.with_name('profile')}"
+    ).split()
+    done = subprocess.run(
+        [CHROMIUM, *flags, "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom", frame.as_uri()],
+        capture_output=True, encoding="utf-8", timeout=60, check=True,
+    )  # fmt: skip
+    root = done.stdout[: done.stdout.index("<head>")]
+    found = {key: int(value) for key, value in re.findall(r'data-(\w+)="(-?\d+)"', root)}
+    return found, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_browser_draws_every_plot_without_network_or_complaint(tmp_path: Path) -> None:
+    realistic_report(realistic_run(), tmp_path / "report.html")
+    found, console = browse(tmp_path / "report.html", 390)
+    assert found == {"width": 390, "overflow": 0, "plots": 6}
+    assert console == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_browser_survives_hostile_names(tmp_path: Path) -> None:
+    write_report(hostile_run(), tmp_path / "report.html")
+    found, console = browse(tmp_path / "report.html", 390)
+    assert found == {"width": 390, "overflow": 0, "plots": 5}
+    assert console == []

@@ -163,7 +163,7 @@ def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
         if shown:
             figure.add_scatter(**_size_trace(shown, role, colour))
     figure.update_xaxes(
-        _log_axis([p.parameters for p in points]), title_text="Trainable parameters"
+        _log_axis([float(p.parameters) for p in points]), title_text="Trainable parameters"
     )
     figure.update_yaxes(title_text="Test accuracy", tickformat=".1~%")
     return figure
@@ -171,7 +171,7 @@ def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
 
 def _size_trace(points: Sequence[TrainedPoint], role: str, colour: str) -> Properties:
     pick = role == "pick"
-    errors = [point.standard_error or 0 for point in points]
+    errors = [point.standard_error or 0.0 for point in points]
     return {
         "x": [point.parameters for point in points],
         "y": [point.accuracy for point in points],
@@ -280,7 +280,7 @@ def _estimates(
 ) -> Properties:
     """Means along an axis, with standard errors as bars; a single draw has no bar."""
     means = {axis: [found.mean for found in estimates]}
-    lengths = [found.standard_error or 0 for found in estimates]
+    lengths = [found.standard_error or 0.0 for found in estimates]
     return means | ({f"error_{axis}": _error_bar(lengths, colour)} if errors else {})
 
 

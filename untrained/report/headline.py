@@ -102,14 +102,20 @@ def verdict(pick: float, randoms: Sequence[float]) -> str:
             "the search helped."
         )
     beaten, equal = sum(pick > r for r in randoms), sum(pick == r for r in randoms)
-    difference = 100 * (pick - fmean(randoms))
-    side = "above" if difference > 0 else "below"
     also = f" and equals {equal}" if equal else ""
     return (
         f"The pick beats {beaten}{also} of {_architectures(len(randoms))} trained with the same "
-        f"recipe, {abs(difference):.1f} points {side} their mean"
-        f"{'' if difference > 0 else ': here the search did not help'}."
+        f"recipe, {_against_mean(pick - fmean(randoms))}."
     )
+
+
+def _against_mean(difference: float) -> str:
+    points = round(100 * difference, 1)
+    if points > 0:
+        return f"{points} points above their mean"
+    if points < 0:
+        return f"{-points} points below their mean: here the search did not help"
+    return "level with their mean: here the search did not help"
 
 
 def _architectures(count: int) -> str:

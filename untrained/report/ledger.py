@@ -29,7 +29,7 @@ class Ledger:
 
 def ledger(run: RunRecord) -> Ledger:
     """The ledger of a run."""
-    seconds = sum(cost.seconds for cost in run.costs)
+    seconds = sum((cost.seconds for cost in run.costs), 0.0)
     costs = sorted(run.costs, key=lambda cost: -cost.seconds)
     lines = (LedgerLine(c.step, c.count, c.seconds, c.seconds / (seconds or 1)) for c in costs)
     return Ledger(tuple(lines), seconds, tuple(run.wall_seconds.items()))

@@ -1,7 +1,7 @@
 """Numbers as people read them."""
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds with two or three digits, then minutes, then hours.
 
     Example:
@@ -19,7 +19,7 @@ def duration(seconds: float) -> str:
     return "{:,} h {:02d} min".format(*divmod(round(seconds / 60), 60))
 
 
-def compact(number: float) -> str:
+def compact(number: float | int) -> str:
     """Three digits and a letter: k, M, G, T.
 
     Example:
@@ -33,7 +33,7 @@ def compact(number: float) -> str:
     return f"{number:.3g}T"
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: float | int, digits: int = 1) -> str:
     """A share in [0, 1] as a percentage.
 
     Example:
@@ -43,7 +43,7 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
-def significant(number: float) -> str:
+def significant(number: float | int) -> str:
     """Three digits or more, thousands separated, powers of ten only where they are needed.
 
     Example:

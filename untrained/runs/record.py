@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from untrained.runs.store import Store
 from untrained.scores.score import Reading
-from untrained.training.loop import Epoch
+from untrained.training.epoch import Epoch
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,59 @@ class RunRecord:
     costs: tuple[Cost, ...]
     wall_seconds: Mapping[str, float]
     "Phase (`search`, `training`) -> wall seconds, summed over sessions."
+
+
+def load_record(store: Path, name: str) -> RunRecord:
+    """The run of this name as the store holds it by now.
+
+    Raises:
+        ValueError: no such store, or no such run in it.
+    """
+    if not store.exists():
+        raise ValueError(f"no store at {store}: expected one that `untrained search` made")
+    opened = Store.open(store)
+    names = opened.run_names()
+    if name not in names:
+        raise ValueError(f"no run {name!r} in {store}: expected {' or '.join(names[:5]) or 'one'}")
+    row = opened.run(name)
+    record = RunRecord(
+        name=name,
+        space=row["space"],
+        searcher=row["searcher"],
+        config=row["config"],
+        versions=row["versions"],
+        images=row["images"],
+        directions=row["directions"],
+        trials=tuple(
+            TrialRecord(
+                number=trial["number"],
+                batch=trial["batch"],
+                architecture=trial["architecture"],
+                note=trial["note"],
+                readings=trial["measurements"],
+            )
+            for trial in opened.trials(row["id"])
+        ),
+        pick=row["pick"],
+        trainings=tuple(_training(training) for training in opened.trainings(row["id"])),
+        costs=tuple(Cost(*line) for line in opened.costs(row["id"], wall=False)),
+        wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
+    )
+    opened.close()
+    return record
+
+
+def _training(row: Mapping[str, Any]) -> TrainingRecord:
+    confusion = row["confusion"]
+    return TrainingRecord(
+        architecture=row["architecture"],
+        role=row["role"],
+        parameters=row["parameters"] or 0,
+        macs=row["macs"] or 0,
+        epochs=row["epochs"],
+        best_epoch=row["best_epoch"],
+        test_accuracy=row["test_accuracy"],
+        confusion=confusion and tuple(tuple(line) for line in confusion),
+        failure=row["failure"],
+        seconds=sum(epoch.seconds for epoch in row["epochs"]),
+    )

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -54,6 +54,9 @@ def train(
 
     A loss that is not finite ends the training; the history and the best weights are kept (the
     initial ones, if it was the first epoch), and a checkpoint remembers the failure.
+
+    A network in `torch.channels_last` memory stays so, and trains about a quarter faster on a
+    CPU; begin and go on in the same layout, which decides the last bits.
 
     Args:
         network: maps normalised images (n, c, h, w) to logits (n, classes). Moved to `device`,
@@ -122,32 +125,52 @@ def run_epoch(
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(_mix(seed, number, "images"))
     batches = draw_batches(len(images.train), recipe.batch, generator)
-    loss, correct = 0.0, 0
-    network.train()
+    rates = [
+        learning_rate(recipe, (number - 1) * len(batches) + k, len(batches))
+        for k in range(len(batches))
+    ]
     with _repeatable(_mix(seed, number, "network"), device):
-        for k, rows in enumerate(batches):
-            rate = learning_rate(recipe, (number - 1) * len(batches) + k, len(batches))
-            inputs = augment(images.train.pixels[rows], images, recipe, generator, device)
-            labels = images.train.labels[rows].to(device)
-            logits = network(inputs)
-            check_logits(logits, images)
-            objective = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            if not objective.isfinite():
-                raise FloatingPointError(f"step {k + 1} of {len(batches)}: the loss is not finite")
-            descend(optimizer, objective, rate)
-            loss += objective.item() * len(rows)
-            correct += int((logits.argmax(1) == labels).sum())
+        loss, accuracy = train_on(
+            batches, rates, network, optimizer, images, recipe, generator, device
+        )
     validation = evaluate(network, images.validation, images, device=device)
-    shown = sum(len(rows) for rows in batches)
     return Epoch(
         number=number,
-        learning_rate=rate,
-        train_loss=loss / shown,
-        train_accuracy=correct / shown,
+        learning_rate=rates[-1],
+        train_loss=loss,
+        train_accuracy=accuracy,
         validation_loss=validation.loss,
         validation_accuracy=validation.accuracy,
         seconds=time.perf_counter() - began,
     )
+
+
+def train_on(
+    batches: Sequence[Int64[Tensor, " _"]],
+    rates: Sequence[float],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Images,
+    recipe: Recipe,
+    generator: torch.Generator,
+    device: str,
+) -> tuple[float, float]:
+    """One step on each batch of rows at its learning rate; mean loss and accuracy of all."""
+    loss, correct = 0.0, 0
+    network.train()
+    for step, (rows, rate) in enumerate(zip(batches, rates, strict=True), start=1):
+        inputs = augment(images.train.pixels[rows], images, recipe, generator, device)
+        labels = images.train.labels[rows].to(device)
+        logits = network(inputs)
+        check_logits(logits, images)
+        objective = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if not objective.isfinite():
+            raise FloatingPointError(f"step {step} of {len(batches)}: the loss is not finite")
+        descend(optimizer, objective, rate)
+        loss += objective.item() * len(rows)
+        correct += int((logits.argmax(1) == labels).sum())
+    shown = sum(len(rows) for rows in batches)
+    return loss / shown, correct / shown
 
 
 def draw_batches(

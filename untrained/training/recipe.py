@@ -86,4 +86,6 @@ def _check_count(name: str, count: object, low: int) -> None:
 
 def _check_rate(name: str, rate: float, below: float, hint: str) -> None:
     if not 0 <= rate < below:
-        raise ValueError(f"{name}: expected 0 or more and less than {below:g}, got {rate!r}; {hint}")
+        raise ValueError(
+            f"{name}: expected 0 or more and less than {below:g}, got {rate!r}; {hint}"
+        )

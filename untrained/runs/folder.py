@@ -1,0 +1,66 @@
+"""A run's folder, its lock, and where everything in it lies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<out>/<run name>`, beside the store that it shares with other runs."""
+
+    out: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.out / self.name
+
+    @property
+    def store(self) -> Path:
+        return self.out / "store.db"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def network(self) -> Path:
+        """Folder of the exported network."""
+        return self.path / "network"
+
+    def checkpoint(self, training: str) -> Path:
+        """File of a training, which several runs may share."""
+        return self.out / "trainings" / f"{training}.pt"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the folders and holds the run against a second driver.
+
+        The lock ends with the process, however that ends.
+
+        Raises:
+            OSError: a folder that cannot be made or written, or a run that is held.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.out / "trainings").mkdir(exist_ok=True)
+            lock = FileLock(self.path / "lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise OSError(
+                f"the run {self.path} is held by another process: wait for it, or ask for "
+                f"another --seed or --out"
+            ) from error
+        except OSError as error:
+            raise OSError(
+                f"cannot write to {self.path}: {error.strerror or error}; choose an --out that "
+                f"can be written"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

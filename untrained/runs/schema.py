@@ -1,0 +1,94 @@
+"""The store's tables."""
+
+from dataclasses import fields
+
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, String, Table
+
+from untrained.training.epoch import Epoch
+
+SCHEMA = 1
+
+metadata = MetaData()
+
+schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("space", String, nullable=False),
+    Column("searcher", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("images", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("directions", JSON, nullable=False),
+    Column("pick", String),
+    Column("started", Float, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("batch", Integer, nullable=False),
+    Column("architecture", String, nullable=False),
+    Column("draws", JSON, nullable=False),
+    Column("note", String, nullable=False),
+    Column("measurements", JSON, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("question", JSON, nullable=False),
+    Column("score", String, nullable=False),
+    Column("value", Float),
+    Column("reason", String, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("question", JSON, nullable=False),
+    Column("architecture", String, nullable=False),
+    Column("parameters", Integer),
+    Column("macs", Integer),
+    Column("best_epoch", Integer),
+    Column("finished", Boolean, nullable=False, default=False),
+    Column("failure", String, nullable=False, default=""),
+    Column("test_accuracy", Float),
+    Column("confusion", JSON),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("training", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    *(Column(f.name, Float, nullable=False) for f in fields(Epoch) if f.name != "number"),
+)
+
+trained = Table(
+    "trained",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("training", String, nullable=False),
+)
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("wall", Boolean, nullable=False),
+    Column("seconds", Float, nullable=False),
+)

@@ -1,0 +1,159 @@
+"""Work that a process can do on its own: plain values in, plain values out, nothing stored."""
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from untrained.images import Images, Probe, ProbeSpec, draw_probe
+from untrained.kernels import draw_weights
+from untrained.runs.instrument import Instrument
+from untrained.scores import Reading, Score
+from untrained.scores.size import MultiplyAdds, Parameters
+from untrained.spaces import Scale, get_space
+from untrained.training import Evaluation, Recipe, Training, evaluate, train
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Apply one instrument to one architecture on some draws."""
+
+    space: str
+    architecture: str
+    "Text form of the canonical architecture, which may be partial."
+    instrument: Instrument
+    draws: tuple[int, ...]
+    device: str
+
+
+class Measured(NamedTuple):
+    """What one instrument read on one draw, and in how many seconds."""
+
+    reading: Reading
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one architecture until the end of some epoch, going on from its checkpoint."""
+
+    space: str
+    architecture: str
+    scale: Scale
+    recipe: Recipe
+    seed: int
+    until: int
+    checkpoint: Path
+    device: str
+
+
+class Trained(NamedTuple):
+    """How far the training is and, once it is finished, how good the network is."""
+
+    training: Training
+    evaluation: Evaluation | None
+    "On the test images, with the weights of the best validation epoch."
+    parameters: int
+    macs: int
+    "Multiply-adds for one image."
+
+
+Task = Measure | Train
+Outcome = list[Measured] | Trained
+
+
+def perform(task: Task, images: Images) -> Outcome:
+    """Does the task."""
+    return measure(task, images) if isinstance(task, Measure) else train_on(task, images)
+
+
+def stream(*names: object) -> torch.Generator:
+    """A generator that stands for these names: equal names, equal numbers, in any process."""
+    text = "/".join(map(str, names))
+    digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest))
+
+
+def measure(task: Measure, images: Images) -> list[Measured]:
+    """One reading for each draw.
+
+    Draw d has one stream for weights and one for the probe, whatever the architecture and the
+    score, so that architectures are compared on common weights and images.
+    """
+    begun = time.perf_counter()
+    instrument = task.instrument
+    inputs = 1 if instrument.probe.one_channel else images.shape[0]
+    network = build(task.space, task.architecture, instrument.scale, images, inputs=inputs)
+    network.to(task.device)
+    found = []
+    for draw in task.draws:
+        draw_weights(network, instrument.weights, stream(draw, "weights"))
+        probe = draw_probe(images, instrument.probe, stream(draw, "probe"))
+        reading = read(instrument.score, network, _to(probe, task.device), stream(draw, "score"))
+        found.append(Measured(reading, time.perf_counter() - begun))
+        begun = time.perf_counter()
+    return found
+
+
+def build(
+    space: str, architecture: str, scale: Scale, images: Images, *, inputs: int | None = None
+) -> nn.Module:
+    """The network of an architecture for these images, with weights yet to be drawn."""
+    found = get_space(space)
+    return found.build(
+        found.parse(architecture),
+        scale,
+        inputs=images.shape[0] if inputs is None else inputs,
+        classes=len(images.classes),
+    )
+
+
+def read(score: Score, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+    """The score's reading; an error in computing it, or NaN, becomes a reason.
+
+    The one place where a failed score is caught: the search goes on without its number.
+    """
+    try:
+        reading = score(network, probe, generator)
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        return Reading(None, f"{type(error).__name__}: {error}")
+    if reading.value is not None and not math.isfinite(reading.value):
+        return Reading(None, f"the score is {reading.value}")
+    return reading
+
+
+def _to(probe: Probe, device: str) -> Probe:
+    return replace(probe, inputs=probe.inputs.to(device), labels=probe.labels.to(device))
+
+
+def train_on(task: Train, images: Images) -> Trained:
+    """Epochs up to `task.until`; and when training is over, the look at the test images."""
+    network = build(task.space, task.architecture, task.scale, images)
+    draw_weights(network, "kaiming_fan_out", stream(task.seed, "training"))
+    size = network_size(network, images)
+    training = train(
+        network,
+        images,
+        task.recipe,
+        seed=task.seed,
+        checkpoint=task.checkpoint,
+        until=task.until,
+        device=task.device,
+    )
+    evaluation = None
+    if training.finished and not training.failure:
+        evaluation = evaluate(network, images.test, images, device=task.device)
+    return Trained(training, evaluation, *size)
+
+
+def network_size(network: nn.Module, images: Images) -> tuple[int, int]:
+    """Trainable parameters, and multiply-adds for one image."""
+    probe = draw_probe(images, ProbeSpec(count=1), stream("size"))
+    readings = (score(network, probe, stream("size")) for score in (Parameters(), MultiplyAdds()))
+    parameters, macs = (int(reading.value or 0) for reading in readings)
+    return parameters, macs
