@@ -313,7 +313,7 @@ def test_onnx_agrees_with_torch_for_any_batch(tmp_path, capfd, caplog):
 
 
 @needs_onnx
-def test_onnx_that_cannot_be_written_is_a_note(tmp_path):
+def test_onnx_that_cannot_be_written_is_a_note(tmp_path, capfd):
     source = (
         "from torch import nn\n"
         "class Odd(nn.Module):\n"
@@ -329,7 +329,10 @@ def test_onnx_that_cannot_be_written_is_a_note(tmp_path):
     (tmp_path / "network.onnx").write_bytes(b"of another network")
     _, exported = write(tmp_path, network=names["Odd"](), source=source, constructor="Odd()")
     assert exported.onnx is None
-    assert exported.notes[0].startswith("no ONNX file: ")
+    assert exported.notes[0].startswith("no ONNX file: the network cannot be expressed: ")
+    assert "\n" not in exported.notes[0]
+    assert "\x1b" not in exported.notes[0]
+    assert capfd.readouterr() == ("", "")
     assert exported.loader.exists()
     assert not (tmp_path / "network.onnx").exists()
 

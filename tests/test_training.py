@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from untrained.images import Images, Labelled
 from untrained.training import Recipe, evaluate, train
-from untrained.training.loop import build_optimizer, descend, draw_batches
+from untrained.training.batches import draw_batches
+from untrained.training.loop import build_optimizer, descend
 
 
 def digits(train: int = 200, validation: int = 60, test: int = 60) -> Images:

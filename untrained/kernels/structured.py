@@ -88,7 +88,7 @@ class _Recorder(TorchFunctionMode):
 
     def _uses(self, arguments: Sequence[Any]) -> bool:
         return any(
-            self._uses(a) if isinstance(a, list | tuple) else id(a) in self.names
+            id(a) in self.names or (isinstance(a, (list, tuple)) and self._uses(a))
             for a in arguments
         )
 

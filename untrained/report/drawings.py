@@ -20,14 +20,9 @@ ROUNDS = ("#3f7fcf", "#2a9d8f", "#8f6fd1", "#c98a1b", "#b5486e", "#5c7f3b")
 POINTS_WITH_ERRORS = 300
 "More points than this are drawn without error bars."
 
-ROUND_DIGITS = (
-    (1,),
-    (1, 3),
-    (1, 2, 5),
-    (1, 1.5, 2, 3, 4, 5, 7),
-    tuple(k / 10 for k in range(10, 100)),
-)
+ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 "Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
+ACRONYMS = frozenset({"ntk", "nngp"})
 
 Properties = dict[str, Any]
 "Properties of a trace or an axis, under Plotly's names."
@@ -163,10 +158,16 @@ def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
         if shown:
             figure.add_scatter(**_size_trace(shown, role, colour))
     figure.update_xaxes(
-        _log_axis([float(p.parameters) for p in points]), title_text="Trainable parameters"
+        _size_axis([p.parameters for p in points]), title_text="Trainable parameters"
     )
     figure.update_yaxes(title_text="Test accuracy", tickformat=".1~%")
     return figure
+
+
+def _size_axis(parameters: Sequence[int]) -> Properties:
+    if max(parameters) < 2 * min(parameters):  # too narrow for round ticks, and as good as linear
+        return {"tickformat": "~s"}
+    return _log_axis([float(count) for count in parameters])
 
 
 def _size_trace(points: Sequence[TrainedPoint], role: str, colour: str) -> Properties:
@@ -199,7 +200,8 @@ def draw_curves(curves: Curves) -> go.Figure:
         figure.add_scatter(**_curve_trace(curve))
         if curve.role == "pick" and curve.split == "validation" and curve.best_epoch is not None:
             figure.add_scatter(**_best_epoch(curve, curve.best_epoch))
-    figure.update_xaxes(title_text="Epoch", rangemode="tozero")
+    last = max(curve.epochs[-1] for curve in curves.curves)
+    figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
     figure.update_yaxes(title_text="Cross-entropy" if curves.quantity == "loss" else "Accuracy")
     if curves.quantity == "accuracy":
         figure.update_yaxes(tickformat=".0%")
@@ -243,11 +245,11 @@ def readable(name: str) -> str:
     """A score's name for people.
 
     Example:
-        >>> readable("condition_number")
-        'Condition number'
+        >>> readable("condition_number"), readable("ntk_trace")
+        ('Condition number', 'NTK trace')
     """
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def _figure(height: int) -> go.Figure:

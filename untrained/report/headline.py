@@ -103,19 +103,19 @@ def verdict(pick: float, randoms: Sequence[float]) -> str:
         )
     beaten, equal = sum(pick > r for r in randoms), sum(pick == r for r in randoms)
     also = f" and equals {equal}" if equal else ""
+    other = "their mean" if len(randoms) > 1 else "it"
     return (
         f"The pick beats {beaten}{also} of {_architectures(len(randoms))} trained with the same "
-        f"recipe, {_against_mean(pick - fmean(randoms))}."
+        f"recipe, {_against(pick - fmean(randoms), other)}."
     )
 
 
-def _against_mean(difference: float) -> str:
+def _against(difference: float, other: str) -> str:
     points = round(100 * difference, 1)
     if points > 0:
-        return f"{points} points above their mean"
-    if points < 0:
-        return f"{-points} points below their mean: here the search did not help"
-    return "level with their mean: here the search did not help"
+        return f"{points} points above {other}"
+    place = f"{-points} points below" if points < 0 else "level with"
+    return f"{place} {other}: here the search did not help"
 
 
 def _architectures(count: int) -> str:

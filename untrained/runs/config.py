@@ -17,8 +17,8 @@ class RunConfig:
     """From images to a ranked, and if asked trained and exported, network."""
 
     images: str = "digits"
-    "`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data "
-    "folder such as `cifar10`."
+    """`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data
+    folder such as `cifar10`."""
     size: int | None = None
     "Side in pixels to which images are brought; by default their own, or 32 for a folder."
     space: str = "nasbench201"
@@ -30,9 +30,9 @@ class RunConfig:
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
     "Scores whose ranks are summed; names, or package.module:name."
     instruments: dict[str, dict[str, float | bool | str]] = field(default_factory=dict)
-    "How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`, "
-    "`augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`, "
-    "`stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."
+    """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
+    `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
+    `stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."""
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."
     seed: int = 0

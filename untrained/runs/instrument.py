@@ -38,7 +38,7 @@ def make_instrument(
     left = dict(settings)
     scale = space.scales[_named_scale(space, str(left.pop("scale", kind.network)))]
     weights = str(left.pop("weights", kind.weights))
-    parts = [scale, kind.probe, kind()]
+    parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
     for setting in left:
         if setting not in known:

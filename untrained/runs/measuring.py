@@ -53,9 +53,7 @@ class Measuring:
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
-            "version": code_version(
-                type(self.space).__module__, type(instrument.score).__module__
-            ),
+            "version": code_version(*(type(p).__module__ for p in (self.space, instrument.score))),
         }
 
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
@@ -77,6 +75,7 @@ class Measuring:
         """Sees to it that the store holds every measurement of the proposals.
 
         Args:
+            proposals: what to measure; equal ones are measured once.
             watch: called with how many (architecture, score) pairs are done, and of how many.
         """
         tasks = self.tasks(proposals)
@@ -112,10 +111,8 @@ class Measuring:
             canonical = str(self.space.canonical(proposal.architecture))
             for instrument in self.instruments:
                 keys = self.keys(proposal)[instrument.name]
-                draws = map(self.seeded, proposal.draws)
-                wanted.setdefault((canonical, instrument), {}).update(
-                    zip(draws, keys, strict=True)
-                )
+                column = wanted.setdefault((canonical, instrument), {})
+                column.update(zip(map(self.seeded, proposal.draws), keys, strict=True))
         known = self.store.known([key for column in wanted.values() for key in column.values()])
         return [
             Measure(self.config.space, canonical, instrument, missing, self.config.device)

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -163,9 +164,7 @@ def search(session: Session) -> Architecture | None:
             break
         batch = 1 + (rows[-1]["batch"] if rows else -1)
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
-        session.measuring.measure(
-            proposals, lambda done, total, phase=phase: session.watch(Progress(phase, done, total))
-        )
+        session.measuring.measure(proposals, partial(_watch, session.watch, phase))
         store.add_trials(
             [
                 {
@@ -185,6 +184,10 @@ def search(session: Session) -> Architecture | None:
     store.set_pick(session.id, None if pick is None else str(pick))
     store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
     return pick
+
+
+def _watch(watch: Watch, phase: str, done: int, total: int) -> None:
+    watch(Progress(phase, done, total))
 
 
 def train_all(session: Session, pick: Architecture) -> None:
@@ -234,9 +237,10 @@ def begin_training(session: Session, position: int, role: str, architecture: Arc
         "seed": config.seed,
         "device": config.device,
     }
-    row = {"key": digest(question), "question": question, "architecture": str(architecture)}
+    key = digest(question)
+    row = {"key": key, "question": question, "architecture": str(architecture)}
     session.store.begin_training(session.id, position, role, row)
-    return row["key"]
+    return key
 
 
 def training_task(session: Session, row: dict[str, Any], until: int) -> Train:

@@ -210,7 +210,7 @@ class Store:
             )
 
     def costs(self, run: str, *, wall: bool) -> list[tuple[str, int, float]]:
-        """Step, count and seconds, summed over sessions; measurements made by this run included."""
+        """Step, count and seconds, summed over sessions, with the measurements of this run."""
         total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
         query = total.where(costs.c.run == run, costs.c.wall == wall).group_by(costs.c.step)
         measured = (
@@ -222,7 +222,7 @@ class Store:
             rows = [tuple(row) for row in connection.execute(query)]
             if not wall:
                 rows += [tuple(row) for row in connection.execute(measured)]
-        return rows  # type: ignore[return-value]
+        return rows
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

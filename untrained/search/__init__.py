@@ -10,6 +10,7 @@ from typing import Any
 
 from untrained.plugins import find
 from untrained.search.evolution import RegularisedEvolution
+from untrained.search.given import Given
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
@@ -21,6 +22,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "pruning": PruningSearch,
     "random": RandomSearch,
     "evolution": RegularisedEvolution,
+    "given": Given,
 }
 
 
@@ -38,7 +40,7 @@ def make_searcher(
     """
     kind = find("searcher", name, SEARCHERS)
     known = {f.name: f for f in fields(kind) if f.default is not MISSING}
-    for option, value in options.items():
+    for option in options:
         if option not in known:
             near = get_close_matches(option, known, n=3, cutoff=0) or ["none"]
             raise ValueError(

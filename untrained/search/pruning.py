@@ -34,8 +34,8 @@ class PruningSearch(Searcher):
     """
 
     common: bool = True
-    "All operations of a round share draws, and the parent is measured on them once; otherwise "
-    "each operation has draws of its own and the parent is measured again for it, as published."
+    """All operations of a round share draws, and the parent is measured on them once; otherwise
+    each operation has draws of its own and the parent is measured again for it, as published."""
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         measured = {(trial.architecture, trial.draws): trial for trial in history}

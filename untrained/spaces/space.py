@@ -42,8 +42,8 @@ class Scale:
     stages: int = 3
     "Stages; each after the first halves the resolution and doubles the channels."
     stem: bool = True
-    "Whether a convolution comes before the first cell; without it, the images' channels must "
-    "equal `channels`."
+    """Whether a convolution comes before the first cell; without it, the images' channels must
+    equal `channels`."""
 
 
 class Choice(NamedTuple):

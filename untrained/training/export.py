@@ -147,7 +147,9 @@ def _write_onnx(
     try:
         return path, export_onnx(network, path, batches), ()
     except torch.onnx.OnnxExporterError as error:
-        return None, None, (f"no ONNX file: {str(error).splitlines()[0]}",)
+        # The error itself is a page of advice for developers of the exporter.
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        return None, None, (f"no ONNX file: the network cannot be expressed: {reason}",)
     except RuntimeError:
         path.unlink(missing_ok=True)
         raise

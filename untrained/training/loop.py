@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from untrained.images.augment import cutout, random_crop_flip
 from untrained.images.dataset import Images
+from untrained.training.batches import augment, draw_batches
 from untrained.training.checkpoint import Checkpoint, describe, load_checkpoint, save_checkpoint
 from untrained.training.epoch import Epoch, best_epoch
 from untrained.training.evaluation import check_logits, evaluate
-from untrained.training.recipe import Recipe, check_recipe, flips, learning_rate
+from untrained.training.recipe import Recipe, check_recipe, learning_rate
 
 
 @dataclass(frozen=True)
@@ -171,33 +171,6 @@ def train_on(
         correct += int((logits.argmax(1) == labels).sum())
     shown = sum(len(rows) for rows in batches)
     return loss / shown, correct / shown
-
-
-def draw_batches(
-    count: int, batch: int, generator: torch.Generator
-) -> list[Int64[Tensor, " batch"]]:
-    """Rows of all images in random order, `batch` at a time.
-
-    A last batch of one image is left out: BatchNorm has no variance over it.
-    """
-    batches = list(torch.randperm(count, generator=generator).split(batch))
-    return batches[:-1] if len(batches[-1]) == 1 else batches
-
-
-def augment(
-    pixels: UInt8[Tensor, "n c h w"],
-    images: Images,
-    recipe: Recipe,
-    generator: torch.Generator,
-    device: str,
-) -> Float[Tensor, "n c h w"]:
-    """Crop, flip, normalise and cut out, each where the recipe says so."""
-    padding = min(pixels.shape[2:]) // 8 if recipe.crop else 0
-    flip = flips(recipe, pixels.shape[1])
-    if padding or flip:
-        pixels = random_crop_flip(pixels, generator, padding=padding, flip=flip)
-    inputs = images.normalise(pixels.to(device))
-    return cutout(inputs, generator, recipe.cutout) if recipe.cutout else inputs
 
 
 def descend(optimizer: torch.optim.Optimizer, objective: Float[Tensor, ""], rate: float) -> None:

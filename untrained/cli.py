@@ -1,0 +1,317 @@
+"""The command: parse, call one library function, print."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.config import Toml
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from untrained.report.stored import report_run
+from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
+from untrained.runs.record import TrialRecord
+from untrained.scores import Reading
+from untrained.tables import standings
+from untrained.training import Recipe
+
+app = App(
+    name="untrained",
+    help="""Judge neural networks before, or after very little, training, and find good ones.
+
+Start with `untrained demo`. Then bring your own images, a folder with one subfolder a class:
+
+    untrained search --images my-pictures --train
+
+What was computed is kept in `untrained-runs` and never computed again: a command that was
+stopped, even by kill -9, goes on where it was when it is given again.
+""",
+    version=version("untrained"),
+    help_format="markdown",
+)
+
+Flags = Annotated[RunConfig, Parameter(name="*")]
+Json = Annotated[bool, Parameter(negative="")]
+
+PRINTED = Console()
+WORKING = Console(stderr=True)
+
+
+@app.command
+def search(*, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Search a space for a good network on your images; with --train, train and export it.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead of tables.
+    """
+    show(carry_out(config), json)
+
+
+@app.command
+def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
+    """The main job on the bundled digits: search, train, compare, export, report.
+
+    Parameters
+    ----------
+    out
+        Folder of the store and of the run.
+    workers
+        Worker processes.
+    """
+    config = RunConfig(
+        train=True, channels=16, cells=1, recipe=Recipe(epochs=15), out=out, workers=workers
+    )
+    show(carry_out(config), False)
+
+
+@app.command
+def score(*architectures: str, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Score architectures that you name.
+
+    Parameters
+    ----------
+    architectures
+        Text forms, each in quotes, such as '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
+    json
+        Print one JSON object instead of tables.
+    """
+    show(carry_out(given(config, architectures)), json)
+
+
+@app.command
+def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Train and export one architecture that you name, beside random ones.
+
+    Parameters
+    ----------
+    architecture
+        Text form, in quotes.
+    json
+        Print one JSON object instead of tables.
+    """
+    asked = replace(given(config, (architecture,)), scores=("parameters", "macs"), draws=1)
+    show(carry_out(replace(asked, train=True)), json)
+
+
+def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
+    """The same question about named architectures."""
+    options: dict[str, float | bool | str] = {"architectures": " ".join(architectures)}
+    return replace(config, searcher="given", options=options)
+
+
+@app.command
+def report(folder: Path) -> None:
+    """Write the report of a run again, finished or under way.
+
+    Parameters
+    ----------
+    folder
+        The run's folder, as `search` printed it.
+    """
+    path = report_run(RunFolder(folder.parent, folder.name))
+    PRINTED.print(f"Report: [bold]{path}[/]", soft_wrap=True)
+
+
+def carry_out(config: RunConfig) -> RunFolder:
+    """Runs under a progress bar, then writes the report."""
+    with watching() as watch:
+        folder = run(config, watch)
+    report_run(folder)
+    return folder
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Progress], None]]:
+    """A bar for each phase, with count, time and time left."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=WORKING) as bars:
+        shown: dict[str, Any] = {}
+
+        def watch(progress: Progress) -> None:
+            if progress.phase not in shown:
+                shown[progress.phase] = bars.add_task(progress.phase)
+            bars.update(shown[progress.phase], completed=progress.done, total=progress.total)
+
+        yield watch
+
+
+def show(folder: RunFolder, as_json: bool) -> None:
+    """What a run found, and where its report is."""
+    record = load_record(folder.store, folder.name)
+    if as_json:
+        print(json.dumps(plain(record, folder)))
+        return
+    if record.searcher == "given":
+        show_scores(record)
+    elif record.pick is None:
+        PRINTED.print("[yellow]No architecture could be scored; the report says why.[/]")
+    else:
+        tried = f"best of {len(record.trials)} measured by {record.searcher} search"
+        seconds = record.wall_seconds.get("search", 0)
+        PRINTED.print(f"\nPick ({tried}, {seconds:.0f} s):")
+        PRINTED.print(record.pick, style="bold", soft_wrap=True, markup=False, highlight=False)
+    show_standings(record)
+    show_trainings(record)
+    if folder.network.exists():
+        PRINTED.print(f"Network: [bold]{folder.network}[/]", soft_wrap=True)
+    PRINTED.print(f"Report:  [bold]{folder.report}[/]", soft_wrap=True)
+
+
+def show_scores(record: RunRecord) -> None:
+    """One row an architecture, one column a score: mean and standard error over draws."""
+    table = Table("architecture", *record.directions, caption="mean ± standard error over draws")
+    for trial in record.trials:
+        cells = [estimate(trial.readings[name]) for name in record.directions]
+        table.add_row(trial.architecture, *cells)
+    PRINTED.print(table)
+
+
+def estimate(readings: tuple[Reading, ...]) -> str:
+    """`12.3 ± 0.4`; without ± for one draw, and the reason where no draw gave a value."""
+    values = [reading.value for reading in readings if reading.value is not None]
+    if not values:
+        return f"not resolved: {readings[0].reason}"
+    mean = f"{fmean(values):,.5g}"
+    if len(values) == 1 or stdev(values) == 0:
+        return mean
+    return f"{mean} ± {stdev(values) / len(values) ** 0.5:,.2g}"
+
+
+def show_standings(record: RunRecord) -> None:
+    """What the pick is worth by a benchmark table, where one is at hand."""
+    rows = standings(record.space, record.pick) if record.pick else ()
+    if not rows:
+        return
+    table = Table("data", "test accuracy", "best", "rank", "beats", "population")
+    for row in rows:
+        table.add_row(
+            row.data,
+            f"{row.accuracy:.2%}",
+            f"{row.best:.2%}",
+            f"{row.rank:,}",
+            f"{row.percentile:.2f} %",
+            f"{row.population} ({row.size:,})",
+        )
+    table.title = "The pick in the benchmark's table (200 epochs)"
+    PRINTED.print(table)
+
+
+def show_trainings(record: RunRecord) -> None:
+    """The pick beside the random architectures, trained with the same recipe."""
+    if not record.trainings:
+        return
+    table = Table("network", "test accuracy", "parameters", "architecture")
+    for training in record.trainings:
+        accuracy = training.test_accuracy
+        table.add_row(
+            training.role,
+            training.failure or ("" if accuracy is None else f"{accuracy:.2%}"),
+            f"{training.parameters:,}",
+            training.architecture,
+            style="bold" if training.role == "pick" else "",
+        )
+    PRINTED.print(table)
+
+
+def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
+    """A run for machines."""
+    return {
+        "run": record.name,
+        "pick": record.pick,
+        "trials": [trial_as_plain(trial) for trial in record.trials],
+        "trained": [
+            {
+                "role": training.role,
+                "architecture": training.architecture,
+                "test_accuracy": training.test_accuracy,
+                "parameters": training.parameters,
+                "macs": training.macs,
+                "failure": training.failure,
+            }
+            for training in record.trainings
+        ],
+        "seconds": dict(record.wall_seconds),
+        "report": str(folder.report),
+    }
+
+
+def trial_as_plain(trial: TrialRecord) -> dict[str, Any]:
+    """A trial for machines: a failed reading is its reason."""
+    return {
+        "architecture": trial.architecture,
+        "note": trial.note,
+        "scores": {
+            name: [r.reason if r.value is None else r.value for r in readings]
+            for name, readings in trial.readings.items()
+        },
+    }
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
+) -> None:
+    """Reads flags, and those left unsaid from a TOML file.
+
+    Parameters
+    ----------
+    config_file
+        TOML file whose keys are the flags of the command; flags win over it.
+    """
+    if config_file is not None:
+        app.config = (Toml(config_file, must_exist=True, use_commands_as_keys=False),)
+    app(tokens)
+
+
+def main() -> None:
+    """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
+    try:
+        app.meta()
+    except KeyboardInterrupt:
+        again = f"untrained {shlex.join(sys.argv[1:])}"
+        fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
+    except BrokenProcessPool:
+        fail("A worker process was killed, perhaps for memory; everything computed so far is "
+             "kept. Try again with fewer --workers.", 1)  # fmt: skip
+    except ValueError as error:
+        fail(str(error), 2)
+    except OSError as error:
+        fail(str(error), 1)
+
+
+def fail(message: str, code: int) -> None:
+    """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
+    if os.environ.get("UNTRAINED_TRACEBACK"):
+        raise
+    WORKING.print(f"[red]untrained:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,29 @@
+"""No search at all: architectures that somebody names."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from untrained.search.ranks import best
+from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture
+
+
+@dataclass(frozen=True)
+class Given(Searcher):
+    """Measures the architectures it is given, and picks the lowest sum of ranks among them."""
+
+    architectures: str = ""
+    "Text forms, separated by spaces."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        texts = self.architectures.split()
+        if not texts:
+            raise ValueError("expected --options.architectures with at least one, got none")
+        draws = tuple(range(self.draws))
+        asked = [Proposal(self.space.parse(text), draws, "given") for text in texts]
+        return list(dict.fromkeys(asked))[len(history) :]
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        found = best([t for t in history if not t.architecture.partial], self.goals)
+        return found.architecture if found else None
