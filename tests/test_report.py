@@ -258,6 +258,15 @@ def test_pruning_trajectory_follows_the_parents_and_ends_at_the_pick() -> None:
     assert way.panels[0].best == ()
 
 
+def test_draws_of_a_parent_measured_as_several_trials_are_pooled() -> None:
+    first = trial(0, 0, "parent", kappa=(1.0, 2.0))
+    again = replace(trial(1, 0, "parent", kappa=(3.0,)), architecture=first.architecture)
+    run = replace(EMPTY, trials=(first, again), directions={"kappa": -1})
+    (step,) = trajectory(run).panels[0].steps
+    (point,) = score_cloud(run).points
+    assert step.estimate == point.estimates[0] == estimate(readings(1.0, 2.0, 3.0))
+
+
 def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
     trials = tuple(trial(i, kappa=(k,), extra=(k,)) for i, k in enumerate((5.0, 7.0, 3.0, 4.0)))
     way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}))
@@ -506,7 +515,7 @@ def test_page_says_what_counts(tmp_path: Path) -> None:
                 "trials": (trial(0, kappa=(None,)), trial(1, kappa=(None,))),
                 "directions": {"kappa": -1},
             },
-            ["None of the 2 trials has a value for Kappa", "2 readings of 2 failed"],
+            ["None of the 2 architectures tried has a value for Kappa", "2 readings of 2 failed"],
         ),
         (
             {"trials": (trial(0, kappa=(2.0,)),), "directions": {"kappa": -1}},

@@ -3,12 +3,12 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from untrained.runs import Reading
 from untrained.runs.record import RunRecord, TrialRecord
-from untrained.scores.score import Reading
 from untrained.spaces import get_space
 
 PARENT = "parent"
@@ -41,11 +41,30 @@ def estimate(readings: Sequence[Reading]) -> Estimate | None:
     return Estimate(statistics.fmean(values), error, n)
 
 
+def pooled(
+    trials: Iterable[TrialRecord], key: Callable[[TrialRecord], Hashable]
+) -> list[TrialRecord]:
+    """The first trial of each `key`, with the readings of all that share it.
+
+    A pruning search may measure a parent on several sets of draws, each as a trial of its own.
+    """
+    groups: dict[Hashable, list[TrialRecord]] = {}
+    for trial in trials:
+        groups.setdefault(key(trial), []).append(trial)
+    return [replace(group[0], readings=_all_readings(group)) for group in groups.values()]
+
+
+def _all_readings(trials: Sequence[TrialRecord]) -> dict[str, tuple[Reading, ...]]:
+    names = dict.fromkeys(name for trial in trials for name in trial.readings)
+    return {name: tuple(r for t in trials for r in t.readings.get(name, ())) for name in names}
+
+
 @dataclass(frozen=True)
 class Point:
-    """One trial with the scores that a figure shows."""
+    """One architecture with the scores that a figure shows."""
 
     trial: int
+    "The first that proposed it."
     batch: int
     architecture: str
     note: str
@@ -72,9 +91,9 @@ class ScoreCloud:
     directions: tuple[int, ...]
     "+1 where higher is better, -1 where lower is."
     points: tuple[Point, ...]
-    "Trials with a value for each of `scores`; of one score, best first."
+    "Architectures with a value for each of `scores`; of one score, best first."
     missing: int
-    "Trials without a value for one of `scores`."
+    "Architectures without a value for one of `scores`."
     readings: int
     "Readings of `scores`, failed ones too."
     failures: tuple[Failure, ...]
@@ -85,7 +104,8 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     """The cloud of a run."""
     scores = tuple(run.directions)[:2]
     directions = tuple(run.directions[score] for score in scores)
-    points = [point for trial in run.trials if (point := _point(run, trial, scores)) is not None]
+    tried = pooled(run.trials, lambda trial: trial.architecture)
+    points = [point for trial in tried if (point := _point(run, trial, scores)) is not None]
     if len(scores) == 1:
         points.sort(key=lambda point: -directions[0] * point.estimates[0].mean)
     readings = [(name, r) for t in run.trials for name in scores for r in t.readings.get(name, ())]
@@ -93,7 +113,7 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
         scores,
         directions,
         tuple(points),
-        missing=len(run.trials) - len(points),
+        missing=len(tried) - len(points),
         readings=len(readings),
         failures=_failures(readings),
     )
@@ -146,7 +166,7 @@ class Trajectory:
 
 def trajectory(run: RunRecord) -> Trajectory:
     """Parents by round in a pruning search; every trial, and the best so far, in any other."""
-    parents = [trial for trial in run.trials if trial.note == PARENT]
+    parents = pooled((t for t in run.trials if t.note == PARENT), lambda trial: trial.batch)
     trials = [*parents, *_measured_pick(run, parents)] if parents else list(run.trials)
     kind: Literal["round", "trial"] = "round" if parents else "trial"
     panels = [_panel(run, kind, score, trials) for score in _score_names(run, trials)]

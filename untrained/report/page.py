@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from untrained.report import drawings, units
+from untrained.report import score_drawings, training_drawings, units
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
@@ -81,11 +81,13 @@ def _score_parts(run: RunRecord) -> Parts:
     kind: Literal["round", "batch"] = "round" if way.kind == "round" else "batch"
     return {
         "trajectory": way,
-        "panels": [(panel, _plot(drawings.draw_panel(panel, way.kind))) for panel in way.panels],
+        "panels": [
+            (panel, _plot(score_drawings.draw_panel(panel, way.kind))) for panel in way.panels
+        ],
         "prunings": prunings(run),
         "cloud": cloud,
-        "cloud_plot": _plot(drawings.draw_cloud(cloud, kind)) if cloud.points else None,
-        "points_with_errors": drawings.POINTS_WITH_ERRORS,
+        "cloud_plot": _plot(score_drawings.draw_cloud(cloud, kind)) if cloud.points else None,
+        "points_with_errors": score_drawings.POINTS_WITH_ERRORS,
         "meanings": MEANINGS,
     }
 
@@ -95,8 +97,10 @@ def _training_parts(run: RunRecord, images: ImageFacts) -> Parts:
     return {
         "images": images,
         "headline": headline(run, images.test),
-        "sizes_plot": _plot(drawings.draw_sizes(sizes)) if sizes else None,
-        "curve_plots": {each.quantity: _plot(drawings.draw_curves(each)) for each in curves},
+        "sizes_plot": _plot(training_drawings.draw_sizes(sizes)) if sizes else None,
+        "curve_plots": {
+            each.quantity: _plot(training_drawings.draw_curves(each)) for each in curves
+        },
         "confusion": confusion(run, images.classes),
         "classes_in_matrix": CLASSES_IN_MATRIX,
         "failed_trainings": [training for training in run.trainings if training.failure],
@@ -120,6 +124,6 @@ def _template() -> Any:
         "duration": units.duration,
         "compact": units.compact,
         "percent": units.percent,
-        "readable": drawings.readable,
+        "readable": units.readable,
     }
     return environment.get_template("page.html.j2")

@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
+
+ACRONYMS = frozenset({"ntk", "nngp"})
 
 
 def duration(seconds: float | int) -> str:
@@ -53,3 +55,14 @@ def significant(number: float | int) -> str:
     if number and not 1e-3 <= abs(number) < 1e7:
         return f"{number:.2e}"
     return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"
+
+
+def readable(name: str) -> str:
+    """A score's name for people.
+
+    Example:
+        >>> readable("condition_number"), readable("ntk_trace")
+        ('Condition number', 'NTK trace')
+    """
+    words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])

@@ -4,5 +4,6 @@ from untrained.runs.config import RunConfig
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record
 from untrained.runs.run import Progress, run
+from untrained.scores import Reading
 
-__all__ = ["Progress", "RunConfig", "RunFolder", "RunRecord", "load_record", "run"]
+__all__ = ["Progress", "Reading", "RunConfig", "RunFolder", "RunRecord", "load_record", "run"]

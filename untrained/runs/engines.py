@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -15,6 +15,7 @@ from untrained.images import Images
 from untrained.runs.tasks import Outcome, Task, perform
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Does tasks in any order and hands out each outcome with the task's index."""
 

@@ -49,6 +49,7 @@ measurements = Table(
     Column("value", Float),
     Column("reason", String, nullable=False),
     Column("seconds", Float, nullable=False),
+    Column("times", Integer, nullable=False, default=1),  # more than 1 is work done in vain
 )
 
 trainings = Table(

@@ -118,11 +118,13 @@ class Store:
         return found
 
     def add_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps measurements; one that another run made meanwhile stays as it is."""
+        """Keeps measurements; one that another run made meanwhile stays, and is counted again."""
         with self._write() as connection:
             keys = [row["key"] for row in rows]
             query = select(measurements.c.key).where(measurements.c.key.in_(keys))
             there = set(connection.scalars(query))
+            again = measurements.update().where(measurements.c.key.in_(there))
+            connection.execute(again.values(times=measurements.c.times + 1))
             fresh = [dict(row) for row in rows if row["key"] not in there]
             if fresh:
                 connection.execute(insert(measurements), fresh)

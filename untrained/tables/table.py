@@ -31,4 +31,4 @@ class Standing:
     @property
     def percentile(self) -> float:
         """Share of the rest of the population that it beats or equals, in percent."""
-        return 100 * (self.size - self.rank) / (self.size - 1)
+        return 100 * (self.size - self.rank) / max(self.size - 1, 1)

@@ -1,0 +1,50 @@
+"""The arrow rule: which room may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import untrained
+
+PACKAGE = Path(untrained.__file__).parent
+
+ARROWS = {
+    "spaces": set(),
+    "images": set(),
+    "kernels": set(),
+    "tables": {"spaces"},
+    "scores": {"kernels", "images"},
+    "training": {"images"},
+    "search": {"spaces"},
+    "runs": {"spaces", "images", "tables", "kernels", "scores", "training", "search"},
+    "report": {"spaces", "tables", "runs"},
+}
+
+
+def rooms_imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the room they reach"
+            names.add(str(node.module))
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in names]
+    return {p[1] for p in parts if p[0] == "untrained" and len(p) > 1} & set(ARROWS)
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert rooms_imported(path) <= ARROWS[room] | {room}, path
+
+
+def test_every_room_is_one_folder_deep_and_known() -> None:
+    folders = {p.parent.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py")}
+    assert {str(folder) for folder in folders} == {".", *ARROWS}
+
+
+def test_plugins_imports_no_room() -> None:
+    assert rooms_imported(PACKAGE / "plugins.py") == set()

@@ -1,0 +1,72 @@
+"""What the Plotly figures share; the page gives them its own colours of ink and grid."""
+
+import html
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from untrained.report.units import compact
+
+PICK = "#e8590c"
+RANDOM = "#8791a3"
+ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+"Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
+
+Properties = dict[str, Any]
+"Properties of a trace or an axis, under Plotly's names."
+PICK_MARKER: Properties = {"color": PICK, "size": 15, "symbol": "star"}
+
+
+def blank_figure(height: int) -> go.Figure:
+    """A figure with axes and a legend on top, without traces."""
+    axis = {
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 4,
+        "automargin": True,
+        "title": {"font": {"size": 13}, "standoff": 12},
+    }
+    return go.Figure(
+        layout={
+            "template": "none",
+            "height": height,
+            "margin": {"l": 12, "r": 12, "t": 8, "b": 12},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "hovermode": "closest",
+            "hoverlabel": {"align": "left", "font": {"size": 12}},
+            "font": {"size": 13},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+
+
+def error_bar(lengths: Sequence[float], colour: str) -> Properties:
+    """Bars of these half lengths in a faint `colour`, written #rrggbb."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    faint = f"rgba({red},{green},{blue},0.4)"
+    look = {"color": faint, "thickness": 1.3, "width": 0, "visible": any(lengths)}
+    return {"array": list(lengths), **look}
+
+
+def log_axis(values: Sequence[float]) -> Properties:
+    """A log axis with a few ticks at round numbers around the values."""
+    low, high = min(values) / 1.2, max(values) * 1.2
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ticks: list[float] = []
+    for digits in ROUND_DIGITS:
+        marks = [digit * 10.0**decade for decade in decades for digit in digits]
+        ticks = [mark for mark in marks if low <= mark <= high]
+        if len(ticks) >= 3:
+            break
+    return {"type": "log", "tickvals": ticks, "ticktext": [compact(tick) for tick in ticks]}
+
+
+def wrapped(text: str) -> str:
+    """Text for a hover label, which reads a little HTML, in lines that fit a phone."""
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, 44))

@@ -1,0 +1,173 @@
+"""Scores, drawn by Plotly."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from untrained.report.canvas import (
+    PICK,
+    PICK_MARKER,
+    RANDOM,
+    Properties,
+    blank_figure,
+    error_bar,
+    log_axis,
+    wrapped,
+)
+from untrained.report.measured import Estimate, Panel, Point, ScoreCloud, spans_decades
+from untrained.report.units import readable, significant
+
+MEASURED = "#3f7fcf"
+ROUNDS = (MEASURED, "#2a9d8f", "#8f6fd1", "#c98a1b", "#b5486e", "#5c7f3b")
+"Colours of the rounds; more rounds than these share a colour scale."
+POINTS_WITH_ERRORS = 300
+"More points than this are drawn without error bars."
+
+
+def draw_panel(panel: Panel, kind: Literal["round", "trial"]) -> go.Figure:
+    """One score along the search, with its standard errors."""
+    figure = blank_figure(height=250)
+    rounds = kind == "round"
+    estimates = [step.estimate for step in panel.steps]
+    figure.add_scatter(
+        x=_step_labels(panel, kind),
+        mode="lines+markers" if rounds else "markers",
+        line={"color": MEASURED, "width": 2},
+        marker={
+            "color": [PICK if step.label == "pick" else MEASURED for step in panel.steps],
+            "size": 9 if rounds else 6,
+        },
+        name="one trial",
+        hovertext=[
+            _hover(s.architecture, f"{kind} {s.label}", {panel.score: s.estimate})
+            for s in panel.steps
+        ],
+        hoverinfo="text",
+        **_estimates("y", estimates, MEASURED),
+    )
+    _add_best(figure, panel, kind)
+    figure.update_xaxes(title_text=kind.capitalize(), type="category" if rounds else "linear")
+    figure.update_yaxes(_value_axis([found.mean for found in estimates]))
+    return figure
+
+
+def _step_labels(panel: Panel, kind: Literal["round", "trial"]) -> list[Any]:
+    return [step.label if kind == "round" else int(step.label) for step in panel.steps]
+
+
+def _add_best(figure: go.Figure, panel: Panel, kind: Literal["round", "trial"]) -> None:
+    if panel.best:
+        figure.add_scatter(
+            x=_step_labels(panel, kind),
+            y=panel.best,
+            mode="lines",
+            line={"color": PICK, "width": 2, "shape": "hv"},
+            name="best so far",
+            hoverinfo="skip",
+        )
+
+
+def draw_cloud(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> go.Figure:
+    """Two scores against each other, or one score in order of rank; the pick on top."""
+    figure = blank_figure(height=460)
+    for trace in _cloud_traces(cloud, kind):
+        figure.add_scatter(**trace)
+    values = [
+        [point.estimates[k].mean for point in cloud.points] for k in range(len(cloud.scores))
+    ]
+    if len(cloud.scores) == 2:
+        figure.update_xaxes(_value_axis(values[0]), title_text=_axis_title(cloud, 0))
+        figure.update_yaxes(_value_axis(values[1]), title_text=_axis_title(cloud, 1))
+    else:
+        figure.update_xaxes(title_text="Rank, the best first")
+        figure.update_yaxes(_value_axis(values[0]), title_text=_axis_title(cloud, 0))
+    return figure
+
+
+def _axis_title(cloud: ScoreCloud, k: int) -> str:
+    better = "higher" if cloud.directions[k] > 0 else "lower"
+    return f"{html.escape(readable(cloud.scores[k]))} ({better} is better)"
+
+
+def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Properties]:
+    ranked = list(enumerate(cloud.points, 1))
+    batches = sorted({point.batch for point in cloud.points})
+    others = [(rank, point) for rank, point in ranked if not point.is_pick]
+    traces = (
+        [
+            _cloud_trace(cloud, [(r, p) for r, p in others if p.batch == batch], colour)
+            | {"name": f"{kind} {batch + 1}"}
+            for batch, colour in zip(batches, ROUNDS, strict=False)
+        ]
+        if len(batches) <= len(ROUNDS)
+        else [_scaled_trace(cloud, others, kind)]
+    )
+    picks = _cloud_trace(cloud, [(rank, point) for rank, point in ranked if point.is_pick], PICK)
+    picks["marker"] = PICK_MARKER
+    return [trace for trace in (*traces, picks | {"name": "the pick"}) if trace["y"]]
+
+
+def _cloud_trace(
+    cloud: ScoreCloud, ranked: Sequence[tuple[int, Point]], colour: str
+) -> Properties:
+    columns = [[point.estimates[k] for _, point in ranked] for k in range(len(cloud.scores))]
+    with_errors = len(cloud.points) <= POINTS_WITH_ERRORS
+    positions = (
+        _estimates("x", columns[0], colour, with_errors)
+        if len(columns) == 2
+        else {"x": [rank for rank, _ in ranked]}
+    )
+    return {
+        "mode": "markers",
+        "marker": {"color": colour, "size": 8, "opacity": 0.85},
+        "hovertext": [_point_hover(cloud, point) for _, point in ranked],
+        "hoverinfo": "text",
+        **positions,
+        **_estimates("y", columns[-1], colour, with_errors),
+    }
+
+
+def _scaled_trace(
+    cloud: ScoreCloud, ranked: Sequence[tuple[int, Point]], kind: Literal["round", "batch"]
+) -> Properties:
+    """One trace for many batches, coloured by their number."""
+    trace = _cloud_trace(cloud, ranked, RANDOM)
+    trace["marker"] |= {
+        "color": [point.batch + 1 for _, point in ranked],
+        "colorscale": [[0, "#9db9e0"], [0.5, "#2a9d8f"], [1, "#8f4fd1"]],
+        "colorbar": {"title": {"text": kind}, "thickness": 10, "outlinewidth": 0},
+    }
+    return trace | {"name": "architecture", "showlegend": False}
+
+
+def _point_hover(cloud: ScoreCloud, point: Point) -> str:
+    values = dict(zip(cloud.scores, point.estimates, strict=True))
+    return _hover(point.architecture, f"trial {point.trial}: {point.note}", values)
+
+
+def _estimates(
+    axis: Literal["x", "y"], estimates: Sequence[Estimate], colour: str, errors: bool = True
+) -> Properties:
+    """Means along an axis, with standard errors as bars; a single draw has no bar."""
+    means = {axis: [found.mean for found in estimates]}
+    lengths = [found.standard_error or 0.0 for found in estimates]
+    return means | ({f"error_{axis}": error_bar(lengths, colour)} if errors else {})
+
+
+def _value_axis(values: Sequence[float]) -> Properties:
+    return log_axis(values) if spans_decades(values) else {}
+
+
+def _hover(architecture: str, heading: str, values: Mapping[str, Estimate]) -> str:
+    lines = [f"{readable(name)}: {_with_error(found)}" for name, found in values.items()]
+    escaped = [html.escape(line, quote=False) for line in (heading, *lines)]
+    return "<br>".join([f"<b>{escaped[0]}</b>", wrapped(architecture), *escaped[1:]])
+
+
+def _with_error(found: Estimate) -> str:
+    draws = f"{found.draws} draw{'' if found.draws == 1 else 's'}"
+    if found.standard_error is None:
+        return f"{significant(found.mean)} ({draws})"
+    return f"{significant(found.mean)} ± {significant(found.standard_error)} ({draws})"
