@@ -60,7 +60,8 @@ def ntk(
             `batch`, or no parameter left.
 
     Example:
-        >>> model = nn.Linear(3, 1)
+        >>> import torch
+        >>> model = torch.nn.Linear(3, 1)
         >>> x = torch.eye(3)
         >>> ntk(model, x)[0]  # x_i . x_j + 1, the one from the bias
         tensor([2., 1., 1.], dtype=torch.float64)

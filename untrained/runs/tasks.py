@@ -147,7 +147,10 @@ def train_on(task: Train, images: Images) -> Trained:
     )
     evaluation = None
     if training.finished and not training.failure:
-        evaluation = evaluate(network, images.test, images, device=task.device)
+        try:
+            evaluation = evaluate(network, images.test, images, device=task.device)
+        except FloatingPointError as error:
+            training = replace(training, failure=f"on the test images: {error}")
     return Trained(training, evaluation, *size)
 
 

@@ -6,7 +6,6 @@ Source: TE-NAS, https://arxiv.org/abs/2102.11535, section 3.3.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from untrained.search.searcher import Goal, Trial
 
@@ -19,7 +18,7 @@ def dense_ranks(values: Sequence[float | None], *, higher_is_better: bool) -> li
         [2, 3, 1, 2]
     """
     keys = np.array([np.inf if v is None else -v if higher_is_better else v for v in values])
-    return rankdata(keys, method="dense").astype(int).tolist()
+    return (np.unique(keys, return_inverse=True)[1] + 1).tolist()
 
 
 def rank_sums(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[int]:

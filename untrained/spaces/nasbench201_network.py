@@ -55,15 +55,23 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         nodes: list[Tensor | None] = [x, None, None, None]
+        pooled: dict[int, Tensor] = {}  # without weights, so the same on every edge from a node
         for (i, j), kept in zip(EDGES, self.kept, strict=True):
-            source = nodes[i]
+            source, edge = nodes[i], nodes[j]
             if source is None:
                 continue
-            for operation in self.edges[f"{i}_{j}"].values():  # type: ignore[operator]
-                term = operation(source)
+            terms = []
+            for name, operation in self.edges[f"{i}_{j}"].items():  # type: ignore[operator]
+                if name != "avg_pool_3x3":
+                    terms.append(operation(source))
+                    continue
+                if i not in pooled:
+                    pooled[i] = operation(source)
+                terms.append(pooled[i])
+            if terms:
+                term = sum(terms[1:], terms[0])
                 term = term if kept == 1 else term / kept
-                earlier = nodes[j]
-                nodes[j] = term if earlier is None else earlier + term
+                nodes[j] = term if edge is None else edge + term
         output = nodes[-1]
         return torch.zeros_like(x) if output is None else output
 
