@@ -25,8 +25,6 @@ VARIANTS = {
     "common draws": [],
     "own draws": ["--options.common", "false"],
     "common draws, batch statistics": ["--instruments.condition_number.batchnorm", "batch"],
-    "kappa only": ["--scores", "condition_number"],
-    "regions only": ["--scores", "linear_regions"],
 }
 PAPER = "  paper (4 seeds)                 93.9 (.47)    71.24 (.56)    42.38 (.46)"
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def ntk(model: nn.Module, x: Tensor, names: list[str]) -> Tensor:
-    """Theta_ij = sum_alpha d s_i / d alpha . d s_j / d alpha, one pair and one tensor at a time."""
+    """Theta_ij = sum_alpha (d s_i / d alpha) (d s_j / d alpha), pair by pair, tensor by tensor."""
     parameters = dict(model.named_parameters())
     theta = torch.zeros(len(x), len(x), dtype=torch.float64)
     for i, j in itertools.product(range(len(x)), repeat=2):

@@ -12,7 +12,10 @@ from untrained.spaces.nasbench201 import NASBench201, NB201Architecture, express
 from untrained.spaces.nasbench201_network import Cell
 
 SPACE = NASBench201()
-BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+BEST = (
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+)
 
 
 def test_counts_of_the_paper() -> None:

@@ -1,0 +1,16 @@
+"""Judge neural networks before, or after very little, training, and find good ones by it.
+
+The command is `untrained`; the rooms are `spaces`, `images`, `tables`, `kernels`, `scores`,
+`training`, `search`, `runs` and `report`. What a theorist reaches for first is here.
+"""
+
+from untrained.kernels import (
+    Regions,
+    Spectrum,
+    count_regions,
+    draw_weights,
+    ntk,
+    spectrum,
+)
+
+__all__ = ["Regions", "Spectrum", "count_regions", "draw_weights", "ntk", "spectrum"]

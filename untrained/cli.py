@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +33,7 @@ from untrained.report.stored import report_run
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.record import TrialRecord
 from untrained.scores import Reading
+from untrained.search import Setting
 from untrained.tables import standings
 from untrained.training import Recipe
 
@@ -48,6 +50,10 @@ stopped, even by kill -9, goes on where it was when it is given again.
 """,
     version=version("untrained"),
     help_format="markdown",
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    exit_on_error=False,  # `main` says it in one line
+    print_error=False,
+    suppress_keyboard_interrupt=False,  # so does it this
 )
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
@@ -117,7 +123,7 @@ def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False)
 
 def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
     """The same question about named architectures."""
-    options: dict[str, float | bool | str] = {"architectures": " ".join(architectures)}
+    options: dict[str, Setting] = {"architectures": " ".join(architectures)}
     return replace(config, searcher="given", options=options)
 
 
@@ -289,21 +295,29 @@ def launch(
         TOML file whose keys are the flags of the command; flags win over it.
     """
     if config_file is not None:
-        app.config = (Toml(config_file, must_exist=True, use_commands_as_keys=False),)
+        try:
+            tomllib.loads(config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"--config: expected a TOML file, got {config_file}: {error}"
+            ) from error
+        app.config = (Toml(config_file, use_commands_as_keys=False),)
     app(tokens)
 
 
 def main() -> None:
     """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
+    app.config = ()
+    app.meta.suppress_keyboard_interrupt = False  # it inherits all settings but this one
     try:
-        app.meta()
+        app.meta(sys.argv[1:])
     except KeyboardInterrupt:
         again = f"untrained {shlex.join(sys.argv[1:])}"
         fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
     except BrokenProcessPool:
         fail("A worker process was killed, perhaps for memory; everything computed so far is "
              "kept. Try again with fewer --workers.", 1)  # fmt: skip
-    except ValueError as error:
+    except (ValueError, CycloptsError) as error:
         fail(str(error), 2)
     except OSError as error:
         fail(str(error), 1)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from untrained.kernels.batchnorm import BatchStatistics, FrozenStatistics
@@ -73,6 +74,7 @@ def per_example(
 
     others = {name: parameter.detach() for name, parameter in model.named_parameters()}
     theta = {name: others.pop(name) for name in parameters}
-    with policy:
+    # Fused attention has no rule for vmap; its definition has.
+    with policy, sdpa_kernel(SDPBackend.MATH):
         rows = vmap(grad(s), in_dims=(None, 0), chunk_size=chunk)(theta, x)
     return {name: rows[name].flatten(1) for name in parameters}

@@ -121,9 +121,7 @@ class _Recorder(TorchFunctionMode):
 
         def add(d: Tensor) -> None:
             if kept._version != version:
-                raise Unstructured(
-                    "the input of a layer was changed in place; use method='vmap'"
-                )
+                raise Unstructured("the input of a layer was changed in place; use method='vmap'")
             for tensor, rows in terms:
                 name = self.names.get(id(tensor))
                 if name is not None:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from untrained.search import Setting
 from untrained.training.recipe import Recipe
-
-Settings = Mapping[str, float | bool | str]
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class RunConfig:
     "Search space: a name, or package.module:name."
     searcher: str = "pruning"
     "`pruning`, `random`, `evolution`, or package.module:name."
-    options: dict[str, float | bool | str] = field(default_factory=dict)
+    options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
     "Scores whose ranks are summed; names, or package.module:name."
-    instruments: dict[str, dict[str, float | bool | str]] = field(default_factory=dict)
+    instruments: dict[str, dict[str, Setting]] = field(default_factory=dict)
     """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
     `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
     `stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."""
@@ -72,7 +71,13 @@ class RunConfig:
 
     def plain(self) -> dict[str, object]:
         """Itself as values that JSON holds."""
-        return {**asdict(self), "out": str(self.out), "scores": list(self.scores)}
+        return {
+            **asdict(self),
+            "options": _plain(self.options),
+            "instruments": {name: _plain(s) for name, s in self.instruments.items()},
+            "scores": list(self.scores),
+            "out": str(self.out),
+        }
 
     def identity(self, fingerprint: str) -> str:
         """Names the search: equal for equal questions about equal images.
@@ -87,6 +92,14 @@ class RunConfig:
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "train", "compare", "scale", "channels", "cells", "recipe", "workers", "out",
 }  # fmt: skip
+
+
+def _plain(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Whole numbers as such: a command line gives 3.0 for 3."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in settings.items()
+    }
 
 
 def digest(value: object) -> str:

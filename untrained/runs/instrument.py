@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from untrained.images.probe import ProbeSpec
 from untrained.scores import Score, get_score
+from untrained.search import Setting
 from untrained.spaces import Scale, Space
 
 
@@ -26,9 +27,7 @@ class Instrument:
         return asdict(self)
 
 
-def make_instrument(
-    name: str, space: Space[Any], settings: Mapping[str, float | bool | str]
-) -> Instrument:
+def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting]) -> Instrument:
     """The score of this name as it asks to be applied, with `settings` in place of its own.
 
     Raises:
@@ -71,7 +70,7 @@ def training_scale(
     )
 
 
-def _with(part: Any, settings: Mapping[str, float | bool | str], name: str) -> Any:
+def _with(part: Any, settings: Mapping[str, Setting], name: str) -> Any:
     """The frozen value `part` with those settings that are fields of it."""
     hints = get_type_hints(type(part))
     changes = {
@@ -82,7 +81,7 @@ def _with(part: Any, settings: Mapping[str, float | bool | str], name: str) -> A
     return replace(part, **changes)
 
 
-def _typed(hint: Any, value: float | bool | str, where: str) -> Any:
+def _typed(hint: Any, value: Setting, where: str) -> Any:
     """The value as its field's type: a command line cannot tell 3 from 3.0."""
     kinds = get_args(hint) or (hint,)
     if isinstance(value, float) and value.is_integer() and int in kinds:

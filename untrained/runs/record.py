@@ -137,5 +137,5 @@ def _training(row: Mapping[str, Any]) -> TrainingRecord:
         test_accuracy=row["test_accuracy"],
         confusion=confusion and tuple(tuple(line) for line in confusion),
         failure=row["failure"],
-        seconds=sum(epoch.seconds for epoch in row["epochs"]),
+        seconds=sum((epoch.seconds for epoch in row["epochs"]), 0.0),
     )

@@ -227,8 +227,12 @@ class Store:
         return rows
 
 
+BUSY_SECONDS = 10.0  # how long another writer is waited for
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL"):
+    busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
+    for pragma in (busy, "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -16,7 +16,9 @@ from untrained.search.random_search import RandomSearch
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.spaces.space import Space
 
-__all__ = ["SEARCHERS", "Goal", "Proposal", "Searcher", "Trial", "make_searcher"]
+__all__ = ["SEARCHERS", "Goal", "Proposal", "Searcher", "Setting", "Trial", "make_searcher"]
+
+Setting = float | int | bool | str
 
 SEARCHERS: dict[str, type[Searcher]] = {
     "pruning": PruningSearch,
@@ -31,7 +33,7 @@ def make_searcher(
     space: Space[Any],
     goals: tuple[Goal, ...],
     draws: int,
-    options: Mapping[str, float | bool | str],
+    options: Mapping[str, Setting],
 ) -> Searcher:
     """The searcher of this name, or the class at `package.module:name`, with its options.
 
@@ -49,7 +51,7 @@ def make_searcher(
     return kind(space, goals, draws, **{o: _typed(name, known[o], v) for o, v in options.items()})
 
 
-def _typed(searcher: str, option: Field[Any], value: float | bool | str) -> Any:
+def _typed(searcher: str, option: Field[Any], value: Setting) -> Any:
     """The value as the option's own type: a command line cannot tell 3 from 3.0."""
     expected = type(option.default)
     if expected is int and isinstance(value, float) and value.is_integer():

@@ -30,7 +30,7 @@ class PruningSearch(Searcher):
     edges, highest gain first, equal gains sharing a rank; on every edge the operation with the
     lowest sum of ranks goes. On NAS-Bench-201 that is 24 + 18 + 12 = 54 operations evaluated.
 
-    An operation whose removal cannot be scored is ranked last, so that it stays.
+    An operation whose removal cannot be scored stays while its edge has another to give.
     """
 
     common: bool = True
@@ -99,12 +99,15 @@ def least_missed(
 ) -> tuple[Choice, ...]:
     """On each edge, the choice with the lowest sum of ranks of its gains; the first of equals.
 
+    One of whose gains is missing comes after all others of its edge.
+
     Args:
         choices: operations, in edge order.
         gains: for each score, one gain a choice; None if it could not be measured.
     """
     columns = [dense_ranks(column, higher_is_better=True) for column in gains]
-    by_edge: dict[int, list[tuple[int, Choice]]] = defaultdict(list)
-    for choice, ranks in zip(choices, zip(*columns, strict=True), strict=True):
-        by_edge[choice.edge].append((sum(ranks), choice))
-    return tuple(min(ranked, key=lambda pair: pair[0])[1] for ranked in by_edge.values())
+    by_edge: dict[int, list[tuple[bool, int, int]]] = defaultdict(list)
+    for k, choice in enumerate(choices):
+        failed = any(column[k] is None for column in gains)
+        by_edge[choice.edge].append((failed, sum(ranks[k] for ranks in columns), k))
+    return tuple(choices[min(ranked)[2]] for ranked in by_edge.values())

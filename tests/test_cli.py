@@ -1,0 +1,264 @@
+"""The command as a person types it: what it prints, and one clear line for each wrong use."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from untrained.cli import main
+from untrained.runs import RunFolder, store
+from untrained.runs.schema import SCHEMA
+from untrained.runs.store import Store
+
+Command = Callable[..., tuple[int, str, str]]
+
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
+QUICK = ("--workers", "0", "--draws", "1", "--searcher", "random", "--options.evaluations", "2")
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `untrained ...` in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["untrained", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_search_prints_the_pick_and_writes_a_report(command: Command) -> None:
+    code, out, _ = command("search", *QUICK, "--train", "--compare", "1", "--recipe.epochs", "1",
+                           "--scale", "small")  # fmt: skip
+    assert code == 0
+    assert "Pick (best of 2 measured by random search" in out
+    report = next(Path("untrained-runs").glob("*/report.html"))
+    assert str(report) in out.replace("\n", "")
+    assert "<html" in report.read_text(encoding="utf-8")
+
+
+def test_json_is_one_object(command: Command) -> None:
+    code, out, _ = command("search", *QUICK, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert len(found["trials"]) == 2
+    assert found["pick"] in [trial["architecture"] for trial in found["trials"]]
+
+
+def test_score_prints_an_estimate_with_its_error(command: Command) -> None:
+    asked = ("score", CELL, "--workers", "0")
+    code, out, _ = command(*asked, "--draws", "2", "--scores", "parameters", "linear_regions")
+    assert code == 0
+    assert "±" in out
+    _, out, _ = command(*asked, "--scores", "parameters", "--json")
+    assert json.loads(out)["trials"][0]["scores"] == {
+        "parameters": [73_018.0 + 243_040 + 28_000] * 3
+    }
+
+
+def test_train_exports_the_named_architecture(command: Command) -> None:
+    code, out, _ = command("train", CELL, "--workers", "0", "--compare", "0", "--scale", "small",
+                           "--recipe.epochs", "1", "--json")  # fmt: skip
+    found = json.loads(out)
+    assert code == 0
+    assert found["pick"] == CELL
+    assert [t["role"] for t in found["trained"]] == ["pick"]
+
+
+def test_report_of_a_stored_run(command: Command) -> None:
+    _, out, _ = command("search", *QUICK, "--json")
+    report = Path(json.loads(out)["report"])
+    report.unlink()
+    code, _, _ = command("report", str(report.parent))
+    assert code == 0
+    assert report.exists()
+
+
+def test_flags_from_toml_and_flags_win(command: Command) -> None:
+    Path("run.toml").write_text(
+        'searcher = "random"\ndraws = 1\nworkers = 0\n[options]\nevaluations = 3\n'
+        "[recipe]\nepochs = 7\n[instruments.linear_regions]\ncount = 50\n"
+    )
+    code, out, _ = command("search", "--config", "run.toml", "--draws", "2", "--json")
+    trials = json.loads(out)["trials"]
+    assert code == 0
+    assert len(trials) == 3
+    assert len(trials[0]["scores"]["linear_regions"]) == 2
+    assert max(trials[0]["scores"]["linear_regions"]) <= 50
+
+
+def test_help_teaches(command: Command) -> None:
+    _, out, _ = command("--help")
+    for word in ("search", "score", "train", "report", "demo", "one subfolder a class"):
+        assert word in out
+
+
+def images(**changes: Any) -> dict[str, Any]:
+    """A proper .npz's arrays, with changes."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8),
+        "y_train": np.arange(40, dtype=np.uint8) % 2,
+    }
+    return {name: array for name, array in {**arrays, **changes}.items() if array is not None}
+
+
+WRONG_ARRAYS = {
+    "wrong keys": {"x_train": None, "pictures": np.zeros(3)},
+    "wrong shape": {"x_train": np.zeros((40, 8), dtype=np.uint8)},
+    "wrong dtype": {"x_train": np.zeros((40, 8, 8, 3))},
+    "labels that don't match": {"y_train": np.zeros(39, dtype=np.uint8)},
+    "one class only": {"y_train": np.zeros(40, dtype=np.uint8)},
+}
+
+
+def assert_one_clear_line(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert code in (1, 2)
+    lines = [line for line in (out + err).splitlines() if line.strip()]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("untrained: ")
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("case", WRONG_ARRAYS)
+def test_wrong_arrays(case: str, command: Command) -> None:
+    np.savez("wrong.npz", **images(**WRONG_ARRAYS[case]))
+    assert_one_clear_line(command("search", "--images", "wrong.npz"), "expected", "got")
+
+
+def test_proper_arrays_go_through(command: Command) -> None:
+    np.savez("right.npz", **images())
+    code, _, _ = command("search", *QUICK, "--images", "right.npz", "--scores", "parameters")
+    assert code == 0
+
+
+def test_missing_file(command: Command) -> None:
+    assert_one_clear_line(command("search", "--images", "nowhere.npz"), "nowhere.npz")
+
+
+def test_not_an_npz(command: Command) -> None:
+    Path("text.npz").write_text("hello")
+    assert_one_clear_line(command("search", "--images", "text.npz"), "text.npz")
+
+
+def test_empty_folder(command: Command) -> None:
+    Path("pictures").mkdir()
+    assert_one_clear_line(command("search", "--images", "pictures"), "one subfolder")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "nearest"),
+    [
+        ("--space", "nasbench", "nasbench201"),
+        ("--scores", "condition", "condition_number"),
+        ("--searcher", "prune", "pruning"),
+        ("--options.evaluatons", "3", "evaluations"),
+        ("--images", "cifar", "cifar10"),
+        ("--instruments.linear_regions.cuont", "3", "count"),
+    ],
+)
+def test_unknown_names_say_the_nearest(
+    flag: str, value: str, nearest: str, command: Command
+) -> None:
+    asked = ("search", "--searcher", "random", flag, value) if "opt" in flag else (
+        "search", flag, value
+    )  # fmt: skip
+    assert_one_clear_line(command(*asked), nearest)
+
+
+def test_wrong_cell(command: Command) -> None:
+    assert_one_clear_line(command("score", "|conv~0|", "--workers", "0"), "expected |op~0|")
+
+
+def test_unknown_key_of_toml(command: Command) -> None:
+    Path("run.toml").write_text("sed = 3\n")
+    asked = command("search", "--config", "run.toml")
+    assert_one_clear_line(asked, 'Unknown option: "[sed]"', "run.toml")
+
+
+def test_missing_toml(command: Command) -> None:
+    assert_one_clear_line(command("search", "--config", "none.toml"), "none.toml")
+
+
+def test_broken_toml(command: Command) -> None:
+    Path("run.toml").write_text("seed = = 3\n")
+    assert_one_clear_line(command("search", "--config", "run.toml"), "run.toml", "line 1")
+
+
+def test_unknown_flag_says_the_nearest(command: Command) -> None:
+    assert_one_clear_line(command("search", "--sed", "3"), "Did you mean --seed?")
+
+
+def test_output_that_cannot_be_written(command: Command) -> None:
+    Path("file").write_text("")
+    assert_one_clear_line(command("search", "--out", "file/runs"), "--out")
+
+
+def test_store_of_a_newer_schema(command: Command) -> None:
+    Path("untrained-runs").mkdir()
+    Store.open(Path("untrained-runs/store.db")).close()
+    with sqlite3.connect("untrained-runs/store.db") as connection:
+        connection.execute("update schema set version = ?", (SCHEMA + 1,))
+    connection.close()
+    assert_one_clear_line(command("search", *QUICK), "newer untrained", "upgrade")
+
+
+def test_store_that_is_none(command: Command) -> None:
+    Path("untrained-runs").mkdir()
+    Path("untrained-runs/store.db").write_text("not a database, whatever its name says " * 50)
+    assert_one_clear_line(command("search", *QUICK), "not a database")
+
+
+def test_store_locked_by_another_program(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BUSY_SECONDS", 0.1)
+    Path("untrained-runs").mkdir()
+    Store.open(Path("untrained-runs/store.db")).close()
+    other = sqlite3.connect("untrained-runs/store.db", isolation_level=None)
+    other.execute("begin exclusive")
+    assert_one_clear_line(command("search", *QUICK), "locked", "--out")
+    other.close()
+
+
+def test_run_held_by_another_process(command: Command) -> None:
+    _, out, _ = command("search", *QUICK, "--json")
+    name = json.loads(out)["run"]
+    with RunFolder(Path("untrained-runs"), name).held():
+        assert_one_clear_line(command("search", *QUICK), "held by another process")
+
+
+def test_no_such_run_to_report(command: Command) -> None:
+    assert_one_clear_line(command("report", "untrained-runs/nothing"), "store")
+
+
+def test_interrupt_says_how_to_resume(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("untrained.runs.driver.search", interrupted)
+    code, out, err = command("search", *QUICK)
+    assert code == 130
+    assert "To resume: untrained search --workers 0" in out + err
+
+
+def test_a_fault_of_ours_can_be_traced(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNTRAINED_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="unknown space"):
+        command("search", "--space", "nowhere")

@@ -1,0 +1,388 @@
+"""Runs: resume, cache, engines, store."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from untrained.images import Images, load_images
+from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
+from untrained.runs.engines import start_engine
+from untrained.runs.instrument import make_instrument
+from untrained.runs.schema import SCHEMA
+from untrained.runs.store import Store
+from untrained.runs.tasks import Measure, measure
+from untrained.spaces import get_space
+from untrained.training import Recipe
+
+QUICK: dict[str, dict[str, float | bool | str]] = {
+    "condition_number": {"count": 8, "channels": 2},
+    "linear_regions": {"count": 100},
+}
+FLAGS = [
+    "--instruments.condition_number.count=8", "--instruments.condition_number.channels=2",
+    "--instruments.linear_regions.count=100", "--draws=2", "--train", "--compare=1",
+    "--scale=small", "--recipe.epochs=4",
+]  # fmt: skip
+
+
+def quick(out: Path, **changes: Any) -> RunConfig:
+    """A few architectures in this process, where type checks make everything slow."""
+    settings: dict[str, Any] = {
+        "searcher": "random", "options": {"evaluations": 3}, "instruments": QUICK, "draws": 2,
+        "compare": 1, "scale": "small", "workers": 0, "recipe": Recipe(epochs=2), "out": out,
+        **changes,
+    }  # fmt: skip
+    return RunConfig(**settings)
+
+
+def facts(folder: RunFolder) -> dict[str, Any]:
+    """All that must come out equal: everything but seconds."""
+    record = load_record(folder.store, folder.name)
+    return {
+        "pick": record.pick,
+        "trials": record.trials,
+        "trained": [
+            (
+                t.architecture, t.role, t.parameters, t.macs, t.best_epoch, t.test_accuracy,
+                t.confusion, t.failure,
+                [(e.number, e.train_loss, e.validation_accuracy) for e in t.epochs],
+            )
+            for t in record.trainings
+        ],
+    }  # fmt: skip
+
+
+def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
+    if not store.exists():
+        return []
+    connection = sqlite3.connect(store, timeout=10)
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.OperationalError:  # the tables are being made
+        return []
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A search and a training that nothing interrupted."""
+    out = tmp_path_factory.mktemp("unbroken")
+    output, errors = start(out, 0).communicate()
+    assert output, errors.decode()
+    return RunFolder(out, json.loads(output)["run"])
+
+
+@pytest.fixture(scope="module")
+def expected(unbroken: RunFolder) -> dict[str, Any]:
+    return facts(unbroken)
+
+
+def start(out: Path, workers: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "untrained", "search", *FLAGS]
+    command += [f"--workers={workers}", f"--out={out}", "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    """Until it happened; a process that ended by itself fails the test."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_five_times_in_each_phase_it_ends_as_unbroken(
+    workers: int, tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    """kill -9 at random moments of the search, then of the training; nothing computed twice."""
+    rng = random.Random(workers)
+    store = tmp_path / "store.db"
+    measurements = sum(
+        len(column) for trial in expected["trials"] for column in trial.readings.values()
+    )
+    epochs = sum(len(trained[-1]) for trained in expected["trained"])
+    phases = [
+        ("select count(*) from measurements", measurements),
+        ("select count(*) from epochs", epochs),
+    ]
+    for query, total in phases:
+        for at in sorted(rng.sample(range(1, total - 1), 5)):
+            process = start(tmp_path, workers)
+            wait_for(process, lambda q=query, a=at: (rows(store, q) or [(0,)])[0][0] >= a)
+            time.sleep(rng.uniform(0, 0.05))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+    process = start(tmp_path, workers)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    folder = RunFolder(tmp_path, json.loads(output)["run"])
+    assert facts(folder) == expected
+    assert rows(store, "select count(*), max(times) from measurements") == [(measurements, 1)]
+    assert_no_epoch_was_trained_twice(folder)
+
+
+def assert_no_epoch_was_trained_twice(folder: RunFolder) -> None:
+    """The store took each epoch's seconds once; the checkpoint would have others if retrained."""
+    for key, number, seconds in rows(folder.store, "select training, number, seconds from epochs"):
+        checkpoint = torch.load(folder.checkpoint(key), weights_only=True)
+        kept = {e["number"]: e["seconds"] for e in checkpoint["epochs"]}
+        assert kept[number] == seconds
+
+
+def test_a_killed_driver_takes_its_workers_along(tmp_path: Path) -> None:
+    process = start(tmp_path, 2)
+    wait_for(process, lambda: len(children(process.pid)) >= 2)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in text.split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same(
+    workers: int, tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    output, errors = start(tmp_path, workers).communicate()
+    assert output, errors.decode()
+    assert facts(RunFolder(tmp_path, json.loads(output)["run"])) == expected
+
+
+def test_the_same_question_is_never_computed_twice_in_whatever_run(tmp_path: Path) -> None:
+    """A second run over the same architectures finds them measured; its ledger is empty."""
+    run(quick(tmp_path, options={"evaluations": 4}))
+    before = rows(tmp_path / "store.db", "select key, seconds from measurements order by key")
+    second = run(quick(tmp_path))
+    after = rows(tmp_path / "store.db", "select key, seconds from measurements order by key")
+    assert before == after
+    assert rows(tmp_path / "store.db", "select max(times) from measurements") == [(1,)]
+    record = load_record(second.store, second.name)
+    assert len(record.trials) == 3
+    assert not {cost.step for cost in record.costs} & set(QUICK)
+
+
+def test_a_search_with_train_goes_on_with_the_same_run(tmp_path: Path) -> None:
+    searched = run(quick(tmp_path))
+    assert load_record(searched.store, searched.name).trainings == ()
+    trained = run(quick(tmp_path, train=True, recipe=Recipe(epochs=1)))
+    assert trained == searched
+    record = load_record(trained.store, trained.name)
+    assert [t.role for t in record.trainings] == ["pick", "random"]
+    assert (trained.network / "network.py").exists()
+
+
+def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
+    config = quick(tmp_path)
+    names = {
+        quick(tmp_path, **change).identity("f")
+        for change in ({}, {"seed": 1}, {"draws": 3}, {"instruments": {}}, {"space": "other"})
+    }
+    assert len(names) == 5
+    same = {
+        quick(tmp_path, workers=w, train=t).identity("f") for w in (0, 2) for t in (True, False)
+    }
+    assert same == {config.identity("f")}
+
+
+def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:
+    space = get_space("nasbench201")
+    other = next(a for a in space.enumerate() if space.canonical(a) != a)
+    texts = f"{other} {space.canonical(other)}"
+    folder = run(quick(tmp_path, searcher="given", options={"architectures": texts}))
+    record = load_record(folder.store, folder.name)
+    assert len(record.trials) == 2
+    assert record.trials[0].readings == record.trials[1].readings
+    assert rows(folder.store, "select count(*) from measurements") == [(4,)]
+
+
+def test_draws_are_common_to_architectures_and_differ_from_each_other(digits: Images) -> None:
+    space = get_space("nasbench201")
+    parent = space.supernet()
+    instrument = make_instrument("condition_number", space, {"count": 8})
+    tasks = [Measure("nasbench201", str(parent), instrument, d, "cpu") for d in ((0, 1), (1,))]
+    (zero, one), (again,) = (measure(task, digits) for task in tasks)
+    assert one.reading == again.reading
+    assert zero.reading != one.reading
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    run(quick(tmp_path, train=True, recipe=Recipe(epochs=1)), seen.append)
+    phases = list(dict.fromkeys(p.phase for p in seen))
+    assert phases[0] == "search, batch 1: 3 architectures"
+    assert phases[-2:] == ["training 2 networks", "exporting the network"]
+    for phase in phases:
+        last = [p for p in seen if p.phase == phase][-1]
+        assert last.done == last.total
+
+
+def test_the_ledger_adds_up(unbroken: RunFolder) -> None:
+    record: RunRecord = load_record(unbroken.store, unbroken.name)
+    counts = {cost.step: cost.count for cost in record.costs}
+    assert counts["condition_number"] == counts["linear_regions"] == 2 * len(record.trials)
+    assert counts["export"] == counts["load images"] == 1
+    assert set(record.wall_seconds) == {"search", "training"}
+
+
+def test_a_diverging_training_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    folder = run(quick(tmp_path, train=True, recipe=Recipe(epochs=2, learning_rate=1e9)))
+    record = load_record(folder.store, folder.name)
+    assert all(t.failure and t.test_accuracy is None for t in record.trainings)
+    assert not folder.network.exists()
+
+
+def test_a_score_that_raises_is_a_reason_and_the_search_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "own_scores.py"
+    module.write_text(
+        "from dataclasses import dataclass\n"
+        "from untrained.scores import Reading, Score\n"
+        "@dataclass(frozen=True)\n"
+        "class Picky(Score):\n"
+        "    higher_is_better = True\n"
+        "    def __call__(self, network, probe, generator):\n"
+        "        if sum(p.numel() for p in network.parameters()) > 300_000:\n"
+        "            raise RuntimeError('too large')\n"
+        "        return Reading(1.0)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "own_scores:Picky"
+    folder = run(
+        quick(tmp_path / "out", options={"evaluations": 6}, scores=(name,),
+              instruments={})
+    )  # fmt: skip
+    readings = [r for t in load_record(folder.store, folder.name).trials for r in t.readings[name]]
+    assert {r.reason for r in readings} == {"", "RuntimeError: too large"}
+    assert {r.value for r in readings} == {1.0, None}
+
+
+# The store
+
+
+def test_a_second_driver_of_the_same_run_is_refused(tmp_path: Path, digits: Images) -> None:
+    folder = run(quick(tmp_path))
+    with folder.held(), pytest.raises(OSError, match="held by another process"):
+        run(quick(tmp_path))
+
+
+def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store.db").close()
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        connection.execute("update schema set version = ?", (SCHEMA + 1,))
+    connection.close()
+    with pytest.raises(ValueError, match="newer untrained"):
+        run(quick(tmp_path))
+
+
+def test_a_full_disk_loses_nothing_and_the_run_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own page limit makes the store run full in the middle of the search."""
+    from untrained.runs import store as module
+
+    whole = run(quick(tmp_path / "unbroken", options={"evaluations": 12}, train=True))
+    expected = facts(whole)
+    Store.open(tmp_path / "empty.db").close()
+    empty, full = (
+        rows(store, "PRAGMA page_count")[0][0] for store in (tmp_path / "empty.db", whole.store)
+    )
+
+    prepare = module._prepare_sqlite
+    with monkeypatch.context() as limited:
+
+        def small(connection: Any, record: Any) -> None:
+            prepare(connection, record)
+            connection.execute(f"PRAGMA max_page_count = {(2 * empty + full) // 3}")
+
+        limited.setattr(module, "_prepare_sqlite", small)
+        with pytest.raises(OSError, match=r"full.*resumes"):
+            run(quick(tmp_path / "full", options={"evaluations": 12}, train=True))
+    kept = rows(tmp_path / "full/store.db", "select count(*) from measurements")[0][0]
+    assert 0 < kept < sum(len(c) for t in expected["trials"] for c in t.readings.values())
+    assert (
+        facts(run(quick(tmp_path / "full", options={"evaluations": 12}, train=True))) == expected
+    )
+    assert rows(tmp_path / "full/store.db", "select max(times) from measurements") == [(1,)]
+
+
+def test_engines_hand_out_every_outcome(digits: Images) -> None:
+    space = get_space("nasbench201")
+    instrument = make_instrument("parameters", space, {})
+    rng = random.Random(0)
+    texts = [str(space.sample(rng)) for _ in range(5)]
+    tasks = [Measure("nasbench201", text, instrument, (0,), "cpu") for text in texts]
+    found = []
+    for workers in (0, 2):
+        with start_engine(workers, digits) as engine:
+            outcomes = sorted(engine(tasks), key=lambda pair: pair[0])
+            found.append([measured.reading for _, [measured] in outcomes])
+    assert found[0] == found[1]
+
+
+def test_images_split_by_the_seed_of_the_run() -> None:
+    assert load_images("digits", seed=0).fingerprint != load_images("digits", seed=1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cout": 8.0}, "unknown setting 'cout'.*count"),
+        ({"count": "many"}, "expected int"),
+        ({"count": 2.5}, "expected int"),
+        ({"scale": "huge"}, "full or small or thin"),
+        ({"batchnorm": "eval"}, "expected 'batch' or 'frozen' or 'running'"),
+    ],
+)
+def test_wrong_settings_of_an_instrument(
+    settings: dict[str, float | bool | str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_instrument("condition_number", get_space("nasbench201"), settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"draws": 0}, "draws: expected a number of at least 1"),
+        ({"scores": ()}, "scores: expected at least one"),
+        ({"workers": -1}, "workers"),
+        ({"instruments": {"linear_regons": {}}}, "linear_regons"),
+        ({"scale": "big"}, "unknown scale"),
+    ],
+)
+def test_wrong_configurations(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(quick(tmp_path, **changes))

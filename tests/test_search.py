@@ -1,0 +1,189 @@
+"""Searchers: pure, and equal to their definitions on a made-up measurement."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
+from untrained.search.pruning import PruningSearch, least_missed
+from untrained.search.ranks import best, dense_ranks, rank_sums
+from untrained.spaces import Architecture, Choice, get_space
+
+SPACE = get_space("nasbench201")
+GOALS = (Goal("kappa", False), Goal("regions", True))
+WORTH = {"skip_connect": 3.0, "nor_conv_1x1": 2.0, "nor_conv_3x3": 5.0, "avg_pool_3x3": 1.0}
+
+
+def measured(proposal: Proposal) -> Trial:
+    """A smooth made-up truth, with noise that depends on the draw alone."""
+    edges = [
+        sum(WORTH.get(o, 0) for o in kept) / len(kept) for kept in proposal.architecture.edges
+    ]
+    weights = (1.0, 1.3, 0.7, 1.1, 0.9, 1.5)
+    worth = sum(w * e for w, e in zip(weights, edges, strict=True))
+    noise = [random.Random(d).uniform(0.9, 1.1) for d in proposal.draws]
+    values = {
+        "kappa": tuple(1000 * n / (1 + worth) for n in noise),
+        "regions": tuple(round(100 * worth * n) for n in noise),
+    }
+    return Trial(proposal.architecture, proposal.draws, proposal.note, values)
+
+
+def finish(searcher: Searcher, count: int = 8) -> list[Trial]:
+    history: list[Trial] = []
+    while batch := searcher.propose(history, count, random.Random(len(history))):
+        history += [measured(proposal) for proposal in batch]
+    return history
+
+
+def make(name: str, **options: float | bool | str) -> Searcher:
+    if name == "given":
+        options = {"architectures": "|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"}
+    elif name != "pruning":
+        options = {"evaluations": 30, **options}
+    return make_searcher(name, SPACE, GOALS, 3, options)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_proposals_are_a_function_of_history_and_rng(name: str) -> None:
+    history = finish(make(name))
+    for cut in range(0, len(history), 7):
+        first, second = (
+            make(name).propose(history[:cut], 8, random.Random(cut)) for _ in range(2)
+        )
+        assert first == second
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_search_ends_with_a_discrete_pick(name: str) -> None:
+    searcher = make(name)
+    history = finish(searcher)
+    assert searcher.propose(history, 8, random.Random(0)) == []
+    pick = searcher.pick(history)
+    assert pick is not None
+    assert not pick.partial
+    assert pick in [trial.architecture for trial in history]
+
+
+@pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"pruning", "given"}))
+def test_the_number_of_evaluations_is_kept(name: str) -> None:
+    assert len(finish(make(name, evaluations=21))) == 21
+
+
+def test_no_pick_without_a_sound_measurement() -> None:
+    searcher = make("random")
+    failed = [
+        Trial(
+            SPACE.sample(random.Random(i)), (0,), "random", {"kappa": (None,), "regions": (1.0,)}
+        )
+        for i in range(3)
+    ]
+    assert searcher.pick(failed) is None
+
+
+# The pruning search
+
+
+def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Architecture:
+    """Algorithm 1 with its loops written out: no history, no replay."""
+    parent, number = SPACE.supernet(), 0
+    while parent.partial:
+        draws = tuple(range(3000 * number, 3000 * number + 3))
+        changes = {}
+        for edge, kept in enumerate(parent.edges):
+            for operation in kept if len(kept) > 1 else ():
+                fewer = SPACE.without(parent, Choice(edge, operation))
+                a, b = score(parent, draws).values, score(fewer, draws).values
+                kappa = [
+                    round((x - y) / x, 3) for x, y in zip(a["kappa"], b["kappa"], strict=True)
+                ]
+                lost = [
+                    round((x - y) / x, 3) for x, y in zip(a["regions"], b["regions"], strict=True)
+                ]
+                changes[edge, operation] = (round(sum(kappa) / 3, 6), round(sum(lost) / 3, 6))
+        by_kappa = sorted({k for k, _ in changes.values()}, reverse=True)
+        by_lost = sorted({r for _, r in changes.values()})
+        summed = {c: by_kappa.index(k) + by_lost.index(r) for c, (k, r) in changes.items()}
+        for edge in {edge for edge, _ in summed}:
+            here = {o: s for (e, o), s in summed.items() if e == edge}
+            parent = SPACE.without(parent, Choice(edge, min(here, key=here.__getitem__)))
+        number += 1
+    return parent
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_pruning_evaluates_54_operations(common: bool) -> None:
+    history = finish(make("pruning", common=common))
+    assert sum(t.note.startswith("without") for t in history) == 24 + 18 + 12
+    parents = [t for t in history if t.note == "parent"]
+    assert len(parents) == (4 if common else 24 + 18 + 12 + 1)
+
+
+def test_pruning_equals_the_loops_written_out() -> None:
+    searcher = make("pruning")
+    picked = searcher.pick(finish(searcher))
+    assert picked == naive_pruning(lambda a, draws: measured(Proposal(a, tuple(draws), "")))
+
+
+def test_rounds_draw_weights_of_their_own() -> None:
+    history = finish(make("pruning"))
+    by_kept: dict[int, set[tuple[int, ...]]] = {}
+    for trial in history:
+        if trial.note == "parent":
+            by_kept.setdefault(sum(map(len, trial.architecture.edges)), set()).add(trial.draws)
+    assert len(set.union(*by_kept.values())) == 4
+
+
+def test_an_operation_whose_removal_fails_stays() -> None:
+    choices = [Choice(0, "a"), Choice(0, "b"), Choice(0, "c")]
+    assert least_missed(choices, [[None, -0.5, 0.0], [9.9, -0.4, -0.4]]) == (Choice(0, "c"),)
+    assert least_missed(choices, [[None, None, None], [0.1, 0.3, 0.2]]) == (Choice(0, "b"),)
+
+
+def test_a_failed_draw_is_left_out_of_the_mean() -> None:
+    searcher = make("pruning")
+    assert isinstance(searcher, PruningSearch)
+    a = SPACE.supernet()
+    parent = Trial(a, (0, 1, 2), "", {"kappa": (100.0, None, 200.0)})
+    child = Trial(a, (0, 1, 2), "", {"kappa": (50.0, 10.0, 300.0)})
+    assert searcher._gain(GOALS[0], parent, child) == pytest.approx((0.5 - 0.5) / 2)
+
+
+# Ranks
+
+
+def test_dense_ranks_share_and_put_missing_last() -> None:
+    assert dense_ranks([3.0, 1.0, None, 1.0], higher_is_better=False) == [2, 1, 3, 1]
+
+
+def test_rank_sums_and_best() -> None:
+    def trial(kappa: float | None, regions: float) -> Trial:
+        return Trial(SPACE.supernet(), (0,), "", {"kappa": (kappa,), "regions": (regions,)})
+
+    trials = [trial(10.0, 5.0), trial(20.0, 9.0), trial(None, 100.0), trial(5.0, 4.0)]
+    assert rank_sums(trials, GOALS) == [2 + 3, 3 + 2, 4 + 1, 1 + 4]
+    assert best(trials, GOALS) is trials[0]
+    assert best([trials[2]], GOALS) is None
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("prunning", {}, "'pruning'"),
+        ("random", {"evaluation": 3}, "evaluations"),
+        ("random", {"evaluations": "many"}, "expected int"),
+        ("random", {"evaluations": 2.5}, "expected int"),
+        ("pruning", {"common": 3.0}, "expected bool"),
+    ],
+)
+def test_wrong_options(name: str, options: dict[str, float | bool | str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_searcher(name, SPACE, GOALS, 3, options)
+
+
+def test_a_whole_float_is_an_int() -> None:
+    assert make_searcher("random", SPACE, GOALS, 1, {"evaluations": 7.0}).evaluations == 7
