@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from untrained.cli import main
 from untrained.runs import RunFolder, store
@@ -77,6 +78,32 @@ def test_train_exports_the_named_architecture(command: Command) -> None:
     assert code == 0
     assert found["pick"] == CELL
     assert [t["role"] for t in found["trained"]] == ["pick"]
+
+
+def test_a_folder_of_your_own_pictures(command: Command) -> None:
+    """PNG and JPEG of many sizes, some grey, some with alpha, one truncated."""
+    rng = np.random.default_rng(0)
+    for label in range(4):
+        folder = Path(f"pictures/class {label}")
+        folder.mkdir(parents=True)
+        for i in range(10):
+            mode = ("RGB", "L", "RGBA")[i % 3]
+            side, other = rng.integers(40, 300, 2)
+            pixels = rng.integers(0, 256, (side, other, len(Image.new(mode, (1, 1)).getbands())))
+            pixels[..., label % pixels.shape[2]] //= 1 + label
+            picture = Image.fromarray(pixels.astype(np.uint8).squeeze(), mode)
+            picture.save(folder / (f"{i}.png" if mode == "RGBA" or i % 2 else f"{i}.jpg"))
+    whole = Path("pictures/class 2/0.jpg").read_bytes()
+    Path("pictures/class 2/0.jpg").write_bytes(whole[: len(whole) // 2])
+    code, out, err = command(
+        "search", "--images", "pictures", *QUICK, "--instruments.linear_regions.count", "60",
+        "--instruments.condition_number.count", "6", "--train", "--compare", "1",
+        "--recipe.epochs", "1", "--scale", "small", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert len(found["trained"]) == 2
+    assert "class 2/0.jpg" in Path(found["report"]).read_text(encoding="utf-8")
 
 
 def test_report_of_a_stored_run(command: Command) -> None:

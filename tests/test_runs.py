@@ -332,9 +332,8 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
             run(quick(tmp_path / "full", options={"evaluations": 12}, train=True))
     kept = rows(tmp_path / "full/store.db", "select count(*) from measurements")[0][0]
     assert 0 < kept < sum(len(c) for t in expected["trials"] for c in t.readings.values())
-    assert (
-        facts(run(quick(tmp_path / "full", options={"evaluations": 12}, train=True))) == expected
-    )
+    resumed = run(quick(tmp_path / "full", options={"evaluations": 12}, train=True))
+    assert facts(resumed) == expected
     assert rows(tmp_path / "full/store.db", "select max(times) from measurements") == [(1,)]
 
 

@@ -87,7 +87,7 @@ def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().worke
         Worker processes.
     """
     config = RunConfig(
-        train=True, channels=16, cells=1, recipe=Recipe(epochs=15), out=out, workers=workers
+        train=True, channels=16, cells=1, recipe=Recipe(epochs=20), out=out, workers=workers
     )
     show(carry_out(config), False)
 

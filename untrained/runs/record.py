@@ -54,7 +54,7 @@ class Cost:
     """A line of the cost ledger."""
 
     step: str
-    "`condition_number`, `linear_regions`, `training`, `propose`, `load images`, ..."
+    "`condition_number`, `linear_regions`, `training epochs`, `load images`, `export`, ..."
     count: int
     "How many times."
     seconds: float
@@ -98,6 +98,7 @@ def load_record(store: Path, name: str) -> RunRecord:
     if name not in names:
         raise ValueError(f"no run {name!r} in {store}: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
+    trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
     record = RunRecord(
         name=name,
         space=row["space"],
@@ -117,12 +118,21 @@ def load_record(store: Path, name: str) -> RunRecord:
             for trial in opened.trials(row["id"])
         ),
         pick=row["pick"],
-        trainings=tuple(_training(training) for training in opened.trainings(row["id"])),
-        costs=tuple(Cost(*line) for line in opened.costs(row["id"], wall=False)),
+        trainings=trainings,
+        costs=(
+            *(Cost(*line) for line in opened.costs(row["id"], wall=False)),
+            *_epochs_cost(trainings),
+        ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
     )
     opened.close()
     return record
+
+
+def _epochs_cost(trainings: tuple[TrainingRecord, ...]) -> tuple[Cost, ...]:
+    epochs = sum(len(training.epochs) for training in trainings)
+    seconds = sum((training.seconds for training in trainings), 0.0)
+    return (Cost("training epochs", epochs, seconds),) if epochs else ()
 
 
 def _training(row: Mapping[str, Any]) -> TrainingRecord:
