@@ -8,35 +8,59 @@ uses alike and changes no module, flag or buffer.
     running   the network's own running statistics, as in `eval()`
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+
+from untrained.kernels.interception import Function, Interception
 
 Policy = Literal["batch", "frozen", "running"]
+Channels = Float[Tensor, " c"]
 
 
-class BatchStatistics(TorchFunctionMode):
+class BatchNormCall(NamedTuple):
+    """The arguments of `torch.nn.functional.batch_norm`, by its own names."""
+
+    input: Float[Tensor, "n c ..."]
+    running_mean: Channels | None
+    running_var: Channels | None
+    weight: Channels | None = None
+    bias: Channels | None = None
+    training: bool = False
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    def under(self, mean: Channels, variance: Channels) -> "BatchNormCall":
+        """The same call with these constants for statistics."""
+        return self._replace(running_mean=mean, running_var=variance, training=False)
+
+
+class BatchNormPolicy(Interception, ABC):
+    """A context in which BatchNorm calls, and they alone, go another way."""
+
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if func is not F.batch_norm:
+            return func(*args, **kwargs)
+        return F.batch_norm(*self.altered(BatchNormCall(*args, **kwargs)))
+
+    @abstractmethod
+    def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        """The call to make in place of the one that the network asks for."""
+
+
+class BatchStatistics(BatchNormPolicy):
     """Normalises by the statistics of the batch at hand, gradients flowing through them."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is not F.batch_norm:
-            return func(*args, **(kwargs or {}))
-        x, _, _, gamma, beta, *_, eps = _batch_norm_arguments(*args, **(kwargs or {}))
-        return F.batch_norm(x, None, None, gamma, beta, True, 0.0, eps)
+    def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        return asked._replace(running_mean=None, running_var=None, training=True)
 
 
-class FrozenStatistics(TorchFunctionMode):
+class FrozenStatistics(BatchNormPolicy):
     """Normalises by constants: those of the first batch seen, replayed in order ever after.
 
     The k-th BatchNorm call of the first forward pass records its mean and variance over the batch;
@@ -45,50 +69,34 @@ class FrozenStatistics(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.statistics: list[tuple[Float[Tensor, " c"], Float[Tensor, " c"]]] = []
-        self.call = 0
+        self.statistics: list[tuple[Channels, Channels]] = []
+        self.calls = 0
 
     def __enter__(self) -> "FrozenStatistics":
-        self.call = 0
+        self.calls = 0
         super().__enter__()
         return self
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is not F.batch_norm:
-            return func(*args, **(kwargs or {}))
-        x, _, _, gamma, beta, *_, eps = _batch_norm_arguments(*args, **(kwargs or {}))
-        if self.call == len(self.statistics):
-            self.statistics.append(_moments(x.detach()))
-        mean, variance = self.statistics[self.call]
-        self.call += 1
-        return F.batch_norm(x, mean, variance, gamma, beta, False, 0.0, eps)
+    def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        if self.calls == len(self.statistics):
+            self.statistics.append(_moments(asked.input.detach()))
+        self.calls += 1
+        return asked.under(*self.statistics[self.calls - 1])
 
 
-class RunningStatistics(TorchFunctionMode):
+class RunningStatistics(BatchNormPolicy):
     """Leaves BatchNorm as it is, and refuses one that keeps no running statistics."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is F.batch_norm and _batch_norm_arguments(*args, **(kwargs or {}))[5]:
+    def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        if asked.training:
             raise ValueError(
                 "a BatchNorm layer keeps no running statistics: expected them under "
                 "batchnorm='running'; try batchnorm='frozen' or 'batch'"
             )
-        return func(*args, **(kwargs or {}))
+        return asked
 
 
-def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Channels, Channels]:
     """Mean and variance of each channel; summed within examples first, ten times faster here."""
     x = x.flatten(2) if x.ndim > 2 else x[..., None]
     count = x.shape[0] * x.shape[2]
@@ -96,27 +104,14 @@ def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Float[Tensor, " c"], Float[Te
     return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
 
 
-def _batch_norm_arguments(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> tuple[Any, ...]:
-    return input, running_mean, running_var, weight, bias, training, momentum, eps
-
-
-POLICIES: dict[str, Callable[[], TorchFunctionMode]] = {
+POLICIES: dict[str, Callable[[], BatchNormPolicy]] = {
     "batch": BatchStatistics,
     "frozen": FrozenStatistics,
     "running": RunningStatistics,
 }
 
 
-def policy_mode(policy: str) -> TorchFunctionMode:
+def policy_mode(policy: str) -> BatchNormPolicy:
     """The context in which a network follows `policy`; ValueError for an unknown one."""
     if policy not in POLICIES:
         raise ValueError(

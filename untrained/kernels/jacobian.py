@@ -12,9 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
-from untrained.kernels.batchnorm import BatchStatistics, FrozenStatistics
+from untrained.kernels.batchnorm import BatchNormPolicy, BatchStatistics, FrozenStatistics
 
 Jacobian = dict[str, Float[Tensor, "n p"]]
 
@@ -28,7 +27,7 @@ def loop(
     model: nn.Module,
     x: Tensor,
     parameters: Mapping[str, nn.Parameter],
-    policy: TorchFunctionMode,
+    policy: BatchNormPolicy,
 ) -> Jacobian:
     """One backward pass through the whole batch for each example: exact under any coupling.
 
@@ -51,7 +50,7 @@ def per_example(
     model: nn.Module,
     x: Tensor,
     parameters: Mapping[str, nn.Parameter],
-    policy: TorchFunctionMode,
+    policy: BatchNormPolicy,
     chunk: int | None = None,
 ) -> Jacobian:
     """Gradients of every example at once, by `vmap` over `grad`; `chunk` examples at a time.

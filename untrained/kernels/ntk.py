@@ -12,9 +12,14 @@ from typing import Literal
 
 from jaxtyping import Float64
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from untrained.kernels.batchnorm import BatchStatistics, Policy, evaluating, policy_mode
+from untrained.kernels.batchnorm import (
+    BatchNormPolicy,
+    BatchStatistics,
+    Policy,
+    evaluating,
+    policy_mode,
+)
 from untrained.kernels.jacobian import Jacobian, loop, per_example
 from untrained.kernels.structured import Unstructured, structured
 
@@ -109,7 +114,7 @@ def _jacobian(
     model: nn.Module,
     x: Tensor,
     parameters: dict[str, nn.Parameter],
-    policy: TorchFunctionMode,
+    policy: BatchNormPolicy,
     method: str,
 ) -> Jacobian:
     if method == "auto":

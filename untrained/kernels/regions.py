@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Int64
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from untrained.kernels.batchnorm import Policy, evaluating, policy_mode
+from untrained.kernels.interception import Function, Interception
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def count_regions(model: nn.Module, x: Tensor, *, batchnorm: Policy = "running")
     return Regions(count, len(x), patterns.neurons)
 
 
-class _PatternHash(TorchFunctionMode):
+class _PatternHash(Interception):
     """Adds each nonlinearity's pieces to one 128-bit hash for each input."""
 
     def __init__(self, x: Tensor):
@@ -72,16 +72,11 @@ class _PatternHash(TorchFunctionMode):
             len(x), 2, dtype=torch.int64, device=x.device
         )
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func in BREAKPOINTS:
-            self._add(args[0], *BREAKPOINTS[func](*args[1:], **(kwargs or {})))
-        return func(*args, **(kwargs or {}))
+            x = args[0] if args else kwargs["input"]
+            self._add(x, *BREAKPOINTS[func](*args, **kwargs))
+        return func(*args, **kwargs)
 
     def _add(self, x: Tensor, *breakpoints: float) -> None:
         x = x.flatten(1)
@@ -92,17 +87,18 @@ class _PatternHash(TorchFunctionMode):
             (x.shape[1], 2),
             generator=torch.Generator().manual_seed(self.neurons),
         )
-        self.hashes += pieces @ r.to(x.device)
+        # Products and sums, since CUDA has no matrix product of integers.
+        self.hashes += torch.stack([(pieces * r_k).sum(1) for r_k in r.to(x.device).T], 1)
         self.neurons += x.shape[1]
 
 
 def _hardtanh(
-    min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> tuple[float, float]:
     return min_val, max_val
 
 
-# Function -> where it bends, given its other arguments.
+# Function -> where it bends, given its arguments.
 BREAKPOINTS: dict[Callable[..., Any], Callable[..., tuple[float, ...]]] = {
     **dict.fromkeys(
         (

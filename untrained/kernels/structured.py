@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.grad import conv2d_weight
-from torch.overrides import TorchFunctionMode
 
-from untrained.kernels.batchnorm import BatchStatistics
+from untrained.kernels.batchnorm import BatchNormCall, BatchNormPolicy, BatchStatistics
+from untrained.kernels.interception import Function, Interception
 from untrained.kernels.jacobian import Jacobian, summed
 from untrained.kernels.patches import Window, patches
 
@@ -35,7 +35,7 @@ def structured(
     model: nn.Module,
     x: Tensor,
     parameters: Mapping[str, nn.Parameter],
-    policy: TorchFunctionMode,
+    policy: BatchNormPolicy,
 ) -> Jacobian:
     """J for networks of 2-d convolutions, linear layers and BatchNorm, with anything between.
 
@@ -73,7 +73,7 @@ class Layer(NamedTuple):
     rows: tuple[tuple[Tensor | None, Rows], ...]
 
 
-class _Recorder(TorchFunctionMode):
+class _Recorder(Interception):
     """Hooks the output of every layer that uses a parameter, and keeps that parameter's rows."""
 
     def __init__(self, theta: Mapping[str, Tensor], examples: int):
@@ -83,14 +83,7 @@ class _Recorder(TorchFunctionMode):
         self.leaves: list[Tensor] = []
         self.rows: Jacobian = {}
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         name = getattr(func, "__name__", str(func))
         if name in _READS_NO_VALUE or not self._uses([*args, *kwargs.values()]):
             return func(*args, **kwargs)
@@ -202,27 +195,23 @@ class _FlippedConvolution(torch.autograd.Function):
         return F.conv2d(gradients[0], flipped, None, 1, padding, window.dilation), None, None, None
 
 
-def _batch_norm(
-    x: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Layer:
-    kept = x.detach()
+def _batch_norm(*args: Any, **kwargs: Any) -> Layer:
+    asked = BatchNormCall(*args, **kwargs)
+    kept, mean, variance = asked.input.detach(), asked.running_mean, asked.running_var
+    assert mean is not None  # batch statistics were refused
+    assert variance is not None
+    scale = torch.rsqrt(variance + asked.eps)
 
     def weight_rows(d: Tensor) -> Tensor:
         # sum_t d (x - mean) / sqrt(var + eps), without a normalised copy of x
         d, x = (t.reshape(*t.shape[:2], -1) for t in (d, kept))
-        return ((d * x).sum(2) - mean * d.sum(2)) * torch.rsqrt(variance + eps)
+        return ((d * x).sum(2) - mean * d.sum(2)) * scale
+
+    def bias_rows(d: Tensor) -> Tensor:
+        return d.reshape(*d.shape[:2], -1).sum(2)
 
     return Layer(
-        F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps),
-        kept,
-        ((weight, weight_rows), (bias, lambda d: d.reshape(*d.shape[:2], -1).sum(2))),
+        F.batch_norm(*asked), kept, ((asked.weight, weight_rows), (asked.bias, bias_rows))
     )
 
 

@@ -1,0 +1,30 @@
+"""Interception of torch functions: how this room looks into a network without touching it.
+
+Inside its context, an interception sees every call of a torch function, whether a module or plain
+code makes it. Contexts nest: the innermost sees a call first, and the next one what that calls.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+Function = Callable[..., Any]
+
+
+class Interception(TorchFunctionMode, ABC):
+    """A context whose `call` stands for every torch function."""
+
+    @abstractmethod
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What `func(*args, **kwargs)` shall give."""
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return self.call(func, args, kwargs or {})
