@@ -1,16 +1,14 @@
 """Fixtures shared by many tests."""
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from untrained.data import data_folder
 from untrained.images import Images, load_images
 
 torch.set_num_threads(1)  # the suite runs one process a core
-
-DATA = Path(os.environ.get("UNTRAINED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +19,6 @@ def digits() -> Images:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of benchmark tables and images; tests that need it are skipped without."""
-    if not DATA.exists():
+    if not data_folder().exists():
         pytest.skip("no data folder: set UNTRAINED_DATA")
-    return DATA
+    return data_folder()

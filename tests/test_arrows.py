@@ -46,5 +46,6 @@ def test_every_room_is_one_folder_deep_and_known() -> None:
     assert {str(folder) for folder in folders} == {".", *ARROWS}
 
 
-def test_plugins_imports_no_room() -> None:
-    assert rooms_imported(PACKAGE / "plugins.py") == set()
+@pytest.mark.parametrize("file", ["plugins.py", "data.py"])
+def test_what_every_room_may_import_imports_none(file: str) -> None:
+    assert rooms_imported(PACKAGE / file) == set()

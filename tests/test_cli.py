@@ -184,6 +184,12 @@ def test_not_an_npz(command: Command) -> None:
     assert_one_clear_line(command("search", "--images", "text.npz"), "text.npz")
 
 
+def test_fewer_images_than_a_probe_wants(command: Command) -> None:
+    np.savez("few.npz", **images())
+    asked = command("search", "--images", "few.npz")
+    assert_one_clear_line(asked, "got count 72", "--instruments.condition_number.count")
+
+
 def test_empty_folder(command: Command) -> None:
     Path("pictures").mkdir()
     assert_one_clear_line(command("search", "--images", "pictures"), "one subfolder")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from untrained.data import data_folder
 from untrained.images import Images, Labelled, load_images
 from untrained.images.collection import channel_statistics
-from untrained.images.sources import data_folder
 
 CIFAR10 = data_folder() / "images" / "cifar10.npz"
 

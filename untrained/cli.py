@@ -1,5 +1,6 @@
 """The command: parse, call one library function, print."""
 
+import errno
 import json
 import os
 import shlex
@@ -320,6 +321,9 @@ def main() -> None:
     except (ValueError, CycloptsError) as error:
         fail(str(error), 2)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            fail("The disk is full; everything computed so far is kept. Free some space and give "
+                 "the same command again: it resumes.", 1)  # fmt: skip
         fail(str(error), 1)
 
 

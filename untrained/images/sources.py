@@ -1,9 +1,9 @@
 """Where images come from: a name, a file, a folder."""
 
 import difflib
-import os
 from pathlib import Path
 
+from untrained.data import data_folder
 from untrained.images.collection import Collection, assemble
 from untrained.images.dataset import Images
 from untrained.images.digits import read_digits
@@ -74,12 +74,6 @@ def find(source: str | Path) -> Path:
         f"expected images named {source!r}, got nothing at {named}; {suggest(source)}; "
         f"set UNTRAINED_DATA to a folder that holds images/{source}.npz, or {OWN}"
     )
-
-
-def data_folder() -> Path:
-    """Return the folder that holds named data sets, which need not exist."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    return Path(os.environ.get("UNTRAINED_DATA") or beside).expanduser()
 
 
 def suggest(name: str) -> str:

@@ -19,7 +19,7 @@ from untrained.images import Images, load_images
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine, start_engine
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import make_instrument, training_scale
+from untrained.runs.instrument import check_probe, make_instrument, training_scale
 from untrained.runs.measuring import Measuring, code_version, history_of
 from untrained.runs.store import Store
 from untrained.runs.tasks import Train, Trained, build
@@ -92,6 +92,8 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     training_scale(space, config.scale, config.channels, config.cells)  # refuse it now, not later
     _check_named(config)
     images = load_images(config.images, size=config.size, seed=config.seed)
+    for instrument in instruments:
+        check_probe(instrument, images)
     identity = config.identity(images.fingerprint)
     folder = RunFolder(config.out, run_name(config, images, identity))
     with folder.held(), start_engine(config.workers, images) as engine:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
-from untrained.images.probe import ProbeSpec
+from untrained.images import Images
+from untrained.images.probe import ProbeSpec, check_spec
 from untrained.scores import Score, get_score
 from untrained.search import Setting
 from untrained.spaces import Scale, Space
@@ -47,6 +48,17 @@ def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting
             )
     scale, probe, score = (_with(part, left, name) for part in parts)
     return Instrument(name, score, scale, probe, weights)
+
+
+def check_probe(instrument: Instrument, images: Images) -> None:
+    """Refuse a probe that these images cannot give, naming the flags that change it."""
+    try:
+        check_spec(instrument.probe, images)
+    except ValueError as error:
+        flags = f"--instruments.{instrument.name}"
+        raise ValueError(
+            f"{instrument.name}: {error}; set {flags}.count or {flags}.patch"
+        ) from error
 
 
 def _named_scale(space: Space[Any], scale: str) -> str:

@@ -73,7 +73,7 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
         except DatabaseError as error:
-            raise _explained(error, str(self.engine.url)) from error
+            raise _explained(error, self.engine.url.database or str(self.engine.url)) from error
 
     def _rows(self, query: Any) -> list[dict[str, Any]]:
         with self._write() as connection:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+from untrained.data import data_folder
 from untrained.spaces import get_space
-from untrained.tables.table import Standing, data_folder
+from untrained.tables.table import Standing
 
 DATA = {
     "cifar10": "CIFAR-10",

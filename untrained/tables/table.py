@@ -1,14 +1,6 @@
 """What real training gave, and where an architecture stands by it."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
-
-
-def data_folder() -> Path:
-    """The folder that holds `tables/`: UNTRAINED_DATA, or `shared/data` beside the repository."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return Path(os.environ.get("UNTRAINED_DATA", beside))
 
 
 @dataclass(frozen=True)
