@@ -6,62 +6,23 @@ the same history, with the same random numbers, and finds what it had measured o
 """
 
 import platform
-import random
 import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 from untrained.images import Images, load_images
-from untrained.runs.config import RunConfig, digest
-from untrained.runs.engines import Engine, start_engine
+from untrained.runs.comparing import train_all
+from untrained.runs.config import RunConfig
+from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import check_probe, make_instrument, training_scale
-from untrained.runs.measuring import Measuring, code_version, history_of
+from untrained.runs.measuring import Measuring, code_version
+from untrained.runs.searching import search
+from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.store import Store
-from untrained.runs.tasks import Train, Trained, build
-from untrained.search import Goal, Searcher, make_searcher
-from untrained.spaces import Architecture, Space, get_space
-from untrained.training import Exported, export, train
-
-
-class Progress(NamedTuple):
-    """How far a phase has come."""
-
-    phase: str
-    "For people: `search, batch 2`, `training 6 networks`."
-    done: int
-    total: int
-
-
-Watch = Callable[[Progress], None]
-
-
-def ignore(progress: Progress) -> None:
-    """Watches nothing."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """A run that is open: what is asked, what answers it, and where answers are kept."""
-
-    config: RunConfig
-    images: Images
-    space: Space[Any]
-    searcher: Searcher
-    measuring: Measuring
-    folder: RunFolder
-    store: Store
-    engine: Engine
-    watch: Watch
-
-    @property
-    def id(self) -> str:
-        """The run's key in the store."""
-        return self.measuring.run
+from untrained.search import Goal, make_searcher
+from untrained.spaces import get_space
 
 
 def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
@@ -151,163 +112,3 @@ def describe(
         },
         "directions": {goal.score: 1 if goal.higher_is_better else -1 for goal in goals},
     }
-
-
-def search(session: Session) -> Architecture | None:
-    """Proposes and measures until the searcher has nothing to ask; then notes its pick."""
-    begun = time.perf_counter()
-    store, searcher = session.store, session.searcher
-    rows = store.trials(session.id)
-    while True:
-        history = history_of(session.space, rows)
-        rng = random.Random(f"{session.config.seed}/{len(history)}")
-        proposals = searcher.propose(history, session.config.batch, rng)
-        if not proposals:
-            break
-        batch = 1 + (rows[-1]["batch"] if rows else -1)
-        phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
-        session.measuring.measure(proposals, partial(_watch, session.watch, phase))
-        store.add_trials(
-            [
-                {
-                    "run": session.id,
-                    "number": len(history) + i,
-                    "batch": batch,
-                    "architecture": str(proposal.architecture),
-                    "draws": list(proposal.draws),
-                    "note": proposal.note,
-                    "measurements": session.measuring.keys(proposal),
-                }
-                for i, proposal in enumerate(proposals)
-            ]
-        )
-        rows = store.trials(session.id)
-    pick = searcher.pick(history)
-    store.set_pick(session.id, None if pick is None else str(pick))
-    store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
-    return pick
-
-
-def _watch(watch: Watch, phase: str, done: int, total: int) -> None:
-    watch(Progress(phase, done, total))
-
-
-def train_all(session: Session, pick: Architecture) -> None:
-    """Trains the pick and the random architectures beside it, an epoch of each at a time."""
-    begun = time.perf_counter()
-    roles = [("pick", pick), *(("random", a) for a in comparison(session, pick))]
-    keys = [begin_training(session, i, role, a) for i, (role, a) in enumerate(roles)]
-    session.store.end_trainings(session.id, len(keys))
-    phase = f"training {len(keys)} networks"
-    total = len(keys) * session.config.recipe.epochs
-    while True:
-        rows = {row["key"]: row for row in session.store.trainings(session.id)}
-        left = [key for key in dict.fromkeys(keys) if not rows[key]["finished"]]
-        done = total - sum(session.config.recipe.epochs - len(rows[k]["epochs"]) for k in left)
-        session.watch(Progress(phase, done, total))
-        if not left:
-            break
-        tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
-        for index, outcome in session.engine(tasks):
-            assert isinstance(outcome, Trained)
-            keep_training(session, left[index], outcome)
-            session.watch(Progress(phase, done := done + 1, total))
-    session.store.add_cost(session.id, "training", time.perf_counter() - begun, wall=True)
-    export_pick(session, rows[keys[0]])
-
-
-def comparison(session: Session, pick: Architecture) -> list[Architecture]:
-    """Random architectures of the space, none computing what the pick or another computes."""
-    space, rng = session.space, random.Random(f"{session.config.seed}/compare")
-    found: dict[Architecture, Architecture] = {space.canonical(pick): pick}
-    while len(found) <= session.config.compare:
-        architecture = space.sample(rng)
-        found.setdefault(space.canonical(architecture), architecture)
-    return list(found.values())[1:]
-
-
-def begin_training(session: Session, position: int, role: str, architecture: Architecture) -> str:
-    """Notes a training in the store, and gives its key: equal for equal questions."""
-    config = session.config
-    scale = training_scale(session.space, config.scale, config.channels, config.cells)
-    question = {
-        "space": config.space,
-        "architecture": str(session.space.canonical(architecture)),
-        "scale": asdict(scale),
-        "recipe": asdict(config.recipe),
-        "images": session.images.fingerprint,
-        "seed": config.seed,
-        "device": config.device,
-    }
-    key = digest(question)
-    row = {"key": key, "question": question, "architecture": str(architecture)}
-    session.store.begin_training(session.id, position, role, row)
-    return key
-
-
-def training_task(session: Session, row: dict[str, Any], until: int) -> Train:
-    """The training of this row up to an epoch."""
-    config = session.config
-    return Train(
-        space=config.space,
-        architecture=row["question"]["architecture"],
-        scale=training_scale(session.space, config.scale, config.channels, config.cells),
-        recipe=config.recipe,
-        seed=config.seed,
-        until=until,
-        checkpoint=session.folder.checkpoint(row["key"]),
-        device=config.device,
-    )
-
-
-def keep_training(session: Session, key: str, outcome: Trained) -> None:
-    """Stores how far a training has come."""
-    training, evaluation = outcome.training, outcome.evaluation
-    session.store.update_training(
-        key,
-        training.epochs,
-        {
-            "parameters": outcome.parameters,
-            "macs": outcome.macs,
-            "best_epoch": training.best_epoch,
-            "finished": training.finished,
-            "failure": training.failure,
-            "test_accuracy": evaluation and evaluation.accuracy,
-            "confusion": evaluation and evaluation.confusion,
-        },
-    )
-
-
-def export_pick(session: Session, row: dict[str, Any]) -> Exported | None:
-    """Writes the trained pick where it can be used without the library."""
-    if row["failure"]:
-        return None
-    begun = time.perf_counter()
-    session.watch(Progress("exporting the network", 0, 1))
-    task = training_task(session, row, session.config.recipe.epochs)
-    network = build(task.space, task.architecture, task.scale, session.images)
-    train(
-        network,
-        session.images,
-        task.recipe,
-        seed=task.seed,
-        checkpoint=task.checkpoint,
-        device=task.device,
-    )
-    source, constructor = session.space.export(
-        session.space.parse(task.architecture),
-        task.scale,
-        inputs=session.images.shape[0],
-        classes=len(session.images.classes),
-    )
-    exported = export(
-        network.cpu(),
-        session.folder.network,
-        images=session.images,
-        source=source,
-        constructor=constructor,
-        title=f"{session.folder.name}: {row['architecture']}",
-    )
-    session.store.add_cost(session.id, "export", time.perf_counter() - begun)
-    session.watch(Progress("exporting the network", 1, 1))
-    return exported

@@ -134,9 +134,10 @@ class Store:
         with self._write() as connection:
             connection.execute(insert(trials), [dict(row) for row in rows])
 
-    def trials(self, run: str) -> list[dict[str, Any]]:
-        """Trials in order, `measurements` mapping each score to the readings of its draws."""
-        rows = self._rows(select(trials).where(trials.c.run == run).order_by(trials.c.number))
+    def trials(self, run: str, since: int = 0) -> list[dict[str, Any]]:
+        """Trials from a number on; `measurements` maps each score to the readings of its draws."""
+        of_it = (trials.c.run == run) & (trials.c.number >= since)
+        rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         readings = self.known(sorted(keys))
         for row in rows:
@@ -145,6 +146,13 @@ class Store:
                 for score, column in row["measurements"].items()
             }
         return rows
+
+    def batches(self, run: str) -> int:
+        """How many batches of trials are stored."""
+        query = select(func.max(trials.c.batch)).where(trials.c.run == run)
+        with self._write() as connection:
+            last = connection.scalar(query)
+        return 0 if last is None else last + 1
 
     # Trainings
 

@@ -1,0 +1,55 @@
+"""Searching: propose, measure, store, until the searcher has nothing to ask."""
+
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from untrained.runs.measuring import history_of
+from untrained.runs.session import Progress, Session, Watch
+from untrained.search import Proposal
+from untrained.spaces import Architecture
+
+
+def search(session: Session) -> Architecture | None:
+    """The pick of a search, gone on with from what is stored; it is noted there too."""
+    store, searcher, seed = session.store, session.searcher, session.config.seed
+    history = history_of(session.space, store.trials(session.id))
+    batch = store.batches(session.id)
+    while True:
+        begun = time.perf_counter()
+        rng = random.Random(f"{seed}/{len(history)}")
+        proposals = searcher.propose(history, session.config.batch, rng)
+        if not proposals:
+            break
+        phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
+        session.measuring.measure(proposals, partial(_tell, session.watch, phase))
+        store.add_trials(_rows(session, proposals, batch, len(history)))
+        history += history_of(session.space, store.trials(session.id, since=len(history)))
+        batch += 1
+        store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
+    pick = searcher.pick(history)
+    store.set_pick(session.id, None if pick is None else str(pick))
+    return pick
+
+
+def _tell(watch: Watch, phase: str, done: int, total: int) -> None:
+    watch(Progress(phase, done, total))
+
+
+def _rows(
+    session: Session, proposals: Sequence[Proposal], batch: int, first: int
+) -> list[dict[str, object]]:
+    """A batch of trials as the store keeps them."""
+    return [
+        {
+            "run": session.id,
+            "number": first + i,
+            "batch": batch,
+            "architecture": str(proposal.architecture),
+            "draws": list(proposal.draws),
+            "note": proposal.note,
+            "measurements": session.measuring.keys(proposal),
+        }
+        for i, proposal in enumerate(proposals)
+    ]

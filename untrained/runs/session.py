@@ -1,0 +1,50 @@
+"""A run that is open, and how its progress is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from untrained.images import Images
+from untrained.runs.config import RunConfig
+from untrained.runs.engines import Engine
+from untrained.runs.folder import RunFolder
+from untrained.runs.measuring import Measuring
+from untrained.runs.store import Store
+from untrained.search import Searcher
+from untrained.spaces import Space
+
+
+class Progress(NamedTuple):
+    """How far a phase has come."""
+
+    phase: str
+    "For people: `search, batch 2`, `training 6 networks`."
+    done: int
+    total: int
+
+
+Watch = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """Watches nothing."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is open: what is asked, what answers it, and where answers are kept."""
+
+    config: RunConfig
+    images: Images
+    space: Space[Any]
+    searcher: Searcher
+    measuring: Measuring
+    folder: RunFolder
+    store: Store
+    engine: Engine
+    watch: Watch
+
+    @property
+    def id(self) -> str:
+        """The run's key in the store."""
+        return self.measuring.run
