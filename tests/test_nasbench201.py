@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from untrained.spaces import Scale, get_space
-from untrained.spaces.nasbench201 import NASBench201, NB201Architecture, expression, reachable
+from untrained.spaces.nasbench201 import NASBench201, NB201Architecture, reachable
 from untrained.spaces.nasbench201_network import Cell
 
 SPACE = NASBench201()
@@ -68,8 +68,8 @@ def test_parameter_formula(classes: int, base: int) -> None:
         assert count == base + 28_000 * ones + 243_040 * threes
 
 
-def test_every_parameter_count_and_accuracy_of_the_table(data: Path) -> None:
-    """Parameters by formula for all rows; a wrong edge order would break accuracy's link too."""
+def test_formula_gives_every_parameter_count_of_the_table(data: Path) -> None:
+    """Together with the test above: every row's count is that of the network we build."""
     frame = pl.read_parquet(data / "tables" / "nasbench201.parquet")
     parsed = {SPACE.parse(text) for text in frame["architecture"]}
     assert parsed == set(SPACE.enumerate())
@@ -87,7 +87,7 @@ def test_edge_order_by_isomorphic_rows_having_like_accuracies(data: Path) -> Non
         .group_by("canonical")
         .agg(pl.col("cifar10_test_200").std())["cifar10_test_200"]
     )
-    assert spread.drop_nulls().median() < 0.01
+    assert spread.drop_nulls().median() < 0.003
 
 
 def naive_cell(cell: Cell, architecture: NB201Architecture, x: torch.Tensor) -> torch.Tensor:
@@ -118,14 +118,32 @@ def test_cell_against_its_definition(seed: int) -> None:
     torch.testing.assert_close(cell(x), naive_cell(cell, architecture, x))
 
 
+def outcome(architecture: NB201Architecture) -> torch.Tensor:
+    """The cell as a function, with one fixed map for each kind of operation."""
+    generator = torch.Generator().manual_seed(0)
+    a, b, x = (torch.randn(n, 6, dtype=torch.float64, generator=generator) for n in (6, 6, 6))
+    maps = {
+        "none": torch.zeros_like,
+        "skip_connect": lambda node: node,
+        "nor_conv_1x1": lambda node: torch.tanh(a @ node),
+        "nor_conv_3x3": lambda node: torch.sin(b @ node),
+        "avg_pool_3x3": lambda node: node.cumsum(0),
+    }
+    o = [maps[kept[0]] for kept in architecture.edges]
+    first = o[0](x)
+    second = o[1](x) + o[2](first)
+    return o[3](x) + o[4](first) + o[5](second)
+
+
 def test_canonical_forms_compute_the_same_function() -> None:
-    """Equal expressions give equal outputs once layers of equal paths share weights."""
     rng = random.Random(3)
-    for _ in range(30):
-        architecture = SPACE.sample(rng)
+    moved = 0
+    for architecture in [SPACE.sample(rng) for _ in range(300)]:
         canonical = SPACE.canonical(architecture)
-        assert expression(canonical) == expression(architecture)
+        torch.testing.assert_close(outcome(canonical), outcome(architecture))
         assert SPACE.canonical(canonical) == canonical
+        moved += canonical != architecture
+    assert moved > 50
 
 
 def test_neighbours_differ_in_one_edge() -> None:

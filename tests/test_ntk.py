@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
+from untrained.kernels.ntk import METHODS
 from untrained.kernels.structured import Unstructured
 from untrained.spaces import get_space
 
@@ -91,7 +92,7 @@ def close(a: Tensor, b: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("method", ["loop", "vmap", "structured", "auto"])
+@pytest.mark.parametrize("method", [*METHODS, "auto"])
 def test_methods_agree_with_the_double_loop(name: str, method: str) -> None:
     model, x = make(name)
     if method == "structured" and name not in STRUCTURED:
@@ -182,6 +183,85 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert torch.equal(random, torch.random.get_rng_state())
+
+
+class ByHand(nn.Module):
+    """A linear layer whose forward pass is given."""
+
+    def __init__(self, forward: Callable[[nn.Linear, Tensor], Tensor]):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.by_hand = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.by_hand(self.layer, x)
+
+
+class KeptElsewhere(nn.Module):
+    """Uses a parameter through a list, where no method of torch.func can replace it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.kept = [self.layer.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.kept[0] + self.layer.bias
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(4, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cell(x)[0][:, -1]
+
+
+AWKWARD: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "transposed weight": (lambda: ByHand(lambda f, x: torch.tanh(x @ f.weight.T)), (5, 4)),
+    "batch mean": (lambda: ByHand(lambda f, x: (f(x) - f(x).mean(0)) ** 2), (5, 4)),
+    "examples as features": (lambda: ByHand(lambda f, x: f(x.T).T ** 2), (4, 4)),
+    "input changed in place": (lambda: ByHand(lambda f, x: f(x.mul_(2).add_(1))), (5, 4)),
+    "parameter kept elsewhere": (KeptElsewhere, (5, 4)),
+    "recurrent": (Recurrent, (3, 5, 4)),
+    "wide padding": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3)),
+        (3, 3, 4, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_auto_is_exact_on_awkward_networks(name: str) -> None:
+    """Where the fast methods do not fit, another is chosen: `auto` is never quietly wrong."""
+    build, shape = AWKWARD[name]
+    torch.manual_seed(0)
+    model, x = build().double(), torch.randn(shape, dtype=torch.float64)
+    before = x.clone()
+    with torch.no_grad():  # of no consequence
+        found = ntk(model, x)
+    assert torch.equal(x, before)
+    theta = torch.zeros(len(x), len(x), dtype=torch.float64)
+    names = [n for n, _ in model.named_parameters()]
+    rows = [naive.gradient(model, x.clone(), i, list(model.parameters())) for i in range(len(x))]
+    for k in range(len(names)):
+        column = torch.stack([row[k].flatten() for row in rows])
+        theta += column @ column.T
+    assert close(found, theta)
+
+
+@pytest.mark.parametrize("method", ["vmap", "structured"])
+def test_coupled_examples_are_refused(method: str) -> None:
+    build, shape = AWKWARD["batch mean"]
+    with pytest.raises(ValueError, match="influence each other"):
+        ntk(build(), torch.randn(shape), method=method)
+
+
+@pytest.mark.parametrize("outputs", [lambda f, x: (f(x), x), lambda f, x: f(x).flatten()])
+def test_outputs_are_one_row_for_each_example(outputs: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="first dimension is the batch"):
+        ntk(ByHand(outputs), torch.randn(5, 4))
 
 
 @pytest.mark.parametrize(

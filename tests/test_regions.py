@@ -79,6 +79,12 @@ def test_pieces_of_each_nonlinearity(function: nn.Module, bends: int) -> None:
     assert found.neurons == (bends > 0)
 
 
+def test_nan_lies_in_no_region() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    with pytest.raises(ValueError, match="lies in no region"):
+        count_regions(model, torch.full((4, 2), torch.nan))
+
+
 def test_saturation_is_said() -> None:
     model = nn.Sequential(nn.Linear(64, 500), nn.ReLU())
     assert count_regions(model, torch.randn(50, 64)).saturated

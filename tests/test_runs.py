@@ -104,7 +104,7 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> 
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_five_times_in_each_phase_it_ends_as_unbroken(
     workers: int, tmp_path: Path, expected: dict[str, Any]
 ) -> None:
@@ -206,14 +206,17 @@ def test_a_search_with_train_goes_on_with_the_same_run(tmp_path: Path) -> None:
 def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
     config = quick(tmp_path)
     names = {
-        quick(tmp_path, **change).identity("f")
+        quick(tmp_path, **change).identity("f", "code")
         for change in ({}, {"seed": 1}, {"draws": 3}, {"instruments": {}}, {"space": "other"})
     }
     assert len(names) == 5
     same = {
-        quick(tmp_path, workers=w, train=t).identity("f") for w in (0, 2) for t in (True, False)
+        quick(tmp_path, workers=w, train=t).identity("f", "code")
+        for w in (0, 2)
+        for t in (True, False)
     }
-    assert same == {config.identity("f")}
+    assert same == {config.identity("f", "code")}
+    assert config.identity("f", "other code") not in same
 
 
 def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:

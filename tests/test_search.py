@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,17 @@ def test_a_search_ends_with_a_discrete_pick(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"pruning", "given"}))
 def test_the_number_of_evaluations_is_kept(name: str) -> None:
     assert len(finish(make(name, evaluations=21))) == 21
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_no_pick_where_a_score_always_fails(name: str) -> None:
+    searcher = make(name)
+    history: list[Trial] = []
+    while batch := searcher.propose(history, 8, random.Random(len(history))):
+        trials = [measured(proposal) for proposal in batch]
+        failed = (None,) * 3
+        history += [replace(trial, values={**trial.values, "kappa": failed}) for trial in trials]
+    assert searcher.pick(history) is None
 
 
 def test_no_pick_without_a_sound_measurement() -> None:
@@ -141,13 +153,15 @@ def test_an_operation_whose_removal_fails_stays() -> None:
     assert least_missed(choices, [[None, None, None], [0.1, 0.3, 0.2]]) == (Choice(0, "b"),)
 
 
-def test_a_failed_draw_is_left_out_of_the_mean() -> None:
+def test_a_draw_that_fails_without_the_operation_is_no_gain() -> None:
     searcher = make("pruning")
     assert isinstance(searcher, PruningSearch)
     a = SPACE.supernet()
     parent = Trial(a, (0, 1, 2), "", {"kappa": (100.0, None, 200.0)})
-    child = Trial(a, (0, 1, 2), "", {"kappa": (50.0, 10.0, 300.0)})
-    assert searcher._gain(GOALS[0], parent, child) == pytest.approx((0.5 - 0.5) / 2)
+    child = Trial(a, (0, 1, 2), "", {"kappa": (50.0, 10.0, 250.0)})
+    assert searcher._gain(GOALS[0], parent, child) == pytest.approx((0.5 - 0.25) / 2)
+    child = Trial(a, (0, 1, 2), "", {"kappa": (50.0, 10.0, None)})
+    assert searcher._gain(GOALS[0], parent, child) is None
 
 
 # Ranks
@@ -177,6 +191,7 @@ def test_rank_sums_and_best() -> None:
         ("random", {"evaluation": 3}, "evaluations"),
         ("random", {"evaluations": "many"}, "expected int"),
         ("random", {"evaluations": 2.5}, "expected int"),
+        ("random", {"evaluations": -3}, "at least 1"),
         ("pruning", {"common": 3.0}, "expected bool"),
     ],
 )

@@ -60,6 +60,13 @@ def test_normalisation_starts_anew() -> None:
     assert (layer[0].running_mean == 0).all()
 
 
+def test_slopes_and_scales_are_not_weights() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.PReLU(), nn.RMSNorm(3))
+    draw_weights(model, "kaiming_fan_in", generator())
+    assert model[1].weight.item() == 0.25
+    assert (model[2].weight == 1).all()
+
+
 def test_other_seeds_other_weights_and_global_state_untouched() -> None:
     state = torch.random.get_rng_state()
     a, b, c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)

@@ -34,8 +34,9 @@ from untrained.report.stored import report_run
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.record import TrialRecord
 from untrained.scores import Reading
-from untrained.search import Setting
-from untrained.tables import standings
+from untrained.settings import Setting
+from untrained.spaces import get_space
+from untrained.tables import TABLES, standings
 from untrained.training import Recipe
 
 app = App(
@@ -118,12 +119,17 @@ def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False)
     json
         Print one JSON object instead of tables.
     """
-    asked = replace(given(config, (architecture,)), scores=("parameters", "macs"), draws=1)
-    show(carry_out(replace(asked, train=True)), json)
+    space = get_space(config.space)
+    if space.parse(architecture).partial:
+        raise ValueError(f"expected one operation on each edge to train, got {architecture}")
+    asked = replace(given(config, (architecture,)), draws=1, train=True)
+    show(carry_out(replace(asked, scores=("parameters", "macs"), instruments={})), json)
 
 
 def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
     """The same question about named architectures."""
+    if not architectures:
+        raise ValueError("expected the text form of one architecture or more, got none")
     options: dict[str, Setting] = {"architectures": " ".join(architectures)}
     return replace(config, searcher="given", options=options)
 
@@ -217,6 +223,12 @@ def show_standings(record: RunRecord) -> None:
     """What the pick is worth by a benchmark table, where one is at hand."""
     rows = standings(record.space, record.pick) if record.pick else ()
     if not rows:
+        if record.space in TABLES:
+            PRINTED.print(
+                "What is the pick worth? Set UNTRAINED_DATA to a folder that holds "
+                f"tables/{record.space}.parquet, to be told.",
+                style="dim",
+            )
         return
     table = Table("data", "test accuracy", "best", "rank", "beats", "population")
     for row in rows:
@@ -272,13 +284,15 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
 
 
 def trial_as_plain(trial: TrialRecord) -> dict[str, Any]:
-    """A trial for machines: a failed reading is its reason."""
+    """A trial for machines: a failed reading is null, and its reason stands under `failures`."""
     return {
         "architecture": trial.architecture,
         "note": trial.note,
-        "scores": {
-            name: [r.reason if r.value is None else r.value for r in readings]
+        "scores": {name: [r.value for r in readings] for name, readings in trial.readings.items()},
+        "failures": {
+            name: sorted({r.reason for r in readings if r.value is None})
             for name, readings in trial.readings.items()
+            if any(r.value is None for r in readings)
         },
     }
 
@@ -315,9 +329,9 @@ def main() -> None:
     except KeyboardInterrupt:
         again = f"untrained {shlex.join(sys.argv[1:])}"
         fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
-    except BrokenProcessPool:
-        fail("A worker process was killed, perhaps for memory; everything computed so far is "
-             "kept. Try again with fewer --workers.", 1)  # fmt: skip
+    except (BrokenProcessPool, MemoryError):
+        fail("Memory ran out, or a worker process was killed; everything computed so far is kept. "
+             "Try again with fewer --workers.", 1)  # fmt: skip
     except (ValueError, CycloptsError) as error:
         fail(str(error), 2)
     except OSError as error:

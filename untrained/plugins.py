@@ -1,6 +1,6 @@
 """Names of things: ours from a dict written by hand, others' as `package.module:name`.
 
-Every room may import this file; it imports none.
+Any room may import this; it imports none.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def find(kind: str, name: str, ours: Mapping[str, T]) -> T:
+def find(kind: str, name: str, ours: Mapping[str, T], of: type) -> T:
     """The entry of `ours` called `name`, or the object that `package.module:name` points to.
 
     Args:
@@ -21,18 +21,19 @@ def find(kind: str, name: str, ours: Mapping[str, T]) -> T:
         name: a key of `ours`, or an import path with a colon. Modules in the working folder are
             found too.
         ours: the hand-written registry.
+        of: what an imported object must be: an instance of it, or a subclass.
 
     Raises:
         ValueError: unknown name (the nearest ones are said), or an import that fails.
 
     Example:
-        >>> find("number", "one", {"one": 1})
+        >>> find("number", "one", {"one": 1}, int)
         1
     """
     if name in ours:
         return ours[name]
     if ":" in name:
-        return _import(kind, name)
+        return _import(kind, name, of, classes=any(isinstance(o, type) for o in ours.values()))
     near = get_close_matches(name, ours, n=3, cutoff=0.4) or sorted(ours)
     raise ValueError(
         f"unknown {kind} {name!r}: expected {' or '.join(map(repr, near))}, "
@@ -40,14 +41,19 @@ def find(kind: str, name: str, ours: Mapping[str, T]) -> T:
     )
 
 
-def _import(kind: str, path: str) -> Any:
+def _import(kind: str, path: str, of: type, *, classes: bool) -> Any:
     module_name, _, attribute = path.partition(":")
     if os.getcwd() not in sys.path:  # a console script does not put the working folder there
         sys.path.append(os.getcwd())
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # somebody else's module may raise anything
         raise ValueError(
-            f"cannot load {kind} {path!r} ({error}): expected package.module:name, with the "
-            f"package installed or in the working folder"
+            f"cannot load {kind} {path!r} ({type(error).__name__}: {error}): expected "
+            f"package.module:name, with the package installed or in the working folder"
         ) from error
+    fits = isinstance(found, type) and issubclass(found, of) if classes else isinstance(found, of)
+    if not fits:
+        expected = f"a subclass of {of.__name__}" if classes else f"an instance of {of.__name__}"
+        raise ValueError(f"{kind} {path!r}: expected {expected}, got {found!r}")
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,6 +45,11 @@ class BatchNormPolicy(Interception, ABC):
     """A context in which BatchNorm calls, and they alone, go another way."""
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if func is torch.batch_norm:
+            raise ValueError(
+                "torch.batch_norm is called as such: expected torch.nn.functional.batch_norm or a "
+                "module, which a policy can follow"
+            )
         if func is not F.batch_norm:
             return func(*args, **kwargs)
         return F.batch_norm(*self.altered(BatchNormCall(*args, **kwargs)))
@@ -123,11 +129,17 @@ def policy_mode(policy: str) -> BatchNormPolicy:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model.eval()` for the time of the block: dropout is off, flags come back as they were."""
+    """`model.eval()` for the time of the block: dropout is off, flags come back as they were.
+
+    Products on CUDA are in full float32, not in TF32, whose three digits are too few here.
+    """
     flags = [(module, module.training) for module in model.modules()]
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     model.eval()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in flags:
             module.training = training

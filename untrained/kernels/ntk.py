@@ -8,8 +8,10 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
@@ -20,8 +22,8 @@ from untrained.kernels.batchnorm import (
     evaluating,
     policy_mode,
 )
-from untrained.kernels.jacobian import Jacobian, loop, per_example
-from untrained.kernels.structured import Unstructured, structured
+from untrained.kernels.jacobian import Jacobian, loop, per_example, summed
+from untrained.kernels.structured import structured
 
 Method = Literal["auto", "loop", "vmap", "structured"]
 Selection = Literal["all", "weights"] | Callable[[str, nn.Parameter], bool]
@@ -117,13 +119,35 @@ def _jacobian(
     policy: BatchNormPolicy,
     method: str,
 ) -> Jacobian:
-    if method == "auto":
-        if isinstance(policy, BatchStatistics):
-            return loop(model, x, parameters, policy)
-        try:
-            return structured(model, x, parameters, policy)
-        except Unstructured:
-            return per_example(model, x, parameters, policy)
-    if method not in METHODS:
+    if method not in ("auto", *METHODS):
         raise ValueError(f"unknown method: expected auto, {', '.join(METHODS)}, got {method!r}")
-    return METHODS[method](model, x, parameters, policy)
+    if method == "auto":
+        for name in () if isinstance(policy, BatchStatistics) else ("structured", "vmap"):
+            with suppress(ValueError, RuntimeError):
+                return _jacobian(model, x, parameters, policy, name)
+        method = "loop"
+    # A network may change its input in place: it gets a copy of its own.
+    rows = METHODS[method](model, x.clone(), parameters, policy)
+    if method != "loop" and coupled(model, x, policy):
+        raise ValueError(
+            f"the examples of a batch influence each other: method {method!r} cannot be exact; "
+            f"use method='loop'"
+        )
+    return rows
+
+
+def coupled(model: nn.Module, x: Tensor, policy: BatchNormPolicy) -> bool:
+    """Whether s_0 depends on another example: whether d s_0 / d x_1 is other than zero.
+
+    Looks at the first two examples, under statistics that `policy` has recorded. Inputs without
+    a derivative, such as words, pass unseen.
+    """
+    if len(x) < 2 or not x.is_floating_point():
+        return False
+    pair = x[:2].detach().clone().requires_grad_()
+    with torch.enable_grad(), policy:
+        s = summed(model(pair + 0), 2)  # a sum of its own, which the network may change in place
+        if not s.requires_grad:
+            return False
+        (gradient,) = torch.autograd.grad(s[0], pair, allow_unused=True)
+    return gradient is not None and bool(gradient[1].any())

@@ -25,9 +25,9 @@ class Window(NamedTuple):
     dilation: Pair
 
     @classmethod
-    def of(cls, kernel: Sequence[int], *sizes: int | Pair) -> "Window":
+    def of(cls, kernel: Sequence[int], *sizes: int | Sequence[int]) -> "Window":
         """From what `conv2d` takes: stride, padding and dilation, as one number or a pair."""
-        pairs = (s if isinstance(s, tuple) else (s, s) for s in sizes)
+        pairs = ((s, s) if isinstance(s, int) else (s[0], s[1]) for s in sizes)
         return cls((kernel[0], kernel[1]), *pairs)
 
     def positions(self, size: Sequence[int]) -> Pair:
@@ -39,6 +39,13 @@ class Window(NamedTuple):
             for a in (0, 1)
         )
         return height, width
+
+    def flipped_padding(self) -> Pair:
+        """The padding of the convolution with the flipped kernel that undoes this one."""
+        vertical, horizontal = (
+            self.dilation[a] * (self.kernel[a] - 1) - self.padding[a] for a in (0, 1)
+        )
+        return vertical, horizontal
 
     def views(self, padded: Float[Tensor, "n c h w"], positions: Pair) -> Iterator[Tensor]:
         """For each offset of the kernel, the pixels that it meets at every position."""

@@ -45,8 +45,13 @@ class Regions:
 def count_regions(model: nn.Module, x: Tensor, *, batchnorm: Policy = "running") -> Regions:
     """Counts the activation patterns of `model` on the inputs `x`.
 
-    Covers ReLU, LeakyReLU, PReLU, ReLU6 and Hardtanh, as modules or functions. The model is left
-    as it was. With `batch` and `frozen` alike, BatchNorm uses the statistics of `x`.
+    Covers ReLU, LeakyReLU, PReLU, ReLU6 and Hardtanh, as modules or functions; not yet maxima,
+    clamps and max-pooling. The model is left as it was. With `batch` and `frozen` alike, BatchNorm
+    uses the statistics of `x`.
+
+    Raises:
+        ValueError: an activation that is not finite, or a nonlinearity on something other than
+            one row for each input.
 
     Example:
         >>> line = torch.linspace(-1, 1, 100)[:, None]
@@ -58,7 +63,7 @@ def count_regions(model: nn.Module, x: Tensor, *, batchnorm: Policy = "running")
         model(x)
     hashes = patterns.hashes.cpu().numpy()
     hashes = hashes[np.lexsort(hashes.T)]
-    count = 1 + int((hashes[1:] != hashes[:-1]).any(1).sum())
+    count = int((hashes[1:] != hashes[:-1]).any(1).sum()) + (len(hashes) > 0)
     return Regions(count, len(x), patterns.neurons)
 
 
@@ -79,7 +84,13 @@ class _PatternHash(Interception):
         return func(*args, **kwargs)
 
     def _add(self, x: Tensor, *breakpoints: float) -> None:
-        x = x.flatten(1)
+        if len(x) != len(self.hashes):
+            raise ValueError(
+                f"expected nonlinearities on the batch of {len(self.hashes)}, got {len(x)} rows"
+            )
+        if not torch.isfinite(x).all():
+            raise ValueError("an activation is NaN or infinite: it lies in no region")
+        x = x.reshape(len(x), -1)
         pieces = (x[..., None] > torch.tensor(breakpoints, device=x.device)).sum(-1)
         r = torch.randint(
             -(2**63),
@@ -111,10 +122,13 @@ BREAKPOINTS: dict[Callable[..., Any], Callable[..., tuple[float, ...]]] = {
             F.leaky_relu,
             F.leaky_relu_,
             F.prelu,
+            torch.prelu,
+            Tensor.prelu,
             F.rrelu,
         ),
         lambda *_, **__: (0.0,),
     ),
     F.relu6: lambda *_, **__: (0.0, 6.0),
     F.hardtanh: _hardtanh,
+    F.hardtanh_: _hardtanh,
 }

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-FLOAT32_EPSILON = float(torch.finfo(torch.float32).eps)
-
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -41,14 +39,14 @@ class Spectrum:
         return (self.eigenvalues[-1] / self.eigenvalues[0]).item()
 
 
-def spectrum(kernel: Float[Tensor, "n n"], resolution: float | None = None) -> Spectrum:
+def spectrum(kernel: Float[Tensor, "n n"], precision: torch.dtype = torch.float32) -> Spectrum:
     """The spectrum of a kernel.
 
     Args:
         kernel: symmetric.
-        resolution: share of the largest eigenvalue below which an eigenvalue is noise. The default
-            is that of a Gram matrix J J^T summed in float64 from a float32 J: a relative error
-            n eps of the singular values of J is (n eps)^2 of their squares.
+        precision: in which the J of Theta = J J^T was computed, summed in float64. A relative
+            error n eps of the singular values of J is (n eps)^2 of their squares, and the sum has
+            one of n eps itself: below the larger share of the largest, eigenvalues are noise.
 
     Raises:
         ValueError: the kernel is not square.
@@ -59,8 +57,8 @@ def spectrum(kernel: Float[Tensor, "n n"], resolution: float | None = None) -> S
     """
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise ValueError(f"expected a square kernel, got shape {tuple(kernel.shape)}")
-    if resolution is None:
-        resolution = (len(kernel) * FLOAT32_EPSILON) ** 2
+    eps_j, eps_theta = (torch.finfo(dtype).eps for dtype in (precision, torch.float64))
+    resolution = max((len(kernel) * eps_j) ** 2, len(kernel) * eps_theta)
     theta = kernel.double()
     if not torch.isfinite(theta).all():
         return Spectrum(theta.new_empty(0), resolution)

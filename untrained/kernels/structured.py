@@ -23,7 +23,7 @@ from torch.nn.grad import conv2d_weight
 
 from untrained.kernels.batchnorm import BatchNormCall, BatchNormPolicy, BatchStatistics
 from untrained.kernels.interception import Function, Interception
-from untrained.kernels.jacobian import Jacobian, summed
+from untrained.kernels.jacobian import Jacobian, Swapped, summed
 from untrained.kernels.patches import Window, patches
 
 
@@ -51,10 +51,11 @@ def structured(
         )
     theta = {name: parameter.detach() for name, parameter in model.named_parameters()}
     recorder = _Recorder({name: theta[name] for name in parameters}, len(x))
-    with torch.enable_grad(), recorder, policy:
-        s = summed(functional_call(model, theta, (x.detach(),)))
-    if recorder.leaves and s.requires_grad:
-        torch.autograd.backward(s.sum(), inputs=recorder.leaves)
+    with torch.enable_grad():
+        with Swapped(model), recorder, policy:
+            s = summed(functional_call(model, theta, (x.detach(),)), len(x))
+        if recorder.leaves and s.requires_grad:
+            torch.autograd.backward(s.sum(), inputs=recorder.leaves)
     return {
         name: recorder.rows.get(name, theta[name].new_zeros(len(x), theta[name].numel()))
         for name in parameters
@@ -84,9 +85,13 @@ class _Recorder(Interception):
         self.rows: Jacobian = {}
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        name = getattr(func, "__name__", str(func))
-        if name in _READS_NO_VALUE or not self._uses([*args, *kwargs.values()]):
+        if not self._uses([*args, *kwargs.values()]):
             return func(*args, **kwargs)
+        name = getattr(func, "__name__", str(func))
+        if name in _READS:
+            value = func(*args, **kwargs)
+            if not isinstance(value, Tensor):  # a shape, a type; but `weight.T` is a use
+                return value
         if func not in LAYERS:
             raise Unstructured(
                 f"method 'structured' has no formula for parameters in {name!r}; use method='vmap'"
@@ -125,7 +130,8 @@ class _Recorder(Interception):
         return output
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Layer:
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Layer:
+    x = input
     if x.ndim != 2:
         # Sequence-first layouts look the same; rows of the wrong thing would pass unnoticed.
         raise Unstructured(
@@ -141,7 +147,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Layer:
 
 
 def _convolution(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | tuple[int, int] = 1,
@@ -151,7 +157,7 @@ def _convolution(
 ) -> Layer:
     if isinstance(padding, str):
         raise Unstructured("method 'structured' needs padding in pixels; use method='vmap'")
-    kept = x.detach()
+    x, kept = input, input.detach()
     few = groups == 1 and x.shape[1] < FEW_CHANNELS
     window = Window.of(weight.shape[2:], stride, padding, dilation)
 
@@ -164,7 +170,7 @@ def _convolution(
         rows = conv2d_weight(x, shape, d, stride, padding, dilation, n * groups)
         return rows.unflatten(0, (n, -1))
 
-    if few and window.stride == (1, 1):
+    if few and window.stride == (1, 1) and min(window.flipped_padding()) >= 0:
         output = _FlippedConvolution.apply(x, weight, bias, window)
     else:
         output = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
@@ -190,8 +196,7 @@ class _FlippedConvolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         window: Window = ctx.window
         flipped = ctx.weight.flip(2, 3).transpose(0, 1)
-        extents = zip(window.kernel, window.dilation, window.padding, strict=True)
-        padding = tuple(dilation * (kernel - 1) - p for kernel, dilation, p in extents)
+        padding = window.flipped_padding()
         return F.conv2d(gradients[0], flipped, None, 1, padding, window.dilation), None, None, None
 
 
@@ -221,5 +226,5 @@ LAYERS: dict[Callable[..., Any], Callable[..., Layer]] = {
     F.batch_norm: _batch_norm,
 }
 
-# What modules ask of a parameter without computing with it: `weight.shape`, `weight.dtype`, ...
-_READS_NO_VALUE = frozenset({"__get__", "size", "dim"})
+# How modules ask a parameter for its shape, type or device: as a property, or by a method.
+_READS = frozenset({"__get__", "size", "dim"})

@@ -26,18 +26,14 @@ def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> N
     """Redraws every parameter of `model` in place, and resets its buffers of statistics.
 
     Parameters of two or more dimensions are weights, of shape (outputs, inputs / groups, kernel).
-    One-dimensional ones are biases (zero, or as the weight beside them under `torch_default`)
-    or, in a normalisation layer, its scale and shift.
+    One-dimensional ones called bias are zero, or drawn as the weight beside them under
+    `torch_default`; normalisation layers start anew; other one-dimensional ones, such as the
+    slope of PReLU, stay as they are.
 
     Raises:
         ValueError: unknown method.
     """
-    if method not in WEIGHTS:
-        near = get_close_matches(str(method), WEIGHTS, n=1, cutoff=0)
-        raise ValueError(
-            f"unknown weight draw: expected one of {', '.join(WEIGHTS)}, got {method!r}; "
-            f"did you mean {near[0]}?"
-        )
+    check_weights(method)
     base = int(torch.randint(2**62, (), generator=generator))
     with torch.no_grad():
         for prefix, module in model.named_modules():
@@ -46,14 +42,26 @@ def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> N
                 continue
             weight = getattr(module, "weight", None)
             for name, parameter in module.named_parameters(recurse=False):
+                if parameter.ndim < 2 and "bias" not in name:
+                    continue  # a slope or a scale, which no draw of weights is about
                 shape = (weight if isinstance(weight, Tensor) else parameter).shape
                 stream = _stream(base, f"{prefix}.{name}")
                 drawn = WEIGHTS[method](parameter.shape, shape, stream)
                 parameter.copy_(drawn)
 
 
+def check_weights(method: str) -> None:
+    """Refuse an unknown method, naming the nearest."""
+    if method not in WEIGHTS:
+        near = get_close_matches(str(method), WEIGHTS, n=1, cutoff=0)
+        raise ValueError(
+            f"unknown weight draw: expected one of {', '.join(WEIGHTS)}, got {method!r}; "
+            f"did you mean {near[0]}?"
+        )
+
+
 # The abstract ancestor of BatchNorm and InstanceNorm has no public name.
-_NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+_NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def _stream(base: int, name: str) -> torch.Generator:

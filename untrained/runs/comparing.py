@@ -1,5 +1,6 @@
 """Comparing: the pick and random architectures, trained with one recipe; and the pick's export."""
 
+import logging
 import random
 import time
 from dataclasses import asdict
@@ -7,12 +8,15 @@ from typing import Any
 
 from untrained.runs.config import digest
 from untrained.runs.instrument import training_scale
+from untrained.runs.measuring import code_version
 from untrained.runs.session import Progress, Session
 from untrained.runs.tasks import Train, Trained, build
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture
 from untrained.training import export, train
+
+logger = logging.getLogger(__name__)
 
 
 def train_all(session: Session, pick: Architecture) -> None:
@@ -60,10 +64,11 @@ def begin_training(session: Session, position: int, role: str, architecture: Arc
         "images": session.images.fingerprint,
         "seed": config.seed,
         "device": config.device,
+        "version": code_version(("spaces", "images", "training"), type(session.space).__module__),
     }
     key = digest(question)
-    row = {"key": key, "question": question, "architecture": str(architecture)}
-    session.store.begin_training(session.id, position, role, row)
+    named = {"position": position, "role": role, "architecture": str(architecture)}
+    session.store.begin_training(session.id, named, {"key": key, "question": question})
     return key
 
 
@@ -107,6 +112,8 @@ def export_pick(session: Session, row: dict[str, Any]) -> None:
     begun = time.perf_counter()
     session.watch(Progress("exporting the network", 0, 1))
     task = training_task(session, row, session.config.recipe.epochs)
+    for _ in session.engine([task]):  # trains again only where the checkpoint was lost
+        pass
     network = build(task.space, task.architecture, task.scale, session.images)
     train(
         network,
@@ -122,7 +129,7 @@ def export_pick(session: Session, row: dict[str, Any]) -> None:
         inputs=session.images.shape[0],
         classes=len(session.images.classes),
     )
-    export(
+    exported = export(
         network.cpu(),
         session.folder.network,
         images=session.images,
@@ -130,5 +137,7 @@ def export_pick(session: Session, row: dict[str, Any]) -> None:
         constructor=constructor,
         title=f"{session.folder.name}: {row['architecture']}",
     )
+    for note in exported.notes:
+        logger.warning(note)
     session.store.add_cost(session.id, "export", time.perf_counter() - begun)
     session.watch(Progress("exporting the network", 1, 1))

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from untrained.search import Setting
-from untrained.training.recipe import Recipe
+import torch
+
+from untrained.settings import Setting, plain
+from untrained.training.recipe import Recipe, check_recipe
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
+        check_recipe(self.recipe)
+        check_device(self.device)
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
         return self
@@ -73,20 +76,20 @@ class RunConfig:
         """Itself as values that JSON holds."""
         return {
             **asdict(self),
-            "options": _plain(self.options),
-            "instruments": {name: _plain(s) for name, s in self.instruments.items()},
+            "options": plain(self.options),
+            "instruments": {name: plain(s) for name, s in self.instruments.items()},
             "scores": list(self.scores),
             "out": str(self.out),
         }
 
-    def identity(self, fingerprint: str) -> str:
-        """Names the search: equal for equal questions about equal images.
+    def identity(self, fingerprint: str, code: str) -> str:
+        """Names the search: equal for equal questions about equal images to equal code.
 
         What is trained afterwards, where and by how many workers does not count, so that the
         same command with `--train` goes on with the same run.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
-        return digest([asked, fingerprint])
+        return digest([asked, fingerprint, code])
 
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
@@ -94,12 +97,15 @@ _SEARCH = {f.name for f in fields(RunConfig)} - {
 }  # fmt: skip
 
 
-def _plain(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Whole numbers as such: a command line gives 3.0 for 3."""
-    return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
-        for name, value in settings.items()
-    }
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot compute on here."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device: expected cpu, or cuda where there is one, got {device!r}: {reason}"
+        ) from error
 
 
 def digest(value: object) -> str:

@@ -17,7 +17,7 @@ from untrained.runs.config import RunConfig
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import check_probe, make_instrument, training_scale
-from untrained.runs.measuring import Measuring, code_version
+from untrained.runs.measuring import Measuring, version_of
 from untrained.runs.searching import search
 from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.store import Store
@@ -55,10 +55,15 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     images = load_images(config.images, size=config.size, seed=config.seed)
     for instrument in instruments:
         check_probe(instrument, images)
-    identity = config.identity(images.fingerprint)
+    identity = config.identity(
+        images.fingerprint, version_of(space, searcher, *(i.score for i in instruments))
+    )
     folder = RunFolder(config.out, run_name(config, images, identity))
-    with folder.held(), start_engine(config.workers, images) as engine:
-        store = Store.open(folder.store)
+    with (
+        folder.held(),
+        start_engine(config.workers, images) as engine,
+        Store.open(folder.store) as store,
+    ):
         store.begin_run(identity, describe(config, images, goals, folder.name))
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         measuring = Measuring(identity, config, space, instruments, images, store, engine)
@@ -66,7 +71,6 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         pick = search(session)
         if config.train and pick is not None:
             train_all(session, pick)
-        store.close()
     return folder
 
 
@@ -106,7 +110,7 @@ def describe(
         },
         "versions": {
             **{package: version(package) for package in ("untrained", "torch", "numpy")},
-            "code": code_version(),
+            "code": version_of(),
             "python": platform.python_version(),
             "machine": f"{platform.machine()}, {platform.system()}",
         },

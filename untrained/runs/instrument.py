@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
+from untrained.kernels.weights import check_weights
 from untrained.scores import Score, get_score
-from untrained.search import Setting
+from untrained.settings import Setting, changed, check_known
 from untrained.spaces import Scale, Space
 
 
@@ -38,15 +38,11 @@ def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting
     left = dict(settings)
     scale = space.scales[_named_scale(space, str(left.pop("scale", kind.network)))]
     weights = str(left.pop("weights", kind.weights))
+    check_weights(weights)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
-    for setting in left:
-        if setting not in known:
-            near = get_close_matches(setting, [*known, "scale", "weights"], n=3, cutoff=0)
-            raise ValueError(
-                f"unknown setting {setting!r} of score {name!r}: expected {' or '.join(near)}"
-            )
-    scale, probe, score = (_with(part, left, name) for part in parts)
+    check_known(f"score {name!r}", left, [*known, "scale", "weights"])
+    scale, probe, score = (changed(part, left, name) for part in parts)
     return Instrument(name, score, scale, probe, weights)
 
 
@@ -80,25 +76,3 @@ def training_scale(
         channels=found.channels if channels is None else channels,
         cells=found.cells if cells is None else cells,
     )
-
-
-def _with(part: Any, settings: Mapping[str, Setting], name: str) -> Any:
-    """The frozen value `part` with those settings that are fields of it."""
-    hints = get_type_hints(type(part))
-    changes = {
-        f.name: _typed(hints[f.name], settings[f.name], f"{name}.{f.name}")
-        for f in fields(part)
-        if f.name in settings
-    }
-    return replace(part, **changes)
-
-
-def _typed(hint: Any, value: Setting, where: str) -> Any:
-    """The value as its field's type: a command line cannot tell 3 from 3.0."""
-    kinds = get_args(hint) or (hint,)
-    if isinstance(value, float) and value.is_integer() and int in kinds:
-        return int(value)
-    if value in kinds or type(value) in kinds or (float in kinds and type(value) is int):
-        return value
-    expected = " or ".join(k.__name__ if isinstance(k, type) else repr(k) for k in kinds)
-    raise ValueError(f"{where}: expected {expected}, got {value!r}")

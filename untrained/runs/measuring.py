@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import untrained
 from untrained.images import Images
 from untrained.runs.config import RunConfig, digest
@@ -23,13 +25,19 @@ SEEDS_APART = 1_000_000_000  # draws of one run's seed; those of another never m
 
 
 @cache
-def code_version(*modules: str) -> str:
-    """A digest of the source of everything that a measurement depends on."""
+def code_version(rooms: tuple[str, ...], *modules: str) -> str:
+    """A digest of torch's version and of the source of our rooms and of others' modules."""
     package = Path(untrained.__file__).parent
-    files = [p for room in ("spaces", "images", "kernels", "scores")
-             for p in sorted((package / room).glob("*.py"))]  # fmt: skip
+    files = [p for room in rooms for p in sorted((package / room).glob("*.py"))]
+    files += [package / "runs" / "tasks.py"]
     files += [Path(inspect.getsourcefile(import_module(module)) or "") for module in modules]
-    return digest([path.read_text(encoding="utf-8") for path in files])
+    return digest([torch.__version__, *(path.read_text(encoding="utf-8") for path in files)])
+
+
+def version_of(*parts: object) -> str:
+    """The code that a measurement depends on, that of a space, score or searcher included."""
+    rooms = ("spaces", "images", "kernels", "scores")
+    return code_version(rooms, *sorted({type(part).__module__ for part in parts}))
 
 
 @dataclass(frozen=True)
@@ -44,28 +52,35 @@ class Measuring:
     store: Store
     engine: Engine
 
-    def question(self, canonical: str, instrument: Instrument, draw: int) -> dict[str, Any]:
+    def question(self, architecture: str, instrument: Instrument, draw: int) -> dict[str, Any]:
         """What a measurement answers; its digest is the measurement's key."""
         return {
             "space": self.config.space,
-            "architecture": canonical,
+            "architecture": architecture,
             "instrument": instrument.plain(),
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
-            "version": code_version(*(type(p).__module__ for p in (self.space, instrument.score))),
+            "version": version_of(self.space, instrument.score),
         }
 
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
         """Score name -> the key of each draw's measurement."""
-        canonical = str(self.space.canonical(proposal.architecture))
         return {
             instrument.name: [
-                digest(self.question(canonical, instrument, self.seeded(draw)))
+                digest(self.question(architecture, instrument, self.seeded(draw)))
                 for draw in proposal.draws
             ]
             for instrument in self.instruments
+            for architecture in [self.measured(proposal, instrument)]
         }
+
+    def measured(self, proposal: Proposal, instrument: Instrument) -> str:
+        """The architecture that stands for the proposal: one for all that compute the same."""
+        architecture = proposal.architecture
+        if instrument.score.of_function:
+            architecture = self.space.canonical(architecture)
+        return str(architecture)
 
     def seeded(self, draw: int) -> int:
         """The draw's number under the run's seed."""
@@ -79,8 +94,7 @@ class Measuring:
             watch: called with how many (architecture, score) pairs are done, and of how many.
         """
         tasks = self.tasks(proposals)
-        pairs = len({str(self.space.canonical(p.architecture)) for p in proposals})
-        total = max(pairs * len(self.instruments), len(tasks))
+        total = len({(self.measured(p, i), i.name) for p in proposals for i in self.instruments})
         done = total - len(tasks)
         watch(done, total)
         for index, outcome in self.engine(tasks):
@@ -108,15 +122,15 @@ class Measuring:
         """What has to be measured: each pair of architecture and score on the draws unknown."""
         wanted: dict[tuple[str, Instrument], dict[int, str]] = {}
         for proposal in proposals:
-            canonical = str(self.space.canonical(proposal.architecture))
             for instrument in self.instruments:
+                architecture = self.measured(proposal, instrument)
                 keys = self.keys(proposal)[instrument.name]
-                column = wanted.setdefault((canonical, instrument), {})
+                column = wanted.setdefault((architecture, instrument), {})
                 column.update(zip(map(self.seeded, proposal.draws), keys, strict=True))
         known = self.store.known([key for column in wanted.values() for key in column.values()])
         return [
-            Measure(self.config.space, canonical, instrument, missing, self.config.device)
-            for (canonical, instrument), column in wanted.items()
+            Measure(self.config.space, architecture, instrument, missing, self.config.device)
+            for (architecture, instrument), column in wanted.items()
             if (missing := tuple(draw for draw, key in column.items() if key not in known))
         ]
 

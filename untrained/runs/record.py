@@ -93,13 +93,17 @@ def load_record(store: Path, name: str) -> RunRecord:
     """
     if not store.exists():
         raise ValueError(f"no store at {store}: expected one that `untrained search` made")
-    opened = Store.open(store)
+    with Store.open(store) as opened:
+        return _record(opened, name)
+
+
+def _record(opened: Store, name: str) -> RunRecord:
     names = opened.run_names()
     if name not in names:
-        raise ValueError(f"no run {name!r} in {store}: expected {' or '.join(names[:5]) or 'one'}")
+        raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
     trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
-    record = RunRecord(
+    return RunRecord(
         name=name,
         space=row["space"],
         searcher=row["searcher"],
@@ -125,8 +129,6 @@ def load_record(store: Path, name: str) -> RunRecord:
         ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
     )
-    opened.close()
-    return record
 
 
 def _epochs_cost(trainings: tuple[TrainingRecord, ...]) -> tuple[Cost, ...]:

@@ -57,7 +57,6 @@ trainings = Table(
     metadata,
     Column("key", String, primary_key=True),
     Column("question", JSON, nullable=False),
-    Column("architecture", String, nullable=False),
     Column("parameters", Integer),
     Column("macs", Integer),
     Column("best_epoch", Integer),
@@ -81,6 +80,7 @@ trained = Table(
     Column("run", String, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("role", String, nullable=False),
+    Column("architecture", String, nullable=False),  # as named; its canonical form is trained
     Column("training", String, nullable=False),
 )
 

@@ -1,6 +1,7 @@
 """The store: everything a run asked, tried, measured and trained, through SQLAlchemy Core.
 
-SQLite in write-ahead mode by default, any other database by URL. Only the driver of a run writes.
+SQLite in write-ahead mode; `Store.open` takes the URL of another database too. Only the driver of
+a run writes.
 """
 
 import time
@@ -49,6 +50,7 @@ class Store:
         engine = create_engine(address)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_at_once)
         store = cls(engine)
         with store._write() as connection:
             metadata.create_all(connection)
@@ -65,6 +67,12 @@ class Store:
     def close(self) -> None:
         """Lets go of the database."""
         self.engine.dispose()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -157,20 +165,22 @@ class Store:
     # Trainings
 
     def begin_training(
-        self, run: str, position: int, role: str, values: Mapping[str, Any]
+        self, run: str, named: Mapping[str, Any], training: Mapping[str, Any]
     ) -> None:
-        """Notes that the run trains a network, which another run may have trained before."""
+        """Notes that the run trains a network, which another run may have trained before.
+
+        Args:
+            run: whose.
+            named: position among the run's trainings, role, and architecture as the run names it.
+            training: key and question.
+        """
         with self._write() as connection:
-            there = (trained.c.run == run) & (trained.c.position == position)
+            there = (trained.c.run == run) & (trained.c.position == named["position"])
             connection.execute(trained.delete().where(there))
-            connection.execute(
-                insert(trained).values(
-                    run=run, position=position, role=role, training=values["key"]
-                )
-            )
-            known = select(trainings.c.key).where(trainings.c.key == values["key"])
+            connection.execute(insert(trained).values(run=run, training=training["key"], **named))
+            known = select(trainings.c.key).where(trainings.c.key == training["key"])
             if connection.scalar(known) is None:
-                connection.execute(insert(trainings).values(**values))
+                connection.execute(insert(trainings).values(**training))
 
     def end_trainings(self, run: str, count: int) -> None:
         """Forgets trainings of the run beyond the first `count`: it was asked for fewer."""
@@ -196,7 +206,7 @@ class Store:
     def trainings(self, run: str) -> list[dict[str, Any]]:
         """Trainings of the run in order, each with its `role` and `epochs`."""
         query = (
-            select(trainings, trained.c.role)
+            select(trainings, trained.c.role, trained.c.architecture)
             .join(trained, trained.c.training == trainings.c.key)
             .where(trained.c.run == run)
             .order_by(trained.c.position)
@@ -239,9 +249,15 @@ BUSY_SECONDS = 10.0  # how long another writer is waited for
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_at_once` says
     busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
     for pragma in (busy, "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_at_once(connection: Connection) -> None:
+    """Takes the write lock before reading, so that what was read still holds when writing."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _explained(error: DatabaseError, where: str) -> Exception:
@@ -254,9 +270,9 @@ def _explained(error: DatabaseError, where: str) -> Exception:
         "unable to open": (OSError, "choose an --out that can be written"),
         "disk I/O": (OSError, "check the disk and run the same command again: it resumes"),
         "not a database": (ValueError, "expected a store of untrained; choose another --out"),
-        "no such column": (ValueError, "expected a store of this version; choose another --out"),
+        "no column": (ValueError, "expected a store of this version; choose another --out"),
+        "no such": (ValueError, "expected a store of this version; choose another --out"),
     }
-    for sign, (kind, what_to_try) in advice.items():
-        if sign in reason:
-            return kind(f"cannot use the store {where}: {reason}; {what_to_try}")
-    return error
+    elsewhere = (OSError, "move it away or choose another --out")
+    kind, what_to_try = next((a for sign, a in advice.items() if sign in reason), elsewhere)
+    return kind(f"cannot use the store {where}: {reason}; {what_to_try}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from filelock import FileLock
 from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
@@ -116,11 +117,14 @@ def build(
 def read(score: Score, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
     """The score's reading; an error in computing it, or NaN, becomes a reason.
 
-    The one place where a failed score is caught: the search goes on without its number.
+    The one place where a failed score is caught: the search goes on without its number. Want of
+    memory is no property of the network, so it is not kept as one.
     """
     try:
         reading = score(network, probe, generator)
-    except (ValueError, RuntimeError, ArithmeticError) as error:
+    except Exception as error:  # somebody else's score may raise anything
+        if "memory" in str(error).lower():
+            raise MemoryError(str(error)) from error
         return Reading(None, f"{type(error).__name__}: {error}")
     if reading.value is not None and not math.isfinite(reading.value):
         return Reading(None, f"the score is {reading.value}")
@@ -136,15 +140,16 @@ def train_on(task: Train, images: Images) -> Trained:
     network = build(task.space, task.architecture, task.scale, images)
     draw_weights(network, "kaiming_fan_out", stream(task.seed, "training"))
     size = network_size(network, images)
-    training = train(
-        network,
-        images,
-        task.recipe,
-        seed=task.seed,
-        checkpoint=task.checkpoint,
-        until=task.until,
-        device=task.device,
-    )
+    with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
+        training = train(
+            network,
+            images,
+            task.recipe,
+            seed=task.seed,
+            checkpoint=task.checkpoint,
+            until=task.until,
+            device=task.device,
+        )
     evaluation = None
     if training.finished and not training.failure:
         try:

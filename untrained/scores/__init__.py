@@ -22,4 +22,4 @@ SCORES: dict[str, type[Score]] = {
 
 def get_score(name: str) -> type[Score]:
     """The score of this name, or the class at `package.module:name`."""
-    return find("score", name, SCORES)
+    return find("score", name, SCORES, Score)

@@ -34,5 +34,5 @@ class ConditionNumber(Score):
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         theta = ntk(network, probe.inputs, parameters="weights", batchnorm=self.batchnorm)
-        found = spectrum(theta)
+        found = spectrum(theta, precision=probe.inputs.dtype)
         return Reading(found.condition_number, found.unresolved)

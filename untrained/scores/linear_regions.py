@@ -30,4 +30,8 @@ class LinearRegions(Score):
     weights: ClassVar = "kaiming_fan_in"
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        return Reading(float(count_regions(network, probe.inputs, batchnorm=self.batchnorm).count))
+        try:
+            found = count_regions(network, probe.inputs, batchnorm=self.batchnorm)
+        except ValueError as error:
+            return Reading(None, str(error))
+        return Reading(float(found.count))

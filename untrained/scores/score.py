@@ -32,6 +32,8 @@ class Score(ABC):
     "At which of a space's named scales the score looks at an architecture."
     probe: ClassVar[ProbeSpec] = ProbeSpec()
     "The probe it is shown unless a run says otherwise."
+    of_function: ClassVar[bool] = True
+    "Whether cells that compute the same function score equal, so that one is measured for all."
     weights: ClassVar[str] = "torch_default"
     "The weight draw it is shown unless a run says otherwise."
 

@@ -30,7 +30,8 @@ class PruningSearch(Searcher):
     edges, highest gain first, equal gains sharing a rank; on every edge the operation with the
     lowest sum of ranks goes. On NAS-Bench-201 that is 24 + 18 + 12 = 54 operations evaluated.
 
-    An operation whose removal cannot be scored stays while its edge has another to give.
+    An operation without which some draw fails stays while its edge has another to give. Where a
+    score fails for every operation of a round, the search ends without a pick.
     """
 
     common: bool = True
@@ -65,6 +66,8 @@ class PruningSearch(Searcher):
                 ]
                 for goal in self.goals
             ]
+            if any(all(gain is None for gain in column) for column in gains):
+                return parent, []  # a score says nothing at all: better no pick than a blind one
             parent = self.space.without(parent, *least_missed(choices, gains))
             number += 1
 
@@ -83,15 +86,21 @@ class PruningSearch(Searcher):
         return tuple(range(first, first + self.draws))
 
     def _gain(self, goal: Goal, parent: Trial, candidate: Trial) -> float | None:
+        """None where a draw that the parent resolved fails without the operation."""
         sign = 1 if goal.higher_is_better else -1
-        gains = [
-            round(sign * (after - before) / abs(before), 3)
+        pairs = [
+            (before, after)
             for before, after in zip(
                 parent.values[goal.score], candidate.values[goal.score], strict=True
             )
-            if before is not None and after is not None and before
+            if before
         ]
-        return round(fmean(gains), 6) if gains else None
+        gains = [
+            round(sign * (after - before) / abs(before), 3)
+            for before, after in pairs
+            if after is not None
+        ]
+        return round(fmean(gains), 6) if gains and len(gains) == len(pairs) else None
 
 
 def least_missed(

@@ -36,9 +36,9 @@ class Trial(Proposal):
     "Score name -> its value on each draw; None where it failed."
 
     def mean(self, score: str) -> float | None:
-        """Mean over the draws that gave a value; None if none did."""
+        """Mean over the draws; None if any failed: those left would flatter it."""
         resolved = [value for value in self.values[score] if value is not None]
-        return fmean(resolved) if resolved else None
+        return fmean(resolved) if len(resolved) == len(self.draws) else None
 
 
 @dataclass(frozen=True)

@@ -26,4 +26,4 @@ SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201()}
 
 def get_space(name: str) -> Space[Any]:
     """The space of this name, or the one at `package.module:name`."""
-    return find("space", name, SPACES)
+    return find("space", name, SPACES, Space)

@@ -41,7 +41,12 @@ class NASBench201Table:
     def frame(self) -> pl.DataFrame:
         """One row an architecture, all columns of the file, and `none_free`."""
         none_free = ~pl.col("architecture").str.contains("none")
-        return pl.read_parquet(self.path).with_columns(none_free=none_free)
+        try:
+            return pl.read_parquet(self.path).with_columns(none_free=none_free)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"expected the NAS-Bench-201 table in {self.path}, got something else: {error}"
+            ) from error
 
     def row(self, architecture: str) -> dict[str, object]:
         """Every column of one architecture.

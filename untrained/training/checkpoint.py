@@ -64,8 +64,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     epochs = tuple(asdict(epoch) for epoch in checkpoint.epochs)
     part = path.with_name(path.name + ".part")
+    content = io.BytesIO()  # apart, so that a full disk is an OSError and not torch's own
+    torch.save({**vars(checkpoint), "epochs": epochs}, content)
     with part.open("wb") as file:
-        torch.save({**vars(checkpoint), "epochs": epochs}, file)
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
