@@ -10,6 +10,7 @@ in the infinite-width limit it is K times the kernel of one logit.
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float64
@@ -128,12 +129,20 @@ def _jacobian(
         method = "loop"
     # A network may change its input in place: it gets a copy of its own.
     rows = METHODS[method](model, x.clone(), parameters, policy)
-    if method != "loop" and coupled(model, x, policy):
-        raise ValueError(
-            f"the examples of a batch influence each other: method {method!r} cannot be exact; "
-            f"use method='loop'"
-        )
+    asked = (type(policy), x.shape[1:])
+    if method != "loop" and asked not in _independent.setdefault(model, set()):
+        if coupled(model, x, policy):
+            raise ValueError(
+                f"the examples of a batch influence each other: method {method!r} cannot be "
+                f"exact; use method='loop'"
+            )
+        _independent[model].add(asked)
     return rows
+
+
+# Whether examples are coupled is a matter of a network's code, not of its weights: each network
+# object is asked once for a policy and a shape of input, since it costs a seventh of the kernel.
+_independent: WeakKeyDictionary[nn.Module, set[tuple[type, torch.Size]]] = WeakKeyDictionary()
 
 
 def coupled(model: nn.Module, x: Tensor, policy: BatchNormPolicy) -> bool:

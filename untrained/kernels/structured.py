@@ -22,7 +22,7 @@ from torch.func import functional_call
 from torch.nn.grad import conv2d_weight
 
 from untrained.kernels.batchnorm import BatchNormCall, BatchNormPolicy, BatchStatistics
-from untrained.kernels.interception import Function, Interception
+from untrained.kernels.interception import Function
 from untrained.kernels.jacobian import Jacobian, Swapped, summed
 from untrained.kernels.patches import Window, patches
 
@@ -50,9 +50,9 @@ def structured(
             "'running', got 'batch'; use method='loop'"
         )
     theta = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    recorder = _Recorder({name: theta[name] for name in parameters}, len(x))
+    recorder = _Recorder({name: theta[name] for name in parameters}, model, len(x))
     with torch.enable_grad():
-        with Swapped(model), recorder, policy:
+        with recorder, policy:
             s = summed(functional_call(model, theta, (x.detach(),)), len(x))
         if recorder.leaves and s.requires_grad:
             torch.autograd.backward(s.sum(), inputs=recorder.leaves)
@@ -74,11 +74,11 @@ class Layer(NamedTuple):
     rows: tuple[tuple[Tensor | None, Rows], ...]
 
 
-class _Recorder(Interception):
+class _Recorder(Swapped):
     """Hooks the output of every layer that uses a parameter, and keeps that parameter's rows."""
 
-    def __init__(self, theta: Mapping[str, Tensor], examples: int):
-        super().__init__()
+    def __init__(self, theta: Mapping[str, Tensor], model: nn.Module, examples: int):
+        super().__init__(model)
         self.names = {id(tensor): name for name, tensor in theta.items()}
         self.examples = examples
         self.leaves: list[Tensor] = []
@@ -86,7 +86,7 @@ class _Recorder(Interception):
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if not self._uses([*args, *kwargs.values()]):
-            return func(*args, **kwargs)
+            return super().call(func, args, kwargs)
         name = getattr(func, "__name__", str(func))
         if name in _READS:
             value = func(*args, **kwargs)
