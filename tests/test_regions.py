@@ -1,12 +1,18 @@
 """Region counts against exact patterns and a theorem."""
 
+from collections.abc import Callable
+from typing import Any
+
 import naive
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels import count_regions
+from untrained.kernels import patterns
+from untrained.kernels.bends import bend_of
+from untrained.kernels.regions import Regions, count_regions
 from untrained.spaces import get_space
 
 
@@ -55,28 +61,236 @@ def test_lines_in_the_plane() -> None:
     assert count_regions(model, grid).count == 1 + k + k * (k - 1) // 2
 
 
+class Applied(nn.Module):
+    """One function as a network."""
+
+    def __init__(self, function: Callable[..., Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+TENSOR = torch.tensor([2.0])
+ONE_BEND: dict[str, Callable[..., Tensor]] = {
+    "F.relu": F.relu,
+    "F.relu in place": lambda x: F.relu(x, inplace=True),
+    "F.relu_": F.relu_,
+    "torch.relu": torch.relu,
+    "Tensor.relu": Tensor.relu,
+    "Tensor.relu_": Tensor.relu_,
+    "nn.ReLU": nn.ReLU(),
+    "nn.ReLU in place": nn.ReLU(inplace=True),
+    "nn.LeakyReLU": nn.LeakyReLU(),
+    "F.leaky_relu_": F.leaky_relu_,
+    "nn.PReLU": nn.PReLU(),
+    "a negative slope": nn.PReLU(init=-2.0),
+    "F.prelu": lambda x: F.prelu(x, torch.tensor([0.1])),
+    "nn.RReLU": nn.RReLU(),
+    "nn.Threshold": nn.Threshold(1, 1),
+    "F.threshold_": lambda x: F.threshold_(x, 1.0, 0.0),
+    "abs": abs,
+    "Tensor.abs_": Tensor.abs_,
+    "torch.absolute": torch.absolute,
+    "torch.sign": torch.sign,
+    "torch.clamp": lambda x: torch.clamp(x, min=1),
+    "torch.clamp of a tensor": lambda x: torch.clamp(x, max=TENSOR),
+    "Tensor.clamp_min": lambda x: x.clamp_min(1),
+    "Tensor.clamp_max_": lambda x: x.clamp_max_(TENSOR),
+    "torch.maximum": lambda x: torch.maximum(x, TENSOR),
+    "torch.maximum, swapped": lambda x: torch.maximum(TENSOR, x),
+    "Tensor.minimum": lambda x: x.minimum(-x),
+    "torch.max of two": lambda x: torch.max(x, 1 - x),
+    "torch.min of two": lambda x: torch.min(x, other=1 - x),
+    "max along a dimension": lambda x: torch.cat([x, 1 - x], 1).max(dim=1).values,
+    "min along a dimension": lambda x: torch.cat([x, 1 - x], 1).min(-1)[0],
+    "amax": lambda x: torch.stack([x, 1 - x], 1).amax((1, 2)),
+    "amin": lambda x: torch.cat([x, 1 - x], 1).amin(1, keepdim=True),
+    "nn.MaxPool1d": lambda x: nn.MaxPool1d(2)(torch.stack([x, 1 - x], 2)),
+    "nn.AdaptiveMaxPool1d": lambda x: nn.AdaptiveMaxPool1d(1)(torch.stack([x, 1 - x], 2)),
+}
+TWO_BENDS: dict[str, Callable[..., Tensor]] = {
+    "F.relu6": F.relu6,
+    "nn.ReLU6": nn.ReLU6(inplace=True),
+    "nn.Hardtanh": nn.Hardtanh(-2, 3),
+    "F.hardtanh_": F.hardtanh_,
+    "nn.Hardsigmoid": nn.Hardsigmoid(),
+    "nn.Hardshrink": nn.Hardshrink(),
+    "nn.Softshrink": nn.Softshrink(2),
+    "torch.clamp": lambda x: torch.clamp(x, -1, 2.5),
+    "Tensor.clip_": lambda x: x.clip_(min=-TENSOR, max=TENSOR),
+}
+NO_BENDS: dict[str, Callable[..., Tensor]] = {
+    "tanh": torch.tanh,
+    "Hardswish": nn.Hardswish(),
+    "integers": lambda x: x + torch.arange(3).clamp(max=1),
+}
+
+
 @pytest.mark.parametrize(
-    ("function", "bends"),
+    ("bends", "function"),
     [
-        (F.relu, 1),
-        (torch.relu, 1),
-        (lambda x: x.clone().relu_(), 1),
-        (F.leaky_relu, 1),
-        (F.relu6, 2),
-        (nn.Hardtanh(-2.0, 3.0), 2),
-        (nn.PReLU(), 1),
-        (torch.tanh, 0),
+        pytest.param(bends, function, id=name)
+        for bends, functions in enumerate((NO_BENDS, ONE_BEND, TWO_BENDS))
+        for name, function in functions.items()
     ],
 )
-def test_pieces_of_each_nonlinearity(function: nn.Module, bends: int) -> None:
-    class Net(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return function(x)
-
+def test_pieces_of_each_nonlinearity(bends: int, function: Callable[..., Tensor]) -> None:
     line = torch.linspace(-10, 10, 101)[:, None]
-    found = count_regions(Net(), line)
+    found = count_regions(Applied(function), line)
     assert found.count == bends + 1
     assert found.neurons == (bends > 0)
+    assert line[0] == -10  # whatever the network does in place
+
+
+@pytest.mark.parametrize("options", [
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+    {"kernel_size": 2, "stride": 2, "dilation": 3, "padding": 1},
+])  # fmt: skip
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_windows_of_pooling(dimensions: int, options: dict[str, Any]) -> None:
+    """The largest rival is what torch pools, and the winner is where torch found it."""
+    x = torch.randn(3, 2, *(8, 7, 9)[:dimensions])
+    pool = getattr(F, f"max_pool{dimensions}d")
+    check_windows(pool, (x,), options)
+    size = (4, 3, 5)[:dimensions]
+    check_windows(getattr(F, f"adaptive_max_pool{dimensions}d"), (x, size), {})
+
+
+def check_windows(pool: Callable[..., Any], args: tuple[Any, ...], options: Any) -> None:
+    bend = bend_of(pool, args, options)
+    assert bend is not None
+    (rivals,), (winners,) = bend.rivals(), bend.pieces()
+    values, indices = pool(*args, **options, return_indices=True)
+    assert torch.equal(rivals.max(-1).values, values.flatten(2))
+    assert torch.equal(winners, indices)
+
+
+def test_windows_of_unequal_sides() -> None:
+    options = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)}
+    check_windows(F.max_pool2d, (torch.randn(2, 3, 6, 5),), options)
+
+
+def test_parameters_have_no_pieces() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.maximum(self.scale, x) * self.scale.clamp(max=4)
+
+    line = torch.linspace(-10, 10, 101)[:, None]
+    assert count_regions(Scaled(), line).neurons == 1
+
+
+def test_a_maximum_over_the_batch_has_no_regions() -> None:
+    for function in (Tensor.max, lambda x: x.amax(0), lambda x: x.min(dim=-2).values):
+        with pytest.raises(ValueError, match="couples its examples"):
+            count_regions(Applied(function), torch.randn(4, 3))
+
+
+def everything() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.ReLU6(), nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.LeakyReLU(), nn.Flatten(),
+        nn.Linear(16, 5), nn.BatchNorm1d(5), nn.Hardtanh(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["running", "frozen", "batch"])
+@pytest.mark.parametrize("chunk", [1, 7, 120, 999])
+def test_chunks_count_alike(policy: str, chunk: int) -> None:
+    model, x = everything().double(), torch.randn(120, 1, 5, 5).double()
+    whole = count_regions(model, x, batchnorm=policy)
+    assert whole.count > 20
+    assert count_regions(model, x, batchnorm=policy, chunk=chunk) == whole
+
+
+def test_pieces_held_are_hashed_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = everything(), torch.randn(300, 1, 5, 5)
+    whole = count_regions(model, x)
+    monkeypatch.setattr(patterns, "HELD", 10)
+    with patterns.PatternHash(300) as early, torch.no_grad():
+        model.eval()(x)
+    assert [rows.shape for rows in early._held] == [(300, 16)]
+    assert count_regions(model, x) == count_regions(model, x, chunk=7) == whole
+
+
+def test_packing_on_a_device() -> None:
+    for width in (1, 8, 13, 64):
+        piece = torch.rand(5, width) > 0.5
+        expected = np.packbits(piece.numpy(), axis=1)
+        assert (patterns.packed_in_place(piece).numpy() == expected).all()
+
+
+def test_a_form_that_depends_on_the_batch_is_refused() -> None:
+    def forward(x: Tensor) -> Tensor:
+        return x.relu() if len(x) < 4 else torch.cat([x, x], 1).relu()
+
+    with pytest.raises(ValueError, match="form depends on its batch"):
+        count_regions(Applied(forward), torch.randn(6, 2), chunk=4)
+    for rows, chunk in ((6, 0), (0, None)):
+        with pytest.raises(ValueError, match="one input or more"):
+            count_regions(Applied(forward), torch.randn(rows, 2), chunk=chunk)
+
+
+def test_multiplicities() -> None:
+    x = torch.tensor([[-1.0, 1.0], [-2.0, 1.0], [1.0, 1.0], [1.0, -1.0], [1.0, -2.0], [1.0, -3.0]])
+    found = count_regions(nn.ReLU(), x)
+    assert (found.count, found.once, found.twice) == (3, 1, 1)
+    assert found.unseen == pytest.approx(1 / 6)
+
+
+def test_richness_against_published_numbers() -> None:
+    """Spiders under girdled and logged trees, as printed in the manual of the R package iNEXT."""
+    girdled = Regions(26, 168, 1, once=12, twice=4).richness
+    logged = Regions(37, 252, 1, once=14, twice=4).richness
+    assert girdled == pytest.approx((43.893, 30.511, 96.971), abs=5e-4)
+    assert logged == pytest.approx((61.403, 43.502, 128.583), abs=5e-4)
+
+
+@pytest.mark.parametrize("most", [40, 400])
+def test_estimates_of_the_unseen_cover_the_truth(most: int) -> None:
+    """Inputs that fall into 400 regions by chance; few or many of them seldom come."""
+    rng = np.random.default_rng(0)
+    p = np.ones(400)
+    p[most:] = 0.2
+    p /= p.sum()
+    hits = errors = 0
+    for _ in range(200):
+        often = np.bincount(rng.choice(400, 500, p=p), minlength=400)
+        found = Regions(
+            int((often > 0).sum()), 500, 1, int((often == 1).sum()), int((often == 2).sum())
+        )
+        assert found.richness is not None
+        hits += found.richness.low <= 400 <= found.richness.high
+        errors += abs(p[often == 0].sum() - found.unseen) < 1.96 * found.unseen_error
+    assert errors > 180
+    assert hits > 180 or most < 400  # Chao1 is a lower bound where regions differ in size
+
+
+def test_nothing_to_estimate() -> None:
+    complete = Regions(3, 90, 2, once=0, twice=0)
+    assert complete.richness == (3, 3, 3)
+    assert complete.unseen == complete.unseen_error == 0
+    assert Regions(5, 9, 2, once=1, twice=0).richness == (5, 5, 5)
+    rare = Regions(5, 9, 2, once=4, twice=0).richness
+    assert rare is not None
+    assert rare.total == pytest.approx(5 + 8 / 9 * 4 * 3 / 2)
+
+
+def test_wide_patterns_hash_alike_in_every_chunk() -> None:
+    """Wider than what is held, so that hashes are chained; each input comes twice."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 40_000), nn.ReLU6(), nn.MaxPool1d(5), nn.ReLU())
+    x = torch.randn(5, 3).repeat(2, 1)
+    found = count_regions(model, x, chunk=3)
+    assert (found.count, found.twice, found.neurons) == (5, 5, 56_000)
 
 
 def test_nan_lies_in_no_region() -> None:
@@ -87,7 +301,13 @@ def test_nan_lies_in_no_region() -> None:
 
 def test_saturation_is_said() -> None:
     model = nn.Sequential(nn.Linear(64, 500), nn.ReLU())
-    assert count_regions(model, torch.randn(50, 64)).saturated
+    found = count_regions(model, torch.randn(50, 64))
+    assert found.saturated
+    assert "each of the 50 inputs" in found.warning
+    assert (found.once, found.unseen, found.richness) == (50, 1, None)
+    linear = count_regions(nn.Linear(64, 1), torch.randn(1, 64))
+    assert not linear.saturated
+    assert linear.warning == ""
 
 
 def test_the_network_is_left_as_it_was() -> None:

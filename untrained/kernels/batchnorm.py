@@ -10,7 +10,7 @@ uses alike and changes no module, flag or buffer.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -88,6 +88,58 @@ class FrozenStatistics(BatchNormPolicy):
             self.statistics.append(_moments(asked.input.detach()))
         self.calls += 1
         return asked.under(*self.statistics[self.calls - 1])
+
+    def calibrate(self, model: nn.Module, batches: Sequence[Tensor]) -> None:
+        """Records the statistics of all batches together, as of one.
+
+        One pass over the batches for each BatchNorm call where they are several: layers before it
+        need their own statistics first.
+        """
+        if len(batches) == 1:
+            with torch.no_grad(), self:
+                model(batches[0].clone())
+            return
+        while True:
+            streamed = _Streamed(self.statistics)
+            for batch in batches:
+                with torch.no_grad(), suppress(_Reached), streamed:
+                    model(batch.clone())
+            if streamed.moments is None:
+                return  # every call has its statistics
+            self.statistics.append(streamed.moments)
+
+
+class _Reached(Exception):
+    """A forward pass came to the BatchNorm call whose statistics are sought."""
+
+
+class _Streamed(FrozenStatistics):
+    """Merges the moments of the first call that has no statistics yet, over many batches.
+
+    Source: Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing
+    sample variances", 1979.
+    """
+
+    def __init__(self, statistics: list[tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.statistics = statistics
+        self.moments: tuple[Channels, Channels] | None = None
+        self.count = 0
+
+    def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        if self.calls < len(self.statistics):
+            return super().altered(asked)
+        x = asked.input
+        mean, variance = _moments(x)
+        count = x.numel() // x.shape[1]
+        if self.moments is not None:
+            share = count / (self.count + count)
+            shift = mean - self.moments[0]
+            mean = self.moments[0] + share * shift
+            between = share * (1 - share) * shift.square()
+            variance = (1 - share) * self.moments[1] + share * variance + between
+        self.moments, self.count = (mean, variance), self.count + count
+        raise _Reached
 
 
 class RunningStatistics(BatchNormPolicy):

@@ -1,92 +1,154 @@
-"""The Jacobian of summed outputs, by the obvious loop and by vectorised per-example gradients.
+"""Rows of the Jacobian, by loop, by batched vector-Jacobian products, and example by example.
 
-    J[i, alpha] = d s_i / d theta_alpha,    s_i = sum_k f_k(x_i)
+    J[(i, q), alpha] = d g_q(x_i) / d theta_alpha
 
-Each method returns J as a dictionary: parameter name -> (n, p) block.
+Each method gives, for some examples and parameters, a dictionary: name -> (n, q, p) block.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from untrained.kernels.batchnorm import BatchNormPolicy, BatchStatistics
+from untrained.kernels.batchnorm import BatchNormPolicy
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.readout import flattened
 
-Jacobian = dict[str, Float[Tensor, "n p"]]
-
-
-def summed(outputs: Any, n: int) -> Float[Tensor, " n"]:
-    """s_i: everything the network gives for example i, added up.
-
-    Raises:
-        ValueError: outputs that are not one real tensor with a row for each of n examples.
-    """
-    if not isinstance(outputs, Tensor) or not outputs.is_floating_point() or len(outputs) != n:
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(
-            f"expected outputs as one real tensor whose first dimension is the batch of {n}, got "
-            f"{got}; wrap the network in one that returns such"
-        )
-    return outputs.reshape(n, -1).sum(1)
+Jacobian = dict[str, Float[Tensor, "n q p"]]
 
 
 def loop(
     model: nn.Module,
     x: Tensor,
-    parameters: Mapping[str, nn.Parameter],
+    examples: range,
+    readout: Float[Tensor, "k q"],
     policy: BatchNormPolicy,
+    names: Sequence[str],
+    together: int = 1,
 ) -> Jacobian:
-    """One backward pass through the whole batch for each example: exact under any coupling.
+    """One backward pass through the whole batch for each row: exact under any coupling.
 
-    The reference, and the way of the published codes. Costs n full backward passes.
+    The reference, and the way of the published codes. `examples` are those of x whose rows are
+    asked for.
     """
-    tensors = list(parameters.values())
+    parameters = dict(model.named_parameters())
+    rows = _empty(parameters, names, len(examples), readout)
     with policy, torch.enable_grad():
-        s = summed(model(x), len(x))
-        rows = [
-            torch.autograd.grad(s_i, tensors, retain_graph=True, materialize_grads=True)
-            for s_i in s
-        ]
-    return {
-        name: torch.stack([gradient.flatten() for gradient in column])
-        for name, column in zip(parameters, zip(*rows, strict=True), strict=True)
-    }
+        g = flattened(model(x.clone()), len(x)) @ readout
+        for i, example in enumerate(examples):
+            for q in range(g.shape[1]):
+                found = _gradients(g[example, q], parameters, names)
+                for name, gradient in zip(names, found, strict=True):
+                    rows[name][i, q] = gradient.flatten()
+    return rows
+
+
+def _gradients(
+    g: Tensor, parameters: Mapping[str, Tensor], names: Sequence[str]
+) -> Sequence[Tensor]:
+    tensors = [parameters[name] for name in names]
+    if not g.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in tensors]
+    return torch.autograd.grad(g, tensors, retain_graph=True, materialize_grads=True)
+
+
+def batched(
+    model: nn.Module,
+    x: Tensor,
+    examples: range,
+    readout: Float[Tensor, "k q"],
+    policy: BatchNormPolicy,
+    names: Sequence[str],
+    together: int = 16,
+) -> Jacobian:
+    """The loop's backward passes, so many together by `vmap` over autograd: as exact."""
+    parameters = dict(model.named_parameters())
+    tensors = [parameters[name] for name in names]
+    rows = _empty(parameters, names, len(examples), readout)
+    with policy, torch.enable_grad(), quiet():
+        g = flattened(model(x.clone()), len(x)) @ readout
+        if not g.requires_grad:
+            return rows
+        pairs = [(i, example, q) for i, example in enumerate(examples) for q in range(g.shape[1])]
+        for start in range(0, len(pairs), together):
+            some = pairs[start : start + together]
+            cotangents = g.new_zeros(len(some), *g.shape)
+            for k, (_, example, q) in enumerate(some):
+                cotangents[k, example, q] = 1
+            found = torch.autograd.grad(
+                g, tensors, cotangents, retain_graph=True, is_grads_batched=True, allow_unused=True
+            )
+            for name, gradients in zip(names, found, strict=True):
+                if gradients is None:
+                    continue
+                for k, (i, _, q) in enumerate(some):
+                    rows[name][i, q] = gradients[k].flatten()
+    return rows
 
 
 def per_example(
     model: nn.Module,
     x: Tensor,
-    parameters: Mapping[str, nn.Parameter],
+    examples: range,
+    readout: Float[Tensor, "k q"],
     policy: BatchNormPolicy,
+    names: Sequence[str],
+    together: int = 64,
 ) -> Jacobian:
-    """Gradients of every example at once, by `vmap` over `grad`.
+    """Jacobians of so many examples at once, by `vmap` over `vjp`: for independent examples.
 
     Raises:
-        ValueError: under batch statistics, where examples are coupled and no row of J is a
-            function of one example alone; or a parameter that cannot be swapped.
+        ValueError: a parameter that cannot be swapped.
     """
-    if isinstance(policy, BatchStatistics):
-        raise ValueError(
-            "method 'vmap' takes examples one by one: expected batchnorm='frozen' or 'running', "
-            "got 'batch', which couples them; use method='loop'"
-        )
-    others = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    with policy, Swapped(model), torch.no_grad():
-        functional_call(model, others, (x,))  # records the statistics that the rows replay
-    theta = {name: others.pop(name) for name in parameters}
+    parameters = dict(model.named_parameters())
+    others = {name: p.detach() for name, p in parameters.items()}
+    x = x[examples.start : examples.stop].clone()
+    theta = {name: others.pop(name) for name in names}
 
-    def s(theta: dict[str, Tensor], x_i: Tensor) -> Tensor:
-        return summed(functional_call(model, {**others, **theta}, (x_i[None],)), 1)[0]
+    def g(theta: dict[str, Tensor], x_i: Tensor) -> Tensor:
+        f = flattened(functional_call(model, {**others, **theta}, (x_i[None],)), 1)
+        return (f @ readout)[0]
 
+    def jacobian(x_i: Tensor) -> dict[str, Tensor]:
+        _, pull = vjp(lambda theta: g(theta, x_i), theta)[:2]
+        unit = torch.eye(readout.shape[1], dtype=readout.dtype, device=readout.device)
+        (rows,) = vmap(pull)(unit)
+        return {name: row.reshape(len(unit), -1) for name, row in rows.items()}
+
+    rows = _empty(parameters, names, len(x), readout)
     # Fused attention has no rule for vmap; its definition has.
-    with policy, sdpa_kernel(SDPBackend.MATH):
-        rows = vmap(grad(s), in_dims=(None, 0))(theta, x)
-    return {name: rows[name].flatten(1) for name in parameters}
+    with policy, Swapped(model), sdpa_kernel(SDPBackend.MATH), quiet():
+        for start in range(0, len(x), together):
+            some = vmap(jacobian)(x[start : start + together])
+            for name in names:
+                rows[name][start : start + together] = some[name]
+    return rows
+
+
+def _empty(
+    parameters: Mapping[str, Tensor], names: Sequence[str], n: int, readout: Tensor
+) -> Jacobian:
+    columns = readout.shape[1]
+    return {name: readout.new_zeros(n, columns, parameters[name].numel()) for name in names}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings about what is torch's own affair.
+
+    That vmap loops over an operation: so it does, and it is exact. That torch compiles its rules
+    for forward derivatives by a deprecated function of its own.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        yield
 
 
 class Swapped(Interception):
@@ -97,9 +159,10 @@ class Swapped(Interception):
         self.own = {id(parameter) for parameter in model.parameters()}
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if not self.own.isdisjoint(map(id, args)):
+        listed = [a for arg in args if isinstance(arg, list | tuple) for a in arg]
+        if not self.own.isdisjoint(map(id, (*args, *listed))):
             raise ValueError(
                 "the network reaches a parameter other than as an attribute of its module: "
-                "methods 'vmap' and 'structured' cannot follow it; use method='loop'"
+                "method 'vmap' cannot follow it; use method='loop'"
             )
         return func(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Patches of images: im2col by stacking shifted views.
+"""Patches of images: im2col by stacking shifted views, in any number of dimensions.
 
     U[n, c k, t] = X[n, c, t * stride + k * dilation - padding]
 
@@ -6,6 +6,7 @@ Several times faster than `torch.nn.functional.unfold` on few channels.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -13,58 +14,62 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """The geometry of a 2-d convolution, (height, width) each."""
+    """The geometry of a convolution, one number for each dimension of the image."""
 
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
 
     @classmethod
     def of(cls, kernel: Sequence[int], *sizes: int | Sequence[int]) -> "Window":
-        """From what `conv2d` takes: stride, padding and dilation, as one number or a pair."""
-        pairs = ((s, s) if isinstance(s, int) else (s[0], s[1]) for s in sizes)
-        return cls((kernel[0], kernel[1]), *pairs)
+        """From what convolutions take: stride, padding and dilation, as one number or several."""
+        d = len(kernel)
+        each = ((s,) * d if isinstance(s, int) else (tuple(s) * d)[:d] for s in sizes)
+        return cls(tuple(kernel), *each)
 
-    def positions(self, size: Sequence[int]) -> Pair:
-        """Height and width of the output for an input of this height and width."""
-        height, width = (
-            (size[a] + 2 * self.padding[a] - self.dilation[a] * (self.kernel[a] - 1) - 1)
-            // self.stride[a]
-            + 1
-            for a in (0, 1)
+    @property
+    def trivial(self) -> bool:
+        """Whether the window is one pixel that moves pixel by pixel."""
+        return set(self.kernel) == set(self.stride) == {1} and not any(self.padding)
+
+    def positions(self, size: Sequence[int]) -> Sizes:
+        """The output's size for an input of this size."""
+        return tuple(
+            (s + 2 * p - d * (k - 1) - 1) // stride + 1
+            for s, k, stride, p, d in zip(size, *self, strict=True)
         )
-        return height, width
 
-    def flipped_padding(self) -> Pair:
+    def flipped_padding(self) -> Sizes:
         """The padding of the convolution with the flipped kernel that undoes this one."""
-        vertical, horizontal = (
-            self.dilation[a] * (self.kernel[a] - 1) - self.padding[a] for a in (0, 1)
-        )
-        return vertical, horizontal
+        sizes = zip(self.kernel, self.padding, self.dilation, strict=True)
+        return tuple(d * (k - 1) - p for k, p, d in sizes)
 
-    def views(self, padded: Float[Tensor, "n c h w"], positions: Pair) -> Iterator[Tensor]:
+    def padded(self, x: Float[Tensor, "n c ..."]) -> Float[Tensor, "n c ..."]:
+        """x with the window's margin of zeros."""
+        margin = [p for p in reversed(self.padding) for _ in (0, 1)]
+        return F.pad(x, margin) if any(margin) else x
+
+    def views(
+        self, padded: Float[Tensor, "n c ..."], positions: Sizes
+    ) -> Iterator[Float[Tensor, "n c ..."]]:
         """For each offset of the kernel, the pixels that it meets at every position."""
-        for u in range(self.kernel[0]):
-            for v in range(self.kernel[1]):
-                rows, columns = (
-                    slice(k * d, k * d + (p - 1) * s + 1, s)
-                    for k, d, p, s in zip(
-                        (u, v), self.dilation, positions, self.stride, strict=True
-                    )
-                )
-                yield padded[:, :, rows, columns]
+        for offset in product(*map(range, self.kernel)):
+            places = zip(offset, positions, self.stride, self.dilation, strict=True)
+            yield padded[
+                :, :, *(slice(k * d, k * d + (p - 1) * s + 1, s) for k, p, s, d in places)
+            ]
 
 
-def patches(x: Float[Tensor, "n c h w"], window: Window) -> Float[Tensor, "n ck t"]:
+def patches(
+    x: Float[Tensor, "n c ..."], window: Window, positions: Sizes
+) -> Float[Tensor, "n ck t"]:
     """U; a view of X for a 1x1 kernel that moves pixel by pixel."""
-    if window == Window((1, 1), (1, 1), (0, 0), (1, 1)):
+    if window.trivial:
         return x.flatten(2)
-    vertical, horizontal = window.padding
-    padded = F.pad(x, (horizontal, horizontal, vertical, vertical))
-    views = list(window.views(padded, window.positions(x.shape[2:])))
+    views = list(window.views(window.padded(x), positions))
     return torch.stack(views, 2).flatten(3).flatten(1, 2)

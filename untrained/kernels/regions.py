@@ -1,29 +1,31 @@
 """Linear regions: how many activation patterns a batch of inputs falls into.
 
-A network of piecewise-linear nonlinearities is linear on the set of inputs that share one pattern:
-the piece that each neuron is on. Every input's pattern is hashed to 128 bits while the network
-runs,
-
-    h(x) = sum_m r_m piece_m(x) mod 2^64    (two independent random r),
-
-so no pattern is ever held. Two different patterns collide with a probability of at most 2^-120.
+A network of piecewise-linear nonlinearities is affine on the set of inputs that share one pattern:
+the piece that each unit is on.
 
 Source: Montufar et al., "On the Number of Linear Regions of Deep Neural Networks", NeurIPS 2014,
 https://arxiv.org/abs/1402.1869; as a count over samples, TE-NAS, https://arxiv.org/abs/2102.11535.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from math import exp, log, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Int64
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import Policy, evaluating, policy_mode
-from untrained.kernels.interception import Function, Interception
+from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.kernels.patterns import PatternHash
+
+
+class Richness(NamedTuple):
+    """An estimate of how many regions there are, with its 95 % interval."""
+
+    total: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -35,100 +37,121 @@ class Regions:
     inputs: int
     neurons: int
     "Nonlinear units whose pieces make up a pattern; 0 means a linear network."
+    once: int
+    "f1, the patterns that one input alone has."
+    twice: int
+    "f2, the patterns that two inputs share."
 
     @property
     def saturated(self) -> bool:
         """Whether every input fell into a region of its own, so that the count says little."""
-        return self.count == self.inputs
+        return self.count == self.inputs and self.neurons > 0
+
+    @property
+    def warning(self) -> str:
+        """What saturation means for the count; empty if it is not saturated."""
+        if not self.saturated:
+            return ""
+        return (
+            f"each of the {self.inputs} inputs has a region of its own: the count says nothing "
+            f"about the network; try smaller inputs, or more of them"
+        )
+
+    @property
+    def unseen(self) -> float:
+        """f1 / n: how probable it is that a further input falls into an unseen region.
+
+        Source: Good, "The population frequencies of species", Biometrika 1953 (after Turing).
+        """
+        return self.once / self.inputs
+
+    @property
+    def unseen_error(self) -> float:
+        """The standard error of `unseen`, sqrt(f1 (1 - f1 / n) + 2 f2) / n.
+
+        Source: Esty, Annals of Statistics 1983.
+        """
+        n, f1, f2 = self.inputs, self.once, self.twice
+        return sqrt(f1 * (1 - f1 / n) + 2 * f2) / n
+
+    @property
+    def richness(self) -> Richness | None:
+        """Chao1: at least how many regions the inputs' distribution reaches, estimated.
+
+            S = count + A f1^2 / (2 f2),    A = (n - 1) / n
+
+        with f1 (f1 - 1) / 2 for the quotient where f2 = 0; the interval is that of a lognormal
+        S - count. None where no pattern came twice: the inputs then set no upper bound.
+
+        Source: Chao, Biometrics 1987; Chao et al., Ecological Monographs 2014, for A.
+        """
+        n, f1, f2 = self.inputs, self.once, self.twice
+        if self.saturated:
+            return None
+        a = (n - 1) / n
+        if f2 > 0:
+            q = f1 / f2
+            more = a * f1 * q / 2
+            variance = f2 * (a * q**2 / 2 + a**2 * q**3 + a**2 * q**4 / 4)
+        else:
+            more = a * f1 * (f1 - 1) / 2
+            variance = more + a**2 * f1 * (2 * f1 - 1) ** 2 / 4
+            variance -= a**2 * f1**4 / (4 * (self.count + more))
+        if more == 0:
+            return Richness(*[float(self.count)] * 3)
+        spread = exp(NormalDist().inv_cdf(0.975) * sqrt(log(1 + variance / more**2)))
+        return Richness(self.count + more, self.count + more / spread, self.count + more * spread)
 
 
-def count_regions(model: nn.Module, x: Tensor, *, batchnorm: Policy = "running") -> Regions:
+def count_regions(
+    model: nn.Module, x: Tensor, *, batchnorm: Policy = "running", chunk: int | None = None
+) -> Regions:
     """Counts the activation patterns of `model` on the inputs `x`.
 
-    Covers ReLU, LeakyReLU, PReLU, ReLU6 and Hardtanh, as modules or functions; not yet maxima,
-    clamps and max-pooling. The model is left as it was. With `batch` and `frozen` alike, BatchNorm
-    uses the statistics of `x`.
+    The model is left as it was. Nonlinearities that are not piecewise linear have no pieces; see
+    `untrained.kernels.bends` for those that have. Where entries of a maximum are equal whatever
+    the input, as when windows overlap, rounding decides between them; `region_slices` does not.
+
+    Args:
+        model: any network whose first argument is a batch.
+        x: n inputs.
+        batchnorm: with `batch` and `frozen` alike, BatchNorm uses the statistics of all of `x`.
+        chunk: inputs in one pass through the network, which bounds the memory; None for all.
+            Where BatchNorm needs the statistics of `x`, chunks cost one more pass, up to there,
+            for each of its layers. Sums in another order are rounded otherwise, so that an input
+            within rounding of a border may change sides.
 
     Raises:
         ValueError: an activation that is not finite, or a nonlinearity on something other than
-            one row for each input.
+            one row for each input, or no inputs.
 
     Example:
         >>> line = torch.linspace(-1, 1, 100)[:, None]
         >>> bend = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
         >>> count_regions(bend, line)
-        Regions(count=2, inputs=100, neurons=1)
+        Regions(count=2, inputs=100, neurons=1, once=0, twice=0)
     """
-    with evaluating(model), torch.no_grad(), _PatternHash(x) as patterns, policy_mode(batchnorm):
-        model(x)
-    hashes = patterns.hashes.cpu().numpy()
-    hashes = hashes[np.lexsort(hashes.T)]
-    count = int((hashes[1:] != hashes[:-1]).any(1).sum()) + (len(hashes) > 0)
-    return Regions(count, len(x), patterns.neurons)
-
-
-class _PatternHash(Interception):
-    """Adds each nonlinearity's pieces to one 128-bit hash for each input."""
-
-    def __init__(self, x: Tensor):
-        super().__init__()
-        self.neurons = 0
-        self.hashes: Int64[Tensor, "n 2"] = torch.zeros(
-            len(x), 2, dtype=torch.int64, device=x.device
+    if len(x) < 1 or (chunk is not None and chunk < 1):
+        raise ValueError(
+            f"expected one input or more, in chunks of as many, got {len(x)} and chunk={chunk!r}"
         )
-
-    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if func in BREAKPOINTS:
-            x = args[0] if args else kwargs["input"]
-            self._add(x, *BREAKPOINTS[func](*args, **kwargs))
-        return func(*args, **kwargs)
-
-    def _add(self, x: Tensor, *breakpoints: float) -> None:
-        if len(x) != len(self.hashes):
-            raise ValueError(
-                f"expected nonlinearities on the batch of {len(self.hashes)}, got {len(x)} rows"
-            )
-        if not torch.isfinite(x).all():
-            raise ValueError("an activation is NaN or infinite: it lies in no region")
-        x = x.reshape(len(x), -1)
-        pieces = (x[..., None] > torch.tensor(breakpoints, device=x.device)).sum(-1)
-        r = torch.randint(
-            -(2**63),
-            2**63 - 1,
-            (x.shape[1], 2),
-            generator=torch.Generator().manual_seed(self.neurons),
+    chunks = x.split(chunk or len(x))
+    policy = policy_mode(batchnorm)
+    multiplicity: Counter[bytes] = Counter()
+    neurons = set()
+    with evaluating(model), torch.no_grad():
+        if len(chunks) > 1 and batchnorm != "running":
+            policy = FrozenStatistics()
+            policy.calibrate(model, chunks)
+        for part in chunks:
+            with PatternHash(len(part)) as patterns, policy:
+                model(part.clone())  # a network may change its input in place
+            multiplicity.update(patterns.digests())
+            neurons.add(patterns.neurons)
+    if len(neurons) > 1:
+        raise ValueError(
+            f"expected the same units for every input, got {sorted(neurons)} of them: the "
+            f"network's form depends on its batch; try chunk=None"
         )
-        # Products and sums, since CUDA has no matrix product of integers.
-        self.hashes += torch.stack([(pieces * r_k).sum(1) for r_k in r.to(x.device).T], 1)
-        self.neurons += x.shape[1]
-
-
-def _hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> tuple[float, float]:
-    return min_val, max_val
-
-
-# Function -> where it bends, given its arguments.
-BREAKPOINTS: dict[Callable[..., Any], Callable[..., tuple[float, ...]]] = {
-    **dict.fromkeys(
-        (
-            F.relu,
-            F.relu_,
-            torch.relu,
-            torch.relu_,
-            Tensor.relu,
-            Tensor.relu_,
-            F.leaky_relu,
-            F.leaky_relu_,
-            F.prelu,
-            torch.prelu,
-            Tensor.prelu,
-            F.rrelu,
-        ),
-        lambda *_, **__: (0.0,),
-    ),
-    F.relu6: lambda *_, **__: (0.0, 6.0),
-    F.hardtanh: _hardtanh,
-    F.hardtanh_: _hardtanh,
-}
+    often = Counter(multiplicity.values())
+    return Regions(len(multiplicity), len(x), neurons.pop(), often[1], often[2])

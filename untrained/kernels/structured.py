@@ -1,230 +1,273 @@
-"""The Jacobian from one forward and one backward pass of the whole batch.
+"""The kernel from forward and backward passes of whole batches, without the n x p Jacobian.
 
-Where examples do not influence each other, the gradient of sum_i s_i with respect to a layer's
-output holds each example's own gradient D_i. A layer that is linear in its parameters turns D_i
-and its input X_i into that example's rows of J:
+Where examples do not influence each other, the gradient of sum_i g_q(x_i) with respect to a
+layer's output holds each example's own gradient D_i. With the layer's input it gives that example's
+rows of J (see `layers`), and those a share of the kernel,
 
-    linear       J_i = D_i X_i^T
-    convolution  J_i = sum_t D_i[t] U_i[t]^T          (t: positions, U: patches of X)
-    BatchNorm    J_i = sum_t D_i[t] (X_i[t] - mean) / sqrt(var + eps)
+    Theta[i, j] += J_i . J_j      from the rows J_i of this parameter, a part of them at a time, or
+    Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t'])
 
-and J_i = sum_t D_i[t] for a bias. So n examples cost about as much as one training step.
+whichever is cheaper, as soon as the gradient is there. So n examples cost about as much as one
+training step. A call that has no formula gets its rows from the call alone (see `operation`).
+
+Source: Goodfellow, "Efficient Per-Example Gradient Computations", 2015,
+https://arxiv.org/abs/1510.01799; Rochette et al., 2019, https://arxiv.org/abs/1912.06015; Novak
+et al., "Fast Finite Width Neural Tangent Kernel", ICML 2022, https://arxiv.org/abs/2206.08720.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.grad import conv2d_weight
+from torch.utils._pytree import tree_leaves, tree_map
 
-from untrained.kernels.batchnorm import BatchNormCall, BatchNormPolicy, BatchStatistics
+from untrained.kernels.batchnorm import BatchNormPolicy
+from untrained.kernels.collector import Collector, Derivation
+from untrained.kernels.contraction import Tile
 from untrained.kernels.interception import Function
-from untrained.kernels.jacobian import Jacobian, Swapped, summed
-from untrained.kernels.patches import Window, patches
-
-
-class Unstructured(ValueError):
-    """A parameter is used in a way that this method has no formula for."""
+from untrained.kernels.layers import LAYERS, Layer, operation, spread
+from untrained.kernels.operation import Operation
+from untrained.kernels.readout import Readout, flattened
+from untrained.kernels.survey import DERIVED, ParameterCalls, Site, Unstructured, name_of
 
 
 def structured(
     model: nn.Module,
-    x: Tensor,
-    parameters: Mapping[str, nn.Parameter],
+    chunks: Sequence[Tensor],
+    readout: Readout,
     policy: BatchNormPolicy,
-) -> Jacobian:
-    """J for networks of 2-d convolutions, linear layers and BatchNorm, with anything between.
+    sites: Sequence[Site],
+    collector: Collector,
+    columns: int,
+) -> None:
+    """Runs the passes over all chunks of examples, so many columns of the readout at a time.
 
     Raises:
-        Unstructured: a parameter meets another operation, or a layer that does not see the
-            batch as its first dimension.
-        ValueError: under batch statistics, which couple the examples.
+        Unstructured: the network does not do what it did when it was surveyed, or changes the
+            input of a layer in place.
     """
-    if isinstance(policy, BatchStatistics):
-        raise ValueError(
-            "method 'structured' needs independent examples: expected batchnorm='frozen' or "
-            "'running', got 'batch'; use method='loop'"
-        )
-    theta = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    recorder = _Recorder({name: theta[name] for name in parameters}, model, len(x))
-    with torch.enable_grad():
+    for start in range(0, readout.columns, columns):
+        collector.begin(range(readout.columns)[start : start + columns])
+        for index, x in enumerate(chunks):
+            _pass(model, x, readout, policy, _Recorder(model, sites, len(x), collector, index))
+        collector.finish_all()
+
+
+def _pass(
+    model: nn.Module, x: Tensor, readout: Readout, policy: BatchNormPolicy, recorder: "_Recorder"
+) -> None:
+    """One forward pass, and a backward pass for each column of the readout."""
+    with constant_parameters(model), torch.enable_grad():
         with recorder, policy:
-            s = summed(functional_call(model, theta, (x.detach(),)), len(x))
-        if recorder.leaves and s.requires_grad:
-            torch.autograd.backward(s.sum(), inputs=recorder.leaves)
-    return {
-        name: recorder.rows.get(name, theta[name].new_zeros(len(x), theta[name].numel()))
-        for name in parameters
-    }
+            f = flattened(model(x.clone()), len(x))
+        recorder.check_end()
+        g = f @ readout.matrix
+        if not g.requires_grad:
+            return  # no parameter that is asked for reaches the output
+        columns = recorder.collector.columns
+        for q in columns:
+            recorder.q = q
+            torch.autograd.grad(
+                g[:, q].sum(), recorder.leaves, retain_graph=q != columns[-1], allow_unused=True
+            )
+            recorder.flush()
 
 
-Rows = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n ..."]]
+def verify(
+    model: nn.Module,
+    x: Tensor,
+    policy: BatchNormPolicy,
+    sites: Sequence[Site],
+    parameters: Mapping[str, nn.Parameter],
+) -> None:
+    """Checks on a few examples that every use of a parameter was seen and understood.
+
+        sum_i c_i J_i = d sum_i c_i s_i / d theta    for random c
+
+    The right side is autograd's, and knows no formula: a use that was missed, a formula that does
+    not hold, an example taken for another, each makes them differ.
+
+    Raises:
+        Unstructured: they differ.
+    """
+    n = len(x)
+    c = torch.rand(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
+    c = c.to(x.device)
+    with policy, torch.enable_grad():
+        f = flattened(model(x.clone()), n)
+        asked = (f.double().sum(1) * c).sum()
+        truth = (
+            torch.autograd.grad(asked, list(parameters.values()), materialize_grads=True)
+            if asked.requires_grad
+            else [torch.zeros_like(p) for p in parameters.values()]
+        )
+    collector = Collector(parameters, _no_tile, [n])
+    collector.begin([0])
+    ones = Readout(f.new_ones(f.shape[1], 1), False)
+    _pass(model, x, ones, policy, _Recorder(model, sites, n, collector, 0))
+    collector.pulled_back()
+    size = max(float(gradient.norm()) for gradient in truth)
+    for name, gradient in zip(parameters, truth, strict=True):
+        rows = collector.rows(name, 0)
+        found = 0.0 if rows is None else c @ rows.double()
+        error = (found - gradient.flatten().double()).norm()
+        if not error <= 1e-3 * gradient.norm() + 1e-5 * size:
+            raise Unstructured(f"the use of parameter {name!r} was not understood")
 
 
-class Layer(NamedTuple):
-    """A layer's output, and the rows of J that its parameters get from a gradient D."""
-
-    output: Tensor
-    kept: Tensor
-    "The input X, from which rows are computed."
-    rows: tuple[tuple[Tensor | None, Rows], ...]
+def _no_tile(name: str) -> Tile:
+    raise AssertionError("rows alone are asked for")
 
 
-class _Recorder(Swapped):
-    """Hooks the output of every layer that uses a parameter, and keeps that parameter's rows."""
+@contextmanager
+def constant_parameters(model: nn.Module) -> Iterator[None]:
+    """No parameter requires a gradient for the time of the block."""
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    for p, _ in flags:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p, flag in flags:
+            p.requires_grad_(flag)
 
-    def __init__(self, theta: Mapping[str, Tensor], model: nn.Module, examples: int):
+
+class _Recorder(ParameterCalls):
+    """Hooks the output of every call that uses a parameter asked for."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sites: Sequence[Site],
+        examples: int,
+        collector: Collector,
+        chunk: int,
+    ):
         super().__init__(model)
-        self.names = {id(tensor): name for name, tensor in theta.items()}
+        self.sites = sites
         self.examples = examples
+        self.collector = collector
+        self.chunk = chunk
+        self.names = dict(collector.names)
         self.leaves: list[Tensor] = []
-        self.rows: Jacobian = {}
+        self.pending: dict[int, tuple[Operation, dict[int, Tensor], int]] = {}
+        "Calls without a formula: site -> the call, its outputs' gradients, how many there are."
+        self.site = 0
+        self.q = 0
 
-    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if not self._uses([*args, *kwargs.values()]):
-            return super().call(func, args, kwargs)
-        name = getattr(func, "__name__", str(func))
-        if name in _READS:
-            value = func(*args, **kwargs)
-            if not isinstance(value, Tensor):  # a shape, a type; but `weight.T` is a use
-                return value
-        if func not in LAYERS:
-            raise Unstructured(
-                f"method 'structured' has no formula for parameters in {name!r}; use method='vmap'"
-            )
-        layer = LAYERS[func](*args, **kwargs)
-        if len(layer.output) != self.examples:
-            raise Unstructured(
-                f"{name!r} sees {len(layer.output)} rows where the batch has {self.examples} "
-                f"examples; use method='vmap'"
-            )
-        return self._hook(layer)
+    def use(
+        self,
+        func: Function,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        tensors: Sequence[Tensor],
+    ) -> Any:
+        index, site = self._next(func)
+        wanted = {id(t) for t in tensors} & self.names.keys()
+        if site.kind == "derived":
+            outputs = func(*args, **kwargs)
+            self.derive(outputs)
+            if wanted:
+                self._derived(index, operation(site, 1, func, args, kwargs, wanted), outputs)
+            return outputs
+        if not wanted:
+            return func(*args, **kwargs)
+        if site.kind == "spread":
+            return self._layer(index, spread(self.examples, func, args, kwargs))
+        try:
+            layer = LAYERS[func](site, self.examples, *args, **kwargs)
+        except (KeyError, Unstructured):  # falls back for this call alone
+            call = operation(site, self.examples, func, args, kwargs, wanted)
+            return self._operation(index, site, call, func(*args, **kwargs))
+        return self._layer(index, layer)
 
-    def _uses(self, arguments: Sequence[Any]) -> bool:
-        lists = (a for a in arguments if type(a) in (list, tuple))
-        return not self.names.keys().isdisjoint(map(id, arguments)) or any(map(self._uses, lists))
+    def _next(self, func: Function) -> tuple[int, Site]:
+        """The site that this call is at."""
+        index, name = self.site, name_of(func)
+        if index >= len(self.sites) or self.sites[index].name != name:
+            raise Unstructured("the network's program is not that of its survey")
+        self.site += 1
+        return index, self.sites[index]
 
-    def _hook(self, layer: Layer) -> Tensor:
-        """Adds the layer's rows once the backward pass brings the gradient of its output."""
+    def check_end(self) -> None:
+        """Refuses a program that ended before its survey did."""
+        if self.site != len(self.sites):
+            raise Unstructured("the network's program is not that of its survey")
+
+    def _derived(self, index: int, call: Operation, outputs: Any) -> None:
+        """What is made of parameters alone has rows of its own, to be pulled back to theirs."""
+        found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
+        sources = [self.names[id(call.leaves[k])] for k in call.wanted]
+        for k, tensor in enumerate(found):
+            name = f"{DERIVED}{index}.{k}"
+            self.names[id(tensor)] = name
+            others = [None] * k, [None] * (len(found) - k - 1)
+            self.collector.derive(name, tensor.shape, Derivation(call, *others, sources))
+
+    def _layer(self, index: int, layer: Layer) -> Tensor:
         output, kept, terms = layer  # the hook must not hold the output, which holds the hook
-        if not output.requires_grad:
-            leaf = output.requires_grad_()
-            self.leaves.append(leaf)
-            output = leaf.clone()  # a network may change it in place; a leaf forbids that
+        output = self._leaf(output)
         version = kept._version
+        pieces = [
+            (name, term.gradient, self.collector.piece(name, (index, k), self.chunk, term.outer))
+            for k, term in enumerate(terms)
+            if (name := self.names.get(id(term.parameter))) is not None
+        ]
 
         def add(d: Tensor) -> None:
             if kept._version != version:
-                raise Unstructured("the input of a layer was changed in place; use method='vmap'")
-            for tensor, rows in terms:
-                name = self.names.get(id(tensor))
-                if name is not None:
-                    block = rows(d).flatten(1)
-                    self.rows[name] = self.rows[name] + block if name in self.rows else block
+                raise Unstructured("the input of a layer was changed in place")
+            for name, gradient, piece in pieces:
+                piece.add(self.q, gradient(d))
+                self.collector.arrived(name)
 
         output.register_hook(add)
+        return self._guarded(output)
+
+    def _operation(self, index: int, site: Site, call: Operation, outputs: Any) -> Any:
+        places = iter(site.outputs)
+        numbers = iter(range(len(site.outputs)))
+        gradients: dict[int, Tensor] = {}
+        self.pending[index] = call, gradients, len(site.outputs)
+
+        def hooked(output: Any) -> Any:
+            if not isinstance(output, Tensor):
+                return output
+            place, number = next(places), next(numbers)
+            if not output.is_floating_point():
+                return output
+            if place is None:
+                raise Unstructured("what a parameter gives does not depend on the example")
+            output = self._leaf(output)
+
+            def add(d: Tensor) -> None:
+                gradients[number] = place.front(d, self.examples)
+
+            output.register_hook(add)
+            return self._guarded(output)
+
+        return tree_map(hooked, outputs)
+
+    def flush(self) -> None:
+        """Rows of the calls without a formula, now that all their gradients are there."""
+        for index, (call, gradients, outputs) in self.pending.items():
+            if not gradients:
+                continue
+            rows = call.rows([gradients.get(k) for k in range(outputs)], self.examples)
+            gradients.clear()
+            for k, row in zip(call.wanted, rows, strict=True):
+                name = self.names[id(call.leaves[k])]
+                self.collector.piece(name, (index, k), self.chunk, None).add(self.q, row)
+                self.collector.arrived(name)
+
+    def _leaf(self, output: Tensor) -> Tensor:
+        if not output.requires_grad:
+            output.requires_grad_()
+            self.leaves.append(output)
         return output
 
-
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Layer:
-    x = input
-    if x.ndim != 2:
-        # Sequence-first layouts look the same; rows of the wrong thing would pass unnoticed.
-        raise Unstructured(
-            f"method 'structured' needs linear layers on (n, features), got {tuple(x.shape)}; "
-            f"use method='vmap'"
-        )
-    kept = x.detach()
-    return Layer(
-        F.linear(x, weight, bias),
-        kept,
-        ((weight, lambda d: d[:, :, None] * kept[:, None, :]), (bias, lambda d: d)),
-    )
-
-
-def _convolution(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | tuple[int, int] = 1,
-    padding: int | str | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
-    groups: int = 1,
-) -> Layer:
-    if isinstance(padding, str):
-        raise Unstructured("method 'structured' needs padding in pixels; use method='vmap'")
-    x, kept = input, input.detach()
-    few = groups == 1 and x.shape[1] < FEW_CHANNELS
-    window = Window.of(weight.shape[2:], stride, padding, dilation)
-
-    def weight_rows(d: Tensor) -> Tensor:
-        if few:
-            return d.flatten(2) @ patches(kept, window).mT
-        # One weight gradient of a convolution that has a group for each example.
-        n, shape = len(kept), (len(kept) * weight.shape[0], *weight.shape[1:])
-        d, x = d.flatten(0, 1)[None], kept.flatten(0, 1)[None]
-        rows = conv2d_weight(x, shape, d, stride, padding, dilation, n * groups)
-        return rows.unflatten(0, (n, -1))
-
-    if few and window.stride == (1, 1) and min(window.flipped_padding()) >= 0:
-        output = _FlippedConvolution.apply(x, weight, bias, window)
-    else:
-        output = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
-    return Layer(output, kept, ((weight, weight_rows), (bias, lambda d: d.sum((2, 3)))))
-
-
-# Measured on two cores: on 3 to 12 channels, explicit patches and flipped convolutions beat the
-# library's own gradients; on 16 and more they do not.
-FEW_CHANNELS = 16
-
-
-class _FlippedConvolution(torch.autograd.Function):
-    """A convolution of stride 1 whose gradient in X is the convolution with the flipped W."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, window: Window
-    ) -> Tensor:
-        ctx.weight, ctx.window = weight, window
-        return F.conv2d(x, weight, bias, 1, window.padding, window.dilation)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        window: Window = ctx.window
-        flipped = ctx.weight.flip(2, 3).transpose(0, 1)
-        padding = window.flipped_padding()
-        return F.conv2d(gradients[0], flipped, None, 1, padding, window.dilation), None, None, None
-
-
-def _batch_norm(*args: Any, **kwargs: Any) -> Layer:
-    asked = BatchNormCall(*args, **kwargs)
-    kept, mean, variance = asked.input.detach(), asked.running_mean, asked.running_var
-    assert mean is not None  # batch statistics were refused
-    assert variance is not None
-    scale = torch.rsqrt(variance + asked.eps)
-
-    def weight_rows(d: Tensor) -> Tensor:
-        # sum_t d (x - mean) / sqrt(var + eps), without a normalised copy of x
-        d, x = (t.reshape(*t.shape[:2], -1) for t in (d, kept))
-        return ((d * x).sum(2) - mean * d.sum(2)) * scale
-
-    def bias_rows(d: Tensor) -> Tensor:
-        return d.reshape(*d.shape[:2], -1).sum(2)
-
-    return Layer(
-        F.batch_norm(*asked), kept, ((asked.weight, weight_rows), (asked.bias, bias_rows))
-    )
-
-
-LAYERS: dict[Callable[..., Any], Callable[..., Layer]] = {
-    F.linear: _linear,
-    F.conv2d: _convolution,
-    F.batch_norm: _batch_norm,
-}
-
-# How modules ask a parameter for its shape, type or device: as a property, or by a method.
-_READS = frozenset({"__get__", "size", "dim"})
+    def _guarded(self, output: Tensor) -> Tensor:
+        """A network may change an output in place, which a leaf forbids."""
+        return output.clone() if output.is_leaf else output

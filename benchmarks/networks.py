@@ -1,0 +1,238 @@
+"""The networks that the kernel benchmarks measure, in plain torch.
+
+Weights are as torch draws them; a benchmark draws its own with `untrained.draw_weights`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from untrained.spaces import Architecture, Scale, get_space
+
+SPACE = get_space("nasbench201")
+BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"  # noqa: E501
+
+
+class Row(NamedTuple):
+    """One line of a benchmark's table."""
+
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    "Of one input."
+    batch: int
+    "Examples."
+    output: str = "sum"
+    "Which output of the network the kernel is of."
+
+
+def networks() -> dict[str, Row]:
+    """Every row by its name."""
+    best = SPACE.parse(BEST)
+    supernet = SPACE.supernet()
+    image, large = (3, 32, 32), (3, 96, 96)
+    return {
+        "best cell C=16 N=1, B=64": Row(partial(cells, best, Scale(16, 1)), image, 64),
+        "best cell C=16 N=5, B=32": Row(partial(cells, best, Scale(16, 5)), image, 32),
+        "TE-NAS supernet C=3 N=1, B=72": Row(
+            partial(cells, supernet, SPACE.scales["small"]), image, 72
+        ),
+        "ResNet-18, B=32": Row(resnet18, image, 32),
+        "MobileNetV2-like 96 px, B=16": Row(mobilenet, large, 16),
+        "ViT, B=32": Row(VisionTransformer, image, 32),
+        "MLP, n=2,000": Row(mlp, (784,), 2000),
+        "best cell C=16 N=1, B=16, full": Row(
+            partial(cells, best, Scale(16, 1)), image, 16, "full"
+        ),
+    }
+
+
+def cells(architecture: Architecture, scale: Scale) -> nn.Module:
+    """A NAS-Bench-201 network with ten classes."""
+    return SPACE.build(architecture, scale, inputs=3, classes=10)
+
+
+def mlp(sizes: Sequence[int] = (784, 512, 512, 10)) -> nn.Module:
+    """Linear layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    """A convolution without bias, and BatchNorm."""
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+
+
+class Residual(nn.Module):
+    """relu(body(x) + x), x taken through a 1x1 convolution where shapes differ."""
+
+    def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.body = body
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut.extend(convolution(inputs, outputs, 1, stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def basic(inputs: int, channels: int, stride: int) -> Residual:
+    """Two 3x3 convolutions."""
+    body = nn.Sequential(
+        *convolution(inputs, channels, 3, stride), nn.ReLU(), *convolution(channels, channels, 3)
+    )
+    return Residual(body, inputs, channels, stride)
+
+
+def bottleneck(inputs: int, channels: int, stride: int) -> Residual:
+    """1x1 to a quarter of the channels, 3x3, 1x1 back."""
+    narrow = channels // 4
+    body = nn.Sequential(
+        *convolution(inputs, narrow, 1),
+        nn.ReLU(),
+        *convolution(narrow, narrow, 3, stride),
+        nn.ReLU(),
+        *convolution(narrow, channels, 1),
+    )
+    return Residual(body, inputs, channels, stride)
+
+
+def resnet(
+    block: Callable[[int, int, int], Residual], depths: Sequence[int], stem: int, first: int
+) -> nn.Module:
+    """A residual network for CIFAR: a 3x3 stem, no pooling after it, ten classes.
+
+    Args:
+        block: of inputs, channels and stride.
+        depths: blocks in each stage; each stage after the first halves the resolution and
+            doubles the channels.
+        stem: channels of the stem.
+        first: channels of the first stage.
+    """
+    layers = [*convolution(3, stem, 3), nn.ReLU()]
+    inputs, channels = stem, first
+    for stage, depth in enumerate(depths):
+        for position in range(depth):
+            stride = 2 if stage and not position else 1
+            layers.append(block(inputs, channels, stride))
+            inputs = channels
+        channels *= 2
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+
+
+def resnet18() -> nn.Module:
+    """He et al. 2015, 11.2e6 parameters."""
+    return resnet(basic, (2, 2, 2, 2), 64, 64)
+
+
+def resnet50(width: int = 64) -> nn.Module:
+    """Its stages at 32 px. Widths 13, 42 and 132 have 1.0e6, 1.0e7 and 1.0e8 parameters."""
+    return resnet(bottleneck, (3, 4, 6, 3), width, 4 * width)
+
+
+class InvertedResidual(nn.Module):
+    """1x1 to more channels, 3x3 depthwise, 1x1 back; added to x where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
+        super().__init__()
+        wide = inputs * expansion
+        expand = [*convolution(inputs, wide, 1), nn.ReLU6()] if expansion > 1 else []
+        self.added = stride == 1 and inputs == outputs
+        self.body = nn.Sequential(
+            *expand,
+            *convolution(wide, wide, 3, stride, groups=wide),
+            nn.ReLU6(),
+            *convolution(wide, outputs, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x) if self.added else self.body(x)
+
+
+# Sandler et al. 2018, table 2: expansion, channels, blocks, stride of the first.
+MOBILENET_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def mobilenet() -> nn.Module:
+    """MobileNetV2 with ten classes, 2.2e6 parameters."""
+    layers, inputs = [*convolution(3, 32, 3, 2), nn.ReLU6()], 32
+    for expansion, channels, blocks, stride in MOBILENET_STAGES:
+        for position in range(blocks):
+            layers.append(InvertedResidual(inputs, channels, 1 if position else stride, expansion))
+            inputs = channels
+    layers += [*convolution(inputs, 1280, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(1280, 10))
+
+
+class Attention(nn.Module):
+    """softmax(Q K^T / sqrt(d)) V in several heads, and a linear layer."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.inwards = nn.Linear(channels, 3 * channels)
+        self.outwards = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.inwards(x).unflatten(2, (3, self.heads, -1))  # n t 3 h d
+        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)  # n h t d
+        return self.outwards(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention and two linear layers, each after LayerNorm and beside the identity."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attention = Attention(channels, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionTransformer(nn.Module):
+    """Dosovitskiy et al. 2021, small: 32 px in 64 patches, ten classes, 1.2e6 parameters."""
+
+    def __init__(
+        self, size: int = 32, patch: int = 4, channels: int = 128, blocks: int = 6, heads: int = 4
+    ):
+        super().__init__()
+        self.patches = nn.Conv2d(3, channels, patch, patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, channels))
+        tokens = (size // patch) ** 2 + 1
+        self.position = nn.Parameter(0.02 * torch.randn(1, tokens, channels))
+        self.blocks = nn.Sequential(*(Block(channels, heads) for _ in range(blocks)))
+        self.norm = nn.LayerNorm(channels)
+        self.classifier = nn.Linear(channels, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).mT
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
+        return self.classifier(self.norm(self.blocks(x))[:, 0])

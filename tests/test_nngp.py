@@ -1,0 +1,273 @@
+"""The NNGP kernel against loops over draws, closed forms, and networks in training mode."""
+
+import copy
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from untrained.kernels.nngp import nngp, nngp_blocks
+from untrained.kernels.weights import draw_weights, ntk_parametrisation
+from untrained.spaces import get_space
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mlp(width: int = 30) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 4),
+    )
+
+
+def images(n: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, 3, 6, 6, generator=generator(seed))
+
+
+def features_of_draws(model: nn.Module, x: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
+    """What enters the last layer of a copy, draw after draw, in whatever mode the model is."""
+    model, same, kept = copy.deepcopy(model), generator(seed), []
+    model[-1].register_forward_pre_hook(lambda layer, inputs: kept.append(inputs[0].detach()))
+    for _ in range(draws):
+        draw_weights(model, "kaiming_fan_in", same)
+        model(x)
+    return kept
+
+
+def naive(z1: list[Tensor], z2: list[Tensor]) -> np.ndarray:
+    """K of each draw, one pair of examples and one feature at a time."""
+    kernels = np.zeros((len(z1), len(z1[0]), len(z2[0])))
+    for m, (a, b) in enumerate(zip(z1, z2, strict=True)):
+        for i, j in np.ndindex(*kernels.shape[1:]):
+            kernels[m, i, j] = sum(
+                float(u) * float(v) for u, v in zip(a[i], b[j], strict=True)
+            ) / len(a[i])
+    return kernels
+
+
+def test_mean_and_standard_error_are_those_of_a_loop() -> None:
+    model, x = mlp(), torch.randn(5, 4)
+    found = nngp(model, x[:3], x, generator=generator(), draws=6)
+    z = features_of_draws(model, x, 6)
+    kernels = naive([part[:3] for part in z], z)
+    np.testing.assert_allclose(found.mean, kernels.mean(0), rtol=1e-6)
+    assert found.standard_error is not None
+    expected = kernels.std(0, ddof=1) / 6**0.5
+    np.testing.assert_allclose(found.standard_error, expected, rtol=1e-5)
+    assert (found.draws, found.features, found.readout) == (6, 30, "linear")
+    assert found.unresolved == ""
+    symmetric = nngp(model, x, generator=generator(), draws=2).mean
+    assert torch.equal(symmetric, symmetric.T)
+
+
+def test_the_closed_form_lies_within_the_standard_error() -> None:
+    """E relu(u) relu(v) of one hidden layer, exact at any width (Cho & Saul, 2009)."""
+    x = F.normalize(torch.randn(6, 4, generator=generator(), dtype=torch.float64))
+    angle = (x @ x.T).clamp(-1, 1).arccos()
+    expected = 2 / 4 * (angle.sin() + (torch.pi - angle) * angle.cos()) / (2 * torch.pi)
+    found = nngp(mlp().double(), x, generator=generator(), draws=400)
+    assert found.standard_error is not None
+    deviations = (found.mean - expected) / found.standard_error
+    assert deviations.abs().max() < 4
+    assert 0.3 < deviations.square().mean().sqrt() < 2
+
+
+def test_the_standard_error_falls_as_the_square_root_of_the_draws() -> None:
+    x, draws = torch.randn(20, 4, generator=generator()), (16, 64, 256)
+    errors = []
+    for m in draws:
+        error = nngp(mlp(), x, generator=generator(m), draws=m).standard_error
+        assert error is not None
+        errors.append(error.mean().item())
+    slope = np.polyfit(np.log(draws), np.log(errors), 1)[0]
+    assert slope == pytest.approx(-0.5, abs=0.08)
+
+
+def test_frozen_statistics_are_those_of_the_whole_calibration() -> None:
+    model, x, other = normalised(), images(12), images(7, 1)
+    z = features_of_draws(model.train(), x, 3)  # the batch's own statistics
+    found = nngp(model, x, generator=generator(), draws=3, chunk=5)
+    np.testing.assert_allclose(found.mean, naive(z, z).mean(0), rtol=1e-4)
+    # Part of the calibration batch sees the statistics of all of it.
+    part = nngp(model, x[:4], generator=generator(), draws=3, calibration=x, chunk=3)
+    torch.testing.assert_close(part.mean, found.mean[:4, :4], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(nngp(model, x[:4], generator=generator()).mean, part.mean)
+    # Other examples see them too: those of x, not their own.
+    both = nngp(model, torch.cat([x, other]), generator=generator(), draws=3, calibration=x)
+    cross = nngp(model, x, other, generator=generator(), draws=3)
+    torch.testing.assert_close(cross.mean, both.mean[:12, 12:], rtol=1e-4, atol=1e-6)
+
+
+def test_batch_statistics_are_those_of_training_mode() -> None:
+    model, x, other = normalised(), images(9), images(7, 1)
+    found = nngp(model, x, other, generator=generator(), draws=2, batchnorm="batch", chunk=2)
+    z1, z2 = (features_of_draws(model.train(), batch, 2) for batch in (x, other))
+    np.testing.assert_allclose(found.mean, naive(z1, z2).mean(0), rtol=1e-4)
+
+
+def test_running_statistics_are_those_of_a_new_network() -> None:
+    model, x = normalised(), images(5)
+    model(images(20, 3))  # what training left is of no account: a draw starts anew
+    found = nngp(model, x, generator=generator(), draws=2, batchnorm="running")
+    z = features_of_draws(model.eval(), x, 2)
+    np.testing.assert_allclose(found.mean, naive(z, z).mean(0), rtol=1e-5)
+
+
+def test_published_statistics_are_one_update_of_torch_in_training_mode() -> None:
+    model, x = normalised(), images(120)
+    found = nngp(model, x, generator=generator(), draws=2, batchnorm="published")
+    same, kernel = generator(), torch.zeros(120, 120, dtype=torch.float64)
+    for _ in range(2):
+        net = copy.deepcopy(model).train()
+        draw_weights(net, "kaiming_fan_in", same)
+        for layer in (net[1], net[4]):
+            layer.momentum = 1 - 0.997
+        net(x[torch.randperm(120, generator=same)[:100]])
+        z = net.eval()[:-1](x).detach().double()
+        kernel += z @ z.T / (2 * 6)
+    # torch counts n - 1 in the variance, which moves it by less than 1e-6 here
+    torch.testing.assert_close(found.mean, kernel, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("batchnorm", ["frozen", "batch", "running", "published"])
+def test_blocks_are_of_the_same_draws(batchnorm: Any) -> None:
+    model, x, other = normalised(), images(8), images(5, 1)
+    options: dict[str, Any] = {"draws": 3, "batchnorm": batchnorm, "chunk": 3}
+    found = nngp_blocks(model, x, other, generator=generator(), **options)
+    train = nngp(model, x, generator=generator(), **options)
+    cross = nngp(model, x, other, generator=generator(), **options)
+    torch.testing.assert_close(found.train, train.mean)
+    torch.testing.assert_close(found.validation, cross.mean.T)
+    assert found.prior is not None
+    joint = torch.cat(
+        [
+            torch.cat([found.train, found.validation.T], 1),
+            torch.cat([found.validation, torch.diag(found.prior)], 1),
+        ]
+    )
+    for v in range(8, 13):  # positive semi-definite with one validation example at a time
+        keep = [*range(8), v]
+        assert torch.linalg.eigvalsh(joint[keep][:, keep])[0] > -1e-12
+
+
+@pytest.mark.parametrize("batchnorm", ["frozen", "running", "published"])
+def test_chunks_change_nothing(batchnorm: Any) -> None:
+    model, x, other = normalised(), images(10), images(9, 1)
+    kernels = [
+        nngp(model, x, other, generator=generator(), draws=2, batchnorm=batchnorm, chunk=chunk)
+        for chunk in (2, None)
+    ]
+    torch.testing.assert_close(kernels[0].mean, kernels[1].mean, rtol=1e-5, atol=1e-8)
+
+
+def test_a_law_of_weights_and_its_parametrisation() -> None:
+    """N(0, 1) in NTK parametrisation is the Kaiming law, of the same numbers."""
+    model, x = normalised(), images(5)
+    one = nngp(model, x, generator=generator(), draws=2)
+    other = nngp(ntk_parametrisation(model), x, generator=generator(), draws=2, weights="ntk")
+    torch.testing.assert_close(one.mean, other.mean, rtol=1e-4, atol=1e-7)
+    orthogonal = nngp(model, x, generator=generator(), draws=2, weights="orthogonal")
+    assert not torch.allclose(one.mean, orthogonal.mean)
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model = normalised()
+    model(images(4))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    random = torch.random.get_rng_state()
+    first = nngp(model, images(5), generator=generator())
+    with torch.no_grad():
+        model[0].weight.zero_()  # of no account
+    assert torch.equal(first.mean, nngp(model, images(5), generator=generator()).mean)
+    model.load_state_dict(before)
+    for batchnorm in ("frozen", "batch", "running", "published"):
+        nngp(model, images(5), generator=generator(), draws=1, batchnorm=batchnorm)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert torch.equal(random, torch.random.get_rng_state())
+
+
+def test_a_network_of_the_zoo() -> None:
+    space = get_space("nasbench201")
+    model = space.build(space.supernet(), space.scales["small"], inputs=3, classes=10)
+    found = nngp(model, images(6), generator=generator(), draws=2)
+    assert (found.features, found.readout) == (12, "linear")
+    assert torch.linalg.eigvalsh(found.mean)[0] > -1e-12
+
+
+def test_without_a_readout_the_outputs_are_the_features() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh())
+    found = nngp(model, torch.randn(3, 4), generator=generator())
+    assert (found.features, found.readout) == (5, "")
+
+
+class Dead(nn.Module):
+    """Features that are a constant times those of the input."""
+
+    def __init__(self, slope: float, offset: float):
+        super().__init__()
+        self.slope, self.offset = slope, offset
+        self.readout = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.slope * x + self.offset)
+
+
+@pytest.mark.parametrize(("offset", "reason"), [(0.0, "zero"), (2.0, "constant")])
+def test_a_kernel_that_tells_nothing_apart_says_so(offset: float, reason: str) -> None:
+    found = nngp(Dead(0.0, offset), torch.randn(3, 4), generator=generator())
+    assert reason in found.unresolved
+
+
+def test_one_draw_has_no_standard_error() -> None:
+    found = nngp(mlp(), torch.randn(3, 4), generator=generator(), draws=1)
+    assert found.standard_error is None
+    assert found.mean.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_numbers_name_the_draw(value: float) -> None:
+    with pytest.raises(ValueError, match="draw 1 of 8"):
+        nngp(Dead(1.0, value), torch.randn(3, 4), generator=generator())
+
+
+@pytest.mark.parametrize("options", [{"draws": 0}, {"chunk": 0, "batchnorm": "running"}])
+def test_wrong_numbers(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        nngp(mlp(), torch.randn(3, 4), generator=generator(), **options)
+
+
+def test_unknown_words_say_what_was_expected() -> None:
+    """In a process without the type checker of this suite, which would speak first."""
+    script = """
+import torch
+from untrained.kernels.nngp import nngp
+net, x = torch.nn.Linear(2, 1), torch.ones(3, 2)
+for wrong in ({"batchnorm": "train"}, {"weights": "kaiming"}):
+    try:
+        nngp(net, x, generator=torch.Generator(), **wrong)
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    expected = ["frozen, batch, running, published", "did you mean kaiming_fan_in"]
+    for words, line in zip(expected, done.stdout.splitlines(), strict=True):
+        assert words in line

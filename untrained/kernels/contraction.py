@@ -1,0 +1,148 @@
+"""Sums of products that make a kernel, with the precision stated.
+
+    Theta[i, j] += sum_alpha J1[i, alpha] J2[j, alpha]
+
+A precision names the products; sums over parameters are always in float64:
+
+    float64    products in float64
+    float32    products in float32, over 1,024 parameters at a time
+    bfloat16   factors and products of 8 bits: |error| <= 3 2^-8 sqrt(Theta_ii Theta_jj)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+Factors = tuple[Float[Tensor, "n t a"], Float[Tensor, "n q t o"]]
+Precision = Literal["float64", "float32", "bfloat16"]
+
+# Parameters in one product: the sums within it are float32's, those between float64's.
+BLOCK = {"float64": 4096, "float32": 1024, "bfloat16": 1024}
+# Above so many rows, a symmetric product is made of its lower half.
+HALVED = 128
+
+
+# Share of the largest eigenvalue that the products' rounding may move any other by, over n: the
+# spectral norm of an error whose entries are at most u Theta_max is at most n u Theta_max.
+ROUNDING = {"float64": 0.0, "float32": 2.0**-24, "bfloat16": 3 * 2.0**-8}
+
+
+def product(
+    a: Float[Tensor, "n p"], b: Float[Tensor, "m p"], precision: str
+) -> Float64[Tensor, "n m"]:
+    """a b^T, by blocks of p; half of the work where b is a."""
+    if a is b and len(a) > HALVED:
+        return _symmetric(a, precision)
+    theta = a.new_zeros(len(a), len(b), dtype=torch.float64)
+    for start in range(0, a.shape[1], BLOCK[precision]):
+        columns = slice(start, start + BLOCK[precision])
+        left = rounded(a[:, columns], precision)
+        theta += left @ (left if a is b else rounded(b[:, columns], precision)).T
+    return theta
+
+
+def rounded(x: Tensor, precision: str) -> Tensor:
+    """x in the type that products of this precision take; a float64 network keeps its own."""
+    if precision == "float32":
+        return x
+    return x.double() if precision == "float64" else x.bfloat16()
+
+
+def _symmetric(a: Float[Tensor, "n p"], precision: str) -> Float64[Tensor, "n n"]:
+    parts = a.split(HALVED)
+    theta = a.new_empty(len(a), len(a), dtype=torch.float64)
+    places = [slice(k * HALVED, (k + 1) * HALVED) for k in range(len(parts))]
+    for i, rows in enumerate(parts):
+        for j, columns in enumerate(parts[: i + 1]):
+            block = product(rows, columns, precision)
+            theta[places[i], places[j]] = block
+            theta[places[j], places[i]] = block.T
+    return theta
+
+
+class Tile:
+    """A block of Theta between two sets of examples, as its sums arrive.
+
+    The passes see n + m examples: those of the rows, then those of the columns; or n alone where
+    these are the same.
+    """
+
+    def __init__(self, n: int, m: int | None, apart: int, precision: str, device: torch.device):
+        self.n, self.m = n, n if m is None else m
+        self.square = m is None
+        self.apart = apart
+        "Rows of Theta for each example: q where the columns of the readout stay apart, or 1."
+        self.precision = precision
+        self.theta: Float64[Tensor, "nq mq"] = torch.zeros(
+            self.n * apart, self.m * apart, dtype=torch.float64, device=device
+        )
+
+    @property
+    def examples(self) -> int:
+        """How many examples the passes see."""
+        return self.n if self.square else self.n + self.m
+
+    @property
+    def halves(self) -> int:
+        """2 where only half of the products are made, since Theta is symmetric."""
+        return 2 if self.square and self.n * self.apart > HALVED else 1
+
+    def add_rows(self, j: Float[Tensor, "n q p"]) -> None:
+        """Theta += J J^T over some parameters, given J for all examples that the passes see."""
+        self.add(j[: self.n], None if self.square else j[self.n :])
+
+    def add(self, j1: Float[Tensor, "n q p"], j2: Float[Tensor, "m q p"] | None) -> None:
+        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square."""
+        if self.apart == j1.shape[1]:
+            lefts = [j1.flatten(0, 1)]
+            rights = lefts if j2 is None else [j2.flatten(0, 1)]
+        else:
+            lefts = list(j1.unbind(1))
+            rights = lefts if j2 is None else list(j2.unbind(1))
+        for a, b in zip(lefts, rights, strict=True):
+            self.theta += product(a, b, self.precision)
+
+    def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
+        """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).
+
+        The same as `add_rows` of J_i = sum_t D_i[t] A_i[t]^T, without J.
+
+        Args:
+            blocks: the first example of each block, ascending, and what gives its A and D; no
+                block belongs to rows and columns of Theta both, unless these are the same.
+        """
+        if self.square:
+            lefts = rights = blocks
+        else:
+            lefts = [block for block in blocks if block[0] < self.n]
+            rights = [(start - self.n, give) for start, give in blocks if start >= self.n]
+        for k, (i, give) in enumerate(lefts):
+            left = give()
+            for j, other in rights[: k + 1] if self.square else rights:
+                right = left if self.square and j == i else other()
+                block = self._grams(*left, *right)
+                rows = slice(i * self.apart, i * self.apart + len(block))
+                columns = slice(j * self.apart, j * self.apart + block.shape[1])
+                self.theta[rows, columns] += block
+                if self.square and j != i:
+                    self.theta[columns, rows] += block.T
+
+    def _grams(self, x1: Tensor, d1: Tensor, x2: Tensor, d2: Tensor) -> Float64[Tensor, "n m"]:
+        """One block: X X^T and D D^T over all pairs of positions, multiplied and summed."""
+        n, q, t, _ = d1.shape
+        m = len(d2)
+        inputs = self._pairs(x1.flatten(0, 1), x2.flatten(0, 1))
+        if self.apart != q:  # D_i . D_j = sum over columns as well
+            d1, d2 = (d.transpose(1, 2).flatten(2) for d in (d1, d2))
+            both = inputs * self._pairs(d1.flatten(0, 1), d2.flatten(0, 1))
+            return both.view(n, t, m, t).sum((1, 3), dtype=torch.float64)
+        gradients = self._pairs(d1.flatten(0, 2), d2.flatten(0, 2)).view(n, q, t, m, q, t)
+        both = gradients.mul_(inputs.view(n, 1, t, m, 1, t))
+        return both.sum((2, 5), dtype=torch.float64).view(n * q, m * q)
+
+    def _pairs(self, a: Float[Tensor, "n p"], b: Float[Tensor, "m p"]) -> Float[Tensor, "n m"]:
+        """a b^T in the type of its products: thousands of them are summed afterwards."""
+        return rounded(a, self.precision) @ rounded(b, self.precision).T

@@ -1,0 +1,203 @@
+"""Products of the NTK with vectors, for kernels too large to hold.
+
+    Theta u = J1 (J2^T u)
+
+J2^T u is one backward pass, J1 v the derivative of the outputs along v. Neither the n x p Jacobian
+nor the kernel is ever held, and examples may be coupled. What products alone can tell comes from
+SciPy: the largest eigenvalues by Lanczos' method, regression by conjugate gradients.
+
+Source: Novak et al., "Fast Finite Width Neural Tangent Kernel", ICML 2022,
+https://arxiv.org/abs/2206.08720.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg, eigsh
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
+from untrained.kernels.jacobian import Swapped, quiet
+from untrained.kernels.readout import Readout, flattened
+
+Vector = list[Tensor]
+"One number for each parameter."
+
+
+class NTKOperator(LinearOperator):
+    """Theta as SciPy's linear operator: `theta @ u` in float64, `theta.shape`, and no more."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        x1: Sequence[Tensor],
+        x2: Sequence[Tensor] | None,
+        readout: Readout,
+        parameters: Mapping[str, nn.Parameter],
+        policy: BatchNormPolicy,
+    ):
+        self.model = model
+        self.x1 = x1
+        "In the pieces that are passed at a time."
+        self.x2 = x1 if x2 is None else x2
+        self.readout = readout
+        self.parameters = parameters
+        self.policy = policy
+        self.forward_mode = True
+        "Until a function of the network turns out to have no forward derivative."
+        n, m = (sum(map(len, x)) * readout.rows for x in (self.x1, self.x2))
+        super().__init__(np.float64, (n, m))
+
+    def _matvec(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        like = next(iter(self.parameters.values()))
+        vector = torch.as_tensor(u, dtype=like.dtype, device=like.device)
+        return self.times(vector.reshape(-1, self.readout.rows)).flatten().cpu().numpy()
+
+    def _adjoint(self) -> "NTKOperator":
+        swapped = self.x1 if self.x2 is not self.x1 else None
+        return NTKOperator(
+            self.model, self.x2, swapped, self.readout, self.parameters, self.policy
+        )
+
+    def times(self, u: Float[Tensor, "m r"]) -> Float64[Tensor, "n r"]:
+        """Theta u; where columns of the readout are summed over, Theta = sum_q Theta_q."""
+        r = self.readout.matrix
+        groups = [r] if self.readout.apart else r.split(1, 1)
+        with evaluating(self.model):
+            return torch.stack([self._along(self._transposed(u, q), q) for q in groups]).sum(0)
+
+    def _transposed(self, u: Float[Tensor, "m q"], r: Float[Tensor, "k q"]) -> Vector:
+        """v = J2^T u"""
+        tensors = list(self.parameters.values())
+        v = [torch.zeros_like(p) for p in tensors]
+        for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
+            with self.policy, torch.enable_grad():
+                g = flattened(self.model(x.clone()), len(x)) @ r
+                if not g.requires_grad:
+                    continue
+                found = torch.autograd.grad(g, tensors, weights, materialize_grads=True)
+            for total, part in zip(v, found, strict=True):
+                total += part
+        return v
+
+    def _along(self, v: Vector, r: Float[Tensor, "k q"]) -> Float64[Tensor, "n q"]:
+        """J1 v"""
+        parts = []
+        for x in self.x1:
+            if self.forward_mode:
+                try:
+                    parts.append(self._forward(x, v) @ r)
+                    continue
+                except (ValueError, RuntimeError, NotImplementedError):
+                    self.forward_mode = False
+            parts.append(self._twice_backward(x, v) @ r)
+        return torch.cat(parts).detach().double()
+
+    def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
+        """J v by dual numbers."""
+        others = {name: p.detach() for name, p in self.model.named_parameters()}
+        theta = {name: others.pop(name) for name in self.parameters}
+
+        def f(theta: dict[str, Tensor]) -> Tensor:
+            return flattened(
+                functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
+            )
+
+        with self.policy, Swapped(self.model), sdpa_kernel(SDPBackend.MATH), quiet():
+            _, tangent = jvp(f, (theta,), (dict(zip(theta, v, strict=True)),))[:2]
+        return tangent
+
+    def _twice_backward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
+        """J v = d <J^T w, v> / d w, for what has no forward derivative."""
+        tensors = list(self.parameters.values())
+        # Fused attention can be differentiated once; its definition twice.
+        with self.policy, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            f = flattened(self.model(x.clone()), len(x))
+            if not f.requires_grad:
+                return torch.zeros_like(f)
+            w = torch.zeros_like(f, requires_grad=True)
+            pulled = torch.autograd.grad(f, tensors, w, create_graph=True, materialize_grads=True)
+            inner = torch.stack([(a * b).sum() for a, b in zip(pulled, v, strict=True)]).sum()
+            if not inner.requires_grad:
+                return torch.zeros_like(f)
+            (tangent,) = torch.autograd.grad(inner, w)
+        return tangent
+
+
+class Eigenvalues(NamedTuple):
+    """The largest eigenvalues of an operator."""
+
+    values: NDArray[np.float64]
+    "Descending."
+    residuals: NDArray[np.float64]
+    "|Theta u - lambda u| of each unit eigenvector u: lambda is as near to a true eigenvalue."
+
+
+def largest_eigenvalues(operator: LinearOperator, count: int = 6) -> Eigenvalues:
+    """The `count` largest eigenvalues of a symmetric operator, by Lanczos' method.
+
+    Raises:
+        ValueError: an operator that is not square, or not larger than `count`.
+    """
+    n, m = operator.shape
+    if n != m or not 0 < count < n:
+        raise ValueError(
+            f"expected a square operator of more than {count} rows, got {operator.shape}"
+        )
+    start = np.random.default_rng(0).standard_normal(n)
+    values, vectors = eigsh(operator, k=count, which="LA", v0=start)
+    residuals = [
+        np.linalg.norm(operator @ u - value * u)
+        for value, u in zip(values, vectors.T, strict=True)
+    ]
+    return Eigenvalues(values[::-1], np.array(residuals)[::-1])
+
+
+class Solution(NamedTuple):
+    """An approximate solution of (Theta + ridge I) alpha = y."""
+
+    alpha: Float64[Tensor, "n k"]
+    residual: float
+    "|y - (Theta + ridge I) alpha| / |y|, the largest over columns."
+    converged: bool
+
+
+def conjugate_gradients(
+    operator: LinearOperator,
+    y: Float[Tensor, "n k"],
+    ridge: float,
+    tolerance: float = 1e-6,
+    iterations: int = 1000,
+) -> Solution:
+    """Kernel regression without the kernel: alpha = (Theta + ridge I)^-1 y, column by column.
+
+    Predictions for other inputs are `ntk_operator(model, x_new, x) @ alpha`.
+
+    Args:
+        y: targets, a row for each row of Theta.
+        ridge: at least 0, in units of Theta.
+        tolerance: relative residual to stop at.
+
+    Raises:
+        ValueError: targets that do not fit, or a negative ridge.
+    """
+    if ridge < 0 or y.ndim != 2 or len(y) != operator.shape[0]:
+        raise ValueError(
+            f"expected targets of shape ({operator.shape[0]}, k) and a ridge of at least 0, got "
+            f"{tuple(y.shape)} and {ridge}"
+        )
+    targets = y.double().cpu().numpy()
+    identity = LinearOperator(operator.shape, matvec=lambda u: ridge * u, dtype=np.float64)
+    system = operator + identity
+    columns = [cg(system, t, rtol=tolerance, maxiter=iterations) for t in targets.T]
+    alpha = np.stack([column for column, _ in columns], 1)
+    sizes = np.maximum(np.linalg.norm(targets, axis=0), np.finfo(float).tiny)
+    residual = (np.linalg.norm(targets - system @ alpha, axis=0) / sizes).max()
+    done = all(failed == 0 for _, failed in columns)
+    return Solution(torch.from_numpy(alpha), float(residual), done)
