@@ -8,6 +8,7 @@ non-negative least squares fit of relative errors. Takes a few minutes.
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 import torch
@@ -15,24 +16,24 @@ from scipy.optimize import nnls
 from torch import nn
 
 from untrained.kernels import costs
-from untrained.kernels.contraction import product
+from untrained.kernels.batchnorm import policy_mode
+from untrained.kernels.contraction import accumulate
 from untrained.kernels.outer import ROWS, ConvolutionOuter, LinearOuter
 from untrained.kernels.patches import Window
 from untrained.kernels.survey import survey
-from untrained.kernels.batchnorm import policy_mode
 
 ALL = slice(None)
 Sample = tuple[dict[str, float], float]
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """The least of some repeats, after one to warm up: what the work costs undisturbed."""
+    """The median of some repeats, after one to warm up."""
     taken = []
     for _ in range(repeats + 1):
         begun = time.perf_counter()
         work()
         taken.append(time.perf_counter() - begun)
-    return min(taken[1:])
+    return median(taken[1:])
 
 
 def convolutions() -> dict[str, list[Sample]]:
@@ -40,14 +41,15 @@ def convolutions() -> dict[str, list[Sample]]:
     samples: dict[str, list[Sample]] = {way: [] for way in ROWS}
     shapes = [
         (n, c, o, size, kernel, groups)
-        for n in (16, 64)
+        for n in (16, 32, 64)
         for c, o, size, kernel, groups in [
             (3, 3, 32, 3, 1), (6, 6, 16, 3, 1), (12, 12, 8, 3, 1), (3, 16, 32, 3, 1),
             (16, 16, 32, 3, 1), (16, 16, 32, 1, 1), (32, 32, 16, 3, 1), (64, 64, 8, 3, 1),
             (64, 64, 32, 3, 1), (128, 128, 16, 3, 1), (128, 128, 8, 1, 1), (256, 256, 8, 3, 1),
+            (512, 512, 4, 3, 1), (128, 256, 8, 3, 1),
             (96, 96, 24, 3, 96), (192, 192, 12, 3, 192), (32, 192, 12, 1, 1), (3, 192, 8, 4, 1),
         ]
-        if n * o * c * kernel**2 // groups < 3e7
+        if n * o * c * kernel**2 // groups < 5e7
     ]  # fmt: skip
     for n, c, o, size, kernel, groups in shapes:
         window = Window.of((kernel, kernel), 1, kernel // 2, 1)
@@ -66,7 +68,13 @@ def linear_layers() -> list[Sample]:
     """Rows of J of linear layers."""
     samples = []
     for n in (16, 64):
-        for t, a, o in [(1, 64, 64), (1, 512, 512), (16, 192, 192), (65, 192, 576), (65, 768, 192)]:
+        for t, a, o in [
+            (1, 64, 64),
+            (1, 512, 512),
+            (16, 192, 192),
+            (65, 192, 576),
+            (65, 768, 192),
+        ]:
             layer = LinearOuter(torch.randn(n, t, a), o)
             d = torch.randn(n, t, o)
             samples.append((layer.amounts(), seconds(lambda x=layer, d=d: x.rows(d, ALL))))
@@ -78,7 +86,9 @@ def products(precision: str) -> list[Sample]:
     samples = []
     for n, p in [(16, 10**5), (32, 10**6), (64, 10**5), (64, 10**6), (256, 10**5), (1024, 10**4)]:
         a, b = torch.randn(n, p), torch.randn(n, p)
-        samples.append(({"macs": n * n * p}, seconds(lambda a=a, b=b: product(a, b, precision), 3)))
+        theta = torch.zeros(n, n, dtype=torch.float64)
+        taken = seconds(lambda s=theta, a=a, b=b: accumulate(s, a, b, precision), 3)
+        samples.append(({"macs": n * n * p}, taken))
     return samples
 
 
@@ -126,7 +136,9 @@ def fit(samples: list[Sample]) -> dict[str, float]:
     found, _ = nnls(amounts / scale / taken[:, None], np.ones(len(taken)))
     coefficients = 1e9 * found / scale
     predicted = amounts @ coefficients * 1e-9
-    print(f"  within a factor of {np.exp(np.abs(np.log(predicted / taken)).mean()):.2f} on average")
+    print(
+        f"  within a factor of {np.exp(np.abs(np.log(predicted / taken)).mean()):.2f} on average"
+    )
     return dict(zip(names, coefficients, strict=True))
 
 

@@ -110,9 +110,13 @@ def bottleneck(inputs: int, channels: int, stride: int) -> Residual:
 
 
 def resnet(
-    block: Callable[[int, int, int], Residual], depths: Sequence[int], stem: int, first: int
+    block: Callable[[int, int, int], Residual],
+    depths: Sequence[int],
+    stem: int,
+    first: int,
+    outputs: int = 10,
 ) -> nn.Module:
-    """A residual network for CIFAR: a 3x3 stem, no pooling after it, ten classes.
+    """A residual network for CIFAR: a 3x3 stem, no pooling after it.
 
     Args:
         block: of inputs, channels and stride.
@@ -120,6 +124,7 @@ def resnet(
             doubles the channels.
         stem: channels of the stem.
         first: channels of the first stage.
+        outputs: classes.
     """
     layers = [*convolution(3, stem, 3), nn.ReLU()]
     inputs, channels = stem, first
@@ -129,7 +134,9 @@ def resnet(
             layers.append(block(inputs, channels, stride))
             inputs = channels
         channels *= 2
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, outputs)
+    )
 
 
 def resnet18() -> nn.Module:
@@ -137,9 +144,9 @@ def resnet18() -> nn.Module:
     return resnet(basic, (2, 2, 2, 2), 64, 64)
 
 
-def resnet50(width: int = 64) -> nn.Module:
+def resnet50(width: int = 64, outputs: int = 10) -> nn.Module:
     """Its stages at 32 px. Widths 13, 42 and 132 have 1.0e6, 1.0e7 and 1.0e8 parameters."""
-    return resnet(bottleneck, (3, 4, 6, 3), width, 4 * width)
+    return resnet(bottleneck, (3, 4, 6, 3), width, 4 * width, outputs)
 
 
 class InvertedResidual(nn.Module):

@@ -5,12 +5,35 @@ The command is `untrained`; the rooms are `spaces`, `images`, `tables`, `kernels
 """
 
 from untrained.kernels import (
+    NNGP,
+    Kernel,
     Regions,
+    Regression,
     Spectrum,
     count_regions,
     draw_weights,
+    features,
+    nngp,
     ntk,
+    ntk_contributions,
+    ntk_operator,
+    regression,
     spectrum,
 )
 
-__all__ = ["Regions", "Spectrum", "count_regions", "draw_weights", "ntk", "spectrum"]
+__all__ = [
+    "NNGP",
+    "Kernel",
+    "Regions",
+    "Regression",
+    "Spectrum",
+    "count_regions",
+    "draw_weights",
+    "features",
+    "nngp",
+    "ntk",
+    "ntk_contributions",
+    "ntk_operator",
+    "regression",
+    "spectrum",
+]

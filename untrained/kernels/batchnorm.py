@@ -181,11 +181,16 @@ def policy_mode(policy: str) -> BatchNormPolicy:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model.eval()` for the time of the block: dropout is off, flags come back as they were.
+    """`model.eval()` for the time of the block: dropout is off; flags and buffers are kept.
 
     Products on CUDA are in full float32, not in TF32, whose three digits are too few here.
     """
     flags = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     model.eval()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -195,3 +200,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in flags:
             module.training = training
+        with torch.no_grad():
+            for module, name, buffer, before in buffers:
+                if not torch.equal(buffer, before):  # a network that counts, say
+                    buffer.copy_(before)
+                module._buffers[name] = buffer

@@ -1,21 +1,21 @@
 """Shares of the kernel, gathered parameter by parameter while gradients arrive."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.kernels import costs
-from untrained.kernels.contraction import Tile
+from untrained.kernels.contraction import FINER, HALVED, Tile
 from untrained.kernels.operation import Operation
 from untrained.kernels.outer import EmbeddingOuter, Outer
-from untrained.kernels.survey import DERIVED
+from untrained.kernels.sites import DERIVED, Unstructured
 
 Use = tuple[int, int]
 "The number of a call, and of the parameter in it."
@@ -32,10 +32,12 @@ class Piece:
     gradients: dict[int, Tensor] = field(default_factory=dict)
     "Column q of the readout -> D as `outer` takes it; or the rows (n, ...) themselves."
 
-    def add(self, q: int, d: Tensor) -> None:
-        """Keeps a gradient, or its rows where these are smaller."""
+    def add(self, q: int, d: Tensor, last: bool = False) -> None:
+        """Keeps a gradient; or its rows where these are smaller, and the input no longer then."""
         if self.compact and self.outer is not None:
             d = self.outer.rows(d, WHOLE).flatten(1)
+            if last:
+                self.outer = None
         self.gradients[q] = d
 
     def rows(self, q: int, part: slice) -> Tensor:
@@ -66,7 +68,7 @@ class Collector:
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
-        tiles: Callable[[str], Tile],
+        tiles: Mapping[str, Tile],
         chunks: Sequence[int],
         uses: Mapping[str, int] | None = None,
         workspace: int = 2**27,
@@ -76,7 +78,7 @@ class Collector:
         "Of derived tensors."
         self.derivations: dict[str, Derivation] = {}
         self.tiles = tiles
-        "From a parameter's name to where its share belongs."
+        "Where each parameter's share belongs."
         self.chunks = chunks
         "How many examples each chunk has."
         self.expected = uses
@@ -113,6 +115,8 @@ class Collector:
         if self.expected is None:
             return
         pieces = [piece for use in self.uses[name].values() for piece in use.values()]
+        if name not in self.expected:
+            raise Unstructured("the network's program is not that of its survey")
         awaited = self.expected[name] * len(self.chunks) * len(self.columns)
         if sum(len(piece.gradients) for piece in pieces) == awaited:
             self.finish(name)
@@ -142,7 +146,7 @@ class Collector:
         if name in self.derivations:
             self._derived(name, uses)
             return
-        tile = self.tiles(name)
+        tile = self.tiles[name]
         if self._prefers_grams(uses, tile):
             self._add_grams(uses, tile)
             return
@@ -213,8 +217,9 @@ class Collector:
         examples, q = tile.n * tile.m / tile.halves, len(self.columns)
         each = q * q if tile.apart == q else q
         work = f"product_{tile.precision}"
+        finer = work if t == 1 else f"product_{FINER[tile.precision]}"
         pairs = examples * t * t
-        by_grams = costs.seconds(work, macs=pairs * (a + o * each)) + costs.seconds(
+        by_grams = costs.seconds(finer, macs=pairs * (a + o * each)) + costs.seconds(
             "pairs", pairs=pairs * (each if tile.apart == q else 1)
         )
         making = q * sum(outer.row_seconds for outer in outers)
@@ -226,7 +231,9 @@ class Collector:
         # Bytes of products in float64 and float32, and of the factors and their copies.
         pairs = 12 * t * t * (q * q if tile.apart == q else 1)
         numbers = 24 * t * (outers[0].ins + q * outers[0].outs)
-        step = max(1, min(int((self.workspace / pairs) ** 0.5), self.workspace // numbers))
+        room = min(int((self.workspace / pairs) ** 0.5), self.workspace // numbers)
+        # An eighth of a symmetric tile at most, so that its upper half is not computed.
+        step = max(1, min(room, max(HALVED // 2, tile.n // 8)))
         blocks = []
         start = 0
         for chunk, n in enumerate(self.chunks):
@@ -246,6 +253,8 @@ class Collector:
         ]
         inputs = [each[0][0] for each in found]
         gradients = [torch.stack([d for _, d in each], 1) for each in found]
+        if len(found) == 1:
+            return inputs[0], gradients[0]
         return torch.cat(inputs, 1), torch.cat(gradients, 2)
 
 

@@ -21,8 +21,9 @@ Precision = Literal["float64", "float32", "bfloat16"]
 
 # Parameters in one product: the sums within it are float32's, those between float64's.
 BLOCK = {"float64": 4096, "float32": 1024, "bfloat16": 1024}
+FINER = {"float64": "float64", "float32": "float64", "bfloat16": "float32"}
 # Above so many rows, a symmetric product is made of its lower half.
-HALVED = 128
+HALVED = 256
 
 
 # Share of the largest eigenvalue that the products' rounding may move any other by, over n: the
@@ -30,18 +31,23 @@ HALVED = 128
 ROUNDING = {"float64": 0.0, "float32": 2.0**-24, "bfloat16": 3 * 2.0**-8}
 
 
-def product(
-    a: Float[Tensor, "n p"], b: Float[Tensor, "m p"], precision: str
-) -> Float64[Tensor, "n m"]:
-    """a b^T, by blocks of p; half of the work where b is a."""
+def accumulate(
+    theta: Float64[Tensor, "n m"],
+    a: Float[Tensor, "n p"],
+    b: Float[Tensor, "m p"],
+    precision: str,
+) -> None:
+    """theta += a b^T, by blocks of p; where b is a, the lower half alone."""
     if a is b and len(a) > HALVED:
-        return _symmetric(a, precision)
-    theta = a.new_zeros(len(a), len(b), dtype=torch.float64)
+        for start in range(0, len(a), HALVED):
+            rows, before = slice(start, start + HALVED), slice(0, start)
+            accumulate(theta[rows, before], a[rows], a[before], precision)
+            accumulate(theta[rows, rows], a[rows], a[rows], precision)
+        return
     for start in range(0, a.shape[1], BLOCK[precision]):
         columns = slice(start, start + BLOCK[precision])
         left = rounded(a[:, columns], precision)
         theta += left @ (left if a is b else rounded(b[:, columns], precision)).T
-    return theta
 
 
 def rounded(x: Tensor, precision: str) -> Tensor:
@@ -49,18 +55,6 @@ def rounded(x: Tensor, precision: str) -> Tensor:
     if precision == "float32":
         return x
     return x.double() if precision == "float64" else x.bfloat16()
-
-
-def _symmetric(a: Float[Tensor, "n p"], precision: str) -> Float64[Tensor, "n n"]:
-    parts = a.split(HALVED)
-    theta = a.new_empty(len(a), len(a), dtype=torch.float64)
-    places = [slice(k * HALVED, (k + 1) * HALVED) for k in range(len(parts))]
-    for i, rows in enumerate(parts):
-        for j, columns in enumerate(parts[: i + 1]):
-            block = product(rows, columns, precision)
-            theta[places[i], places[j]] = block
-            theta[places[j], places[i]] = block.T
-    return theta
 
 
 class Tile:
@@ -76,7 +70,7 @@ class Tile:
         self.apart = apart
         "Rows of Theta for each example: q where the columns of the readout stay apart, or 1."
         self.precision = precision
-        self.theta: Float64[Tensor, "nq mq"] = torch.zeros(
+        self._sums: Float64[Tensor, "nq mq"] = torch.zeros(
             self.n * apart, self.m * apart, dtype=torch.float64, device=device
         )
 
@@ -85,10 +79,20 @@ class Tile:
         """How many examples the passes see."""
         return self.n if self.square else self.n + self.m
 
+    def theta(self) -> Float64[Tensor, "nq mq"]:
+        """What was summed."""
+        if self.square:  # only its lower half was, and that as it happened
+            return self._sums.tril() + self._sums.tril(-1).T
+        return self._sums
+
     @property
     def halves(self) -> int:
         """2 where only half of the products are made, since Theta is symmetric."""
         return 2 if self.square and self.n * self.apart > HALVED else 1
+
+    def set_column(self, column: int, values: Float64[Tensor, " nq"]) -> None:
+        """Theta[:, column] = values"""
+        self._sums[:, column] = values
 
     def add_rows(self, j: Float[Tensor, "n q p"]) -> None:
         """Theta += J J^T over some parameters, given J for all examples that the passes see."""
@@ -103,7 +107,7 @@ class Tile:
             lefts = list(j1.unbind(1))
             rights = lefts if j2 is None else list(j2.unbind(1))
         for a, b in zip(lefts, rights, strict=True):
-            self.theta += product(a, b, self.precision)
+            accumulate(self._sums, a, a if a is b else b, self.precision)
 
     def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
         """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).
@@ -126,23 +130,26 @@ class Tile:
                 block = self._grams(*left, *right)
                 rows = slice(i * self.apart, i * self.apart + len(block))
                 columns = slice(j * self.apart, j * self.apart + block.shape[1])
-                self.theta[rows, columns] += block
-                if self.square and j != i:
-                    self.theta[columns, rows] += block.T
+                self._sums[rows, columns] += block
 
     def _grams(self, x1: Tensor, d1: Tensor, x2: Tensor, d2: Tensor) -> Float64[Tensor, "n m"]:
         """One block: X X^T and D D^T over all pairs of positions, multiplied and summed."""
         n, q, t, _ = d1.shape
         m = len(d2)
-        inputs = self._pairs(x1.flatten(0, 1), x2.flatten(0, 1))
+        # Positions may cancel each other, and rounding with them: several take the next precision.
+        work = self.precision if t == 1 else FINER[self.precision]
+        inputs = _pairs(x1.flatten(0, 1), x2.flatten(0, 1), work)
         if self.apart != q:  # D_i . D_j = sum over columns as well
             d1, d2 = (d.transpose(1, 2).flatten(2) for d in (d1, d2))
-            both = inputs * self._pairs(d1.flatten(0, 1), d2.flatten(0, 1))
+            both = inputs * _pairs(d1.flatten(0, 1), d2.flatten(0, 1), work)
             return both.view(n, t, m, t).sum((1, 3), dtype=torch.float64)
-        gradients = self._pairs(d1.flatten(0, 2), d2.flatten(0, 2)).view(n, q, t, m, q, t)
+        gradients = _pairs(d1.flatten(0, 2), d2.flatten(0, 2), work).view(n, q, t, m, q, t)
         both = gradients.mul_(inputs.view(n, 1, t, m, 1, t))
         return both.sum((2, 5), dtype=torch.float64).view(n * q, m * q)
 
-    def _pairs(self, a: Float[Tensor, "n p"], b: Float[Tensor, "m p"]) -> Float[Tensor, "n m"]:
-        """a b^T in the type of its products: thousands of them are summed afterwards."""
-        return rounded(a, self.precision) @ rounded(b, self.precision).T
+
+def _pairs(
+    a: Float[Tensor, "n p"], b: Float[Tensor, "m p"], precision: str
+) -> Float[Tensor, "n m"]:
+    """a b^T, in the type of its products."""
+    return rounded(a, precision) @ rounded(b, precision).T

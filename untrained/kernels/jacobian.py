@@ -17,6 +17,7 @@ from torch.func import functional_call, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.batchnorm import BatchNormPolicy
+from untrained.kernels.few_channels import FewChannels
 from untrained.kernels.interception import Function, Interception
 from untrained.kernels.readout import flattened
 
@@ -39,7 +40,7 @@ def loop(
     """
     parameters = dict(model.named_parameters())
     rows = _empty(parameters, names, len(examples), readout)
-    with policy, torch.enable_grad():
+    with FewChannels(), policy, torch.enable_grad():
         g = flattened(model(x.clone()), len(x)) @ readout
         for i, example in enumerate(examples):
             for q in range(g.shape[1]):
@@ -123,11 +124,11 @@ def per_example(
 
     rows = _empty(parameters, names, len(x), readout)
     # Fused attention has no rule for vmap; its definition has.
-    with policy, Swapped(model), sdpa_kernel(SDPBackend.MATH), quiet():
-        for start in range(0, len(x), together):
+    for start in range(0, len(x), together):
+        with policy, Swapped(model), sdpa_kernel(SDPBackend.MATH), quiet():
             some = vmap(jacobian)(x[start : start + together])
-            for name in names:
-                rows[name][start : start + together] = some[name]
+        for name in names:
+            rows[name][start : start + together] = some[name]
     return rows
 
 

@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from untrained.kernels.batchnorm import BatchNormCall
+from untrained.kernels.few_channels import FewConvolution, fits
 from untrained.kernels.operation import Operation
 from untrained.kernels.outer import ConvolutionOuter, EmbeddingOuter, LinearOuter, Outer
 from untrained.kernels.patches import Window, patches
-from untrained.kernels.survey import Place, Site, Unstructured
+from untrained.kernels.sites import Place, Site, Unstructured
 
 
 class Term(NamedTuple):
@@ -95,14 +96,8 @@ def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:
             input, padding = _explicit(input, weight, padding, dilation)
         kept = input.detach()
         window = Window.of(weight.shape[2:], stride, padding, dilation)
-        few = kept.is_cpu and groups == 1 and kept.shape[1] < FEW_CHANNELS
-        if (
-            few
-            and set(window.stride) == {1}
-            and min(window.flipped_padding()) >= 0
-            and not weight.requires_grad
-        ):
-            output = _FlippedConvolution.apply(convolve, input, weight, bias, window)
+        if fits(kept, window, groups):
+            output = FewConvolution.apply(convolve, input, weight, bias, window)
         else:
             output = convolve(input, weight, bias, stride, padding, dilation, groups)
         images = _channels(output, site.outputs[0], n)
@@ -177,36 +172,6 @@ def _transposed(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:
         return Layer(output, kept, terms)
 
     return layer
-
-
-# Measured on two cores: on 3 to 12 channels, explicit patches and flipped convolutions beat the
-# library's own gradients; on 16 and more they do not.
-FEW_CHANNELS = 16
-
-
-class _FlippedConvolution(torch.autograd.Function):
-    """A convolution of stride 1 whose gradient in X is the convolution with the flipped W."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        convolve: Callable[..., Tensor],
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        window: Window,
-    ) -> Tensor:
-        ctx.convolve, ctx.weight, ctx.window = convolve, weight, window
-        return convolve(x, weight, bias, 1, window.padding, window.dilation)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        window: Window = ctx.window
-        dims = tuple(range(2, ctx.weight.ndim))
-        flipped = ctx.weight.flip(dims).transpose(0, 1)
-        padding = window.flipped_padding()
-        dx = ctx.convolve(gradients[0], flipped, None, 1, padding, window.dilation)
-        return None, dx, None, None, None
 
 
 def _embedding(

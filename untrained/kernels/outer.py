@@ -75,7 +75,7 @@ class LinearOuter(Outer):
     def factors(self, d: Float[Tensor, "n t o"], part: slice) -> tuple[Tensor, Tensor]:
         return self.kept[part], d[part]
 
-    def amounts(self) -> dict[str, float]:
+    def amounts(self) -> dict[str, float | int]:
         """What making rows takes."""
         rows = self.examples * self.outs * self.ins
         return {"macs": rows * self.positions, "rows": rows, "examples": self.examples}
@@ -163,7 +163,7 @@ class ConvolutionOuter(Outer):
             return "patches"
         return min(ROWS, key=self.seconds)
 
-    def amounts(self) -> dict[str, float]:
+    def amounts(self) -> dict[str, float | int]:
         """What making rows takes, by any way.
 
         A library's convolution computes with blocks of channels, full or not.
@@ -175,6 +175,7 @@ class ConvolutionOuter(Outer):
             "macs": rows * t,
             "patches": n * c * k * t,
             "rows": rows,
+            "far_rows": rows if rows * self.kept.element_size() > NEAR else 0,
             "block_macs": n * t * k * full_o * full_c / self.groups,
             "blocks": n * t * (full_o + full_c),
             "matrices": n * self.groups,
@@ -204,6 +205,8 @@ def _matrix(x: Float[Tensor, "n c ..."], groups: int) -> Float[Tensor, "b a t"]:
 
 BLOCKED = 16
 "Channels that a convolution computes together."
+NEAR = 2**24
+"Bytes from which on rows are written past the processor's caches."
 # Patches held at once: more than this would not come from the same memory every time.
 PATCH_BYTES = 2**22
 

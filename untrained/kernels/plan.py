@@ -15,6 +15,11 @@ from untrained.kernels.survey import Survey
 MEMORY = 4 * 2**30
 "Bytes, where no ceiling is given."
 LEAST_WORKSPACE, MOST_WORKSPACE = 2**18, 2**27
+MOST_TOGETHER = 64
+LEAST_CHUNK = 16
+"Examples in a pass below which its calls cost more than their arithmetic."
+MOST_PASS = 2**31
+"Bytes of a pass above which several of a quarter of that are faster, their memory being reused."
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,12 @@ class Problem:
 
     @property
     def pass_bytes(self) -> int:
-        """Of one example in a forward and a backward pass: activations, and gradients under way."""
-        return max(1, 2 * self.survey.forward_bytes)
+        """Of one example in a forward and a backward pass.
+
+        Less is alive at a time than a forward pass makes in all: 0.7 of it, measured over
+        convolutional networks.
+        """
+        return max(1, self.survey.forward_bytes)
 
 
 @dataclass(frozen=True)
@@ -73,31 +82,46 @@ class Plan:
     "Parameters that are gathered in the same passes."
     columns: int
     "Of the readout, gathered in the same passes."
+    calibration: int
+    "Examples in a pass that takes statistics alone."
+    together: int
+    "Rows of J in one batched product; examples of `vmap`."
     workspace: int
     "Bytes for the rows of one parameter at a time."
-    channels_last: bool
-    "Whether images are laid out so, which is faster on a CPU."
 
 
 def seconds(problem: Problem, method: str) -> float:
     """Predicted, for a plan without a ceiling."""
-    s, n = problem.survey, problem.examples
-    forward = costs.seconds("forward", macs=s.macs, numbers=s.forward_bytes / problem.width)
-    calls = costs.seconds("forward", calls=s.calls)
-    rows = problem.columns * n
+    s, n, q = problem.survey, problem.examples, problem.columns
+    passed = costs.seconds("forward", macs=s.macs, numbers=s.forward_bytes / problem.width)
+    called = costs.seconds("forward", calls=s.calls)
+    pairs = problem.n * (problem.m or problem.n) * (q * q if problem.apart else q)
     p = sum(problem.sizes.values())
-    pairs = problem.n * (problem.m or problem.n) * problem.columns
-    summing = costs.seconds(
-        "product_float32", macs=pairs * p * (problem.columns if problem.apart else 1)
-    )
-    one_pass = (1 + problem.columns) * (forward * n + calls)
-    return {
-        "structured": lambda: 1.5 * one_pass + summing / 2,
-        "vmap": lambda: (1 + 2 * problem.columns) * n * forward * 1.5 + 6 * calls + summing,
-        "batched": lambda: rows * (4 * n * forward + 6 * calls / 16) + summing,
-        "loop": lambda: rows * (2 * n * forward + 2 * calls) + summing,
-        "products": lambda: rows * (7 * n * forward + 7 * calls),
-    }[method]()
+    by_rows = costs.seconds("product_float32", macs=pairs * p)
+    if method == "structured":
+        # Hooks and Python around each call cost some calls more.
+        return (1 + q) * (1.3 * passed * n + 2 * called) + _contraction(problem)
+    if method == "vmap":
+        return (1 + 2 * q) * (1.5 * passed * n + 3 * called) + by_rows
+    if method == "products":
+        return q * n * (7 * passed * n + 25 * called)
+    if method == "batched":
+        return q * n * (4 * passed * n + called) + by_rows
+    return q * n * (2 * passed * n + 2 * called) + by_rows
+
+
+def _contraction(problem: Problem) -> float:
+    """Seconds for rows and their products, or for Gram matrices where these are cheaper."""
+    n, q = problem.examples, problem.columns
+    pairs, each = problem.n * (problem.m or problem.n), q * q if problem.apart else q
+    total = 0.0
+    for o, a, t in problem.survey.weights:
+        rows = costs.seconds("outer", macs=q * n * t * o * a, rows=q * n * o * a)
+        rows += costs.seconds("product_float32", macs=pairs * each * o * a)
+        grams = costs.seconds("product_float32", macs=pairs * t * t * (a + each * o))
+        grams += costs.seconds("pairs", pairs=pairs * t * t * (each if problem.apart else 1))
+        total += min(rows, grams)
+    return total
 
 
 def precision_for(problem: Problem) -> str:
@@ -138,7 +162,6 @@ def make_plan(
     choice: Choice,
     precision: str,
     memory: int | None,
-    channels_last: bool,
 ) -> Plan:
     """The fewest passes that stay under the ceiling.
 
@@ -149,18 +172,27 @@ def make_plan(
     left = ceiling - problem.kernel_bytes
     if left <= 0:
         raise ValueError(
-            f"the kernel alone takes {_size(problem.kernel_bytes)}: expected a ceiling above that, "
-            f"got memory={_size(ceiling)}; ask for fewer examples, or for output='sum'"
+            f"the kernel alone takes {_size(problem.kernel_bytes)}: expected a ceiling above "
+            f"that, got memory={ceiling} bytes; ask for fewer examples, or for output='sum'"
         )
-    workspace = min(max(left // 8, LEAST_WORKSPACE), MOST_WORKSPACE)
+    workspace = min(max(left // 16, LEAST_WORKSPACE), MOST_WORKSPACE)
     if choice.method == "structured":
         pieces = _structured(problem, left)
     else:
         pieces = _by_rows(problem, choice.method, left)
+    # A pass without gradients holds a few tensors at a time.
+    calibration = max(1, left // 2 // (4 * problem.survey.widest_bytes + 1))
     return Plan(
-        choice.method, choice.reason, choice.predicted, precision, ceiling, *pieces, workspace,
-        channels_last,
-    )  # fmt: skip
+        choice.method,
+        choice.reason,
+        choice.predicted,
+        precision,
+        ceiling,
+        *pieces,
+        min(calibration, problem.n),
+        _together(problem, choice.method, pieces[0], left),
+        workspace,
+    )
 
 
 Pieces = tuple[int, int, tuple[tuple[str, ...], ...], int]
@@ -172,9 +204,9 @@ def _structured(problem: Problem, left: int) -> Pieces:
     each = sum(kept.values())
     columns = problem.columns
     if not problem.apart:
-        columns = max(1, min(columns, left // 4 // max(1, each * problem.examples)))
+        columns = max(1, min(columns, left // 6 // max(1, each * problem.examples)))
     held = each * (columns if columns > 1 else 0)
-    if problem.examples * (problem.pass_bytes + held) <= left // 2:
+    if problem.examples * (problem.pass_bytes + held) <= min(left // 2, MOST_PASS):
         return problem.examples, problem.n, (tuple(kept),), columns
     columns = problem.columns if problem.apart else 1
     return (*_gathered(problem, problem.pass_bytes, kept, columns, left), columns)
@@ -189,13 +221,11 @@ def _by_rows(problem: Problem, method: str, left: int) -> Pieces:
         one = 2 * one + 2 * columns * max(rows.values())
     if method == "products":
         chunk = max(1, min(left // 3 // one, problem.examples))
+        if problem.survey.coupled:
+            chunk = _all_together(problem, method, one, left)
         return chunk, max(problem.n, problem.m or 0), (tuple(rows),), columns
-    if method in ("loop", "batched") and problem.examples * one > left // 2:
-        raise ValueError(
-            f"method {method!r} keeps the graph of the whole batch: expected a ceiling above "
-            f"{_size(3 * problem.examples * one)}, got {_size(left)} beside the kernel; raise "
-            f"memory= or show fewer examples"
-        )
+    if method in ("loop", "batched"):
+        _all_together(problem, method, one, left)
     each = problem.examples * sum(rows.values())
     if not problem.apart:
         columns = max(1, min(problem.columns, left // 3 // each))
@@ -203,15 +233,38 @@ def _by_rows(problem: Problem, method: str, left: int) -> Pieces:
     return (problem.examples if method != "vmap" else chunk), side, groups, columns
 
 
+def _together(problem: Problem, method: str, chunk: int, left: int) -> int:
+    if method == "vmap":
+        return min(chunk, MOST_TOGETHER)
+    if method == "batched":  # each row passes backward through the whole batch
+        each = problem.examples * problem.pass_bytes
+        return max(1, min(left // 4 // each, MOST_TOGETHER // 4))
+    return 1
+
+
+def _all_together(problem: Problem, method: str, one: int, left: int) -> int:
+    """All examples, if one pass may hold them."""
+    if problem.examples * one > left // 2:
+        raise ValueError(
+            f"method {method!r} passes the whole batch at once: expected a ceiling above "
+            f"{_size(2 * problem.examples * one)}, got {_size(left)} beside the kernel; raise "
+            f"memory= or show fewer examples"
+        )
+    return problem.examples
+
+
 def _gathered(
     problem: Problem, one: int, kept: Mapping[str, int], columns: int, left: int
 ) -> tuple[int, int, tuple[tuple[str, ...], ...]]:
-    """Chunk, side and groups: a third of the room for passes, a third for what is gathered."""
-    room = left // 3
-    needed = max(one, 2 * columns * max(kept.values()))
-    if needed > room:
+    """Chunk, side and groups: a quarter of the room for passes, a seventh for what is gathered.
+
+    What is gathered is there twice when it is put together, and freed memory is not all reused.
+    """
+    room = left // 7
+    needed = max(4 * one, 14 * columns * max(kept.values()))
+    if needed > left:
         raise ValueError(
-            f"one example needs about {_size(3 * needed)}: expected a ceiling above that, got "
+            f"one example needs about {_size(needed)}: expected a ceiling above that, got "
             f"{_size(left)} beside the kernel; raise memory="
         )
     held = room // (columns * max([1, *kept.values()]))
@@ -219,7 +272,8 @@ def _gathered(
     side = max(problem.n, problem.m or 0) if whole else held // 2
     shown = problem.examples if whole else 2 * side
     groups = _packed({name: size * columns * shown for name, size in kept.items()}, room)
-    return min(room // one, problem.examples), side, groups
+    fastest = max(LEAST_CHUNK, MOST_PASS // 4 // one)
+    return max(1, min(left // 4 // one, fastest, problem.examples)), side, groups
 
 
 def _packed(sizes: Mapping[str, int], room: int) -> tuple[tuple[str, ...], ...]:

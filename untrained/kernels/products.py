@@ -171,7 +171,7 @@ class Solution(NamedTuple):
 def conjugate_gradients(
     operator: LinearOperator,
     y: Float[Tensor, "n k"],
-    ridge: float,
+    ridge: float | int,
     tolerance: float = 1e-6,
     iterations: int = 1000,
 ) -> Solution:
@@ -180,9 +180,11 @@ def conjugate_gradients(
     Predictions for other inputs are `ntk_operator(model, x_new, x) @ alpha`.
 
     Args:
+        operator: Theta, symmetric.
         y: targets, a row for each row of Theta.
         ridge: at least 0, in units of Theta.
         tolerance: relative residual to stop at.
+        iterations: to stop at in any case.
 
     Raises:
         ValueError: targets that do not fit, or a negative ridge.

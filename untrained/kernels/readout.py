@@ -55,8 +55,8 @@ def make_readout(output: Output, outputs: int, like: Tensor) -> Readout:
     if isinstance(output, int) and not isinstance(output, bool):
         if not 0 <= output < outputs:
             raise ValueError(
-                f"output={output}: expected a class from 0 to {outputs - 1}, since the network has "
-                f"{outputs} outputs"
+                f"output={output}: expected a number from 0 to {outputs - 1}, since the network "
+                f"has {outputs} outputs"
             )
         return Readout(identity[:, [output]], False)
     if output == "sum":

@@ -1,8 +1,8 @@
 """The kernel from forward and backward passes of whole batches, without the n x p Jacobian.
 
 Where examples do not influence each other, the gradient of sum_i g_q(x_i) with respect to a
-layer's output holds each example's own gradient D_i. With the layer's input it gives that example's
-rows of J (see `layers`), and those a share of the kernel,
+layer's output holds each example's own gradient D_i. With the layer's input it gives that
+example's rows of J (see `layers`), and those a share of the kernel,
 
     Theta[i, j] += J_i . J_j      from the rows J_i of this parameter, a part of them at a time, or
     Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t'])
@@ -25,12 +25,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from untrained.kernels.batchnorm import BatchNormPolicy
 from untrained.kernels.collector import Collector, Derivation
-from untrained.kernels.contraction import Tile
 from untrained.kernels.interception import Function
 from untrained.kernels.layers import LAYERS, Layer, operation, spread
 from untrained.kernels.operation import Operation
 from untrained.kernels.readout import Readout, flattened
-from untrained.kernels.survey import DERIVED, ParameterCalls, Site, Unstructured, name_of
+from untrained.kernels.sites import DERIVED, ParameterCalls, Site, Unstructured, name_of
 
 
 def structured(
@@ -51,12 +50,12 @@ def structured(
     for start in range(0, readout.columns, columns):
         collector.begin(range(readout.columns)[start : start + columns])
         for index, x in enumerate(chunks):
-            _pass(model, x, readout, policy, _Recorder(model, sites, len(x), collector, index))
+            run_pass(model, x, readout, policy, Recorder(model, sites, len(x), collector, index))
         collector.finish_all()
 
 
-def _pass(
-    model: nn.Module, x: Tensor, readout: Readout, policy: BatchNormPolicy, recorder: "_Recorder"
+def run_pass(
+    model: nn.Module, x: Tensor, readout: Readout, policy: BatchNormPolicy, recorder: "Recorder"
 ) -> None:
     """One forward pass, and a backward pass for each column of the readout."""
     with constant_parameters(model), torch.enable_grad():
@@ -64,61 +63,14 @@ def _pass(
             f = flattened(model(x.clone()), len(x))
         recorder.check_end()
         g = f @ readout.matrix
-        if not g.requires_grad:
-            return  # no parameter that is asked for reaches the output
         columns = recorder.collector.columns
-        for q in columns:
+        for q in columns if g.requires_grad else ():  # else no parameter reaches the output
             recorder.q = q
             torch.autograd.grad(
                 g[:, q].sum(), recorder.leaves, retain_graph=q != columns[-1], allow_unused=True
             )
             recorder.flush()
-
-
-def verify(
-    model: nn.Module,
-    x: Tensor,
-    policy: BatchNormPolicy,
-    sites: Sequence[Site],
-    parameters: Mapping[str, nn.Parameter],
-) -> None:
-    """Checks on a few examples that every use of a parameter was seen and understood.
-
-        sum_i c_i J_i = d sum_i c_i s_i / d theta    for random c
-
-    The right side is autograd's, and knows no formula: a use that was missed, a formula that does
-    not hold, an example taken for another, each makes them differ.
-
-    Raises:
-        Unstructured: they differ.
-    """
-    n = len(x)
-    c = torch.rand(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
-    c = c.to(x.device)
-    with policy, torch.enable_grad():
-        f = flattened(model(x.clone()), n)
-        asked = (f.double().sum(1) * c).sum()
-        truth = (
-            torch.autograd.grad(asked, list(parameters.values()), materialize_grads=True)
-            if asked.requires_grad
-            else [torch.zeros_like(p) for p in parameters.values()]
-        )
-    collector = Collector(parameters, _no_tile, [n])
-    collector.begin([0])
-    ones = Readout(f.new_ones(f.shape[1], 1), False)
-    _pass(model, x, ones, policy, _Recorder(model, sites, n, collector, 0))
-    collector.pulled_back()
-    size = max(float(gradient.norm()) for gradient in truth)
-    for name, gradient in zip(parameters, truth, strict=True):
-        rows = collector.rows(name, 0)
-        found = 0.0 if rows is None else c @ rows.double()
-        error = (found - gradient.flatten().double()).norm()
-        if not error <= 1e-3 * gradient.norm() + 1e-5 * size:
-            raise Unstructured(f"the use of parameter {name!r} was not understood")
-
-
-def _no_tile(name: str) -> Tile:
-    raise AssertionError("rows alone are asked for")
+        recorder.leaves.clear()  # whose hooks hold the recorder: a cycle that would hold them all
 
 
 @contextmanager
@@ -134,7 +86,7 @@ def constant_parameters(model: nn.Module) -> Iterator[None]:
             p.requires_grad_(flag)
 
 
-class _Recorder(ParameterCalls):
+class Recorder(ParameterCalls):
     """Hooks the output of every call that uses a parameter asked for."""
 
     def __init__(
@@ -220,7 +172,7 @@ class _Recorder(ParameterCalls):
             if kept._version != version:
                 raise Unstructured("the input of a layer was changed in place")
             for name, gradient, piece in pieces:
-                piece.add(self.q, gradient(d))
+                piece.add(self.q, gradient(d), last=self.q == self.collector.columns[-1])
                 self.collector.arrived(name)
 
         output.register_hook(add)

@@ -6,7 +6,6 @@ batch first, sequence first or merged with other dimensions; and an output that 
 another example shows that examples are coupled. Any dtype will do, words too.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,94 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from untrained.kernels import attention
 from untrained.kernels.batchnorm import BatchNormPolicy
-from untrained.kernels.interception import Function, Interception
+from untrained.kernels.interception import Function
 from untrained.kernels.readout import flattened
+from untrained.kernels.sites import DERIVED, ParameterCalls, Place, Site, Unstructured, name_of
 
 SEEN = 3
 "Examples that a survey shows."
 RICH = 16
 "Channels from which a convolution is faster on a CPU with its channels last in memory."
-DERIVED = "#"
-"Begins the names of tensors made of parameters alone."
-
-
-class Place(NamedTuple):
-    """Where n examples lie in a tensor: in a dimension of n m numbers."""
-
-    dim: int
-    minor: bool = False
-    "Whether examples vary fastest in it: as (m n), not as (n m)."
-
-    def front(self, x: Tensor, n: int) -> Tensor:
-        """x as (n, ...), with m where the dimension was."""
-        m = x.shape[self.dim] // n
-        if self.minor:
-            return x.unflatten(self.dim, (m, n)).movedim(self.dim + 1, 0)
-        return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)
-
-
-class Unstructured(ValueError):
-    """A network, or one of its calls, that the structured method cannot follow."""
-
-
-class Site(NamedTuple):
-    """One call that uses parameters, in the order of the network's own program."""
-
-    name: str
-    "Of the function."
-    kind: Literal["layer", "derived", "spread"]
-    "Of examples and parameters; of parameters alone; a parameter repeated for each example."
-    places: tuple[Place | None, ...]
-    "Of the examples in each tensor among the arguments, in order; None where there are none."
-    outputs: tuple[Place | None, ...]
-
-
-class ParameterCalls(Interception, ABC):
-    """Sees every call that uses a parameter, or what was made of parameters alone."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        # By id, with the tensors themselves: a freed tensor's id may come again.
-        self.known: dict[int, Tensor] = {id(p): p for p in model.parameters()}
-        self.constant = {id(b): b for b in model.buffers()}
-
-    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        if not any(id(t) in self.known for t in tensors):
-            return self.other(func(*args, **kwargs))
-        if name_of(func) in _READS:
-            value = func(*args, **kwargs)
-            if not isinstance(value, Tensor):  # a shape, a type; but `weight.T` is a use
-                return value
-        if func is F.multi_head_attention_forward and attention.fits(*args, **kwargs):
-            with self:  # its own calls are seen in turn
-                return attention.self_attention(*args, **kwargs)
-        return self.use(func, args, kwargs, tensors)
-
-    @abstractmethod
-    def use(
-        self,
-        func: Function,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        tensors: Sequence[Tensor],
-    ) -> Any:
-        """What a call that uses a parameter shall give."""
-
-    def other(self, value: Any) -> Any:
-        """What any other call shall give."""
-        return value
-
-    def derive(self, outputs: Any) -> None:
-        """From now on, these count as parameters."""
-        self.known |= {id(t): t for t in tree_leaves(outputs) if isinstance(t, Tensor)}
-
-
-def name_of(func: Function) -> str:
-    """A function's own name."""
-    return getattr(func, "__name__", str(func))
 
 
 class Survey(NamedTuple):
@@ -121,8 +41,12 @@ class Survey(NamedTuple):
     "Whether autograd's graph has as many uses of parameters as were seen, all of known layers."
     forward_bytes: int
     "Of all tensors that a forward pass makes for one example."
+    widest_bytes: int
+    "Of the largest of these."
     kept_bytes: Mapping[str, int]
     "For one example, of what each parameter's rows can be made from, or of its rows if smaller."
+    weights: tuple[tuple[int, int, int], ...]
+    "(o, a, t) of each use of a linear layer's or a convolution's weight."
     macs: int
     "Multiply-adds of the layers of one example's forward pass."
     calls: int
@@ -134,51 +58,55 @@ class Survey(NamedTuple):
 def survey(
     model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function]
 ) -> Survey:
-    """Shows the network a few examples of x, twice.
-
-    Args:
-        layers: functions whose rows have a formula.
+    """Shows the network a few examples of x, twice; `layers` are functions with a formula.
 
     Raises:
         ValueError: inputs that the network does not take, or outputs that are not one tensor with
             a row for each example.
     """
-    first, second = _pair(x)
+    seen, first_exchanged, others_exchanged, known = _examples(x)
     try:
-        watch, before = _watch(model, first, policy, grad=True)
-    except RuntimeError as error:
+        watch, before = _watch(model, seen, policy, grad=True)
+    except (RuntimeError, IndexError) as error:
         return _fixed(model, x, policy, str(error).splitlines()[0])
-    other, after = _watch(model, second, policy)
-    shots, others = watch.shots, other.shots
+    second, after = _watch(model, first_exchanged, policy)
+    third, last = _watch(model, others_exchanged, policy)
+    shots = watch.shots
+    edges, hidden = _edges(before)
     found = Survey(
         sites=(),
         outputs=before.shape[1],
-        coupled=bool(_differ(before[1:], after[1:]).any()),
+        coupled=bool(_differ(before[1:], after[1:]).any() or _differ(before[0], last[0]).any()),
         uses=watch.uses,
-        obstacle="",
+        obstacle=hidden if known else "all examples are equal",
         complete=False,
         forward_bytes=watch.bytes // SEEN,
+        widest_bytes=watch.widest // SEEN,
         kept_bytes=_kept(model, shots, layers),
+        weights=tuple(w for shot in shots if (w := _weight(shot)) is not None),
         macs=sum(map(_macs, shots)) // SEEN,
         calls=watch.calls,
         rich=any(shot.func is F.conv2d and shot.inputs[0].shape[1] >= RICH for shot in shots),
     )
-    if found.coupled:
+    if found.coupled or found.obstacle:
         return found
-    if [shot.func for shot in shots] != [shot.func for shot in others]:
+    programs = [[shot.func for shot in each.shots] for each in (watch, second, third)]
+    if any(program != programs[0] for program in programs):
         return found._replace(obstacle="the network's program depends on its input")
     fewer = shots
-    if any(map(_neutral, shots, others)):
-        fewer = _watch(model, first[1:], policy)[0].shots
+    if any(
+        _neutral(a, b) for a, b in zip(shots, second.shots, strict=True) if a.func not in layers
+    ):
+        fewer = _watch(model, seen[1:], policy)[0].shots
     try:
-        sites = tuple(map(_site, shots, others, fewer))
+        sites = tuple(map(_site, shots, second.shots, third.shots, fewer))
     except Unstructured as error:
         return found._replace(obstacle=str(error))
     return found._replace(
         sites=sites,
         complete=all(shot.func in layers for shot in shots)
         and all(None not in site.outputs for site in sites if site.kind == "layer")
-        and _edges(before) == {id(p): watch.uses.get(n, 0) for n, p in _trainable(model).items()},
+        and edges == {id(p): watch.uses.get(n, 0) for n, p in _trainable(model).items()},
     )
 
 
@@ -186,7 +114,7 @@ def _fixed(model: nn.Module, x: Tensor, policy: BatchNormPolicy, why: str) -> Su
     """What can be said of a network that takes batches of one size alone, or not these inputs."""
     try:
         watch, outputs = _watch(model, x, policy)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: {why}"
         ) from error
@@ -198,7 +126,9 @@ def _fixed(model: nn.Module, x: Tensor, policy: BatchNormPolicy, why: str) -> Su
         obstacle="",
         complete=False,
         forward_bytes=watch.bytes // len(x),
+        widest_bytes=watch.widest // len(x),
         kept_bytes={},
+        weights=(),
         macs=sum(map(_macs, watch.shots)) // len(x),
         calls=watch.calls,
         rich=False,
@@ -220,9 +150,13 @@ def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _edges(outputs: Tensor) -> dict[int, int]:
-    """How often autograd's graph of the outputs uses each parameter, by its id."""
+def _edges(outputs: Tensor) -> tuple[dict[int, int], str]:
+    """How often autograd's graph of the outputs uses each parameter, by its id.
+
+    And whether a custom function, which nobody can look into, is among the users.
+    """
     edges: dict[int, int] = {}
+    hidden = ""
     stack, seen = [outputs.grad_fn], set()
     while stack:
         node = stack.pop()
@@ -233,19 +167,30 @@ def _edges(outputs: Tensor) -> dict[int, int]:
             variable = getattr(following, "variable", None)
             if variable is None:
                 stack.append(following)
-            else:
-                edges[id(variable)] = edges.get(id(variable), 0) + 1
-    return edges
+                continue
+            edges[id(variable)] = edges.get(id(variable), 0) + 1
+            if isinstance(node, torch.autograd.function.BackwardCFunction):
+                hidden = f"a function of its own, {node.name()}, uses a parameter"
+    return edges, hidden
+
+
+def _weight(shot: _Shot) -> tuple[int, int, int] | None:
+    """(o, a, t) of a linear layer or convolution, for one example."""
+    name = name_of(shot.func)
+    if name != "linear" and not name.startswith("conv"):
+        return None
+    image, weight = shot.inputs[0], shot.inputs[1]
+    sized = image if "transpose" in name else shot.outputs[0]
+    return len(weight), weight.numel() // len(weight), sized.numel() // len(weight) // SEEN
 
 
 def _macs(shot: _Shot) -> int:
     """Multiply-adds of a linear layer or convolution; of anything else, the numbers it gives."""
-    numbers = sum(t.numel() for t in shot.outputs)
-    if name_of(shot.func) == "linear" or name_of(shot.func).startswith("conv"):
-        image, weight = shot.inputs[0], shot.inputs[1]
-        many = image.numel() if "transpose" in name_of(shot.func) else numbers
-        return many * weight.numel() // len(weight)
-    return numbers
+    weight = _weight(shot)
+    if weight is None:
+        return sum(t.numel() for t in shot.outputs)
+    outs, ins, positions = weight
+    return outs * ins * positions * SEEN
 
 
 def _differ(a: Tensor, b: Tensor) -> Tensor:
@@ -264,17 +209,27 @@ def _kept(model: nn.Module, shots: Sequence[_Shot], layers: Container[Function])
     return kept
 
 
-def _pair(x: Tensor) -> tuple[Tensor, Tensor]:
-    """A few examples, and the same with another one in the first place."""
+def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """A few examples, the same with the first or with all others exchanged, and whether they are.
+
+    Where x has no other example, floating-point numbers get noise of their own size; words are
+    taken in another order, which may be no change.
+    """
     seen = x[torch.arange(SEEN, device=x.device) % len(x)].clone()
-    different = (x != x[0]).flatten(1).any(1).nonzero()
-    other = seen.clone()
-    if len(different):
-        other[0] = x[different[0, 0]]
-    elif x.is_floating_point():  # all are equal: noise of their own size
-        noise = torch.randn(x[0].shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-        other[0] += noise.to(x.device) * (x[0].abs().mean() + 1)
-    return seen, other
+    different = (x != x[0]).reshape(len(x), -1).any(1).nonzero().flatten()
+    if x.is_floating_point():
+        noise = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        other = seen + noise.to(x.device) * (seen.abs().mean() + 1)
+    elif len(different):
+        other = seen.clone()
+        other[0] = x[different[0]]
+        other[1:] = torch.where((seen[1:] == x[0]).all(), x[different[-1]], x[0])
+    else:
+        other = seen.reshape(SEEN, -1).flip(1).view_as(seen)
+    first, others = seen.clone(), seen.clone()
+    first[0], others[1:] = other[0], other[1:]
+    changed = not torch.equal(first, seen) and not torch.equal(others, seen)
+    return seen, first, others, changed
 
 
 def _watch(
@@ -295,13 +250,14 @@ class _Watch(ParameterCalls):
         self.shots: list[_Shot] = []
         self.names = {id(p): name for name, p in model.named_parameters()}
         self.uses: dict[str, int] = {}
-        self.bytes = 0
+        self.bytes = self.widest = 0
         self.calls = 0
 
     def other(self, value: Any) -> Any:
         self.calls += 1
         if isinstance(value, Tensor) and not value._is_view():
-            self.bytes += value.numel() * value.element_size()
+            size = value.numel() * value.element_size()
+            self.bytes, self.widest = self.bytes + size, max(self.widest, size)
         return value
 
     def use(
@@ -347,39 +303,48 @@ def _neutral(a: _Shot, b: _Shot) -> bool:
     )
 
 
-def _site(a: _Shot, b: _Shot, fewer: _Shot) -> Site:
+def _site(a: _Shot, b: _Shot, c: _Shot, fewer: _Shot) -> Site:
     places = tuple(
-        _place(x, y) or _growing(x, less) if name is None else None
-        for x, y, less, name in zip(a.inputs, b.inputs, fewer.inputs, a.names, strict=True)
+        _place(x, y, z) or _growing(x, less) if name is None else None
+        for x, y, z, less, name in zip(
+            a.inputs, b.inputs, c.inputs, fewer.inputs, a.names, strict=True
+        )
     )
-    outputs = (Place(0),) if a.kind == "spread" else tuple(map(_place, a.outputs, b.outputs))
+    spread = a.kind == "spread"
+    outputs = (Place(0),) if spread else tuple(map(_place, a.outputs, b.outputs, c.outputs))
     return Site(name_of(a.func), a.kind, places, outputs)
 
 
 def _growing(x: Tensor, less: Tensor) -> Place | None:
     """The dimension that grows with the number of examples, though all are the same."""
+    if x.ndim != less.ndim:
+        return None
     grown = [d for d, (a, b) in enumerate(zip(x.shape, less.shape, strict=True)) if a != b]
     return Place(grown[0]) if len(grown) == 1 else None
 
 
-def _place(a: Tensor, b: Tensor) -> Place | None:
-    """Where the first example lies, given that nothing else differs."""
-    if a.shape != b.shape:
-        raise Unstructured(f"shapes depend on the input: {tuple(a.shape)}, {tuple(b.shape)}")
-    changed = _differ(a, b)
-    if not changed.any():
+def _place(seen: Tensor, first: Tensor, others: Tensor) -> Place | None:
+    """Where examples lie: what differs where the first, or where all others were exchanged."""
+    if not seen.shape == first.shape == others.shape:
+        raise Unstructured(
+            f"shapes depend on the input: {tuple(seen.shape)}, {tuple(first.shape)}"
+        )
+    of_first, of_others = _differ(seen, first), _differ(seen, others)
+    if not of_first.any() and not of_others.any():
         return None
-    for dim, size in enumerate(a.shape):
+    found = []
+    for dim, size in enumerate(seen.shape):
         if size % SEEN:
             continue
-        along = changed.movedim(dim, 0).flatten(1).any(1)
-        if not along[size // SEEN :].any():
-            return Place(dim)
-        if not along.view(-1, SEEN)[:, 1:].any():
-            return Place(dim, minor=True)
-    raise Unstructured(f"examples mix in a tensor of shape {tuple(a.shape)}")
+        a, b = (x.movedim(dim, 0).reshape(size, -1).any(1) for x in (of_first, of_others))
+        m = size // SEEN
+        if not a[m:].any() and not b[:m].any():
+            found.append(Place(dim))
+        elif not a.view(m, SEEN)[:, 1:].any() and not b.view(m, SEEN)[:, 0].any():
+            found.append(Place(dim, minor=True))
+    if len(found) == 1:
+        return found[0]
+    raise Unstructured(f"examples are not told apart in a tensor of shape {tuple(seen.shape)}")
 
 
-# How modules ask a parameter for its shape, type or device: as a property, or by a method.
-_READS = frozenset({"__get__", "size", "dim", "__len__", "numel", "stride"})
 SPREADING = frozenset({Tensor.expand, Tensor.repeat, torch.broadcast_to, Tensor.broadcast_to})

@@ -33,6 +33,12 @@ class ConditionNumber(Score):
     weights: ClassVar = "kaiming_fan_out"
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        theta = ntk(network, probe.inputs, parameters="weights", batchnorm=self.batchnorm)
-        found = spectrum(theta, precision=probe.inputs.dtype)
+        theta = ntk(
+            network,
+            probe.inputs,
+            parameters="weights",
+            batchnorm=self.batchnorm,
+            precision="float64",  # the smallest eigenvalue is at stake
+        )
+        found = spectrum(theta)
         return Reading(found.condition_number, found.unresolved)

@@ -1,0 +1,146 @@
+"""The contract of every method: the naive kernel, for every output, over the whole zoo."""
+
+from functools import cache
+
+import naive
+import pytest
+import torch
+import zoo
+from compare import deviation
+from torch import Tensor
+
+from untrained.kernels.ntk import METHODS, ntk
+
+OUTPUTS = ("sum", "trace", "full", "class", "projections")
+# torch has no rule for vmap over these layers' backward passes, none for the second derivative
+# of a bag.
+CANNOT_FOLLOW = {
+    ("GRU", "vmap"),
+    ("GRU, time-major", "vmap"),
+    ("LSTM", "vmap"),
+    ("PReLU", "vmap"),
+    ("embedding bag, mean", "products"),
+    ("embedding bag, sum", "products"),
+}
+PAIRS = sorted((name, method) for name in zoo.ZOO for method in ("auto", *METHODS))
+
+
+@cache
+def jacobian(name: str) -> Tensor:
+    """J of a network of the zoo in evaluation mode, (n, K, p)."""
+    model, x = zoo.make(name)
+    return naive.jacobian(model.eval(), x, zoo.trainable(model))
+
+
+@cache
+def truth(name: str, output: str) -> Tensor:
+    """Theta by a loop over pairs of examples."""
+    j = jacobian(name)
+    r = choice(output, j.shape[1])
+    if output == "full":
+        return kernel_of(j.flatten(0, 1))
+    if output == "sum":
+        return kernel_of(j.sum(1))
+    if output == "class":
+        return kernel_of(j[:, r])
+    columns = j.unbind(1) if output == "trace" else (j.mT @ r).unbind(2)
+    return sum(map(kernel_of, columns), torch.zeros(len(j), len(j), dtype=torch.float64))
+
+
+def kernel_of(rows: Tensor) -> Tensor:
+    return torch.stack([torch.stack([(a * b).sum() for b in rows]) for a in rows])
+
+
+def choice(output: str, outputs: int) -> str | int | Tensor:
+    """What to ask `ntk` for: the last class, or two fixed projections."""
+    if output == "class":
+        return outputs - 1
+    if output == "projections":
+        return torch.linspace(-1, 1, 2 * outputs, dtype=torch.float64).reshape(outputs, 2).cos()
+    return output
+
+
+def outputs_for(name: str, method: str) -> tuple[str, ...]:
+    """All of them; but two for methods that know no formulas, other ones for each network."""
+    if method == "structured":
+        return OUTPUTS
+    k = list(zoo.ZOO).index(name)
+    return tuple(OUTPUTS[(k + shift) % len(OUTPUTS)] for shift in (0, 2))
+
+
+def test_truth_is_that_of_the_definitions() -> None:
+    """The shortcuts above, against the sums over blocks of the full kernel."""
+    model, x = zoo.make("layer used twice")
+    outputs = jacobian("layer used twice").shape[1]
+    for output in OUTPUTS:
+        asked = choice(output, outputs)
+        slow = naive.ntk(model.eval(), x, zoo.trainable(model), asked)
+        assert deviation(truth("layer used twice", output), slow) < 1e-12, output
+
+
+@pytest.mark.parametrize(("name", "method"), PAIRS)
+def test_methods_agree_with_the_naive_kernel(name: str, method: str) -> None:
+    model, x = zoo.make(name)
+    classes = jacobian(name).shape[1]
+    if (name, method) in CANNOT_FOLLOW:
+        with pytest.raises((RuntimeError, NotImplementedError, ValueError)):
+            ntk(model, x, method=method)
+        return
+    for output in outputs_for(name, method):
+        expected = truth(name, output)
+        found = ntk(model, x, output=choice(output, classes), method=method)
+        assert found.dtype == torch.float64
+        assert torch.equal(found, found.T), output
+        assert method in ("auto", found.plan.method)
+        assert deviation(found, expected) < 1e-10, output
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [pair for k, pair in enumerate(PAIRS) if pair not in CANNOT_FOLLOW
+     if k % 5 == 0 or pair[1] == "structured"],
+)  # fmt: skip
+def test_two_batches_are_a_block_of_the_kernel_of_both(name: str, method: str) -> None:
+    model, x = zoo.make(name)
+    output = OUTPUTS[(list(zoo.ZOO).index(name) + len(method)) % len(OUTPUTS)]
+    expected, classes = truth(name, output), jacobian(name).shape[1]
+    rows = len(expected) // len(x)  # of Theta, for each example
+    found = ntk(model, x[:2], x[1:], output=choice(output, classes), method=method)
+    assert deviation(found, expected[: 2 * rows, rows:]) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [(name, method) for name, method in PAIRS if (name, method) not in CANNOT_FOLLOW
+     if name in {"BatchNorm2d", "GRU", "convolutions", "embedding", "vision transformer"}],
+)  # fmt: skip
+def test_float32_agrees_with_float64(name: str, method: str) -> None:
+    model, x = zoo.make(name)
+    model = model.float()
+    x = x.float() if x.is_floating_point() else x
+    for output in ("trace", "full"):
+        found = ntk(model, x, output=output, method=method)
+        assert found.dtype == torch.float64
+        assert deviation(found, truth(name, output)) < 1e-5, output
+
+
+@pytest.mark.parametrize("output", ["sum", "trace", "full"])
+def test_more_examples_than_a_block_of_symmetric_products(output: str) -> None:
+    """Above `contraction.HALVED` rows, one half of Theta is mirrored from the other."""
+    torch.manual_seed(0)
+    model, _ = zoo.make("linear")
+    x = torch.randn(300, 4, dtype=torch.float64)
+    inner = x @ x.T + 1  # of one output, and 1 from its bias
+    expected = torch.kron(inner, torch.eye(3)) if output == "full" else 3 * inner
+    for method in ("structured", "vmap"):
+        assert deviation(ntk(model, x, output=output, method=method), expected) < 1e-10, method
+
+
+def test_a_parameter_of_two_modules_is_one() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    model, x = model.double(), torch.randn(4, 4, dtype=torch.float64)
+    names = ["0.weight", "0.bias", "2.bias"]
+    assert zoo.trainable(model) == names
+    for method in METHODS:
+        assert deviation(ntk(model, x, method=method), naive.ntk(model, x, names)) < 1e-10, method

@@ -1,0 +1,295 @@
+"""What a survey finds of layouts, of coupled examples, and of uses of parameters it cannot see."""
+
+from collections.abc import Callable
+from typing import Any
+
+import naive
+import pytest
+import torch
+import zoo
+from compare import deviation
+from torch import Tensor, nn
+from zoo import Net
+
+from untrained.kernels.batchnorm import evaluating, policy_mode
+from untrained.kernels.layers import LAYERS
+from untrained.kernels.ntk import METHODS, ntk
+from untrained.kernels.survey import Place, Site, Survey, Unstructured, survey
+
+INDEPENDENT = ("structured", "vmap")
+
+
+def surveyed(model: nn.Module, x: Tensor, policy: str = "running") -> Survey:
+    with evaluating(model):
+        return survey(model, x, policy_mode(policy), LAYERS)
+
+
+def exact_or_refused(model: nn.Module, x: Tensor, refusing: tuple[str, ...] = INDEPENDENT) -> None:
+    """No method is quietly wrong; `auto` and those that are not `refusing` are exact."""
+    expected = naive.ntk(model.eval(), x, zoo.trainable(model))
+    for method in ("auto", *METHODS):
+        try:
+            found = ntk(model, x, method=method)
+        except (ValueError, RuntimeError):
+            assert method in refusing, method
+            continue
+        assert deviation(found, expected) < 1e-10, (method, found.plan.method)
+
+
+# Where examples lie
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("sequences as outputs", Place(0)),
+        ("time-major", Place(1)),
+        ("batch and time merged", Place(0)),
+        ("time and batch merged", Place(0, minor=True)),
+        ("frames merged into the batch", Place(0)),
+        ("attention, sequence first", Place(1)),
+    ],
+)
+def test_places_of_examples(name: str, place: Place) -> None:
+    model, x = zoo.make(name)
+    layers = [site for site in surveyed(model, x).sites if site.kind == "layer"]
+    inside = [site for site in layers if site.places[0] == site.outputs[0] == place]
+    assert len(inside) >= (1 if name.startswith("attention") else len(layers) - 1)
+
+
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_the_zoo_is_followed(name: str) -> None:
+    model, x = zoo.make(name)
+    found = surveyed(model, x)
+    assert not found.coupled
+    assert not found.obstacle
+    assert found.outputs == model.eval()(x).numel() // len(x)
+    assert min(found.forward_bytes, found.calls, *found.kept_bytes.values()) > 0
+
+
+def test_places_to_the_front() -> None:
+    x = torch.arange(24).reshape(2, 6, 2)
+    assert Place(0).front(x, 2).shape == (2, 1, 6, 2)
+    major, minor = Place(1).front(x, 3), Place(1, minor=True).front(x, 3)
+    for i in range(3):
+        assert torch.equal(major[i], x[:, 2 * i : 2 * i + 2])
+        assert torch.equal(minor[i], x[:, i::3])
+
+
+def test_kinds_of_calls() -> None:
+    model, x = zoo.make("vision transformer")
+    kinds = {site.kind for site in surveyed(model, x).sites}
+    assert kinds == {"layer", "spread"}
+    model, x = zoo.make("weight norm")
+    found = surveyed(model, x)
+    assert "derived" in {site.kind for site in found.sites}
+    assert all(isinstance(site, Site) for site in found.sites)
+
+
+def test_uses_are_counted() -> None:
+    model, x = zoo.make("layer used twice")
+    found = surveyed(model, x)
+    assert dict(found.uses) == {
+        **dict.fromkeys(("shared.weight", "shared.bias"), 2),
+        **dict.fromkeys(("other.weight", "other.bias", "readout.weight", "readout.bias"), 1),
+    }
+    assert found.complete
+    assert found.macs == 4 * 4 * 3 + 4 * 3
+
+
+@pytest.mark.parametrize("name", ["time and batch merged", "time-major"])
+@pytest.mark.parametrize("steps", [3, 6])
+def test_examples_that_differ_in_their_first_step_alone(name: str, steps: int) -> None:
+    """Words with a common ending, for one."""
+    model, x = zoo.make(name)
+    x = x[:1, :1].repeat(4, steps, 1)
+    x[:, 0] = torch.randn(4, 4, dtype=torch.float64)
+    assert not surveyed(model, x).coupled
+    expected = naive.ntk(model.eval(), x, zoo.trainable(model))
+    assert deviation(ntk(model, x, method="structured"), expected) < 1e-10
+
+
+# Coupled examples
+
+
+def mixing(step: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A layer whose outputs `step` mixes across the batch."""
+    return Net(lambda m, x: step(torch.tanh(m.layer(x))), layer=nn.Linear(4, 4)).double()
+
+
+FORWARDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda h: h - h.mean(0),
+    "cumulative sum": lambda h: h.cumsum(0),
+    "less the first": lambda h: h - h[:1],
+    "attention between examples": lambda h: (h @ h.T).softmax(1) @ h,
+}
+BACKWARDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "less the last": lambda h: h - h[-1:],
+    "reversed cumulative sum": lambda h: h.flip(0).cumsum(0).flip(0),
+}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [*FORWARDS.values(), *BACKWARDS.values()],
+    ids=[*FORWARDS, *BACKWARDS],
+)
+def test_coupled_examples_are_seen(step: Callable[[Tensor], Tensor]) -> None:
+    model, x = mixing(step), torch.randn(5, 4, dtype=torch.float64)
+    assert surveyed(model, x).coupled
+    exact_or_refused(model, x)
+    for method in INDEPENDENT:
+        with pytest.raises(ValueError, match=r"influence each other.* use method='loop'"):
+            ntk(model, x, method=method)
+
+
+def words_mixed() -> nn.Module:
+    """Sums over the examples so far of what is embedded."""
+    return Net(
+        lambda m, x: m.readout(torch.tanh(m.embed(x).sum(1)).cumsum(0)),
+        embed=nn.Embedding(7, 4),
+        readout=nn.Linear(4, 2),
+    ).double()
+
+
+def test_coupled_words_are_seen() -> None:
+    model, x = words_mixed(), torch.tensor([[1, 2], [3, 4], [5, 6], [2, 2]])
+    assert surveyed(model, x).coupled
+    exact_or_refused(model, x)
+
+
+def test_coupled_words_are_seen_though_all_are_equal() -> None:
+    model = words_mixed()
+    exact_or_refused(model, torch.ones(4, 2, dtype=torch.long))
+    exact_or_refused(model, torch.tensor([[1, 2], [3, 4], [5, 6], [2, 2]]))
+
+
+def test_equal_examples_are_told_apart_by_noise() -> None:
+    model, x = mixing(FORWARDS["mean"]), torch.ones(4, 4, dtype=torch.float64)
+    assert surveyed(model, x).coupled
+
+
+def test_examples_coupled_behind_a_closed_gate() -> None:
+    """Residual branches that begin at zero: f_i does not depend on x_j, but J_i does."""
+    model = Net(
+        lambda m, x: x + m.gate * torch.tanh(m.layer(x) - m.layer(x).mean(0)),
+        layer=nn.Linear(4, 4),
+        gate=torch.zeros(1),
+    ).double()
+    exact_or_refused(model, torch.randn(5, 4, dtype=torch.float64))
+
+
+def test_batch_statistics_couple_and_constants_do_not() -> None:
+    model, x = zoo.make("BatchNorm1d")
+    assert surveyed(model, x, "batch").coupled
+    assert not surveyed(model, x, "frozen").coupled
+    assert not surveyed(model, x, "running").coupled
+
+
+# Programs that are not what they seem
+
+
+class Scaled(torch.autograd.Function):
+    """x w, by formulas that no torch function is called for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, w = ctx.saved_tensors
+        return gradients[0] * w, (gradients[0] * x).sum(0)
+
+
+def hidden(gate: Callable[[Tensor], Tensor]) -> nn.Module:
+    def step(m: nn.Module, x: Tensor) -> Tensor:
+        h = torch.tanh(m.layer(x))
+        return h + gate(x[:, :1]) * Scaled.apply(h, m.w)
+
+    return Net(step, layer=nn.Linear(4, 4), w=torch.ones(4)).double()
+
+
+def test_a_parameter_in_a_function_of_its_own_is_not_missed() -> None:
+    model, x = hidden(torch.cos), torch.randn(6, 4, dtype=torch.float64)
+    assert not surveyed(model, x).complete
+    with pytest.raises(ValueError, match="uses a parameter"):
+        ntk(model, x, method="structured")
+    exact_or_refused(model, x)
+
+
+def test_a_hidden_parameter_that_the_first_examples_do_not_use() -> None:
+    model, x = hidden(torch.relu), torch.randn(8, 4, dtype=torch.float64)
+    x[:, 0] = torch.tensor([-1.0, -2, -3, 1, 2, 3, 4, 5])
+    exact_or_refused(model, x)
+
+
+def test_a_hidden_parameter_alone() -> None:
+    model, x = hidden(torch.cos), torch.randn(6, 4, dtype=torch.float64)
+    found = ntk(model, x, parameters=lambda name, p: name == "w")
+    assert deviation(found, naive.ntk(model, x, ["w"])) < 1e-10
+    with pytest.raises(ValueError, match="uses a parameter"):
+        ntk(model, x, parameters=lambda name, p: name == "w", method="structured")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_layer_is_not_missed() -> None:
+    """Its calls are made where no interception looks."""
+    layer = torch.jit.script(nn.Linear(4, 4))
+    model = Net(lambda m, x: torch.tanh(m.layer(x)) ** 2, layer=layer).double()
+    exact_or_refused(model, torch.randn(5, 4, dtype=torch.float64))
+
+
+def branching() -> nn.Module:
+    """Another layer, and one more, where the batch has a negative sum."""
+
+    def step(m: nn.Module, x: Tensor) -> Tensor:
+        return m.a(x) if x.sum() > 0 else m.c(torch.tanh(m.b(x)))
+
+    parts = {name: nn.Linear(4, 4) for name in "abc"}
+    return Net(step, **parts).double()
+
+
+def test_a_program_that_depends_on_the_data() -> None:
+    x = torch.rand(6, 4, dtype=torch.float64)
+    x[0] -= 10  # one of the pair that a survey shows is negative, the other not
+    exact_or_refused(branching(), x)
+
+
+def test_a_program_that_changes_after_its_survey() -> None:
+    x = torch.rand(6, 4, dtype=torch.float64)
+    x[3:] *= -10  # the first examples, which a survey sees, go the other way
+    model = branching()
+    with pytest.raises(Unstructured, match="not that of its survey"):
+        ntk(model, x, method="structured")
+    exact_or_refused(model, x)
+
+
+def test_a_layer_in_the_place_of_another_after_the_survey() -> None:
+    model = Net(
+        lambda m, x: (m.a if x.sum() > 0 else m.b)(x), a=nn.Linear(4, 3), b=nn.Linear(4, 3)
+    ).double()
+    x = torch.rand(6, 4, dtype=torch.float64)
+    x[3:] *= -10
+    exact_or_refused(model, x)
+
+
+def test_a_network_of_one_batch_size() -> None:
+    model = Net(lambda m, x: m.layer(x.view(5, 4)), layer=nn.Linear(4, 2)).double()
+    x = torch.randn(5, 4, dtype=torch.float64)
+    found = surveyed(model, x)
+    assert found.coupled
+    assert found.outputs == 2
+    exact_or_refused(model, x)
+    assert deviation(ntk(model, x, method="loop"), 2 * (x @ x.T + 1)) < 1e-10
+
+
+def test_a_network_that_draws_noise_draws_the_same_in_a_survey() -> None:
+    model = mixing(lambda h: h + torch.rand_like(h))
+    random = torch.random.get_rng_state()
+    assert not surveyed(model, torch.randn(5, 4, dtype=torch.float64)).coupled
+    torch.random.set_rng_state(random)
+    x = torch.ones(5, 4, dtype=torch.float64)
+    surveyed(model, x)
+    assert torch.equal(random, torch.random.get_rng_state())

@@ -1,0 +1,65 @@
+"""What may be asked of a kernel: parameters by selection, inputs that are fit for it."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Selection = Literal["all", "weights"] | Callable[[str, nn.Parameter], bool]
+
+
+def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
+    for name, x in (("x1", x1), ("x2", x2)):
+        if x is None:
+            continue
+        if not isinstance(x, Tensor) or x.ndim == 0 or not len(x):
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"expected {name} as a tensor of one example or more, got {got}")
+        if x.is_floating_point() and not torch.isfinite(x).all():
+            bad = (~torch.isfinite(x)).reshape(len(x), -1).any(1)
+            raise ValueError(
+                f"{name} holds NaN or infinity in {int(bad.sum())} of {len(x)} examples, first in "
+                f"number {int(bad.nonzero()[0])}: expected finite inputs; leave these out"
+            )
+    if x2 is None:
+        return
+    if batchnorm == "batch":
+        raise ValueError(
+            "batchnorm='batch' couples the examples of one batch: expected x2=None, got a second "
+            "batch; use 'frozen' or 'running'"
+        )
+    if x1.shape[1:] != x2.shape[1:] or x1.dtype != x2.dtype:
+        raise ValueError(
+            f"expected x2 like x1, of examples {tuple(x1.shape[1:])} in {x1.dtype}, got "
+            f"{tuple(x2.shape[1:])} in {x2.dtype}"
+        )
+
+
+def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
+    keep: dict[str, Callable[[str, nn.Parameter], bool]] = {
+        "all": lambda name, parameter: True,
+        "weights": lambda name, parameter: "weight" in name,
+    }
+    if isinstance(parameters, str) and parameters not in keep:
+        raise ValueError(
+            f"unknown parameters: expected 'all', 'weights' or a function of name and parameter, "
+            f"got {parameters!r}"
+        )
+    wanted = keep[parameters] if isinstance(parameters, str) else parameters
+    chosen = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and wanted(name, parameter)
+    }
+    if not chosen:
+        raise ValueError(
+            f"the NTK needs parameters: expected at least one trainable parameter selected by "
+            f"{parameters!r}, got none"
+        )
+    return chosen
+
+
+def plain(x: Tensor) -> Tensor:
+    """x without a history of gradients, or of inference."""
+    return x.clone() if x.is_inference() else x.detach()

@@ -1,0 +1,105 @@
+"""Sites: the calls of a network that use parameters, and where examples lie in their tensors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from untrained.kernels import attention
+from untrained.kernels.interception import Function, Interception
+
+DERIVED = "#"
+"Begins the names of tensors made of parameters alone."
+
+
+class Place(NamedTuple):
+    """Where n examples lie in a tensor: in a dimension of n m numbers."""
+
+    dim: int
+    minor: bool = False
+    "Whether examples vary fastest in it: as (m n), not as (n m)."
+
+    def front(self, x: Tensor, n: int) -> Tensor:
+        """x as (n, ...), with m where the dimension was."""
+        m = x.shape[self.dim] // n
+        if self.minor:
+            return x.unflatten(self.dim, (m, n)).movedim(self.dim + 1, 0)
+        return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)
+
+
+class Unstructured(ValueError):
+    """A network, or one of its calls, that the structured method cannot follow."""
+
+
+class Site(NamedTuple):
+    """One call that uses parameters, in the order of the network's own program."""
+
+    name: str
+    "Of the function."
+    kind: Literal["layer", "derived", "spread"]
+    "Of examples and parameters; of parameters alone; a parameter repeated for each example."
+    places: tuple[Place | None, ...]
+    "Of the examples in each tensor among the arguments, in order; None where there are none."
+    outputs: tuple[Place | None, ...]
+
+
+class ParameterCalls(Interception, ABC):
+    """Sees every call that uses a parameter, or what was made of parameters alone."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        # By id, with the tensors themselves: a freed tensor's id may come again.
+        self.known: dict[int, Tensor] = {id(p): p for p in model.parameters()}
+        self.constant = {id(b): b for b in model.buffers()}
+
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        tensors = [*tensors_in(args), *tensors_in(kwargs.values())]
+        if not any(id(t) in self.known for t in tensors):
+            return self.other(func(*args, **kwargs))
+        if name_of(func) in _READS:
+            value = func(*args, **kwargs)
+            if not isinstance(value, Tensor):  # a shape, a type; but `weight.T` is a use
+                return value
+        if func is F.multi_head_attention_forward and attention.fits(*args, **kwargs):
+            with self:  # its own calls are seen in turn
+                return attention.self_attention(*args, **kwargs)
+        return self.use(func, args, kwargs, tensors)
+
+    @abstractmethod
+    def use(
+        self,
+        func: Function,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        tensors: Sequence[Tensor],
+    ) -> Any:
+        """What a call that uses a parameter shall give."""
+
+    def other(self, value: Any) -> Any:
+        """What any other call shall give."""
+        return value
+
+    def derive(self, outputs: Any) -> None:
+        """From now on, these count as parameters."""
+        self.known |= {id(t): t for t in tree_leaves(outputs) if isinstance(t, Tensor)}
+
+
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Tensors among arguments and in lists of them, in order; every call passes here."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors_in(value)
+
+
+def name_of(func: Function) -> str:
+    """A function's own name."""
+    return getattr(func, "__name__", str(func))
+
+
+# How modules ask a parameter for its shape, type or device: as a property, or by a method.
+_READS = frozenset({"__get__", "size", "dim", "__len__", "numel", "stride"})
