@@ -60,20 +60,27 @@ CASES = [
     Case("parameters", 32, "mlp((3072, 3, 10))", 10),
     Case("parameters", 32, "mlp((3072, 32, 10))", 10),
     *(Case("parameters", 32, convolutional(width), 10) for width in (13, 42, 132)),
+    *(Case("outputs", 16, convolutional(13, k), k) for k in (1, 10, 100, 1000)),
     *(
         Case("outputs", 16, convolutional(13, k), k, output)
-        for output in ("sum", "trace", "full")
-        for k in (1, 10, 100, 1000)
-        if (output, k) != ("full", 1000)
+        for output in ("trace", "full")
+        for k in (1, 10, 100)
     ),
-    Case("outputs", 16, "mlp((3072, 256, 256, 1000))", 1000, "full"),
     *(
-        Case("ceiling", n, convolutional(width), 10, output, ceiling)
-        for n, width, output in ((256, 42, "sum"), (32, 13, "full"), (32, 132, "sum"))
-        for ceiling in (256 * MB, GB, 8 * GB)
+        Case("outputs", 8, "mlp((3072, 256, 256, 1000))", 1000, output)
+        for output in ("trace", "full")
     ),
-    Case("ceiling", 1024, convolutional(13), 10, "sum", 256 * MB),
-    Case("ceiling", 2000, "mlp((3072, 512, 512, 10))", 10, "sum", 256 * MB),
+    *(
+        Case("ceiling", n, network, 10, output, ceiling)
+        for n, network, output, ceilings in (
+            (64, convolutional(13), "sum", (256 * MB, GB, 8 * GB)),
+            (8, convolutional(13), "full", (256 * MB, GB, 8 * GB)),
+            (16, convolutional(42), "sum", (256 * MB, GB, 8 * GB)),
+            (8, convolutional(132), "sum", (GB, 8 * GB)),
+            (2000, "mlp((3072, 512, 512, 10))", "sum", (256 * MB, GB)),
+        )
+        for ceiling in ceilings
+    ),
 ]
 
 SETUP = """

@@ -103,6 +103,9 @@ def works(row: Row, network: nn.Module, x: Tensor) -> dict[str, Callable[[], obj
     if row.output == "full":
         found["ours, vmap"] = lambda: ours(network, x, "full", method="vmap")
     elif row.batch <= 100:
+        found["ours, running statistics"] = lambda: ours(
+            network, x, row.output, batchnorm="running"
+        )
         found["torch.func vmap"] = lambda: torch_vmap(network, x)
     return found
 

@@ -119,6 +119,9 @@ def per_example(
     def jacobian(x_i: Tensor) -> dict[str, Tensor]:
         _, pull = vjp(lambda theta: g(theta, x_i), theta)[:2]
         unit = torch.eye(readout.shape[1], dtype=readout.dtype, device=readout.device)
+        if len(unit) == 1:  # a vmap less, ten times faster for convolutions
+            (row,) = pull(unit[0])
+            return {name: gradient.reshape(1, -1) for name, gradient in row.items()}
         (rows,) = vmap(pull)(unit)
         return {name: row.reshape(len(unit), -1) for name, row in rows.items()}
 
