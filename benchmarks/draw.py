@@ -23,6 +23,7 @@ INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 COLOURS = {
     "ours": "#d55e00",
     "ours, vmap": "#e69f00",
+    "ours, running statistics": "#f0b27a",
     "ours, batch policy": "#cc79a7",
     "torch.func vmap": "#0072b2",
     "batched VJP": "#56b4e9",

@@ -111,6 +111,8 @@ def nngp(
     batches = [x1] if x2 is None else [x1, x2]
     for m, z in enumerate(_features_of_draws(model, batches, sample, generator), 1):
         k = _gram(z[0].z, z[-1].z)
+        if x2 is None:  # to the last bit, which a product leaves open
+            k = (k + k.T) / 2
         if m == 1:
             mean, squares = torch.zeros_like(k), torch.zeros_like(k)
         # Welford: the mean, and the sum of squared deviations from it, of the draws so far.

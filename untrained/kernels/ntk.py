@@ -98,8 +98,8 @@ def ntk(
         >>> theta = ntk(model, torch.eye(3))
         >>> theta[0]  # x_i . x_j + 1, the one from the bias
         tensor([2., 1., 1.], dtype=torch.float64)
-        >>> theta.plan.method
-        'structured'
+        >>> theta.plan.reason  # doctest: +ELLIPSIS
+        '...: predicted ... s on one core, ...'
     """
     asked = _Asked(output, parameters, batchnorm, method, memory, precision)
     return _kernels(model, x1, x2, asked, lambda name: "")[""]
