@@ -14,7 +14,9 @@ from zoo import Net
 from untrained.kernels.batchnorm import evaluating, policy_mode
 from untrained.kernels.layers import LAYERS
 from untrained.kernels.ntk import METHODS, ntk
-from untrained.kernels.survey import Place, Site, Survey, Unstructured, survey
+from untrained.kernels.places import Place, Unstructured
+from untrained.kernels.sites import Site
+from untrained.kernels.survey import Survey, survey
 
 INDEPENDENT = ("structured", "vmap")
 

@@ -15,7 +15,8 @@ from untrained.kernels import costs
 from untrained.kernels.contraction import FINER, HALVED, Tile
 from untrained.kernels.operation import Operation
 from untrained.kernels.outer import EmbeddingOuter, Outer
-from untrained.kernels.sites import DERIVED, Unstructured
+from untrained.kernels.places import Unstructured
+from untrained.kernels.sites import DERIVED
 
 Use = tuple[int, int]
 "The number of a call, and of the parameter in it."

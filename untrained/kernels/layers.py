@@ -22,7 +22,8 @@ from untrained.kernels.few_channels import FewConvolution, fits
 from untrained.kernels.operation import Operation
 from untrained.kernels.outer import ConvolutionOuter, EmbeddingOuter, LinearOuter, Outer
 from untrained.kernels.patches import Window, patches
-from untrained.kernels.sites import Place, Site, Unstructured
+from untrained.kernels.places import Place, Unstructured
+from untrained.kernels.sites import Site
 
 
 class Term(NamedTuple):

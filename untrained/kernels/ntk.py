@@ -24,11 +24,11 @@ from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, po
 from untrained.kernels.contraction import ROUNDING, Precision
 from untrained.kernels.layers import LAYERS
 from untrained.kernels.passes import compute
+from untrained.kernels.places import SEEN, Unstructured
 from untrained.kernels.plan import Choice, Plan, Problem, choose, make_plan, precision_for, seconds
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
-from untrained.kernels.sites import Unstructured
-from untrained.kernels.survey import SEEN, Survey, survey
+from untrained.kernels.survey import Survey, survey
 from untrained.kernels.verification import check_rows, verify
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Sites: the calls of a network that use parameters, and where examples lie in their tensors."""
+"""Sites: the calls of a network that use parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,28 +10,10 @@ from torch.utils._pytree import tree_leaves
 
 from untrained.kernels import attention
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.places import Place
 
 DERIVED = "#"
 "Begins the names of tensors made of parameters alone."
-
-
-class Place(NamedTuple):
-    """Where n examples lie in a tensor: in a dimension of n m numbers."""
-
-    dim: int
-    minor: bool = False
-    "Whether examples vary fastest in it: as (m n), not as (n m)."
-
-    def front(self, x: Tensor, n: int) -> Tensor:
-        """x as (n, ...), with m where the dimension was."""
-        m = x.shape[self.dim] // n
-        if self.minor:
-            return x.unflatten(self.dim, (m, n)).movedim(self.dim + 1, 0)
-        return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)
-
-
-class Unstructured(ValueError):
-    """A network, or one of its calls, that the structured method cannot follow."""
 
 
 class Site(NamedTuple):

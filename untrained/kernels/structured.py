@@ -28,8 +28,9 @@ from untrained.kernels.collector import Collector, Derivation
 from untrained.kernels.interception import Function
 from untrained.kernels.layers import LAYERS, Layer, operation, spread
 from untrained.kernels.operation import Operation
+from untrained.kernels.places import Unstructured
 from untrained.kernels.readout import Readout, flattened
-from untrained.kernels.sites import DERIVED, ParameterCalls, Site, Unstructured, name_of
+from untrained.kernels.sites import DERIVED, ParameterCalls, Site, name_of
 
 
 def structured(

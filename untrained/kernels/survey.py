@@ -1,9 +1,9 @@
 """A survey of a network: where it uses parameters, and where its examples lie.
 
-The network sees a few examples twice, the second time with the first of them exchanged. Whatever
-differs depends on that example. So each tensor tells in which dimension its examples lie, whether
-batch first, sequence first or merged with other dimensions; and an output that differs for
-another example shows that examples are coupled. Any dtype will do, words too.
+The network sees a few examples three times, some of them exchanged for others (see `places`). So
+each tensor that a parameter meets tells in which dimension its examples lie, whether batch first,
+sequence first or merged with other dimensions; and an output that changes with another example
+shows that examples are coupled. Any dtype will do, words too.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -16,11 +16,19 @@ from torch.utils._pytree import tree_leaves
 
 from untrained.kernels.batchnorm import BatchNormPolicy
 from untrained.kernels.interception import Function
+from untrained.kernels.places import (
+    SEEN,
+    Place,
+    Print,
+    Unstructured,
+    differ,
+    growing,
+    place_of,
+    take_print,
+)
 from untrained.kernels.readout import flattened
-from untrained.kernels.sites import DERIVED, ParameterCalls, Place, Site, Unstructured, name_of
+from untrained.kernels.sites import DERIVED, ParameterCalls, Site, name_of
 
-SEEN = 3
-"Examples that a survey shows."
 RICH = 16
 "Channels from which a convolution is faster on a CPU with its channels last in memory."
 
@@ -58,96 +66,97 @@ class Survey(NamedTuple):
 def survey(
     model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function]
 ) -> Survey:
-    """Shows the network a few examples of x, twice; `layers` are functions with a formula.
+    """Shows the network a few examples of x; `layers` are functions with a formula.
+
+    Takes the memory of a forward pass of three examples with its graph.
 
     Raises:
         ValueError: inputs that the network does not take, or outputs that are not one tensor with
             a row for each example.
     """
-    seen, first_exchanged, others_exchanged, known = _examples(x)
+    seen, first_exchanged, others_exchanged, exchanged = _examples(x)
+    watch = _Watch(model, SEEN, layers)
     try:
-        watch, before = _watch(model, seen, policy, grad=True)
+        before = watch.run(seen, policy, grad=True)
     except (RuntimeError, IndexError) as error:
-        return _fixed(model, x, policy, str(error).splitlines()[0])
-    second, after = _watch(model, first_exchanged, policy)
-    third, last = _watch(model, others_exchanged, policy)
-    shots = watch.shots
+        return _fixed(model, x, policy, layers, str(error).splitlines()[0])
     edges, hidden = _edges(before)
-    found = Survey(
-        sites=(),
-        outputs=before.shape[1],
-        coupled=bool(_differ(before[1:], after[1:]).any() or _differ(before[0], last[0]).any()),
-        uses=watch.uses,
-        obstacle=hidden if known else "all examples are equal",
-        complete=False,
-        forward_bytes=watch.bytes // SEEN,
-        widest_bytes=watch.widest // SEEN,
-        kept_bytes=_kept(model, shots, layers),
-        weights=tuple(w for shot in shots if (w := _weight(shot)) is not None),
-        macs=sum(map(_macs, shots)) // SEEN,
-        calls=watch.calls,
-        rich=any(shot.func is F.conv2d and shot.inputs[0].shape[1] >= RICH for shot in shots),
+    before = before.detach()  # its graph is let go
+    second, third = (_Watch(model, SEEN, layers) for _ in range(2))
+    after, last = second.run(first_exchanged, policy), third.run(others_exchanged, policy)
+    found = watch.survey(before)._replace(
+        coupled=bool(differ(before[1:], after[1:]).any() or differ(before[0], last[0]).any()),
+        obstacle=hidden if exchanged else "all examples are equal",
     )
     if found.coupled or found.obstacle:
         return found
     programs = [[shot.func for shot in each.shots] for each in (watch, second, third)]
     if any(program != programs[0] for program in programs):
         return found._replace(obstacle="the network's program depends on its input")
-    fewer = shots
-    if any(
-        _neutral(a, b) for a, b in zip(shots, second.shots, strict=True) if a.func not in layers
-    ):
-        fewer = _watch(model, seen[1:], policy)[0].shots
+    fewer = watch
+    if any(shot.neutral(other) for shot, other in zip(watch.shots, second.shots, strict=True)):
+        fewer = _Watch(model, SEEN - 1, layers)
+        fewer.run(seen[1:], policy)
     try:
-        sites = tuple(map(_site, shots, second.shots, third.shots, fewer))
+        sites = tuple(map(_site, watch.shots, second.shots, third.shots, fewer.shots))
     except Unstructured as error:
         return found._replace(obstacle=str(error))
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return found._replace(
         sites=sites,
-        complete=all(shot.func in layers for shot in shots)
+        complete=all(shot.formula for shot in watch.shots)
         and all(None not in site.outputs for site in sites if site.kind == "layer")
-        and edges == {id(p): watch.uses.get(n, 0) for n, p in _trainable(model).items()},
+        and edges == {id(p): watch.uses.get(name, 0) for name, p in trainable.items()},
     )
 
 
-def _fixed(model: nn.Module, x: Tensor, policy: BatchNormPolicy, why: str) -> Survey:
+def _fixed(
+    model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function], why: str
+) -> Survey:
     """What can be said of a network that takes batches of one size alone, or not these inputs."""
+    watch = _Watch(model, len(x), layers)
     try:
-        watch, outputs = _watch(model, x, policy)
+        outputs = watch.run(x, policy)
     except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: {why}"
         ) from error
-    return Survey(
-        sites=(),
-        outputs=outputs.shape[1],
-        coupled=True,
-        uses={},
-        obstacle="",
-        complete=False,
-        forward_bytes=watch.bytes // len(x),
-        widest_bytes=watch.widest // len(x),
-        kept_bytes={},
-        weights=(),
-        macs=sum(map(_macs, watch.shots)) // len(x),
-        calls=watch.calls,
-        rich=False,
-    )
+    return watch.survey(outputs)._replace(coupled=True)
 
 
 class _Shot(NamedTuple):
-    """One call as seen: copies, since a network may change its tensors in place."""
+    """One call as seen."""
 
     func: Function
     kind: Literal["layer", "derived", "spread"]
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    names: list[str | None]
-    "Of the inputs that are parameters or made of parameters; empty for buffers."
+    formula: bool
+    inputs: list[Print | None]
+    "None for parameters, what is made of them, and buffers."
+    outputs: list[Print]
+
+    def neutral(self, other: "_Shot") -> bool:
+        """Whether it takes a tensor that is the same for all examples, such as a first state.
+
+        A layer with a formula knows its tensors.
+        """
+        pairs = zip(self.inputs, other.inputs, strict=True)
+        return not self.formula and any(
+            a is not None and b is not None and not differ(a.whole, b.whole) for a, b in pairs
+        )
 
 
-def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+def _site(a: _Shot, b: _Shot, c: _Shot, fewer: _Shot) -> Site:
+    def place(
+        x: Print | None, y: Print | None, z: Print | None, less: Print | None
+    ) -> Place | None:
+        if x is None or y is None or z is None or less is None:
+            return None
+        return place_of(x, y, z) or growing(x.shape, less.shape)
+
+    places = map(place, a.inputs, b.inputs, c.inputs, fewer.inputs)
+    spread = a.kind == "spread"
+    outputs = (Place(0),) if spread else tuple(map(place_of, a.outputs, b.outputs, c.outputs))
+    return Site(name_of(a.func), a.kind, tuple(places), outputs)
 
 
 def _edges(outputs: Tensor) -> tuple[dict[int, int], str]:
@@ -174,41 +183,6 @@ def _edges(outputs: Tensor) -> tuple[dict[int, int], str]:
     return edges, hidden
 
 
-def _weight(shot: _Shot) -> tuple[int, int, int] | None:
-    """(o, a, t) of a linear layer or convolution, for one example."""
-    name = name_of(shot.func)
-    if name != "linear" and not name.startswith("conv"):
-        return None
-    image, weight = shot.inputs[0], shot.inputs[1]
-    sized = image if "transpose" in name else shot.outputs[0]
-    return len(weight), weight.numel() // len(weight), sized.numel() // len(weight) // SEEN
-
-
-def _macs(shot: _Shot) -> int:
-    """Multiply-adds of a linear layer or convolution; of anything else, the numbers it gives."""
-    weight = _weight(shot)
-    if weight is None:
-        return sum(t.numel() for t in shot.outputs)
-    outs, ins, positions = weight
-    return outs * ins * positions * SEEN
-
-
-def _differ(a: Tensor, b: Tensor) -> Tensor:
-    return (a != b) & ~(a.isnan() & b.isnan())
-
-
-def _kept(model: nn.Module, shots: Sequence[_Shot], layers: Container[Function]) -> dict[str, int]:
-    kept: dict[str, int] = {}
-    sizes = {name: p.numel() * p.element_size() for name, p in model.named_parameters()}
-    for shot in shots:
-        factors = sum(t.numel() * t.element_size() for t in (shot.inputs[0], *shot.outputs))
-        for name in {name for name in shot.names if name in sizes}:
-            rows = sizes[name]
-            least = min(rows, factors // SEEN) if shot.func in layers else rows
-            kept[name] = kept.get(name, 0) + least
-    return kept
-
-
 def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     """A few examples, the same with the first or with all others exchanged, and whether they are.
 
@@ -232,32 +206,54 @@ def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     return seen, first, others, changed
 
 
-def _watch(
-    model: nn.Module, x: Tensor, policy: BatchNormPolicy, grad: bool = False
-) -> tuple["_Watch", Tensor]:
-    watch = _Watch(model, len(x))
-    devices = [x.device] if x.is_cuda else []
-    with torch.set_grad_enabled(grad), torch.random.fork_rng(devices), watch, policy:
-        torch.manual_seed(0)  # a network that draws noise draws the same twice
-        outputs = model(x.clone())
-    return watch, flattened(outputs, len(x))
-
-
 class _Watch(ParameterCalls):
-    def __init__(self, model: nn.Module, examples: int):
+    """One forward pass: prints of what parameters meet, and the amounts of its work."""
+
+    def __init__(self, model: nn.Module, examples: int, layers: Container[Function]):
         super().__init__(model)
+        self.model = model
         self.examples = examples
+        self.layers = layers
         self.shots: list[_Shot] = []
         self.names = {id(p): name for name, p in model.named_parameters()}
         self.uses: dict[str, int] = {}
-        self.bytes = self.widest = 0
-        self.calls = 0
+        self.kept: dict[str, int] = {}
+        self.weights: list[tuple[int, int, int]] = []
+        self.bytes = self.widest = self.calls = self.macs = 0
+        self.rich = False
+
+    def run(self, x: Tensor, policy: BatchNormPolicy, grad: bool = False) -> Tensor:
+        """The outputs for x, a row for each example."""
+        devices = [x.device] if x.is_cuda else []
+        with torch.set_grad_enabled(grad), torch.random.fork_rng(devices), self, policy:
+            torch.manual_seed(0)  # a network that draws noise draws the same every time
+            outputs = self.model(x.clone())
+        return flattened(outputs, len(x))
+
+    def survey(self, outputs: Tensor) -> Survey:
+        """The amounts of what was seen; nothing yet of examples."""
+        n = self.examples
+        return Survey(
+            sites=(),
+            outputs=outputs.shape[1],
+            coupled=False,
+            uses=self.uses,
+            obstacle="",
+            complete=False,
+            forward_bytes=self.bytes // n,
+            widest_bytes=self.widest // n,
+            kept_bytes=self.kept,
+            weights=tuple(self.weights),
+            macs=self.macs // n,
+            calls=self.calls,
+            rich=self.rich,
+        )
 
     def other(self, value: Any) -> Any:
         self.calls += 1
         if isinstance(value, Tensor) and not value._is_view():
-            size = value.numel() * value.element_size()
-            self.bytes, self.widest = self.bytes + size, max(self.widest, size)
+            self.bytes += value.nbytes
+            self.widest = max(self.widest, value.nbytes)
         return value
 
     def use(
@@ -267,8 +263,12 @@ class _Watch(ParameterCalls):
         kwargs: Mapping[str, Any],
         tensors: Sequence[Tensor],
     ) -> Any:
-        inputs = [t.detach().clone() for t in tensors]
         names = [self.names.get(id(t), "" if id(t) in self.constant else None) for t in tensors]
+        # Taken before the call, which may change its arguments in place.
+        inputs = [
+            take_print(t.detach()) if name is None else None
+            for t, name in zip(tensors, names, strict=True)
+        ]
         outputs = func(*args, **kwargs)
         found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
         kind: Literal["layer", "derived", "spread"] = "layer"
@@ -278,15 +278,37 @@ class _Watch(ParameterCalls):
                 kind = "spread"
             else:
                 self.derive(outputs)
-                self.names |= {
-                    id(t): f"{DERIVED}{len(self.shots)}.{k}" for k, t in enumerate(found)
-                }
-        for name in names:
-            if name:
-                self.uses[name] = self.uses.get(name, 0) + 1
-        copies = [self.other(t).detach().clone() for t in found]
-        self.shots.append(_Shot(func, kind, inputs, copies, names))
+                number = len(self.shots)
+                self.names |= {id(t): f"{DERIVED}{number}.{k}" for k, t in enumerate(found)}
+        self._measure(func, tensors, names, found)
+        prints = [take_print(self.other(t).detach()) for t in found]
+        self.shots.append(_Shot(func, kind, func in self.layers, inputs, prints))
         return outputs
+
+    def _measure(
+        self,
+        func: Function,
+        tensors: Sequence[Tensor],
+        names: Sequence[str | None],
+        outputs: Sequence[Tensor],
+    ) -> None:
+        n = self.examples
+        factors = sum(t.nbytes for t in (tensors[0], *outputs)) // n
+        for tensor, name in zip(tensors, names, strict=True):
+            if not name:
+                continue
+            self.uses[name] = self.uses.get(name, 0) + 1
+            least = min(tensor.nbytes, factors) if func in self.layers else tensor.nbytes
+            self.kept[name] = self.kept.get(name, 0) + least
+        if func not in CONTRACTING:
+            self.macs += sum(t.numel() for t in outputs)
+            return
+        image, weight = tensors[0], tensors[1]
+        outs, numbers = len(weight), weight.numel()
+        positions = (image if CONTRACTING[func] else outputs[0]).numel() // outs
+        self.weights.append((outs, numbers // outs, positions // n))
+        self.macs += numbers * positions
+        self.rich |= func is F.conv2d and image.shape[1] >= RICH
 
     def _spreads(self, output: Tensor, parameter: Tensor) -> bool:
         """Whether a parameter is repeated once for each example, as a class token is."""
@@ -295,56 +317,10 @@ class _Watch(ParameterCalls):
         )
 
 
-def _neutral(a: _Shot, b: _Shot) -> bool:
-    """Whether the call takes a tensor that is the same for all examples, such as a first state."""
-    return any(
-        name is None and torch.equal(x, y)
-        for x, y, name in zip(a.inputs, b.inputs, a.names, strict=True)
-    )
-
-
-def _site(a: _Shot, b: _Shot, c: _Shot, fewer: _Shot) -> Site:
-    places = tuple(
-        _place(x, y, z) or _growing(x, less) if name is None else None
-        for x, y, z, less, name in zip(
-            a.inputs, b.inputs, c.inputs, fewer.inputs, a.names, strict=True
-        )
-    )
-    spread = a.kind == "spread"
-    outputs = (Place(0),) if spread else tuple(map(_place, a.outputs, b.outputs, c.outputs))
-    return Site(name_of(a.func), a.kind, places, outputs)
-
-
-def _growing(x: Tensor, less: Tensor) -> Place | None:
-    """The dimension that grows with the number of examples, though all are the same."""
-    if x.ndim != less.ndim:
-        return None
-    grown = [d for d, (a, b) in enumerate(zip(x.shape, less.shape, strict=True)) if a != b]
-    return Place(grown[0]) if len(grown) == 1 else None
-
-
-def _place(seen: Tensor, first: Tensor, others: Tensor) -> Place | None:
-    """Where examples lie: what differs where the first, or where all others were exchanged."""
-    if not seen.shape == first.shape == others.shape:
-        raise Unstructured(
-            f"shapes depend on the input: {tuple(seen.shape)}, {tuple(first.shape)}"
-        )
-    of_first, of_others = _differ(seen, first), _differ(seen, others)
-    if not of_first.any() and not of_others.any():
-        return None
-    found = []
-    for dim, size in enumerate(seen.shape):
-        if size % SEEN:
-            continue
-        a, b = (x.movedim(dim, 0).reshape(size, -1).any(1) for x in (of_first, of_others))
-        m = size // SEEN
-        if not a[m:].any() and not b[:m].any():
-            found.append(Place(dim))
-        elif not a.view(m, SEEN)[:, 1:].any() and not b.view(m, SEEN)[:, 0].any():
-            found.append(Place(dim, minor=True))
-    if len(found) == 1:
-        return found[0]
-    raise Unstructured(f"examples are not told apart in a tensor of shape {tuple(seen.shape)}")
-
-
 SPREADING = frozenset({Tensor.expand, Tensor.repeat, torch.broadcast_to, Tensor.broadcast_to})
+# Functions that multiply a weight (o x a) at every position; whether positions are the input's.
+CONTRACTING: dict[Function, bool] = {
+    F.linear: False,
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), False),
+    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), True),
+}

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from untrained.kernels.batchnorm import BatchNormPolicy
 from untrained.kernels.collector import Collector
 from untrained.kernels.jacobian import per_example
+from untrained.kernels.places import SEEN, Unstructured
 from untrained.kernels.readout import Readout, flattened
-from untrained.kernels.sites import Site, Unstructured
+from untrained.kernels.sites import Site
 from untrained.kernels.structured import Recorder, run_pass
-from untrained.kernels.survey import SEEN
 
 Rows = Callable[[str], Tensor | None]
 "From a parameter's name to its rows (n, p); None if no gradient reaches it."
