@@ -3,7 +3,7 @@
     python benchmarks/growth.py [--what ceiling] [--save results/ntk_growth.csv]
 
 Each line is measured in a process of its own: seconds, and the peak of memory above what was there
-with the network, its inputs, and a small kernel made before.
+with the network and its inputs, after a small kernel of a copy: the survey of the network counts.
 """
 
 import csv
@@ -84,7 +84,7 @@ CASES = [
 ]
 
 SETUP = """
-import json, math, time
+import copy, json, time
 import torch
 from networks import mlp, resnet50
 from untrained import ntk
@@ -92,7 +92,7 @@ torch.manual_seed(0)
 network = {network}
 shape = (3072,) if isinstance(network[0], torch.nn.Linear) else (3, 32, 32)
 x = torch.randn({n}, *shape)
-ntk(network, x[:2], output={output!r}, batchnorm="frozen")
+ntk(copy.deepcopy(network), x[:2], output={output!r}, batchnorm="frozen")
 """
 CODE = """
 begun = time.perf_counter()

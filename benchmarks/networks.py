@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from untrained.spaces import Architecture, Scale, get_space
 
 SPACE = get_space("nasbench201")
-BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"  # noqa: E501
+BEST = (
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+)
 
 
 class Row(NamedTuple):

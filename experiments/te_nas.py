@@ -1,68 +1,97 @@
-"""TE-NAS's pruning search on NAS-Bench-201: ten seeds, their picks, and what these are worth.
+"""TE-NAS on NAS-Bench-201: searches, their ablations, and how well kappa and R rank.
 
-    python experiments/te_nas.py
+    python experiments/te_nas.py searches
+    python experiments/te_nas.py correlations
 
-Each seed is one call of the command, so the seconds are those that a user waits: Python's start,
-loading CIFAR-10, starting workers, the search, and the report. Interrupted, it resumes. Accuracies
-are of the benchmark's table, 200 epochs. Rows go to `results/te_nas_nasbench201.csv`.
+Interrupted, both resume. Accuracies are of the benchmark's table, 200 epochs. Rows go to
+`results/te_nas_searches.csv` and `results/te_nas_correlations.csv`; `docs/te_nas.md` shows them.
+DARTS is in `experiments/te_nas_darts.py`.
 """
 
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
+import numpy as np
 import polars as pl
+from scipy.stats import rankdata
 
-from untrained.tables import NASBench201Table
+from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.tables import NASBench201Table, agreement
 from untrained.tables.nasbench201 import DATA
 
-RESULTS = Path(__file__).parents[1] / "results" / "te_nas_nasbench201.csv"
+RESULTS = Path(__file__).parents[1] / "results"
 
-VARIANTS = {
-    "common draws": [],
-    "own draws": ["--options.common", "false"],
-    "common draws, batch statistics": ["--instruments.condition_number.batchnorm", "batch"],
+IMAGES = {
+    "cifar10": ["--images", "cifar10"],
+    "cifar100": ["--images", "cifar100"],
+    "tinyimagenet16": ["--images", "tinyimagenet32", "--size", "16"],
 }
-PAPER = f"  {'paper (4 seeds)':42} 93.9 ( 0.47)   71.24 ( 0.56)   42.38 ( 0.46)"
+VARIANTS = {
+    "paper's search": [],
+    "own draws": ["--options.common", "false"],
+    "paper's text": ["--settings", "paper"],
+    "kappa alone": ["--scores", "condition_number"],
+    "R alone": ["--scores", "linear_regions"],
+    "min of ranks": ["--options.combine", "min"],
+    "max of ranks": ["--options.combine", "max"],
+    "raw gains": ["--options.combine", "raw"],
+    "better search": ["--searcher", "refined"],
+    "random": ["--searcher", "random", "--options.evaluations", "80"],
+    "released code": ["--settings", "released"],
+}
+
+app = cyclopts.App(help=__doc__)
 
 
-def main(
+@app.command
+def searches(
     *,
     variants: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True)] = (
-        "common draws",
-        "own draws",
+        "paper's search",
     ),
+    images: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True)] = tuple(IMAGES),
     seeds: int = 10,
     out: Path = Path("untrained-runs"),
 ) -> None:
     """Searches, keeps a row a seed, and prints the table.
 
+    Each seed is one call of the command, so the seconds are those that a user waits: Python's
+    start, loading images, starting workers, the search, and the report.
+
     Parameters
     ----------
     variants
         Which searches: any of the keys of VARIANTS.
+    images
+        Which images to search with: any of the keys of IMAGES.
     seeds
         Seeds 0 to seeds - 1 of each.
     out
         The command's --out.
     """
-    rows = pl.read_csv(RESULTS) if RESULTS.exists() else pl.DataFrame()
+    path = RESULTS / "te_nas_searches.csv"
+    rows = pl.read_csv(path) if path.exists() else pl.DataFrame()
     for variant in variants:
-        for seed in range(seeds):
-            if not rows.is_empty() and not rows.filter(variant=variant, seed=seed).is_empty():
-                continue
-            row = pl.DataFrame([search(variant, seed, out)])
-            rows = pl.concat([rows, row]) if not rows.is_empty() else row
-            rows.sort("variant", "seed").write_csv(RESULTS, float_precision=4)
+        for data in images:
+            for seed in range(seeds):
+                asked = {"images": data, "variant": variant, "seed": seed}
+                if not rows.is_empty() and not rows.filter(**asked).is_empty():
+                    continue
+                row = pl.DataFrame([asked | search(IMAGES[data], VARIANTS[variant], seed, out)])
+                rows = pl.concat([rows, row], how="diagonal")
+                rows.sort("images", "variant", "seed").write_csv(path, float_precision=4)
     print("mean (standard deviation): test accuracy in percent on C10, C100, IN16; seconds")
-    print(PAPER)
+    print(f"  {'paper (4 seeds)':42} 93.9 ( 0.47)   71.24 ( 0.56)   42.38 ( 0.46)")
     print(line("random without none", without_none()))
-    for (variant,), group in rows.group_by("variant", maintain_order=True):
-        print(line(f"{variant} ({len(group)} seeds)", group))
+    for (data, variant), group in rows.group_by("images", "variant", maintain_order=True):
+        print(line(f"{data}: {variant} ({len(group)} seeds)", group))
 
 
 def without_none() -> pl.DataFrame:
@@ -71,30 +100,22 @@ def without_none() -> pl.DataFrame:
     return frame.select((100 * pl.col(f"{data}_test_200")).alias(data) for data in DATA)
 
 
-def search(variant: str, seed: int, out: Path) -> dict[str, object]:
+def search(images: list[str], variant: list[str], seed: int, out: Path) -> dict[str, object]:
     """One call of the command and the table's row of its pick."""
-    command = [sys.executable, "-m", "untrained", "search", "--space", "nasbench201"]
-    command += ["--images", "cifar10", "--searcher", "pruning", "--seed", str(seed)]
-    command += ["--out", str(out), "--json", *VARIANTS[variant]]
+    command = [sys.executable, "-m", "untrained", "search", "--space", "nasbench201", *images]
+    command += ["--seed", str(seed), "--out", str(out), "--json", *variant]
     begun = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - begun
-    found = json.loads(done.stdout)
-    table = NASBench201Table()
-    row = table.row(found["pick"])
-    none_free = {s.data: s for s in table.standings(found["pick"]) if s.population == "none-free"}
-    return {
-        "variant": variant,
-        "seed": seed,
-        "pick": found["pick"],
-        "cifar10": 100 * float(row["cifar10_test_200"]),  # type: ignore[arg-type]
-        "cifar100": 100 * float(row["cifar100_test_200"]),  # type: ignore[arg-type]
-        "imagenet16_120": 100 * float(row["imagenet16_120_test_200"]),  # type: ignore[arg-type]
-        "cifar10_beats": none_free["CIFAR-10"].percentile,
-        "cifar100_beats": none_free["CIFAR-100"].percentile,
-        "imagenet16_120_beats": none_free["ImageNet16-120"].percentile,
-        "seconds": seconds,
-    }
+    pick = json.loads(done.stdout)["pick"]
+    standings = {(s.data, s.population): s for s in NASBench201Table().standings(pick)}
+    row: dict[str, object] = {"pick": pick}
+    for column, name in DATA.items():
+        row[column] = 100 * standings[name, "all"].accuracy
+        row[f"{column}_beats"] = standings[name, "all"].percentile
+        without = standings.get((name, "none-free"))
+        row[f"{column}_beats_none_free"] = without and without.percentile
+    return row | {"seconds": seconds}
 
 
 def line(name: str, group: pl.DataFrame) -> str:
@@ -104,5 +125,101 @@ def line(name: str, group: pl.DataFrame) -> str:
     return f"  {name:42}" + "  ".join(cells)
 
 
+@app.command
+def correlations(
+    *, count: int = 6466, coupled: int = 100, out: Path = Path("untrained-runs")
+) -> None:
+    """Ranks architectures by kappa, by R and by the sum of ranks, three draws of each.
+
+    Parameters
+    ----------
+    count
+        Random architectures, no two of which compute the same; 6,466 are all there are.
+    coupled
+        Of these, how many are also measured with differentiated batch statistics.
+    out
+        Folder of the store.
+    """
+    config = RunConfig(
+        images="cifar10",
+        searcher="random",
+        options={"evaluations": count},
+        scores=("condition_number", "linear_regions"),
+        batch=250,
+        out=out,
+    )
+    record = measured(config)
+    rows = list(ranked(record, "all"))
+    rows += ranked(without(record), "without none")
+    few = {"count": 32}
+    for policy in ("frozen", "batch"):
+        kappa = few | {"batchnorm": policy}
+        asked = replace(
+            config,
+            options={"evaluations": coupled},
+            scores=("condition_number",),
+            instruments={"condition_number": kappa},
+        )
+        rows += ranked(measured(asked), f"{coupled} of all, 32 images, {policy}")
+    frame = pl.DataFrame(rows)
+    frame.write_csv(RESULTS / "te_nas_correlations.csv", float_precision=4)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160):
+        print(frame)
+
+
+def measured(config: RunConfig) -> RunRecord:
+    """The record of a run, made or gone on with."""
+    folder = run(config)
+    return load_record(folder.store, folder.name)
+
+
+def without(record: RunRecord) -> RunRecord:
+    """Only the architectures without `none`."""
+    return replace(record, trials=tuple(t for t in record.trials if "none" not in t.architecture))
+
+
+def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
+    """A row for each score, number of draws and data set."""
+    table = NASBench201Table().frame
+    row = {text: i for i, text in enumerate(table["architecture"])}
+    rows = [row[trial.architecture] for trial in record.trials]
+    texts = [trial.architecture for trial in record.trials]
+    columns = {
+        "parameters": table["cifar10_params"].to_numpy()[rows].astype(float)[:, None],
+        "trainable layers": np.array([[float(text.count("conv"))] for text in texts]),
+    }
+    for score, direction in record.directions.items():
+        values = np.array(
+            [
+                [np.nan if r.value is None else direction * r.value for r in t.readings[score]]
+                for t in record.trials
+            ]
+        )
+        values = -np.log(-values) if score == "condition_number" else values
+        columns[score] = values
+    if {"condition_number", "linear_regions"} <= columns.keys():
+        pair = (columns["condition_number"], columns["linear_regions"])
+        columns["rank sum"] = sum(rankdata(c, axis=0, nan_policy="omit") for c in pair)
+    for score, values in columns.items():
+        kinds = {"mean of draws": values.mean(1)}
+        if (values != values[:, :1]).any():
+            kinds |= {f"draw {d}": values[:, d] for d in range(values.shape[1])}
+        if score == "rank sum":
+            kinds["mean of draws"] = sum(rankdata(c.mean(1), nan_policy="omit") for c in pair)
+        for draws, scores in kinds.items():
+            for data in DATA:
+                found = asdict(agreement(scores, table[f"{data}_test_200"].to_numpy()[rows]))
+                low, high = found.pop("tau_interval")
+                yield {
+                    "population": population,
+                    "score": score,
+                    "draws": draws,
+                    "data": data,
+                    **found,
+                    "tau_low": low,
+                    "tau_high": high,
+                }
+
+
 if __name__ == "__main__":
-    cyclopts.run(main)
+    app()

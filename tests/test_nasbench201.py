@@ -51,6 +51,8 @@ def test_partial_text_forms_come_back() -> None:
         (BEST.replace("~2", "~1"), "expected"),
         (BEST + "+|none~0|", "expected"),
         (BEST.replace("skip_connect", "skip"), "did you mean skip_connect"),
+        (BEST.replace("skip_connect", ""), "an edge without an operation"),
+        (BEST.replace("skip_connect", "none,"), "an edge without an operation"),
     ],
 )
 def test_wrong_texts_say_what_was_expected(text: str, message: str) -> None:

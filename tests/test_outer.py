@@ -132,10 +132,20 @@ def test_rows_of_embeddings(padding: int | None) -> None:
     outer = EmbeddingOuter(words, 7, 4, padding)
     assert close(outer.rows(d, ALL), expected)
     assert close(outer.rows(d, slice(2, 6)), expected[:, 2:6])
+    part = outer.rows(d, slice(2, 4))
+    assert part.untyped_storage().nbytes() == 8 * part.numel()  # no more than is asked for
     one_hot, gradient = outer.factors(d, ALL)  # over the words that occur, in ascending order
     found = torch.einsum("nta,nto->nao", one_hot, gradient)
     assert close(found, expected[:, words.unique()])
     assert one_hot.sum(2).eq(1).all()
+
+
+def test_a_gradient_that_is_not_finite_stays_with_its_word() -> None:
+    outer = EmbeddingOuter(torch.tensor([[0, 3], [1, 2]]), 4, 2, 3)
+    d = torch.ones(2, 2, 2, dtype=torch.float64)
+    d[0, 1], d[1, 0] = torch.nan, torch.inf  # of the padding, and of word 1
+    assert outer.rows(d, slice(2, 4)).tolist() == [[[0, 0], [0, 0]], [[1, 1], [0, 0]]]
+    assert outer.rows(d, slice(0, 1)).tolist() == [[[1, 1]], [[0, 0]]]
 
 
 @pytest.mark.parametrize("geometry", [g for g in GEOMETRIES if len(g[0]) == 2], ids=str)

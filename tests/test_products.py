@@ -50,6 +50,18 @@ def test_rectangular_operators_and_their_adjoints(output: str, chunk: int | None
     assert close(columns_of(operator.H), expected.T)
 
 
+def test_operators_and_kernels_under_inference_mode() -> None:
+    model, x = zoo.make("BatchNorm2d")
+    expected = naive.ntk(model.eval(), x, zoo.trainable(model))
+    with torch.inference_mode():
+        inferred = x + 0  # whoever made the inputs may have been in it too
+        operator = ntk_operator(model, inferred)
+        assert close(columns_of(operator), expected)
+        assert close(operator.times(inferred.new_ones(len(x), 1)), expected.sum(1, True))
+        assert close(ntk(model, inferred), expected)
+    assert close(columns_of(ntk_operator(model, inferred, inferred, chunk=2)), expected)
+
+
 def test_the_adjoint_of_a_square_operator_is_itself() -> None:
     model, x = zoo.make("linear")
     operator = ntk_operator(model, x)

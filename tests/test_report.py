@@ -29,7 +29,7 @@ from untrained.report.measured import (
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
 from untrained.scores.score import Reading
-from untrained.spaces import CellGraph, Edge, get_space
+from untrained.spaces import CellGraph, get_space
 from untrained.tables.table import Standing
 from untrained.training.loop import Epoch
 
@@ -428,22 +428,14 @@ def test_ledger_shares() -> None:
 
 
 SUPERNET = get_space("nasbench201").graphs(get_space("nasbench201").supernet())[0]
-DARTS = CellGraph(
-    "normal",
-    ("c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "output"),
-    tuple(
-        Edge(source, target, operation)
-        for source, target, operation in (
-            (0, 2, "sep_conv_3x3"), (1, 2, "dil_conv_5x5"), (0, 3, "skip_connect"),
-            (1, 3, "sep_conv_3x3"), (0, 4, "max_pool_3x3"), (2, 4, "sep_conv_5x5"),
-            (1, 5, "skip_connect"), (3, 5, "sep_conv_3x3"),
-            (2, 6, "concat"), (3, 6, "concat"), (4, 6, "concat"), (5, 6, "concat"),
-        )
-    ),
-)  # fmt: skip
+DARTS = [
+    graph
+    for seed in range(4)
+    for graph in get_space("darts").graphs(get_space("darts").sample(random.Random(seed)))
+]
 
 
-@pytest.mark.parametrize("graph", [SUPERNET, DARTS, CellGraph("cell", ("input", "output"), ())])
+@pytest.mark.parametrize("graph", [SUPERNET, *DARTS, CellGraph("cell", ("input", "output"), ())])
 def test_no_label_of_a_cell_meets_another_or_a_node(graph: CellGraph) -> None:
     drawing = draw_cell(graph, operations([graph]))
     assert len(drawing.arcs) == len(graph.edges)
@@ -452,6 +444,17 @@ def test_no_label_of_a_cell_meets_another_or_a_node(graph: CellGraph) -> None:
     for box in boxes:
         assert drawing.left <= box.x - box.width / 2
         assert box.x + box.width / 2 <= drawing.left + drawing.width
+
+
+@pytest.mark.parametrize("graph", DARTS)
+def test_cells_of_darts_are_drawn_narrow_and_their_outputs_without_a_name(
+    graph: CellGraph,
+) -> None:
+    colours = operations([graph])
+    drawing = draw_cell(graph, colours)
+    assert drawing.width < 640  # of which a column of the page, 420 pixels, keeps labels legible
+    assert "" not in colours
+    assert [arc.colour for arc in drawing.arcs if arc.target == "output"] == [None] * 4
 
 
 class Loads(HTMLParser):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
-from untrained.search.pruning import PruningSearch, least_missed
+from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
 from untrained.search.ranks import best, dense_ranks, rank_sums
 from untrained.spaces import Architecture, Choice, get_space
 
@@ -148,9 +148,25 @@ def test_rounds_draw_weights_of_their_own() -> None:
 
 
 def test_an_operation_whose_removal_fails_stays() -> None:
-    choices = [Choice(0, "a"), Choice(0, "b"), Choice(0, "c")]
-    assert least_missed(choices, [[None, -0.5, 0.0], [9.9, -0.4, -0.4]]) == (Choice(0, "c"),)
-    assert least_missed(choices, [[None, None, None], [0.1, 0.3, 0.2]]) == (Choice(0, "b"),)
+    a, b, c = (Choice(0, operation) for operation in "abc")
+    contest = [Contest((a, b, c), 1)]
+    assert least_missed(contest, [[None, -0.5, 0.0], [9.9, -0.4, -0.4]]) == (c,)
+    assert least_missed(contest, [[None, None, None], [0.1, 0.3, 0.2]]) == (b,)
+
+
+def test_combinations_of_gains_and_their_ranks() -> None:
+    gains = [[0.5, -0.1, 0.2, 0.2], [-0.3, 0.4, 0.0, -0.1]]  # ranks 1 3 2 2 and 4 1 2 3
+    assert combined(gains, "sum") == [5, 4, 4, 5]
+    assert combined(gains, "min") == [1, 1, 2, 2]
+    assert combined(gains, "max") == [4, 3, 2, 3]
+    assert combined(gains, "raw") == pytest.approx([-0.2, -0.3, -0.2, -0.1])
+
+
+def test_a_contest_loses_as_many_as_it_must() -> None:
+    choices = [Choice(e, o) for e in (0, 1) for o in "abc"]
+    contests = [Contest(tuple(choices[:3]), 2), Contest(tuple(choices[3:]), 1)]
+    gains = [[0.1, 0.3, 0.2, 0.0, -1.0, 0.9]]
+    assert least_missed(contests, gains) == (choices[1], choices[2], choices[5])
 
 
 def test_a_draw_that_fails_without_the_operation_is_no_gain() -> None:

@@ -14,9 +14,10 @@ from zoo import Net
 from untrained.kernels.batchnorm import evaluating, policy_mode
 from untrained.kernels.layers import LAYERS
 from untrained.kernels.ntk import METHODS, ntk
-from untrained.kernels.places import Place, Unstructured
+from untrained.kernels.places import SEEN, Exchanges, Place, Prints, Unstructured
 from untrained.kernels.sites import Site
 from untrained.kernels.survey import Survey, survey
+from untrained.kernels.verification import check_rows, verify
 
 INDEPENDENT = ("structured", "vmap")
 
@@ -32,7 +33,7 @@ def exact_or_refused(model: nn.Module, x: Tensor, refusing: tuple[str, ...] = IN
     for method in ("auto", *METHODS):
         try:
             found = ntk(model, x, method=method)
-        except (ValueError, RuntimeError):
+        except ValueError:
             assert method in refusing, method
             continue
         assert deviation(found, expected) < 1e-10, (method, found.plan.method)
@@ -78,6 +79,48 @@ def test_places_to_the_front() -> None:
         assert torch.equal(minor[i], x[:, i::3])
 
 
+def exchanged(*passes: Tensor) -> Exchanges:
+    """What is seen of one tensor: three examples, the first exchanged, the others exchanged."""
+    prints = [Prints() for _ in passes]
+    for each, x in zip(prints, passes, strict=True):
+        assert each.take(x) == 0
+    return Exchanges(*prints)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.complex64, torch.long, torch.bool]
+)
+def test_examples_are_found_in_any_type(dtype: torch.dtype) -> None:
+    def seen(a: int, b: int, c: int) -> Tensor:
+        bits = torch.tensor([[a, b, c]]) >> torch.arange(6)[:, None] & 1
+        return bits.to(dtype) * (1j if dtype.is_complex else 1)  # in the imaginary part alone
+
+    found = exchanged(seen(9, 18, 36), seen(50, 18, 36), seen(9, 7, 7))
+    assert found.place(0) == Place(1)
+
+
+def test_what_is_seen_of_tensors_without_examples() -> None:
+    same = torch.tensor([torch.nan, 1, 2])
+    assert exchanged(same, same.clone(), same.clone()).place(0) is None
+    empty = torch.empty(SEEN, 0)
+    assert exchanged(empty, empty, empty).place(0) is None
+    with pytest.raises(Unstructured, match=r"shapes depend on the input: \(3, 0\)"):
+        exchanged(empty, empty, torch.empty(SEEN, 1))
+    diagonal = torch.eye(SEEN)  # each example in a row and in a column of its own
+    first, others = diagonal.clone(), 2 * diagonal
+    first[0, 0], others[0, 0] = 2, 1
+    with pytest.raises(Unstructured, match="not told apart"):
+        exchanged(diagonal, first, others).place(0)
+
+
+def test_a_tensor_changed_in_place_is_seen_anew() -> None:
+    prints, x = Prints(), torch.zeros(SEEN, 2)
+    assert [prints.take(x), prints.take(x)] == [0, 0]
+    x[1] += 1
+    assert [prints.take(x), prints.take(x.clone())] == [1, 2]
+    assert prints.numbers().view(3, SEEN).count_nonzero(1).tolist() == [0, 1, 1]
+
+
 def test_kinds_of_calls() -> None:
     model, x = zoo.make("vision transformer")
     kinds = {site.kind for site in surveyed(model, x).sites}
@@ -109,6 +152,42 @@ def test_examples_that_differ_in_their_first_step_alone(name: str, steps: int) -
     assert not surveyed(model, x).coupled
     expected = naive.ntk(model.eval(), x, zoo.trainable(model))
     assert deviation(ntk(model, x, method="structured"), expected) < 1e-10
+
+
+def test_a_network_is_shown_examples_three_times() -> None:
+    """And once fewer of them, where a tensor is the same for all; then never again."""
+    shown: list[int] = []
+
+    def step(m: nn.Module, x: Tensor) -> Tensor:
+        shown.append(len(x))
+        return m.last(m.cell(x, x.new_zeros(len(x), 4) if m.given else torch.tanh(x)))
+
+    for given, expected in ((False, [3, 3, 3]), (True, [3, 3, 3, 2])):
+        shown.clear()
+        model = Net(step, cell=nn.GRUCell(4, 4), last=nn.Linear(4, 2)).double()
+        model.given = given
+        surveyed(model, torch.randn(6, 4, dtype=torch.float64))
+        assert shown == expected
+
+
+def test_checks_of_rows_hold_a_few_parameters_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And find the same: a wrong row in any group, and none that is zero but for rounding."""
+    model = Net(
+        lambda m, x: m.b(torch.tanh(m.a(x))) - (x @ m.c).detach(),
+        a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=torch.ones(4, 2),
+    ).double()  # fmt: skip
+    x, policy = torch.randn(5, 4, dtype=torch.float64), policy_mode("running")
+    chosen = dict(model.named_parameters())
+    found = surveyed(model, x)
+    monkeypatch.setattr("untrained.kernels.verification.TOGETHER", 1)
+    verify(model, x[:SEEN], policy, found.sites, chosen)
+    check_rows(model, x, policy, chosen)
+    monkeypatch.setattr(
+        "untrained.kernels.verification.per_example",
+        lambda *args: {args[5][0]: torch.ones(SEEN, 1, chosen[args[5][0]].numel())},
+    )
+    with pytest.raises(Unstructured, match="the use of parameter"):
+        check_rows(model, x, policy, chosen)
 
 
 # Coupled examples
@@ -263,7 +342,7 @@ def test_a_program_that_changes_after_its_survey() -> None:
     x = torch.rand(6, 4, dtype=torch.float64)
     x[3:] *= -10  # the first examples, which a survey sees, go the other way
     model = branching()
-    with pytest.raises(Unstructured, match="not that of its survey"):
+    with pytest.raises(ValueError, match=r"cannot follow this network: .*not that of its survey"):
         ntk(model, x, method="structured")
     exact_or_refused(model, x)
 

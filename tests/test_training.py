@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from untrained.images import Images, Labelled
 from untrained.training import Recipe, evaluate, train
 from untrained.training.batches import draw_batches
-from untrained.training.loop import build_optimizer, descend
+from untrained.training.descent import descend, set_up
 
 
 def digits(train: int = 200, validation: int = 60, test: int = 60) -> Images:
@@ -80,7 +80,7 @@ def test_learns_digits():
 def test_two_steps_are_nesterov_with_decay_of_weights_alone():
     network = nn.Linear(3, 2).double()
     recipe = Recipe(momentum=0.9, weight_decay=0.1)
-    optimizer = build_optimizer(network, recipe)
+    setup = set_up(network, digits(), recipe, 0, "cpu")
     inputs = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     by_hand = {name: p.detach().clone() for name, p in network.named_parameters()}
     velocity = {name: torch.zeros_like(p) for name, p in by_hand.items()}
@@ -92,7 +92,7 @@ def test_two_steps_are_nesterov_with_decay_of_weights_alone():
         for name, g in gradient.items():
             velocity[name] = 0.9 * velocity[name] + g
             by_hand[name] = by_hand[name] - rate * (g + 0.9 * velocity[name])
-        descend(optimizer, network(inputs).square().sum() / 2, rate)
+        descend(setup, network(inputs).square().sum() / 2, rate)
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(parameter.detach(), by_hand[name])
 

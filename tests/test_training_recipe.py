@@ -4,8 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 
-from untrained.training.recipe import Recipe, check_recipe, flips, learning_rate
+from untrained.training.recipe import Recipe, check_recipe, drop_probability, flips, learning_rate
 
 
 def test_warm_up_is_linear_and_reaches_the_peak():
@@ -33,6 +35,66 @@ def test_a_single_step_has_a_rate():
     assert learning_rate(Recipe(epochs=1, learning_rate=1.0), 0, 1) == pytest.approx(0.5)
 
 
+def rates_of_epochs(recipe: Recipe) -> list[float]:
+    """The rate of every epoch, where all three steps of each have the same."""
+    rates = [learning_rate(recipe, step, 3) for step in range(3 * recipe.epochs)]
+    assert rates[::3] == rates[1::3] == rates[2::3]
+    return rates[::3]
+
+
+def rates_of_torch(scheduler: type, epochs: int, argument: float) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
+    falling, rates = scheduler(optimizer, argument), []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        falling.step()
+    return rates
+
+
+def test_by_epochs_the_cosine_is_that_of_torch():
+    recipe = Recipe(epochs=7, learning_rate=0.4, clock="epoch", warm_up=0)
+    assert rates_of_epochs(recipe) == pytest.approx(rates_of_torch(CosineAnnealingLR, 7, 7))
+
+
+def test_by_epochs_the_exponential_of_250_is_that_of_torch():
+    recipe = Recipe(
+        epochs=250, learning_rate=0.4, clock="epoch", warm_up=0, schedule="exponential"
+    )
+    rates = rates_of_epochs(recipe)
+    assert rates == pytest.approx(rates_of_torch(ExponentialLR, 250, 0.97))
+    assert rates_of_epochs(replace(recipe, epochs=25)) == pytest.approx(rates[::10])
+
+
+def test_by_epochs_the_warm_up_damps_the_fall():
+    recipe = Recipe(epochs=10, learning_rate=0.4, clock="epoch", warm_up=0)
+    bare = rates_of_epochs(recipe)
+    damped = [rate * share for rate, share in zip(bare, [0.25, 0.5, 0.75] + [1] * 7, strict=True)]
+    assert rates_of_epochs(replace(recipe, warm_up=4)) == pytest.approx(damped)
+
+
+@pytest.mark.parametrize("clock", ["step", "epoch"])
+def test_a_warm_up_takes_at_most_half_of_the_training(clock):
+    recipe = Recipe(epochs=6, clock=clock, warm_up=3)
+    rates = [learning_rate(recipe, step, 2) for step in range(12)]
+    assert rates == [learning_rate(replace(recipe, warm_up=50), step, 2) for step in range(12)]
+
+
+def test_by_steps_a_longer_warm_up_reaches_the_peak_later_and_none_begins_near_it():
+    recipe = Recipe(epochs=10, learning_rate=0.4, warm_up=3)
+    rates = [learning_rate(recipe, step, 4) for step in range(12)]
+    assert rates == pytest.approx([0.4 * k / 12 for k in range(1, 13)])
+    rates = [learning_rate(replace(recipe, warm_up=0), step, 4) for step in range(40)]
+    assert rates == pytest.approx([0.4 * math.cos(math.pi * k / 82) ** 2 for k in range(1, 41)])
+
+
+def test_paths_are_dropped_more_and_more():
+    recipe = Recipe(epochs=5, drop_path=0.3)
+    assert [drop_probability(recipe, epoch) for epoch in range(1, 6)] == pytest.approx(
+        [0, 0.06, 0.12, 0.18, 0.24]
+    )
+
+
 def test_only_colour_images_are_flipped_unless_told():
     assert [flips(Recipe(), channels) for channels in (1, 3)] == [False, True]
     assert flips(Recipe(flip=True), 1)
@@ -54,6 +116,16 @@ def test_only_colour_images_are_flipped_unless_told():
         {"momentum": -0.5},
         {"weight_decay": -1e-4},
         {"label_smoothing": 1.0},
+        {"warm_up": -1},
+        {"warm_up": 0.5},
+        {"jitter": 1.0},
+        {"clip": -1.0},
+        {"clip": math.nan},
+        {"drop_path": 1.0},
+        {"auxiliary": -0.4},
+        {"schedule": "linear"},
+        {"clock": "minute"},
+        {"precision": "float16"},
     ],
     ids=str,
 )

@@ -10,6 +10,12 @@ Selection = Literal["all", "weights"] | Callable[[str, nn.Parameter], bool]
 
 
 def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
+    """Refuses batches that no kernel can be made of.
+
+    Raises:
+        ValueError: no example, NaN or infinity, a second batch that is not like the first, or any
+            under `batch`.
+    """
     for name, x in (("x1", x1), ("x2", x2)):
         if x is None:
             continue
@@ -37,6 +43,11 @@ def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
 
 
 def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
+    """The trainable parameters that are chosen, by name, in the order of the model.
+
+    Raises:
+        ValueError: an unknown word, or no parameter.
+    """
     keep: dict[str, Callable[[str, nn.Parameter], bool]] = {
         "all": lambda name, parameter: True,
         "weights": lambda name, parameter: "weight" in name,

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from untrained.kernels.interception import Function, Interception
@@ -185,12 +185,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
     Products on CUDA are in full float32, not in TF32, whose three digits are too few here.
     """
-    flags = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
+    modules = list(model.modules())
+    flags = [module.training for module in modules]
+    held = [(module, dict(module._buffers)) for module in modules if module._buffers]
+    kept = _Kept([b for _, buffers in held for b in buffers.values() if b is not None])
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     model.eval()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -198,10 +196,38 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
-        for module, training in flags:
+        for module, training in zip(modules, flags, strict=True):
             module.training = training
-        with torch.no_grad():
-            for module, name, buffer, before in buffers:
-                if not torch.equal(buffer, before):  # a network that counts, say
-                    buffer.copy_(before)
-                module._buffers[name] = buffer
+        for module, buffers in held:
+            module._buffers.update(buffers)
+        kept.restore()
+
+
+class _Kept:
+    """The values of tensors, to be restored where they have changed: in a network that counts.
+
+    Versions would not do: a change by way of `.data` leaves none. All tensors of a type are one
+    copy, and one comparison, for which a GPU is waited for once. Sparse tensors are not kept.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]):
+        self.groups: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        for t in tensors:
+            if t.layout is torch.strided:
+                self.groups.setdefault((t.dtype, t.device), []).append(t)
+        self.before = {key: _joined(group) for key, group in self.groups.items()}
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Writes the old values over those that are not."""
+        for key, group in self.groups.items():
+            if torch.equal(_joined(group), self.before[key]):
+                continue
+            parts = self.before[key].split([t.numel() for t in group])
+            for t, part in zip(group, parts, strict=True):
+                if not torch.equal(t, part.view_as(t)):
+                    t.copy_(part.view_as(t))
+
+
+def _joined(tensors: Sequence[Tensor]) -> Shaped[Tensor, " s"]:
+    return torch.cat([t.detach().reshape(-1) for t in tensors])

@@ -21,9 +21,10 @@ FEW_CHANNELS = 16
 
 
 def fits(x: Tensor, window: Window, groups: int) -> bool:
-    """Whether the formulas hold, for strides of 1, and are faster."""
+    """Whether the formulas hold, for batches and strides of 1, and are faster."""
     return (
         x.is_cpu
+        and x.ndim == 2 + len(window.kernel)
         and groups == 1
         and x.shape[1] < FEW_CHANNELS
         and set(window.stride) == {1}
@@ -37,10 +38,11 @@ class FewChannels(Interception):
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func is not F.conv2d:
             return func(*args, **kwargs)
-        return _conv2d(*args, **kwargs)
+        return convolution(F.conv2d, *args, **kwargs)
 
 
-def _conv2d(
+def convolution(
+    convolve: Callable[..., Tensor],
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -49,11 +51,12 @@ def _conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
+    """`convolve` of the arguments that follow it, by the formulas where they are faster."""
     if not isinstance(padding, str):
         window = Window.of(weight.shape[2:], stride, padding, dilation)
         if fits(input, window, groups):
-            return FewConvolution.apply(F.conv2d, input, weight, bias, window)
-    return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+            return FewConvolution.apply(convolve, input, weight, bias, window)
+    return convolve(input, weight, bias, stride, padding, dilation, groups)
 
 
 def _input_gradient(

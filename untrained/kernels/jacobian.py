@@ -165,8 +165,5 @@ class Swapped(Interception):
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         listed = [a for arg in args if isinstance(arg, list | tuple) for a in arg]
         if not self.own.isdisjoint(map(id, (*args, *listed))):
-            raise ValueError(
-                "the network reaches a parameter other than as an attribute of its module: "
-                "method 'vmap' cannot follow it; use method='loop'"
-            )
+            raise ValueError("it reaches a parameter other than as an attribute of its module")
         return func(*args, **kwargs)

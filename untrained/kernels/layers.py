@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from untrained.kernels.batchnorm import BatchNormCall
-from untrained.kernels.few_channels import FewConvolution, fits
+from untrained.kernels.few_channels import convolution
 from untrained.kernels.operation import Operation
 from untrained.kernels.outer import ConvolutionOuter, EmbeddingOuter, LinearOuter, Outer
 from untrained.kernels.patches import Window, patches
@@ -97,10 +97,7 @@ def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:
             input, padding = _explicit(input, weight, padding, dilation)
         kept = input.detach()
         window = Window.of(weight.shape[2:], stride, padding, dilation)
-        if fits(kept, window, groups):
-            output = FewConvolution.apply(convolve, input, weight, bias, window)
-        else:
-            output = convolve(input, weight, bias, stride, padding, dilation, groups)
+        output = convolution(convolve, input, weight, bias, stride, padding, dilation, groups)
         images = _channels(output, site.outputs[0], n)
         _channels(kept, site.places[0], n)
         outer: Outer

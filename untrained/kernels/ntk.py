@@ -14,30 +14,26 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from untrained.kernels.arguments import Selection, check_inputs, plain, select
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.contraction import ROUNDING, Precision
-from untrained.kernels.layers import LAYERS
-from untrained.kernels.passes import compute
-from untrained.kernels.places import SEEN, Unstructured
-from untrained.kernels.plan import Choice, Plan, Problem, choose, make_plan, precision_for, seconds
+from untrained.kernels.passes import Work, compute
+from untrained.kernels.plan import Plan, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
-from untrained.kernels.survey import Survey, survey
-from untrained.kernels.verification import check_rows, verify
+from untrained.kernels.verification import INDEPENDENT, check_rows, surveyed
 
 log = logging.getLogger(__name__)
 
 Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
 
 METHODS = ("structured", "vmap", "batched", "loop", "products")
-"All of them; the first two are for independent examples alone."
-INDEPENDENT = ("structured", "vmap")
+"All of them; those of `verification.INDEPENDENT` are for independent examples alone."
 
 
 class Kernel(Tensor):
@@ -175,11 +171,11 @@ def _kernels(
 ) -> dict[str, Kernel]:
     chosen = select(model, asked.parameters)
     check_inputs(x1, x2, asked.batchnorm)
-    labels = list(dict.fromkeys(map(label, chosen)))
+    labels = {name: label(name) for name in chosen}
     # Inference tensors have no versions, by which changes in place are noticed.
     with evaluating(model), torch.inference_mode(False):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, why = _survey(model, x1, asked.batchnorm, chosen)
+        found, why = surveyed(model, x1, asked.batchnorm, chosen)
         if found.coupled and x2 is not None:
             raise ValueError(f"{why['vmap']}: expected x2=None, got a second batch")
         like = next(iter(chosen.values()))
@@ -191,35 +187,48 @@ def _kernels(
             apart=readout.apart,
             sizes={name: p.numel() for name, p in chosen.items()},
             survey=found,
-            tiles=len(labels),
+            tiles=len(set(labels.values())),
             width=like.element_size(),
         )
         precision = precision_for(problem) if asked.precision == "auto" else asked.precision
+        last = "loop" if asked.method == "auto" else asked.method
         for choice in _choices(problem, asked, why):
             try:
                 plan = make_plan(problem, choice, precision, asked.memory)
+            except ValueError as error:
+                if choice.method == last:
+                    raise
+                why[choice.method] = str(error)
+                continue
+            policy = policy_mode(asked.batchnorm)
+            work = Work(model, x1, x2, readout, policy, chosen, found, plan)
+            try:
                 if choice.method == "vmap":
                     check_rows(model, x1, policy_mode(asked.batchnorm), chosen)
-                thetas = compute(
-                    model, x1, x2, readout, asked.batchnorm, chosen, plan, found, label
-                )
-            except _DOES_NOT_APPLY.get(choice.method, ()) as error:
-                if asked.method != "auto":
-                    raise
-                why[choice.method] = str(error).splitlines()[0]
-                continue
+                thetas = compute(work, labels)
+            except _DOES_NOT_FOLLOW.get(choice.method, ()) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                if asked.method == "auto":
+                    why[choice.method] = reason
+                    continue
+                if isinstance(error, torch.cuda.OutOfMemoryError):
+                    raise  # no fault of the method
+                raise ValueError(
+                    f"method {choice.method!r} cannot follow this network: {reason}; "
+                    f"use method='auto'"
+                ) from error
             log.info("%s", plan.reason)
             return {name: _kernel(theta, plan, like) for name, theta in thetas.items()}
     raise AssertionError("the loop applies to every network")
 
 
-# What says that a method cannot follow a network, or not under the ceiling: torch.func has no
-# errors of its own. What the loop cannot do, nothing can.
-_DOES_NOT_APPLY: dict[str, tuple[type[Exception], ...]] = {
+# What says that a method cannot follow a network: torch.func has no errors of its own. What the
+# loop cannot do, nothing can.
+_DOES_NOT_FOLLOW: dict[str, tuple[type[Exception], ...]] = {
     "structured": (ValueError,),
-    "vmap": (ValueError, RuntimeError, NotImplementedError),
-    "batched": (ValueError, RuntimeError, NotImplementedError),
-    "products": (ValueError, RuntimeError, NotImplementedError),
+    "vmap": (ValueError, RuntimeError),
+    "batched": (ValueError, RuntimeError),
+    "products": (ValueError, RuntimeError),
 }
 
 
@@ -237,39 +246,6 @@ def _kernel(theta: Tensor, plan: Plan, like: Tensor) -> Kernel:
         (n * eps) ** 2, n * torch.finfo(torch.float64).eps, n * ROUNDING[plan.precision]
     )
     return kernel
-
-
-def _survey(
-    model: nn.Module, x: Tensor, batchnorm: Policy, chosen: Mapping[str, nn.Parameter]
-) -> tuple[Survey, dict[str, str]]:
-    """What a few examples show of the network, and why some methods do not apply to it."""
-    key = (batchnorm, x.shape[1:], x.dtype, *((name, p.shape) for name, p in chosen.items()))
-    known = _surveys.setdefault(model, {})
-    if key in known:
-        found, why = known[key]
-        return found, dict(why)
-    policy = policy_mode(batchnorm)
-    found = survey(model, x, policy, LAYERS)
-    why = {}
-    if found.coupled:
-        why = dict.fromkeys(INDEPENDENT, "the examples of a batch influence each other")
-    elif found.obstacle:
-        why["structured"] = found.obstacle
-    elif not found.complete:
-        try:
-            verify(model, x[:SEEN], policy, found.sites, chosen)
-        except Unstructured as error:
-            why["structured"] = str(error)
-    if found.coupled or not why:  # anything else may be the fault of these weights or examples
-        known[key] = found, dict(why)
-    return found, why
-
-
-# How a network's program goes is a matter of its code, not of its weights: each network object is
-# asked once for a policy and a shape of input.
-_surveys: WeakKeyDictionary[nn.Module, dict[object, tuple[Survey, dict[str, str]]]] = (
-    WeakKeyDictionary()
-)
 
 
 def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:
@@ -318,13 +294,14 @@ def ntk_operator(
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
     policy = policy_mode(batchnorm)
-    with evaluating(model):
-        found, why = _survey(model, x1, batchnorm, chosen)
+    with evaluating(model), torch.inference_mode(False):
+        x1, x2 = plain(x1), None if x2 is None else plain(x2)
+        found, why = surveyed(model, x1, batchnorm, chosen)
         if found.coupled and (chunk is not None or x2 is not None):
             raise ValueError(f"{why['vmap']}: expected chunk=None and x2=None")
         readout = make_readout(output, found.outputs, next(iter(chosen.values())))
         pieces = x1.split(chunk or len(x1))
+        others = None if x2 is None else x2.split(chunk or len(x2))
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, pieces)
-    others = None if x2 is None else x2.split(chunk or len(x2))
     return NTKOperator(model, pieces, others, readout, chosen, policy)

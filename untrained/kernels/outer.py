@@ -99,9 +99,12 @@ class EmbeddingOuter(Outer):
         self.examples, self.positions = self.kept.shape
 
     def rows(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n r a"]:
-        rows = d.new_zeros(self.examples, self.outs, self.ins)
-        rows.scatter_add_(1, self.kept[..., None].expand_as(d), self._masked(d))
-        return rows[:, part]
+        start, stop, _ = part.indices(self.outs)
+        rows = d.new_zeros(self.examples, stop - start, self.ins)
+        asked = (self.kept >= start) & (self.kept < stop)
+        words = (self.kept - start).where(asked, 0)
+        gradients = self._masked(d).masked_fill(~asked[..., None], 0)
+        return rows.scatter_add_(1, words[..., None].expand_as(d), gradients)
 
     def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
         found, places = torch.unique(self.kept, return_inverse=True)
@@ -109,7 +112,9 @@ class EmbeddingOuter(Outer):
         return one_hot.scatter_(2, places[part][..., None], 1.0), self._masked(d)[part]
 
     def _masked(self, d: Tensor) -> Tensor:
-        return d if self.padding is None else d * (self.kept != self.padding)[..., None]
+        if self.padding is None:
+            return d
+        return d.masked_fill((self.kept == self.padding)[..., None], 0)
 
     @property
     def row_seconds(self) -> float:

@@ -1,82 +1,83 @@
 """The passes that a plan asks for: tiles of Theta, groups of parameters, chunks of examples."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import BatchNormPolicy, FrozenStatistics, Policy, policy_mode
+from untrained.kernels.batchnorm import BatchNormPolicy, FrozenStatistics
 from untrained.kernels.collector import Collector
 from untrained.kernels.contraction import Tile
 from untrained.kernels.jacobian import Jacobian, batched, loop, per_example
 from untrained.kernels.plan import Plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Readout
-from untrained.kernels.sites import Site
 from untrained.kernels.structured import structured
 from untrained.kernels.survey import Survey
 
 ROWS = {"loop": loop, "batched": batched, "vmap": per_example}
 
 
-def compute(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None,
-    readout: Readout,
-    batchnorm: Policy,
-    chosen: Mapping[str, nn.Parameter],
-    plan: Plan,
-    found: Survey,
-    label: Callable[[str], str],
-) -> dict[str, Tensor]:
-    """Theta of each label, tile by tile."""
-    policy = policy_mode(batchnorm)
-    if plan.method in ("loop", "batched") and found.rich and x1.ndim == 4 and x1.is_cpu:
+class Work(NamedTuple):
+    """What every tile of a kernel has in common."""
+
+    model: nn.Module
+    x1: Tensor
+    x2: Tensor | None
+    readout: Readout
+    policy: BatchNormPolicy
+    parameters: Mapping[str, nn.Parameter]
+    survey: Survey
+    plan: Plan
+
+    @property
+    def others(self) -> Tensor:
+        """The examples of Theta's columns."""
+        return self.x1 if self.x2 is None else self.x2
+
+
+def compute(work: Work, labels: Mapping[str, str]) -> dict[str, Tensor]:
+    """Theta of each label, tile by tile; `labels` are those of the parameters, by name."""
+    plan, readout = work.plan, work.readout
+    if plan.method in ("loop", "batched") and work.survey.rich:
         # Convolutions of many channels have faster gradients so; per-example ones do not.
-        x1 = x1.contiguous(memory_format=torch.channels_last)
-        x2 = None if x2 is None else x2.contiguous(memory_format=torch.channels_last)
-    n, m = len(x1), None if x2 is None else len(x2)
+        x2 = None if work.x2 is None else _channels_last(work.x2)
+        work = work._replace(x1=_channels_last(work.x1), x2=x2)
+    n, m = len(work.x1), None if work.x2 is None else len(work.x2)
     parts = m is not None or plan.method == "vmap" or plan.chunk < n or plan.side < n
-    if isinstance(policy, FrozenStatistics) and parts:
-        policy.calibrate(model, x1.split(plan.calibration))
-    work = _Work(model, x1, x2, readout, policy, chosen, plan, found.sites, found.uses)
+    if isinstance(work.policy, FrozenStatistics) and parts:
+        work.policy.calibrate(work.model, work.x1.split(plan.calibration))
     way = WAYS.get(plan.method, _by_rows)
-    labels = list(dict.fromkeys(map(label, chosen)))
     places = list(_tiles(n, m, plan.side))
     thetas: dict[str, Tensor] = {}
     for rows, columns in places:
-        tiles = _labelled(labels, rows, columns, readout, plan, x1.device)
-        way(work, rows, columns, {name: tiles[label(name)] for name in chosen})
-        for name in labels:
-            block = tiles[name].theta()
+        width = None if columns is None else len(columns)
+        tiles = {
+            label: Tile(len(rows), width, readout.rows, plan.precision, work.x1.device)
+            for label in dict.fromkeys(labels.values())
+        }
+        way(work, rows, columns, {name: tiles[label] for name, label in labels.items()})
+        for label, tile in tiles.items():
+            block = tile.theta()
             if len(places) == 1:
-                thetas[name] = block
+                thetas[label] = block
                 continue
             a = readout.rows
-            if name not in thetas:
-                thetas[name] = block.new_zeros(n * a, (m or n) * a)
+            if label not in thetas:
+                thetas[label] = block.new_zeros(n * a, (m or n) * a)
             i = slice(rows.start * a, rows.stop * a)
             j = i if columns is None else slice(columns.start * a, columns.stop * a)
-            thetas[name][i, j] = block
+            thetas[label][i, j] = block
             if m is None and columns is not None:
-                thetas[name][j, i] = block.T
+                thetas[label][j, i] = block.T
     return thetas
 
 
-def _labelled(
-    labels: Sequence[str],
-    rows: range,
-    columns: range | None,
-    readout: Readout,
-    plan: Plan,
-    device: torch.device,
-) -> dict[str, Tile]:
-    """An empty tile for each label."""
-    n, m = len(rows), None if columns is None else len(columns)
-    return {name: Tile(n, m, readout.rows, plan.precision, device) for name in labels}
+def _channels_last(x: Tensor) -> Tensor:
+    images = x.ndim == 4 and x.is_cpu
+    return x.contiguous(memory_format=torch.channels_last) if images else x
 
 
 def _tiles(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | None]]:
@@ -91,41 +92,33 @@ def _tiles(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | No
     yield from product(rows, columns)
 
 
-class _Work(NamedTuple):
-    """What every tile of a kernel has in common."""
-
-    model: nn.Module
-    x1: Tensor
-    x2: Tensor | None
-    readout: Readout
-    policy: BatchNormPolicy
-    parameters: Mapping[str, nn.Parameter]
-    plan: Plan
-    sites: Sequence[Site]
-    uses: Mapping[str, int]
-
-
 Tiles = Mapping[str, Tile]
 "The tile that each parameter's share belongs to."
 
 
-def _structured(work: _Work, rows: range, columns: range | None, tiles: Tiles) -> None:
+def _structured(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
     """One tile by passes of its examples, a group of parameters at a time."""
     plan = work.plan
     x = _shown(work.x1, rows)
     if columns is not None:
-        x = torch.cat([x, _shown(work.x1 if work.x2 is None else work.x2, columns)])
+        x = torch.cat([x, _shown(work.others, columns)])
     chunks = x.split(plan.chunk)
     for group in plan.groups:
         parameters = {name: work.parameters[name] for name in group}
         sizes = [len(chunk) for chunk in chunks]
-        collector = Collector(parameters, tiles, sizes, work.uses, plan.workspace)
+        collector = Collector(parameters, tiles, sizes, work.survey.uses, plan.workspace)
         structured(
-            work.model, chunks, work.readout, work.policy, work.sites, collector, plan.columns
+            work.model,
+            chunks,
+            work.readout,
+            work.policy,
+            work.survey.sites,
+            collector,
+            plan.columns,
         )
 
 
-def _by_rows(work: _Work, rows: range, columns: range | None, tiles: Tiles) -> None:
+def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
     """One tile from rows of J, of a group of parameters at a time."""
     method, plan = ROWS[work.plan.method], work.plan
     for group in plan.groups:
@@ -139,12 +132,12 @@ def _by_rows(work: _Work, rows: range, columns: range | None, tiles: Tiles) -> N
             j1 = j(work.x1, rows)
             j2 = None
             if columns is not None:
-                j2 = j(work.x1 if work.x2 is None else work.x2, columns)
+                j2 = j(work.others, columns)
             for name in group:
                 tiles[name].add(j1[name], None if j2 is None else j2[name])
 
 
-def _by_products(work: _Work, rows: range, columns: range | None, tiles: Tiles) -> None:
+def _by_products(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
     """All of Theta, column by column."""
     names: dict[int, list[str]] = {}
     for name in work.parameters:

@@ -5,7 +5,9 @@ exchanged. A dimension holds the examples if what differs lies in the first exam
 the first time, and in all others' the second.
 """
 
+from itertools import accumulate
 from typing import NamedTuple
+from weakref import ReferenceType, ref
 
 import torch
 from jaxtyping import Float64
@@ -34,30 +36,56 @@ class Place(NamedTuple):
         return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)
 
 
-class Print(NamedTuple):
-    """What is kept of a tensor, to tell it from another: a number for each slice."""
+class Prints:
+    """What is kept of the tensors that one pass meets: a number for each of their slices."""
 
-    shape: torch.Size
-    whole: Float64[Tensor, ""]
-    slices: dict[int, Float64[Tensor, " size"]]
-    "Of each dimension in which three examples may lie."
+    def __init__(self) -> None:
+        self.shapes: list[torch.Size] = []
+        # One tensor: small ones that stay, between large ones that go, would break up the memory.
+        self._sums: Float64[Tensor, " s"] = torch.empty(2**16, dtype=torch.float64)
+        self._filled = 0
+        self._weights: Float64[Tensor, " w"] = torch.empty(0, dtype=torch.float64)
+        self._met: dict[int, tuple[ReferenceType[Tensor], int, int]] = {}
+
+    def take(self, x: Tensor) -> int:
+        """The number of x's print; a tensor met again, unchanged, has the same."""
+        known, version, number = self._met.get(id(x), (None, 0, 0))
+        if known is not None and known() is x and x._version == version:
+            return number
+        self.shapes.append(x.shape)
+        if not x.is_inference():  # which has no versions
+            self._met[id(x)] = ref(x), x._version, len(self.shapes) - 1
+        x = x.detach()
+        wide = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x).double()
+        for dim in possible(x.shape):
+            self._add(wide.movedim(dim, 0) if dim else wide, x.shape[dim])
+        if not possible(x.shape):
+            self._add(wide, 1)
+        return len(self.shapes) - 1
+
+    def numbers(self) -> Float64[Tensor, " s"]:
+        """Of all prints, one after another."""
+        return self._sums[: self._filled]
+
+    def _add(self, x: Tensor, slices: int) -> None:
+        """Sums whose weights differ from place to place: changes do not cancel."""
+        size = x.numel() // slices
+        if self._weights.numel() < size or self._weights.device != x.device:
+            places = torch.arange(size, device=x.device)
+            self._weights = places.remainder_(8191).double().add_(1)
+        end = self._filled + slices
+        if not self._filled:
+            self._sums = self._sums.to(x.device)
+        if end > self._sums.numel():
+            self._sums = torch.cat([self._sums, self._sums.new_empty(end)])
+        sums = torch.mv(x.reshape(slices, size), self._weights[:size])
+        self._sums[self._filled : end] = sums
+        self._filled = end
 
 
-def take_print(x: Tensor) -> Print:
-    """Weighted sums over x and over its slices."""
-    slices = {
-        dim: _sums(x.movedim(dim, 0).reshape(size, -1))
-        for dim, size in enumerate(x.shape)
-        if size and size % SEEN == 0
-    }
-    whole = next(iter(slices.values())).sum() if slices else _sums(x.reshape(1, -1))[0]
-    return Print(x.shape, whole, slices)
-
-
-def _sums(rows: Tensor) -> Float64[Tensor, " r"]:
-    # Weights that differ from place to place: changes do not cancel.
-    weights = torch.arange(rows.shape[1], device=rows.device).remainder(8191).double() + 1
-    return rows.double() @ weights
+def possible(shape: torch.Size) -> list[int]:
+    """Dimensions in which three examples may lie."""
+    return [d for d, size in enumerate(shape) if size % SEEN == 0] if shape.numel() else []
 
 
 def differ(a: Tensor, b: Tensor) -> Tensor:
@@ -65,27 +93,49 @@ def differ(a: Tensor, b: Tensor) -> Tensor:
     return (a != b) & ~(a.isnan() & b.isnan())
 
 
-def place_of(seen: Print, first: Print, others: Print) -> Place | None:
-    """Where examples lie; None where the tensor is the same for all of them.
+class Exchanges:
+    """Which slices changed when the first example was exchanged, and when all others were.
 
     Raises:
-        Unstructured: shapes that depend on the input, or no such dimension, or several.
+        Unstructured: shapes that depend on the input.
     """
-    if not seen.shape == first.shape == others.shape:
-        raise Unstructured(f"shapes depend on the input: {tuple(seen.shape)}")
-    if not (differ(seen.whole, first.whole) or differ(seen.whole, others.whole)):
-        return None
-    found = []
-    for dim, slices in seen.slices.items():
-        a, b = (differ(slices, other.slices[dim]) for other in (first, others))
-        m = len(slices) // SEEN
-        if not a[m:].any() and not b[:m].any():
-            found.append(Place(dim))
-        elif not a.view(m, SEEN)[:, 1:].any() and not b.view(m, SEEN)[:, 0].any():
-            found.append(Place(dim, minor=True))
-    if len(found) == 1:
-        return found[0]
-    raise Unstructured(f"examples are not told apart in a tensor of shape {tuple(seen.shape)}")
+
+    def __init__(self, seen: Prints, first: Prints, others: Prints):
+        for shape, *after in zip(seen.shapes, first.shapes, others.shapes, strict=True):
+            if after != [shape, shape]:
+                raise Unstructured(f"shapes depend on the input: {tuple(shape)}")
+        self.shapes = seen.shapes
+        numbers = seen.numbers()
+        self._first: list[bool] = differ(numbers, first.numbers()).tolist()
+        self._others: list[bool] = differ(numbers, others.numbers()).tolist()
+        sizes = [sum(shape[d] for d in possible(shape)) or 1 for shape in self.shapes]
+        self._starts = list(accumulate(sizes, initial=0))
+
+    def moved(self, number: int) -> bool:
+        """Whether the tensor of this print depends on the examples at all."""
+        some = slice(*self._starts[number : number + 2])
+        return any(self._first[some]) or any(self._others[some])
+
+    def place(self, number: int) -> Place | None:
+        """Where examples lie; None where the tensor is the same for all of them.
+
+        Raises:
+            Unstructured: no such dimension, or several.
+        """
+        if not self.moved(number):
+            return None
+        found, shape, start = [], self.shapes[number], self._starts[number]
+        for dim in possible(shape):
+            size = shape[dim]
+            a, b = (each[start : start + size] for each in (self._first, self._others))
+            m, start = size // SEEN, start + size
+            if not any(a[m:]) and not any(b[:m]):
+                found.append(Place(dim))
+            elif not any(a[1::SEEN]) and not any(a[2::SEEN]) and not any(b[::SEEN]):
+                found.append(Place(dim, minor=True))
+        if len(found) == 1:
+            return found[0]
+        raise Unstructured(f"examples are not told apart in a tensor of shape {tuple(shape)}")
 
 
 def growing(shape: torch.Size, fewer: torch.Size) -> Place | None:

@@ -1,4 +1,4 @@
-"""Plans: which method computes a kernel, in what pieces, under a ceiling of memory.
+"""Plans: in what pieces a chosen method computes a kernel, under a ceiling of memory.
 
 The ceiling is on what is allocated beyond the network and its inputs. It is kept by passing fewer
 examples at a time; by gathering the shares of fewer parameters in a pass, at the price of more
@@ -7,10 +7,8 @@ passes; and last by computing Theta in tiles, at the price of passes for each.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from untrained.kernels import costs
-from untrained.kernels.survey import Survey
+from untrained.kernels.choice import Choice, Problem
 
 MEMORY = 4 * 2**30
 "Bytes, where no ceiling is given."
@@ -20,45 +18,6 @@ LEAST_CHUNK = 16
 "Examples in a pass below which its calls cost more than their arithmetic."
 MOST_PASS = 2**31
 "Bytes of a pass above which several of a quarter of that are faster, their memory being reused."
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is asked for."""
-
-    n: int
-    m: int | None
-    "None where the columns' examples are the rows'."
-    columns: int
-    "Of the readout."
-    apart: bool
-    sizes: Mapping[str, int]
-    "Numbers in each parameter."
-    survey: Survey
-    tiles: int = 1
-    "Kernels to be held at once, where shares are told apart."
-    width: int = 4
-    "Bytes of a number of the network."
-
-    @property
-    def examples(self) -> int:
-        """That the passes see."""
-        return self.n + (self.m or 0)
-
-    @property
-    def kernel_bytes(self) -> int:
-        """Theta, and a sum under way of the same shape."""
-        rows = self.columns if self.apart else 1
-        return 8 * self.n * (self.m or self.n) * rows * rows * (self.tiles + 1)
-
-    @property
-    def pass_bytes(self) -> int:
-        """Of one example in a forward and a backward pass.
-
-        Less is alive at a time than a forward pass makes in all: 0.7 of it, measured over
-        convolutional networks.
-        """
-        return max(1, self.survey.forward_bytes)
 
 
 @dataclass(frozen=True)
@@ -90,79 +49,7 @@ class Plan:
     "Bytes for the rows of one parameter at a time."
 
 
-def seconds(problem: Problem, method: str) -> float:
-    """Predicted, for a plan without a ceiling."""
-    s, n, q = problem.survey, problem.examples, problem.columns
-    passed = costs.seconds("forward", macs=s.macs, numbers=s.forward_bytes / problem.width)
-    called = costs.seconds("forward", calls=s.calls)
-    pairs = problem.n * (problem.m or problem.n) * (q * q if problem.apart else q)
-    p = sum(problem.sizes.values())
-    by_rows = costs.seconds("product_float32", macs=pairs * p)
-    if method == "structured":
-        # Hooks and Python around each call cost some calls more.
-        return (1 + q) * (1.3 * passed * n + 2 * called) + _contraction(problem)
-    if method == "vmap":
-        return (1 + 2 * q) * (1.5 * passed * n + 3 * called) + by_rows
-    if method == "products":
-        return q * n * (7 * passed * n + 25 * called)
-    if method == "batched":
-        return q * n * (4 * passed * n + called) + by_rows
-    return q * n * (2 * passed * n + 2 * called) + by_rows
-
-
-def _contraction(problem: Problem) -> float:
-    """Seconds for rows and their products, or for Gram matrices where these are cheaper."""
-    n, q = problem.examples, problem.columns
-    pairs, each = problem.n * (problem.m or problem.n), q * q if problem.apart else q
-    total = 0.0
-    for o, a, t in problem.survey.weights:
-        rows = costs.seconds("outer", macs=q * n * t * o * a, rows=q * n * o * a)
-        rows += costs.seconds("product_float32", macs=pairs * each * o * a)
-        grams = costs.seconds("product_float32", macs=pairs * t * t * (a + each * o))
-        grams += costs.seconds("pairs", pairs=pairs * t * t * (each if problem.apart else 1))
-        total += min(rows, grams)
-    return total
-
-
-def precision_for(problem: Problem) -> str:
-    """float64 where its products are cheap beside the passes, float32 elsewhere."""
-    if problem.width == 8:
-        return "float64"
-    s, p = problem.survey, sum(problem.sizes.values())
-    pairs = problem.n * (problem.m or problem.n) * problem.columns
-    exact = costs.seconds("product_float64", macs=pairs * p)
-    numbers = s.forward_bytes / problem.width
-    passes = problem.examples * costs.seconds("forward", macs=3 * s.macs, numbers=3 * numbers)
-    return "float64" if exact <= CHEAP * passes else "float32"
-
-
-CHEAP = 0.1
-
-
-class Choice(NamedTuple):
-    """A method, why it was taken, and the seconds predicted for each that applies."""
-
-    method: str
-    reason: str
-    predicted: Mapping[str, float]
-
-
-def choose(predicted: Mapping[str, float], refused: Mapping[str, str]) -> Choice:
-    """The fastest of the methods that apply, with the reason in words."""
-    method = min(predicted, key=predicted.__getitem__)
-    others = sorted((s, name) for name, s in predicted.items() if name != method)
-    reason = f"{method}: predicted {predicted[method]:.2g} s on one core"
-    reason += "".join(f", {name} {s:.2g} s" for s, name in others)
-    reason += "".join(f"; {name} does not apply: {why}" for name, why in refused.items())
-    return Choice(method, reason, predicted)
-
-
-def make_plan(
-    problem: Problem,
-    choice: Choice,
-    precision: str,
-    memory: int | None,
-) -> Plan:
+def make_plan(problem: Problem, choice: Choice, precision: str, memory: int | None) -> Plan:
     """The fewest passes that stay under the ceiling.
 
     Raises:
@@ -256,7 +143,7 @@ def _all_together(problem: Problem, method: str, one: int, left: int) -> int:
 def _gathered(
     problem: Problem, one: int, kept: Mapping[str, int], columns: int, left: int
 ) -> tuple[int, int, tuple[tuple[str, ...], ...]]:
-    """Chunk, side and groups: a quarter of the room for passes, a seventh for what is gathered.
+    """Chunk, side and groups: a sixth of the room for passes, a seventh for what is gathered.
 
     What is gathered is there twice when it is put together, and freed memory is not all reused.
     """
@@ -271,12 +158,12 @@ def _gathered(
     whole = held >= problem.examples
     side = max(problem.n, problem.m or 0) if whole else held // 2
     shown = problem.examples if whole else 2 * side
-    groups = _packed({name: size * columns * shown for name, size in kept.items()}, room)
+    groups = packed({name: size * columns * shown for name, size in kept.items()}, room)
     fastest = max(LEAST_CHUNK, MOST_PASS // 4 // one)
-    return max(1, min(left // 4 // one, fastest, problem.examples)), side, groups
+    return max(1, min(left // 6 // one, fastest, problem.examples)), side, groups
 
 
-def _packed(sizes: Mapping[str, int], room: int) -> tuple[tuple[str, ...], ...]:
+def packed(sizes: Mapping[str, int], room: int) -> tuple[tuple[str, ...], ...]:
     """Neighbours in groups that fit; whatever is larger than the room is alone."""
     groups: list[tuple[str, ...]] = []
     current: list[str] = []

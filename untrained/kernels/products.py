@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
 from untrained.kernels.jacobian import Swapped, quiet
 from untrained.kernels.readout import Readout, flattened
@@ -69,7 +70,8 @@ class NTKOperator(LinearOperator):
         """Theta u; where columns of the readout are summed over, Theta = sum_q Theta_q."""
         r = self.readout.matrix
         groups = [r] if self.readout.apart else r.split(1, 1)
-        with evaluating(self.model):
+        with evaluating(self.model), torch.inference_mode(False):
+            u = plain(u)
             return torch.stack([self._along(self._transposed(u, q), q) for q in groups]).sum(0)
 
     def _transposed(self, u: Float[Tensor, "m q"], r: Float[Tensor, "k q"]) -> Vector:

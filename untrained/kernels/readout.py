@@ -44,24 +44,24 @@ def make_readout(output: Output, outputs: int, like: Tensor) -> Readout:
     Raises:
         ValueError: an unknown word, a class that is not there, or a tensor that is not (k, q).
     """
-    identity = torch.eye(outputs, dtype=like.dtype, device=like.device)
     if isinstance(output, Tensor):
         if output.ndim != 2 or output.shape[0] != outputs or not output.shape[1]:
             raise ValueError(
                 f"expected a readout of shape ({outputs}, q) for {outputs} outputs, got "
                 f"{tuple(output.shape)}"
             )
-        return Readout(output.to(identity), False)
+        return Readout(output.to(like), False)
     if isinstance(output, int) and not isinstance(output, bool):
         if not 0 <= output < outputs:
             raise ValueError(
                 f"output={output}: expected a number from 0 to {outputs - 1}, since the network "
                 f"has {outputs} outputs"
             )
-        return Readout(identity[:, [output]], False)
+        return Readout((torch.arange(outputs) == output).to(like)[:, None], False)
     if output == "sum":
-        return Readout(identity.new_ones(outputs, 1), False)
+        return Readout(like.new_ones(outputs, 1), False)
     if output in ("trace", "full"):
+        identity = torch.eye(outputs, dtype=like.dtype, device=like.device)
         return Readout(identity, output == "full")
     raise ValueError(
         f"unknown output: expected 'sum', 'trace', 'full', a class or a (k, q) tensor, got "

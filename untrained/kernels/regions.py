@@ -104,7 +104,12 @@ class Regions:
 
 
 def count_regions(
-    model: nn.Module, x: Tensor, *, batchnorm: Policy = "running", chunk: int | None = None
+    model: nn.Module,
+    x: Tensor,
+    *,
+    batchnorm: Policy = "running",
+    chunk: int | None = None,
+    apart: bool = False,
 ) -> Regions:
     """Counts the activation patterns of `model` on the inputs `x`.
 
@@ -120,6 +125,8 @@ def count_regions(
             Where BatchNorm needs the statistics of `x`, chunks cost one more pass, up to there,
             for each of its layers. Sums in another order are rounded otherwise, so that an input
             within rounding of a border may change sides.
+        apart: each chunk is normalised by its own statistics, so that the regions are those of
+            several functions, and a pattern that two of them have is counted once.
 
     Raises:
         ValueError: an activation that is not finite, or a nonlinearity on something other than
@@ -140,7 +147,7 @@ def count_regions(
     multiplicity: Counter[bytes] = Counter()
     neurons = set()
     with evaluating(model), torch.no_grad():
-        if len(chunks) > 1 and batchnorm != "running":
+        if len(chunks) > 1 and batchnorm != "running" and not apart:
             policy = FrozenStatistics()
             policy.calibrate(model, chunks)
         for part in chunks:

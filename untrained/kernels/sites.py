@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from untrained.kernels import attention
@@ -31,11 +31,10 @@ class Site(NamedTuple):
 class ParameterCalls(Interception, ABC):
     """Sees every call that uses a parameter, or what was made of parameters alone."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, parameters: Iterable[Tensor]):
         super().__init__()
         # By id, with the tensors themselves: a freed tensor's id may come again.
-        self.known: dict[int, Tensor] = {id(p): p for p in model.parameters()}
-        self.constant = {id(b): b for b in model.buffers()}
+        self.known = {id(p): p for p in parameters}
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         tensors = [*tensors_in(args), *tensors_in(kwargs.values())]

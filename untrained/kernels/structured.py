@@ -98,7 +98,7 @@ class Recorder(ParameterCalls):
         collector: Collector,
         chunk: int,
     ):
-        super().__init__(model)
+        super().__init__(model.parameters())
         self.sites = sites
         self.examples = examples
         self.collector = collector

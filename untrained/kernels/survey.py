@@ -1,36 +1,31 @@
 """A survey of a network: where it uses parameters, and where its examples lie.
 
-The network sees a few examples three times, some of them exchanged for others (see `places`). So
+The network sees three examples; then the first of them exchanged; then the other two (see
+`places`): three passes, and a fourth of two examples where a call takes what is the same for all,
+such as a first state. So
 each tensor that a parameter meets tells in which dimension its examples lie, whether batch first,
 sequence first or merged with other dimensions; and an output that changes with another example
 shows that examples are coupled. Any dtype will do, words too.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from untrained.kernels.batchnorm import BatchNormPolicy
 from untrained.kernels.interception import Function
 from untrained.kernels.places import (
     SEEN,
+    Exchanges,
     Place,
-    Print,
     Unstructured,
     differ,
     growing,
-    place_of,
-    take_print,
 )
-from untrained.kernels.readout import flattened
-from untrained.kernels.sites import DERIVED, ParameterCalls, Site, name_of
-
-RICH = 16
-"Channels from which a convolution is faster on a CPU with its channels last in memory."
+from untrained.kernels.sites import Site, name_of
+from untrained.kernels.watch import Call, Measure, Network, Watch
 
 
 class Survey(NamedTuple):
@@ -66,7 +61,7 @@ class Survey(NamedTuple):
 def survey(
     model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function]
 ) -> Survey:
-    """Shows the network a few examples of x; `layers` are functions with a formula.
+    """Shows the network three examples of x three times; `layers` are functions with a formula.
 
     Takes the memory of a forward pass of three examples with its graph.
 
@@ -75,88 +70,102 @@ def survey(
             a row for each example.
     """
     seen, first_exchanged, others_exchanged, exchanged = _examples(x)
-    watch = _Watch(model, SEEN, layers)
+    network = Network(model, layers)
+    watch = Measure(network, SEEN)
     try:
         before = watch.run(seen, policy, grad=True)
     except (RuntimeError, IndexError) as error:
-        return _fixed(model, x, policy, layers, str(error).splitlines()[0])
+        return _fixed(network, x, policy, str(error).splitlines()[0])
     edges, hidden = _edges(before)
     before = before.detach()  # its graph is let go
-    second, third = (_Watch(model, SEEN, layers) for _ in range(2))
+    second, third, fewer = (Watch(network, n) for n in (SEEN, SEEN, SEEN - 1))
     after, last = second.run(first_exchanged, policy), third.run(others_exchanged, policy)
-    found = watch.survey(before)._replace(
+    found = _amounts(watch, before)._replace(
         coupled=bool(differ(before[1:], after[1:]).any() or differ(before[0], last[0]).any()),
         obstacle=hidden if exchanged else "all examples are equal",
     )
     if found.coupled or found.obstacle:
         return found
-    programs = [[shot.func for shot in each.shots] for each in (watch, second, third)]
-    if any(program != programs[0] for program in programs):
-        return found._replace(obstacle="the network's program depends on its input")
-    fewer = watch
-    if any(shot.neutral(other) for shot, other in zip(watch.shots, second.shots, strict=True)):
-        fewer = _Watch(model, SEEN - 1, layers)
-        fewer.run(seen[1:], policy)
     try:
-        sites = tuple(map(_site, watch.shots, second.shots, third.shots, fewer.shots))
+        if not watch.calls == second.calls == third.calls:
+            raise Unstructured(DEPENDS)
+        exchanges = Exchanges(watch.prints, second.prints, third.prints)
+        shapes = watch.prints.shapes
+        if any(_neutral(call, exchanges) for call in watch.calls):
+            fewer.run(seen[1:], policy)
+            if fewer.calls != watch.calls:
+                raise Unstructured(DEPENDS)
+            shapes = fewer.prints.shapes
+        sites = tuple(_site(call, exchanges, shapes) for call in watch.calls)
     except Unstructured as error:
         return found._replace(obstacle=str(error))
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return found._replace(
         sites=sites,
-        complete=all(shot.formula for shot in watch.shots)
+        complete=all(call.formula for call in watch.calls)
         and all(None not in site.outputs for site in sites if site.kind == "layer")
-        and edges == {id(p): watch.uses.get(name, 0) for name, p in trainable.items()},
+        and edges
+        == {
+            id(p): watch.uses.get(name, 0)
+            for name, p in network.parameters.items()
+            if p.requires_grad
+        },
     )
 
 
-def _fixed(
-    model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function], why: str
-) -> Survey:
+DEPENDS = "the network's program depends on its input"
+
+
+def _fixed(network: Network, x: Tensor, policy: BatchNormPolicy, why: str) -> Survey:
     """What can be said of a network that takes batches of one size alone, or not these inputs."""
-    watch = _Watch(model, len(x), layers)
+    watch = Measure(network, len(x))
     try:
         outputs = watch.run(x, policy)
     except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: {why}"
         ) from error
-    return watch.survey(outputs)._replace(coupled=True)
+    return _amounts(watch, outputs)._replace(coupled=True)
 
 
-class _Shot(NamedTuple):
-    """One call as seen."""
+def _amounts(watch: Measure, outputs: Tensor) -> Survey:
+    """The amounts of what was seen; nothing yet of examples."""
+    n = watch.examples
+    return Survey(
+        sites=(),
+        outputs=outputs.shape[1],
+        coupled=False,
+        uses=watch.uses,
+        obstacle="",
+        complete=False,
+        forward_bytes=watch.bytes // n,
+        widest_bytes=watch.widest // n,
+        kept_bytes=watch.kept,
+        weights=tuple(watch.weights),
+        macs=watch.macs // n,
+        calls=watch.functions,
+        rich=watch.rich,
+    )
 
-    func: Function
-    kind: Literal["layer", "derived", "spread"]
-    formula: bool
-    inputs: list[Print | None]
-    "None for parameters, what is made of them, and buffers."
-    outputs: list[Print]
 
-    def neutral(self, other: "_Shot") -> bool:
-        """Whether it takes a tensor that is the same for all examples, such as a first state.
+def _neutral(call: Call, exchanges: Exchanges) -> bool:
+    """Whether it takes a tensor that is the same for all examples, such as a first state.
 
-        A layer with a formula knows its tensors.
-        """
-        pairs = zip(self.inputs, other.inputs, strict=True)
-        return not self.formula and any(
-            a is not None and b is not None and not differ(a.whole, b.whole) for a, b in pairs
-        )
+    A layer with a formula knows its tensors.
+    """
+    return not call.formula and any(
+        number is not None and not exchanges.moved(number) for number in call.inputs
+    )
 
 
-def _site(a: _Shot, b: _Shot, c: _Shot, fewer: _Shot) -> Site:
-    def place(
-        x: Print | None, y: Print | None, z: Print | None, less: Print | None
-    ) -> Place | None:
-        if x is None or y is None or z is None or less is None:
+def _site(call: Call, exchanges: Exchanges, fewer: Sequence[torch.Size]) -> Site:
+    def place(number: int | None) -> Place | None:
+        if number is None:
             return None
-        return place_of(x, y, z) or growing(x.shape, less.shape)
+        return exchanges.place(number) or growing(exchanges.shapes[number], fewer[number])
 
-    places = map(place, a.inputs, b.inputs, c.inputs, fewer.inputs)
-    spread = a.kind == "spread"
-    outputs = (Place(0),) if spread else tuple(map(place_of, a.outputs, b.outputs, c.outputs))
-    return Site(name_of(a.func), a.kind, tuple(places), outputs)
+    spread = call.kind == "spread"
+    outputs = (Place(0),) if spread else tuple(map(exchanges.place, call.outputs))
+    return Site(name_of(call.func), call.kind, tuple(map(place, call.inputs)), outputs)
 
 
 def _edges(outputs: Tensor) -> tuple[dict[int, int], str]:
@@ -204,123 +213,3 @@ def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     first[0], others[1:] = other[0], other[1:]
     changed = not torch.equal(first, seen) and not torch.equal(others, seen)
     return seen, first, others, changed
-
-
-class _Watch(ParameterCalls):
-    """One forward pass: prints of what parameters meet, and the amounts of its work."""
-
-    def __init__(self, model: nn.Module, examples: int, layers: Container[Function]):
-        super().__init__(model)
-        self.model = model
-        self.examples = examples
-        self.layers = layers
-        self.shots: list[_Shot] = []
-        self.names = {id(p): name for name, p in model.named_parameters()}
-        self.uses: dict[str, int] = {}
-        self.kept: dict[str, int] = {}
-        self.weights: list[tuple[int, int, int]] = []
-        self.bytes = self.widest = self.calls = self.macs = 0
-        self.rich = False
-
-    def run(self, x: Tensor, policy: BatchNormPolicy, grad: bool = False) -> Tensor:
-        """The outputs for x, a row for each example."""
-        devices = [x.device] if x.is_cuda else []
-        with torch.set_grad_enabled(grad), torch.random.fork_rng(devices), self, policy:
-            torch.manual_seed(0)  # a network that draws noise draws the same every time
-            outputs = self.model(x.clone())
-        return flattened(outputs, len(x))
-
-    def survey(self, outputs: Tensor) -> Survey:
-        """The amounts of what was seen; nothing yet of examples."""
-        n = self.examples
-        return Survey(
-            sites=(),
-            outputs=outputs.shape[1],
-            coupled=False,
-            uses=self.uses,
-            obstacle="",
-            complete=False,
-            forward_bytes=self.bytes // n,
-            widest_bytes=self.widest // n,
-            kept_bytes=self.kept,
-            weights=tuple(self.weights),
-            macs=self.macs // n,
-            calls=self.calls,
-            rich=self.rich,
-        )
-
-    def other(self, value: Any) -> Any:
-        self.calls += 1
-        if isinstance(value, Tensor) and not value._is_view():
-            self.bytes += value.nbytes
-            self.widest = max(self.widest, value.nbytes)
-        return value
-
-    def use(
-        self,
-        func: Function,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        tensors: Sequence[Tensor],
-    ) -> Any:
-        names = [self.names.get(id(t), "" if id(t) in self.constant else None) for t in tensors]
-        # Taken before the call, which may change its arguments in place.
-        inputs = [
-            take_print(t.detach()) if name is None else None
-            for t, name in zip(tensors, names, strict=True)
-        ]
-        outputs = func(*args, **kwargs)
-        found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
-        kind: Literal["layer", "derived", "spread"] = "layer"
-        if None not in names:
-            kind = "derived"
-            if func in SPREADING and self._spreads(outputs, tensors[0]):
-                kind = "spread"
-            else:
-                self.derive(outputs)
-                number = len(self.shots)
-                self.names |= {id(t): f"{DERIVED}{number}.{k}" for k, t in enumerate(found)}
-        self._measure(func, tensors, names, found)
-        prints = [take_print(self.other(t).detach()) for t in found]
-        self.shots.append(_Shot(func, kind, func in self.layers, inputs, prints))
-        return outputs
-
-    def _measure(
-        self,
-        func: Function,
-        tensors: Sequence[Tensor],
-        names: Sequence[str | None],
-        outputs: Sequence[Tensor],
-    ) -> None:
-        n = self.examples
-        factors = sum(t.nbytes for t in (tensors[0], *outputs)) // n
-        for tensor, name in zip(tensors, names, strict=True):
-            if not name:
-                continue
-            self.uses[name] = self.uses.get(name, 0) + 1
-            least = min(tensor.nbytes, factors) if func in self.layers else tensor.nbytes
-            self.kept[name] = self.kept.get(name, 0) + least
-        if func not in CONTRACTING:
-            self.macs += sum(t.numel() for t in outputs)
-            return
-        image, weight = tensors[0], tensors[1]
-        outs, numbers = len(weight), weight.numel()
-        positions = (image if CONTRACTING[func] else outputs[0]).numel() // outs
-        self.weights.append((outs, numbers // outs, positions // n))
-        self.macs += numbers * positions
-        self.rich |= func is F.conv2d and image.shape[1] >= RICH
-
-    def _spreads(self, output: Tensor, parameter: Tensor) -> bool:
-        """Whether a parameter is repeated once for each example, as a class token is."""
-        return len(output) == self.examples and (
-            output.numel() == self.examples * parameter.numel()
-        )
-
-
-SPREADING = frozenset({Tensor.expand, Tensor.repeat, torch.broadcast_to, Tensor.broadcast_to})
-# Functions that multiply a weight (o x a) at every position; whether positions are the input's.
-CONTRACTING: dict[Function, bool] = {
-    F.linear: False,
-    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), False),
-    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), True),
-}

@@ -1,4 +1,6 @@
-"""A check of rows of J against autograd, which knows no formula, on a few examples.
+"""What is known of a network after a few of its examples: its survey, and checks of rows of J.
+
+Rows are checked against autograd, which knows no formula,
 
     sum_i c_i J_i = d sum_i c_i s_i / d theta    for random c
 
@@ -6,22 +8,60 @@ A use of a parameter that was missed, a formula that does not hold, an example t
 a coupling of examples: each makes them differ.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float64
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import BatchNormPolicy
+from untrained.kernels.batchnorm import BatchNormPolicy, Policy, policy_mode
 from untrained.kernels.collector import Collector
 from untrained.kernels.jacobian import per_example
+from untrained.kernels.layers import LAYERS
 from untrained.kernels.places import SEEN, Unstructured
+from untrained.kernels.plan import packed
 from untrained.kernels.readout import Readout, flattened
 from untrained.kernels.sites import Site
 from untrained.kernels.structured import Recorder, run_pass
+from untrained.kernels.survey import Survey, survey
 
-Rows = Callable[[str], Tensor | None]
-"From a parameter's name to its rows (n, p); None if no gradient reaches it."
+INDEPENDENT = ("structured", "vmap")
+"Methods for independent examples alone."
+TOGETHER = 2**25
+"Bytes of rows that a check holds at a time, in float64, where a parameter has no more."
+
+
+def surveyed(
+    model: nn.Module, x: Tensor, batchnorm: Policy, chosen: Mapping[str, nn.Parameter]
+) -> tuple[Survey, dict[str, str]]:
+    """What a few examples show of the network, and why some methods do not apply to it."""
+    key = (batchnorm, x.shape[1:], x.dtype, *((name, p.shape) for name, p in chosen.items()))
+    known = _surveys.setdefault(model, {})
+    if key in known:
+        found, why = known[key]
+        return found, dict(why)
+    policy = policy_mode(batchnorm)
+    found = survey(model, x, policy, LAYERS)
+    why = {}
+    if found.coupled:
+        why = dict.fromkeys(INDEPENDENT, "the examples of a batch influence each other")
+    elif found.obstacle:
+        why["structured"] = found.obstacle
+    elif not found.complete:
+        try:
+            verify(model, x[:SEEN], policy, found.sites, chosen)
+        except Unstructured as error:
+            why["structured"] = str(error)
+    if found.coupled or not why:  # anything else may be the fault of these weights or examples
+        known[key] = found, dict(why)
+    return found, why
+
+
+# How a network's program goes is a matter of its code, not of its weights: each network object is
+# asked once for a policy and a shape of input.
+_surveys: WeakKeyDictionary[nn.Module, dict[object, tuple[Survey, dict[str, str]]]] = (
+    WeakKeyDictionary()
+)
 
 
 def verify(
@@ -36,13 +76,17 @@ def verify(
     Raises:
         Unstructured: rows and autograd differ.
     """
-    weights, truth, outputs = _truth(model, x, policy, parameters)
-    collector = Collector(parameters, {}, [len(x)])
-    collector.begin([0])
-    ones = Readout(x.new_ones(outputs, 1, dtype=truth[0].dtype), False)
-    run_pass(model, x, ones, policy, Recorder(model, sites, len(x), collector, 0))
-    collector.pulled_back()
-    _compare(weights, dict(zip(parameters, truth, strict=True)), lambda n: collector.rows(n, 0))
+
+    def rows(group: Sequence[str], outputs: int) -> Iterable[Tensor | None]:
+        collector = Collector({name: parameters[name] for name in group}, {}, [len(x)])
+        collector.begin([0])
+        like = parameters[group[0]]
+        ones = Readout(like.new_ones(outputs, 1), False)
+        run_pass(model, x, ones, policy, Recorder(model, sites, len(x), collector, 0))
+        collector.pulled_back()
+        return (collector.rows(name, 0) for name in group)
+
+    _check(model, x, policy, parameters, rows)
 
 
 def check_rows(
@@ -54,35 +98,56 @@ def check_rows(
         Unstructured: rows and autograd differ.
     """
     x = x[:SEEN]
-    weights, truth, outputs = _truth(model, x, policy, parameters)
-    ones = truth[0].new_ones(outputs, 1)
-    rows = per_example(model, x, range(len(x)), ones, policy, list(parameters))
-    _compare(weights, dict(zip(parameters, truth, strict=True)), lambda n: rows[n][:, 0])
+
+    def rows(group: Sequence[str], outputs: int) -> Iterable[Tensor | None]:
+        ones = parameters[group[0]].new_ones(outputs, 1)
+        found = per_example(model, x, range(len(x)), ones, policy, group)
+        return (found.pop(name)[:, 0] for name in group)
+
+    _check(model, x, policy, parameters, rows)
+
+
+Rows = Callable[[Sequence[str], int], Iterable[Tensor | None]]
+"From names of parameters, and how many outputs there are, to rows (n, p); None for no gradient."
+
+
+def _check(
+    model: nn.Module,
+    x: Tensor,
+    policy: BatchNormPolicy,
+    parameters: Mapping[str, nn.Parameter],
+    rows: Rows,
+) -> None:
+    """Some parameters at a time; of each, two numbers are kept."""
+    generator = torch.Generator().manual_seed(0)
+    c = (torch.rand(len(x), generator=generator, dtype=torch.float64) + 0.5).to(x.device)
+    names, errors, sizes = [], [], []
+    for group in packed(
+        {name: 8 * len(x) * p.numel() for name, p in parameters.items()}, TOGETHER
+    ):
+        truth, outputs = _truth(model, x, policy, [parameters[name] for name in group], c)
+        for name, gradient, j in zip(group, truth, rows(group, outputs), strict=True):
+            found = 0.0 if j is None else c @ j.detach().double()
+            names.append(name)
+            errors.append((found - gradient.flatten().double()).norm())
+            sizes.append(gradient.double().norm())
+    error, size = torch.stack(errors), torch.stack(sizes)
+    # Where the truth is not finite there is nothing to compare with: the kernel will be NaN, and
+    # say so. The second term is for gradients that are zero but for rounding.
+    known = size.isfinite()
+    wrong = ~(error <= 1e-3 * size + 1e-6 * size.where(known, 0).max()) & known
+    for name, bad in zip(names, wrong.tolist(), strict=True):
+        if bad:
+            raise Unstructured(f"the use of parameter {name!r} was not understood")
 
 
 def _truth(
-    model: nn.Module, x: Tensor, policy: BatchNormPolicy, parameters: Mapping[str, nn.Parameter]
-) -> tuple[Float64[Tensor, " n"], list[Tensor], int]:
-    """c, the right side for each parameter, and how many outputs there are."""
-    generator = torch.Generator().manual_seed(0)
-    c = (torch.rand(len(x), generator=generator, dtype=torch.float64) + 0.5).to(x.device)
-    tensors = list(parameters.values())
+    model: nn.Module, x: Tensor, policy: BatchNormPolicy, tensors: Sequence[Tensor], c: Tensor
+) -> tuple[Sequence[Tensor], int]:
+    """The right side for each parameter, and how many outputs there are."""
     with policy, torch.enable_grad():
         f = flattened(model(x.clone()), len(x))
         asked = (f.double().sum(1) * c).sum()
         if not asked.requires_grad:
-            return c, [torch.zeros_like(p) for p in tensors], f.shape[1]
-        return c, list(torch.autograd.grad(asked, tensors, materialize_grads=True)), f.shape[1]
-
-
-def _compare(c: Tensor, truth: Mapping[str, Tensor], rows: Rows) -> None:
-    size = max(float(gradient.norm()) for gradient in truth.values())
-    for name, gradient in truth.items():
-        if not torch.isfinite(gradient).all():
-            continue  # nothing to compare with: the kernel will be NaN, and say so
-        j = rows(name)
-        found = 0.0 if j is None else c @ j.detach().double()
-        error = float((found - gradient.flatten().double()).norm())
-        # The second term is for gradients that are zero but for rounding.
-        if not error <= 1e-3 * float(gradient.norm()) + 1e-6 * size:
-            raise Unstructured(f"the use of parameter {name!r} was not understood")
+            return [torch.zeros_like(p) for p in tensors], f.shape[1]
+        return torch.autograd.grad(asked, tensors, materialize_grads=True), f.shape[1]

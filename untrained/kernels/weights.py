@@ -63,7 +63,7 @@ def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> N
         for slot in slots:
             drawn = WEIGHTS[method](slot, _stream(base, slot.name))
             if slot.padding is not None:
-                drawn[slot.padding] = 0  # the word that stands for none
+                drawn[slot.padding] = 0
             slot.parameter.copy_(drawn)
 
 
@@ -183,7 +183,9 @@ class Slot(NamedTuple):
 
     @property
     def padding(self) -> int | None:
-        return self.module.padding_idx if self.is_table else None  # type: ignore[return-value]
+        """The row of a table that stands for no word, and is zero."""
+        module = self.module
+        return module.padding_idx if isinstance(module, nn.Embedding | nn.EmbeddingBag) else None
 
     @property
     def is_table(self) -> bool:

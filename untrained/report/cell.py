@@ -1,7 +1,9 @@
 """The cell graph laid out from top to bottom, to be written as inline SVG."""
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import NamedTuple
 
@@ -16,6 +18,12 @@ CHARACTER = 7.4
 LANE = 26.0
 "Distance between the places that an arc may take."
 MARGIN = 6.0
+ORDERS = 8
+"Orders in which arcs are placed before the narrowest drawing is taken."
+BERNSTEIN = tuple(
+    ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+    for t in (step / 24 for step in range(1, 24))
+)
 
 
 class Spot(NamedTuple):
@@ -47,15 +55,28 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Arc:
-    """One operation, drawn as a cubic curve with its name at the middle."""
+    """One operation, drawn as a cubic curve with its name at the middle.
+
+    An edge without an operation has neither name nor colour.
+    """
 
     source: str
     target: str
     operation: str
-    colour: int
+    colour: int | None
     "Index of the operation in the legend."
     curve: tuple[Spot, Spot, Spot, Spot]
     label: Box
+    "Room for the name, or for nothing."
+
+    @cached_property
+    def spots(self) -> tuple[Spot, ...]:
+        """Points between the ends of the curve: sum_k C(3, k) t^k (1 - t)^(3 - k) P_k."""
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = self.curve
+        return tuple(
+            Spot(a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3)
+            for a, b, c, d in BERNSTEIN
+        )
 
     @property
     def path(self) -> str:
@@ -98,7 +119,7 @@ class CellDrawing:
 
 def operations(graphs: Sequence[CellGraph]) -> dict[str, int]:
     """Operation -> index of its colour, in the order of the alphabet."""
-    names = sorted({edge.operation for graph in graphs for edge in graph.edges})
+    names = sorted({edge.operation for graph in graphs for edge in graph.edges} - {""})
     return {name: index for index, name in enumerate(names)}
 
 
@@ -106,7 +127,8 @@ def draw_cell(graph: CellGraph, colours: Mapping[str, int]) -> CellDrawing:
     """Lay a cell out: nodes in a column, short arcs near it, longer ones farther out.
 
     Each arc takes the first place, going outwards to the right and left in turn, where its label
-    meets no other label, node or arc, and its curve no other label or node.
+    meets no other label, node or arc, and its curve no other label or node. Of several orders in
+    which arcs may choose, the one that gives the narrowest drawing is taken.
     """
     nodes = tuple(
         Node(
@@ -114,14 +136,32 @@ def draw_cell(graph: CellGraph, colours: Mapping[str, int]) -> CellDrawing:
         )
         for i, name in enumerate(graph.nodes)
     )
+    placed = (_placed(nodes, edges, colours) for edges in _orders(graph.edges))
+    drawings = [_framed(graph.name, nodes, arcs) for arcs in placed]
+    return min(drawings, key=lambda drawing: drawing.width)
+
+
+def _orders(edges: Sequence[Edge]) -> Iterator[list[Edge]]:
+    """Short arcs first, then that order with more and more disorder; names before the nameless."""
+    rng = random.Random(0)
+    for k in range(ORDERS):
+        disorder = 3 * k / ORDERS
+        lengths = [e.target - e.source + disorder * rng.random() for e in edges]
+        keyed = sorted(zip(lengths, edges, strict=True), key=lambda p: (not p[1].operation, *p))
+        yield [edge for _, edge in keyed]
+
+
+def _placed(
+    nodes: Sequence[Node], edges: Sequence[Edge], colours: Mapping[str, int]
+) -> tuple[Arc, ...]:
     arcs: list[Arc] = []
-    for edge in sorted(graph.edges, key=lambda e: (e.target - e.source, e.source)):
-        places = _places(nodes, edge, colours[edge.operation])
+    for edge in edges:
+        places = _places(nodes, edge, colours.get(edge.operation))
         arcs.append(next(arc for arc in places if _is_free(arc, nodes, arcs)))
-    return _framed(graph.name, nodes, tuple(arcs))
+    return tuple(arcs)
 
 
-def _places(nodes: Sequence[Node], edge: Edge, colour: int) -> Iterator[Arc]:
+def _places(nodes: Sequence[Node], edge: Edge, colour: int | None) -> Iterator[Arc]:
     if edge.target - edge.source == 1:
         yield _arc(nodes, edge, colour, 0.0)
     for lane in count(2):
@@ -129,7 +169,7 @@ def _places(nodes: Sequence[Node], edge: Edge, colour: int) -> Iterator[Arc]:
         yield _arc(nodes, edge, colour, -lane * LANE)
 
 
-def _arc(nodes: Sequence[Node], edge: Edge, colour: int, reach: float) -> Arc:
+def _arc(nodes: Sequence[Node], edge: Edge, colour: int | None, reach: float) -> Arc:
     """The arc whose middle lies `reach` to the right of the column."""
     source, target = nodes[edge.source], nodes[edge.target]
     side = (reach > 0) - (reach < 0)
@@ -152,26 +192,14 @@ def _is_free(arc: Arc, nodes: Sequence[Node], placed: Sequence[Arc]) -> bool:
     boxes = [*(node.box for node in nodes), *(other.label for other in placed)]
     return not (
         any(arc.label.meets(box) for box in boxes)
-        or any(box.holds(spot) for box in boxes for spot in _samples(arc))
-        or any(arc.label.holds(spot) for other in placed for spot in _samples(other))
+        or any(box.holds(spot) for box in boxes for spot in arc.spots)
+        or any(arc.label.holds(spot) for other in placed for spot in other.spots)
     )
-
-
-def _samples(arc: Arc) -> list[Spot]:
-    """Points between the ends of the curve."""
-    return [_on_curve(arc.curve, step / 24) for step in range(1, 24)]
-
-
-def _on_curve(curve: tuple[Spot, Spot, Spot, Spot], t: float) -> Spot:
-    """The Bezier curve sum_k C(3, k) t^k (1 - t)^(3 - k) P_k."""
-    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
-    x = sum(w * spot.x for w, spot in zip(weights, curve, strict=True))
-    return Spot(x, sum(w * spot.y for w, spot in zip(weights, curve, strict=True)))
 
 
 def _framed(name: str, nodes: tuple[Node, ...], arcs: tuple[Arc, ...]) -> CellDrawing:
     boxes = [*(node.box for node in nodes), *(arc.label for arc in arcs)]
-    reach = [spot.x for arc in arcs for spot in _samples(arc)]
+    reach = [spot.x for arc in arcs for spot in arc.spots]
     left = min([*(box.x - box.width / 2 for box in boxes), *reach]) - MARGIN
     right = max([*(box.x + box.width / 2 for box in boxes), *reach]) + MARGIN
     top = -NODE_HEIGHT / 2 - MARGIN

@@ -55,7 +55,7 @@ def comparison(session: Session, pick: Architecture) -> list[Architecture]:
 def begin_training(session: Session, position: int, role: str, architecture: Architecture) -> str:
     """Notes a training in the store, and gives its key: equal for equal questions."""
     config = session.config
-    scale = training_scale(session.space, config.scale, config.channels, config.cells)
+    scale = training_scale(session.space, config)
     question = {
         "space": config.space,
         "architecture": str(session.space.canonical(architecture)),
@@ -78,7 +78,7 @@ def training_task(session: Session, row: dict[str, Any], until: int) -> Train:
     return Train(
         space=config.space,
         architecture=row["question"]["architecture"],
-        scale=training_scale(session.space, config.scale, config.channels, config.cells),
+        scale=training_scale(session.space, config),
         recipe=config.recipe,
         seed=config.seed,
         until=until,

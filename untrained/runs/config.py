@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from untrained.settings import Setting, plain
+from untrained.training.loop import check_precision
 from untrained.training.recipe import Recipe, check_recipe
 
 
@@ -33,6 +34,9 @@ class RunConfig:
     """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
     `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
     `stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."""
+    settings: str | None = None
+    """Those of a published search: `paper` or `released` (the authors' code), on DARTS also
+    `paper_imagenet`, `released_imagenet`; what flags or a file say comes first."""
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."
     seed: int = 0
@@ -49,8 +53,10 @@ class RunConfig:
     "Channels of the first stage of trained networks; by default the scale's."
     cells: int | None = None
     "Cells a stage of trained networks; by default the scale's."
+    training: str = "default"
+    "Named recipe: `default`, `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`."
     recipe: Recipe = field(default_factory=Recipe)
-    "How networks are trained."
+    "How networks are trained: what here differs from the default alters the named recipe."
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     workers: int = os.cpu_count() or 1
@@ -68,6 +74,7 @@ class RunConfig:
                 raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
         check_recipe(self.recipe)
         check_device(self.device)
+        check_precision(self.recipe, self.device)
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
         return self
@@ -93,7 +100,8 @@ class RunConfig:
 
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
-    "images", "size", "train", "compare", "scale", "channels", "cells", "recipe", "workers", "out",
+    "images", "size", "settings", "train", "compare", "scale", "channels", "cells", "training",
+    "recipe", "workers", "out",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ the same history, with the same random numbers, and finds what it had measured o
 """
 
 import platform
+import random
 import re
 import time
 from importlib.metadata import version
@@ -18,11 +19,14 @@ from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import check_probe, make_instrument, training_scale
 from untrained.runs.measuring import Measuring, version_of
+from untrained.runs.presets import with_preset, with_recipe
 from untrained.runs.searching import search
 from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.store import Store
+from untrained.runs.tasks import build
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
+from untrained.training import check_fits
 
 
 def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
@@ -43,18 +47,21 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
     begun = time.perf_counter()
-    config.check()
+    config = with_preset(with_recipe(config).check())
     space = get_space(config.space)
     instruments = tuple(
         make_instrument(name, space, config.instruments.get(name, {})) for name in config.scores
     )
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
     searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
-    training_scale(space, config.scale, config.channels, config.cells)  # refuse it now, not later
+    scale = training_scale(space, config)  # refuse it now, not later
     _check_named(config)
     images = load_images(config.images, size=config.size, seed=config.seed)
     for instrument in instruments:
         check_probe(instrument, images)
+    if config.train:
+        some = space.sample(random.Random(0))
+        check_fits(build(config.space, str(some), scale, images), images, config.recipe)
     identity = config.identity(
         images.fingerprint, version_of(space, searcher, *(i.score for i in instruments))
     )

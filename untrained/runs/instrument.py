@@ -7,8 +7,9 @@ from typing import Any
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.kernels.weights import check_weights
+from untrained.runs.config import RunConfig
 from untrained.scores import Score, get_score
-from untrained.settings import Setting, changed, check_known
+from untrained.settings import Setting, changed, check_known, typed
 from untrained.spaces import Scale, Space
 
 
@@ -22,6 +23,8 @@ class Instrument:
     scale: Scale
     probe: ProbeSpec
     weights: str
+    redraw: int = 1
+    """Consecutive draws that share their weights, and differ in the probe alone."""
 
     def plain(self) -> dict[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
@@ -39,11 +42,13 @@ def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting
     scale = space.scales[_named_scale(space, str(left.pop("scale", kind.network)))]
     weights = str(left.pop("weights", kind.weights))
     check_weights(weights)
+    redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
+    assert isinstance(redraw, int)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
-    check_known(f"score {name!r}", left, [*known, "scale", "weights"])
+    check_known(f"score {name!r}", left, [*known, "scale", "weights", "redraw"])
     scale, probe, score = (changed(part, left, name) for part in parts)
-    return Instrument(name, score, scale, probe, weights)
+    return Instrument(name, score, scale, probe, weights, redraw)
 
 
 def check_probe(instrument: Instrument, images: Images) -> None:
@@ -66,13 +71,23 @@ def _named_scale(space: Space[Any], scale: str) -> str:
     return scale
 
 
-def training_scale(
-    space: Space[Any], scale: str, channels: int | None, cells: int | None
-) -> Scale:
-    """A named scale of the space, with other channels and cells where given."""
-    found = space.scales[_named_scale(space, scale)]
-    return replace(
-        found,
-        channels=found.channels if channels is None else channels,
-        cells=found.cells if cells is None else cells,
-    )
+def training_scale(space: Space[Any], config: RunConfig) -> Scale:
+    """The named scale of the space, altered as the configuration and its recipe ask.
+
+    Raises:
+        ValueError: a scale that the space does not name, or an auxiliary head that it lacks.
+    """
+    found = space.scales[_named_scale(space, config.scale)]
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in (("channels", config.channels), ("cells", config.cells))
+        if value is not None
+    }
+    if config.recipe.auxiliary:
+        if not hasattr(found, "auxiliary"):
+            raise ValueError(
+                f"recipe.auxiliary: expected 0 on the space {space.name!r}, whose networks have "
+                f"no auxiliary head, got {config.recipe.auxiliary!r}; try another --training"
+            )
+        changes["auxiliary"] = True
+    return replace(found, **changes)

@@ -21,7 +21,9 @@ from untrained.scores import Reading
 from untrained.search import Proposal, Trial
 from untrained.spaces import Space
 
-SEEDS_APART = 1_000_000_000  # draws of one run's seed; those of another never meet them
+SEEDS_APART = 720_720_000
+"""Draws of one run's seed; those of another never meet them. A multiple of whatever numbers of
+draws share weights."""
 
 
 @cache

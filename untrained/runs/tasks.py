@@ -84,7 +84,8 @@ def measure(task: Measure, images: Images) -> list[Measured]:
     """One reading for each draw.
 
     Draw d has one stream for weights and one for the probe, whatever the architecture and the
-    score, so that architectures are compared on common weights and images.
+    score, so that architectures are compared on common weights and images. Where an instrument
+    redraws weights less often, draws share those of the first of them.
     """
     begun = time.perf_counter()
     instrument = task.instrument
@@ -93,7 +94,8 @@ def measure(task: Measure, images: Images) -> list[Measured]:
     network.to(task.device)
     found = []
     for draw in task.draws:
-        draw_weights(network, instrument.weights, stream(draw, "weights"))
+        weights = stream(draw // instrument.redraw * instrument.redraw, "weights")
+        draw_weights(network, instrument.weights, weights)
         probe = draw_probe(images, instrument.probe, stream(draw, "probe"))
         reading = read(instrument.score, network, _to(probe, task.device), stream(draw, "score"))
         found.append(Measured(reading, time.perf_counter() - begun))
@@ -160,8 +162,10 @@ def train_on(task: Train, images: Images) -> Trained:
 
 
 def network_size(network: nn.Module, images: Images) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds for one image."""
+    """Trainable parameters, without an auxiliary head's, and multiply-adds for one image."""
     probe = draw_probe(images, ProbeSpec(count=1), stream("size"))
     readings = (score(network, probe, stream("size")) for score in (Parameters(), MultiplyAdds()))
     parameters, macs = (int(reading.value or 0) for reading in readings)
-    return parameters, macs
+    head = getattr(network, "auxiliary", None)
+    extra = sum(p.numel() for p in head.parameters()) if isinstance(head, nn.Module) else 0
+    return parameters - extra, macs

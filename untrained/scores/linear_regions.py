@@ -23,6 +23,9 @@ class LinearRegions(Score):
 
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
+    batches: int = 1
+    """Parts of the probe that BatchNorm normalises apart; the authors' code takes 3, and counts a
+    pattern that occurs in two of them once."""
 
     higher_is_better: ClassVar = True
     network: ClassVar = "thin"
@@ -31,7 +34,13 @@ class LinearRegions(Score):
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         try:
-            found = count_regions(network, probe.inputs, batchnorm=self.batchnorm)
+            found = count_regions(
+                network,
+                probe.inputs,
+                batchnorm=self.batchnorm,
+                chunk=-(-len(probe.inputs) // self.batches),
+                apart=True,
+            )
         except ValueError as error:
             return Reading(None, str(error))
         return Reading(float(found.count))

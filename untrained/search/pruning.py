@@ -5,38 +5,61 @@ https://arxiv.org/abs/2102.11535, algorithm 1.
 """
 
 import random
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from untrained.search.ranks import dense_ranks
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.spaces.space import Architecture, Choice
 
 Key = tuple[Architecture, tuple[int, ...]]
+Combination = Literal["sum", "min", "max", "raw"]
+Gains = Sequence[Sequence[float | None]]
+"For each score, one gain a choice; None if it could not be measured."
+
+
+class Contest(NamedTuple):
+    """Choices of which so many must go."""
+
+    choices: tuple[Choice, ...]
+    losers: int
 
 
 @dataclass(frozen=True)
 class PruningSearch(Searcher):
-    """Each round removes from every edge the operation that is missed least.
+    """Each round removes from every edge the operations that are missed least.
 
     For each operation o that an edge of the parent N still shares with others, and each score s
     with sign +1 where higher is better and -1 where lower is,
 
         gain_s(o) = mean over draws of sign (s(N without o) - s(N)) / |s(N)|
 
-    rounded to three decimals a draw, as in the authors' code. Operations are ranked over all
-    edges, highest gain first, equal gains sharing a rank; on every edge the operation with the
-    lowest sum of ranks goes. On NAS-Bench-201 that is 24 + 18 + 12 = 54 operations evaluated.
+    Operations are ranked over all edges, highest gain first, equal gains sharing a rank; on every
+    edge those with the lowest sum of ranks go. On NAS-Bench-201 that is 24 + 18 + 12 = 54
+    operations evaluated. Where nodes then have more input edges than the space allows, as in
+    DARTS, a last round ranks their edges in the same way, and each node keeps those missed most.
 
     An operation without which some draw fails stays while its edge has another to give. Where a
     score fails for every operation of a round, the search ends without a pick.
     """
 
+    prune: int | None = None
+    "Operations that an edge loses in a round; by default 1 on NAS-Bench-201 and 3 on DARTS."
     common: bool = True
     """All operations of a round share draws, and the parent is measured on them once; otherwise
     each operation has draws of its own and the parent is measured again for it, as published."""
+    gain: Literal["relative", "absolute"] = "relative"
+    "Whether a gain is divided by |s(N)|, as in the authors' code, or not, as in the paper's text."
+    digits: int = 3
+    "Decimals to which each draw's gain is rounded, as in the authors' code."
+    combine: Combination = "sum"
+    """How scores are combined: `sum`, `min` or `max` of ranks, or `raw`, the sum of the gains
+    themselves."""
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         measured = {(trial.architecture, trial.draws): trial for trial in history}
@@ -46,18 +69,16 @@ class PruningSearch(Searcher):
 
     def pick(self, history: Sequence[Trial]) -> Architecture | None:
         parent, _ = self._replay({(trial.architecture, trial.draws): trial for trial in history})
-        return None if parent.partial else parent
+        return None if self._contests(parent) else parent
 
     def _replay(self, measured: Mapping[Key, Trial]) -> tuple[Architecture, list[Proposal]]:
         """The parent that the measured rounds lead to, and the round of proposals it needs."""
         parent, number = self.space.supernet(), 0
-        while True:
-            choices = self.space.choices(parent)
+        while contests := self._contests(parent):
+            choices = [choice for contest in contests for choice in contest.choices]
             pairs = [self._pair(parent, choice, number, k) for k, choice in enumerate(choices)]
-            round_ = [proposal for pair in pairs for proposal in pair] or [
-                Proposal(parent, self._draws(number, 0), "parent")
-            ]
-            if not pairs or any((p.architecture, p.draws) not in measured for p in round_):
+            round_ = [proposal for pair in pairs for proposal in pair]
+            if any((p.architecture, p.draws) not in measured for p in round_):
                 return parent, round_
             gains = [
                 [
@@ -68,8 +89,21 @@ class PruningSearch(Searcher):
             ]
             if any(all(gain is None for gain in column) for column in gains):
                 return parent, []  # a score says nothing at all: better no pick than a blind one
-            parent = self.space.without(parent, *least_missed(choices, gains))
+            parent = self.space.without(parent, *least_missed(contests, gains, self.combine))
             number += 1
+        return parent, [Proposal(parent, self._draws(number, 0), "parent")]
+
+    def _contests(self, parent: Architecture) -> list[Contest]:
+        """What the next round decides: operations of each edge, then edges of each node."""
+        prune = self.space.removed_at_once if self.prune is None else self.prune
+        edges = groupby(self.space.choices(parent), key=lambda choice: choice.edge)
+        contests = [tuple(choices) for _, choices in edges]
+        if contests:
+            return [Contest(choices, min(prune, len(choices) - 1)) for choices in contests]
+        return [
+            Contest(crowd.choices, len(crowd.choices) - crowd.keep)
+            for crowd in self.space.crowded(parent)
+        ]
 
     def _pair(
         self, parent: Architecture, choice: Choice, number: int, k: int
@@ -82,7 +116,7 @@ class PruningSearch(Searcher):
         )
 
     def _draws(self, number: int, k: int) -> tuple[int, ...]:
-        first = (number * 1000 + k) * self.draws
+        first = (number * ROUND + k) * self.draws
         return tuple(range(first, first + self.draws))
 
     def _gain(self, goal: Goal, parent: Trial, candidate: Trial) -> float | None:
@@ -95,28 +129,51 @@ class PruningSearch(Searcher):
             )
             if before
         ]
+        if not pairs or any(after is None for _, after in pairs):
+            return None
         gains = [
-            round(sign * (after - before) / abs(before), 3)
+            round(
+                sign * (after - before) / (abs(before) if self.gain == "relative" else 1),
+                self.digits,
+            )
             for before, after in pairs
             if after is not None
         ]
-        return round(fmean(gains), 6) if gains and len(gains) == len(pairs) else None
+        return round(fmean(gains), 6)  # equal but for the order of summation is equal
+
+
+ROUND = 1000
+"Draws that a round has at its disposal for each of its draws; no round has more choices."
 
 
 def least_missed(
-    choices: Sequence[Choice], gains: Sequence[Sequence[float | None]]
+    contests: Sequence[Contest], gains: Gains, combine: Combination = "sum"
 ) -> tuple[Choice, ...]:
-    """On each edge, the choice with the lowest sum of ranks of its gains; the first of equals.
+    """The losers of each contest: the choices that are missed least, the first of equals.
 
-    One of whose gains is missing comes after all others of its edge.
+    One of whose gains is missing comes after all others of its contest.
 
     Args:
-        choices: operations, in edge order.
-        gains: for each score, one gain a choice; None if it could not be measured.
+        contests: choices, in order.
+        gains: over the choices of all contests.
+        combine: how ranks, or gains, of several scores become one number.
     """
-    columns = [dense_ranks(column, higher_is_better=True) for column in gains]
-    by_edge: dict[int, list[tuple[bool, int, int]]] = defaultdict(list)
-    for k, choice in enumerate(choices):
-        failed = any(column[k] is None for column in gains)
-        by_edge[choice.edge].append((failed, sum(ranks[k] for ranks in columns), k))
-    return tuple(choices[min(ranked)[2]] for ranked in by_edge.values())
+    missed = combined(gains, combine)
+    lost: list[Choice] = []
+    first = 0
+    for choices, losers in contests:
+        order = sorted(
+            range(first, first + len(choices)),
+            key=lambda k: (any(column[k] is None for column in gains), missed[k]),
+        )
+        lost += [choices[k - first] for k in order[:losers]]
+        first += len(choices)
+    return tuple(lost)
+
+
+def combined(gains: Gains, combine: Combination) -> list[float]:
+    """One number a choice, lower for a choice that is missed less."""
+    if combine == "raw":
+        return [-sum(gain or 0.0 for gain in column) for column in zip(*gains, strict=True)]
+    ranks = [dense_ranks(column, higher_is_better=True) for column in gains]
+    return [float(one) for one in getattr(np, combine)(ranks, axis=0)]

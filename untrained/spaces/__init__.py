@@ -6,22 +6,24 @@ A space samples, mutates, enumerates and builds. It knows nothing of images, sco
 from typing import Any
 
 from untrained.plugins import find
+from untrained.spaces.darts import DARTS
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench201 import NASBench201
-from untrained.spaces.space import Architecture, Choice, Scale, Space
+from untrained.spaces.space import Architecture, Choice, Crowd, Scale, Space
 
 __all__ = [
     "SPACES",
     "Architecture",
     "CellGraph",
     "Choice",
+    "Crowd",
     "Edge",
     "Scale",
     "Space",
     "get_space",
 ]
 
-SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201()}
+SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201(), "darts": DARTS()}
 
 
 def get_space(name: str) -> Space[Any]:

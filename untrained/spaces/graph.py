@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Edge(NamedTuple):
-    """One operation between two nodes."""
+    """One operation between two nodes, or "" where a node goes unchanged into the output."""
 
     source: int
     target: int

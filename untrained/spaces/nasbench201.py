@@ -64,13 +64,18 @@ class NASBench201(Space[NB201Architecture]):
         nodes = text.strip().split("+")
         terms = [term for node in nodes for term in node.strip("|").split("|")]
         shape = "+".join("|" + "|".join(f"op~{i}" for i in range(j)) + "|" for j in (1, 2, 3))
-        if re.sub(r"[^|~+]+~", "op~", text.strip()) != shape:
+        if re.sub(r"[^|~+]*~", "op~", text.strip()) != shape:
             raise ValueError(f"not a NAS-Bench-201 cell: expected {shape}, got {text!r}")
         return NB201Architecture(tuple(self._kept(term) for term in terms))
 
     def _kept(self, term: str) -> tuple[str, ...]:
         kept = term.rpartition("~")[0].split(",")
         for operation in kept:
+            if not operation:
+                raise ValueError(
+                    f"an edge without an operation in a NAS-Bench-201 cell: expected op~0 or "
+                    f"op,op~0, got {term!r}; an edge that carries nothing reads none~0"
+                )
             if operation not in OPERATIONS:
                 near = get_close_matches(operation, OPERATIONS, n=1, cutoff=0) or OPERATIONS
                 raise ValueError(

@@ -15,8 +15,8 @@ from untrained.spaces.graph import CellGraph
 class Architecture(ABC):
     """A frozen, hashable, ordered value with one text form: `space.parse(str(a)) == a`.
 
-    A *partial* architecture keeps several operations on some edge. Its network is the supernet
-    of what it keeps.
+    A *partial* architecture keeps several operations on some edge, or more edges than a discrete
+    one. Its network is the supernet of what it keeps.
     """
 
     @abstractmethod
@@ -25,7 +25,7 @@ class Architecture(ABC):
     @property
     @abstractmethod
     def partial(self) -> bool:
-        """Whether some edge keeps several operations."""
+        """Whether it keeps more than a discrete architecture does."""
 
 
 A = TypeVar("A", bound=Architecture)
@@ -38,7 +38,7 @@ class Scale:
     channels: int = 16
     "Channels of the first stage."
     cells: int = 5
-    "Cells a stage."
+    "Cells a stage, or of the whole network where the space says so."
     stages: int = 3
     "Stages; each after the first halves the resolution and doubles the channels."
     stem: bool = True
@@ -53,12 +53,24 @@ class Choice(NamedTuple):
     operation: str
 
 
+class Crowd(NamedTuple):
+    """A node with more input edges than it has in a discrete architecture."""
+
+    choices: tuple[Choice, ...]
+    "Every operation left on the node's input edges, one an edge."
+    keep: int
+    "How many of them a discrete architecture keeps."
+
+
 class Space(ABC, Generic[A]):
     """A set of architectures, and how to build them. Abstract; its subclasses are final."""
 
     name: ClassVar[str]
     scales: ClassVar[Mapping[str, Scale]]
     "`full`, as published; `small` and `thin`, as the training-free literature measures it."
+    removed_at_once: ClassVar[int] = 1
+    """How many operations a round of the pruning search removes from an edge, which keeps one at
+    least: 1 as published for NAS-Bench-201, 3 for DARTS on CIFAR-10."""
 
     @abstractmethod
     def parse(self, text: str) -> A:
@@ -91,6 +103,13 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def choices(self, architecture: A) -> tuple[Choice, ...]:
         """Every operation on every edge that keeps more than one."""
+
+    def crowded(self, architecture: A) -> tuple[Crowd, ...]:
+        """The nodes with more input edges than a discrete architecture keeps.
+
+        Asked once no edge has more than one operation; a space that keeps every edge has none.
+        """
+        return ()
 
     @abstractmethod
     def without(self, architecture: A, *removed: Choice) -> A:

@@ -5,10 +5,18 @@ Scores and searches cannot see this room, so no trained accuracy leaks into a tr
 
 from collections.abc import Callable
 
+from untrained.tables.agreement import Agreement, agreement
 from untrained.tables.nasbench201 import NASBench201Table
 from untrained.tables.table import Standing
 
-__all__ = ["TABLES", "NASBench201Table", "Standing", "standings"]
+__all__ = [
+    "TABLES",
+    "Agreement",
+    "NASBench201Table",
+    "Standing",
+    "agreement",
+    "standings",
+]
 
 TABLES: dict[str, Callable[[], NASBench201Table]] = {"nasbench201": NASBench201Table}
 

@@ -1,26 +1,30 @@
 """Training: from a network and images to a trained network, and to files that outlive us.
 
-`train` runs one recipe, an epoch at a time, with the whole state on disk after each, so that a
-training killed at any moment goes on bit for bit. `evaluate` looks at a split once. `export`
-writes the weights, a loader that needs torch and safetensors alone, and an ONNX file, and checks
-each against the network. The room works on any `nn.Module` from normalised images to logits, and
-knows of images and no other room.
+`train` runs one recipe, yours or a published one of `RECIPES`, an epoch at a time, with the whole
+state on disk after each, so that a training killed at any moment goes on bit for bit. `evaluate`
+looks at a split once. `export` writes the weights, a loader that needs torch and safetensors
+alone, and an ONNX file, and checks each against the network. The room works on any `nn.Module`
+from normalised images to logits, and knows of images and no other room.
 """
 
 from untrained.training.epoch import Epoch
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.export import Exported, export
-from untrained.training.loop import Training, train
+from untrained.training.loop import Training, check_fits, train
 from untrained.training.recipe import Recipe, learning_rate
+from untrained.training.recipes import RECIPES, get_recipe
 
 __all__ = [
+    "RECIPES",
     "Epoch",
     "Evaluation",
     "Exported",
     "Recipe",
     "Training",
+    "check_fits",
     "evaluate",
     "export",
+    "get_recipe",
     "learning_rate",
     "train",
 ]

@@ -4,7 +4,12 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from untrained.images.augment import cutout, random_crop_flip
+from untrained.images.augment import (
+    cutout,
+    jitter_colours,
+    random_crop_flip,
+    random_resized_crop,
+)
 from untrained.images.dataset import Images
 from untrained.training.recipe import Recipe, flips
 
@@ -27,10 +32,15 @@ def augment(
     generator: torch.Generator,
     device: str,
 ) -> Float[Tensor, "n c h w"]:
-    """Crop, flip, normalise and cut out, each where the recipe says so."""
+    """Crop, flip, change colours, normalise, resize and cut out, each where the recipe says so."""
     padding = min(pixels.shape[2:]) // 8 if recipe.crop else 0
     flip = flips(recipe, pixels.shape[1])
     if padding or flip:
         pixels = random_crop_flip(pixels, generator, padding=padding, flip=flip)
-    inputs = images.normalise(pixels.to(device))
+    pixels = pixels.to(device)
+    if recipe.jitter:
+        pixels = jitter_colours(pixels, generator, recipe.jitter)
+    inputs = images.normalise(pixels)
+    if recipe.resized_crop:
+        inputs = random_resized_crop(inputs, generator)
     return cutout(inputs, generator, recipe.cutout) if recipe.cutout else inputs

@@ -15,7 +15,7 @@ from untrained.images.dataset import Images
 from untrained.training.epoch import Epoch
 from untrained.training.recipe import Recipe
 
-LAYOUT = 1  # raise when a field changes its meaning
+LAYOUT = 2  # raise when a field changes its meaning
 
 # What reading a damaged file raises, then what a whole file with other contents leads to.
 DAMAGED = (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError)
@@ -38,6 +38,8 @@ class Checkpoint:
     "Parameters and buffers after the best epoch so far; the initial ones, if there was none."
     optimizer: Mapping[str, object]
     "State of the optimizer: momentum."
+    scaler: Mapping[str, object]
+    "State of the scaler of mixed precision; empty in float32."
 
 
 def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> dict[str, object]:
@@ -87,15 +89,15 @@ def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:
         content.seek(0)
         # Tensors and plain values only, never code: a checkpoint may come from anywhere.
         fields = torch.load(content, map_location="cpu", weights_only=True)
-        epochs = tuple(Epoch(**epoch) for epoch in fields.pop("epochs"))
-        checkpoint = Checkpoint(**fields, epochs=epochs)
+        kept = dict(fields["asked"])
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected a training checkpoint, got a file that cannot be read as one "
             f"({type(error).__name__}); delete it to train from the start"
         ) from error
-    _check_same(path, asked, checkpoint.asked)
-    return checkpoint
+    _check_same(path, asked, kept)  # the layout too, which says what the other fields are
+    epochs = tuple(Epoch(**epoch) for epoch in fields.pop("epochs"))
+    return Checkpoint(**fields, epochs=epochs)
 
 
 def _check_same(path: Path, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:

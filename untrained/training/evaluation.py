@@ -65,14 +65,20 @@ def evaluate(
     )
 
 
-def check_logits(logits: Tensor, images: Images) -> None:
-    """Raise ValueError unless there is one logit for each class."""
+def check_logits(logits: object, images: Images) -> Float[Tensor, "n k"]:
+    """The logits; ValueError unless they are a tensor with one for each class."""
+    if not isinstance(logits, Tensor):
+        raise ValueError(
+            f"expected a network that gives a tensor of logits, got {type(logits).__name__}; "
+            f"auxiliary logits may stand beside them in training mode alone"
+        )
     if logits.ndim != 2 or logits.shape[1] != len(images.classes):
         raise ValueError(
             f"expected a network with one logit for each of {len(images.classes)} classes, "
             f"got outputs of shape {tuple(logits.shape)}; build the network with "
             f"classes={len(images.classes)}"
         )
+    return logits
 
 
 @torch.no_grad()
@@ -82,9 +88,9 @@ def _logits(
     """Logits of every image, on the CPU in float64, so that sums over many are exact enough."""
     with _evaluating(network):
         outputs = [
-            network(images.normalise(pixels.to(device))) for pixels in labelled.pixels.split(batch)
+            check_logits(network(images.normalise(pixels.to(device))), images)
+            for pixels in labelled.pixels.split(batch)
         ]
-    check_logits(outputs[0], images)
     return torch.cat(outputs).double().cpu()
 
 

@@ -2,23 +2,22 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from untrained.images.dataset import Images
-from untrained.training.batches import augment, draw_batches
+from untrained.training.batches import draw_batches
 from untrained.training.checkpoint import Checkpoint, describe, load_checkpoint, save_checkpoint
+from untrained.training.descent import Setup, set_up, split_outputs, train_on
 from untrained.training.epoch import Epoch, best_epoch
-from untrained.training.evaluation import check_logits, evaluate
-from untrained.training.recipe import Recipe, check_recipe, learning_rate
+from untrained.training.evaluation import evaluate
+from untrained.training.recipe import Recipe, check_recipe, drop_probability, learning_rate
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ def train(
 
     A training cut anywhere and called again with its checkpoint ends as an unbroken one, bit for
     bit: order of the images, augmentation and dropout are drawn from (seed, epoch), so weights,
-    momentum and history are the whole state. The global random state is left as it was.
+    momentum, the scaler of mixed precision and history are the whole state. The global random
+    state is left as it was.
 
     A loss that is not finite ends the training; the history and the best weights are kept (the
     initial ones, if it was the first epoch), and a checkpoint remembers the failure.
@@ -59,9 +59,10 @@ def train(
     CPU; begin and go on in the same layout, which decides the last bits.
 
     Args:
-        network: maps normalised images (n, c, h, w) to logits (n, classes). Moved to `device`,
-            and left in evaluation mode: with the weights of the best epoch once training is
-            finished, until then with the current ones.
+        network: maps normalised images (n, c, h, w) to logits (n, classes); in training mode it
+            may give (logits, auxiliary logits). Moved to `device`, and left in evaluation mode:
+            with the weights of the best epoch once training is finished, until then with the
+            current ones.
         images: trains on `train`, chooses the epoch on `validation`, does not touch `test`.
         recipe: every choice of the training.
         seed: with the epoch's number, fixes everything random but the initial weights.
@@ -76,12 +77,12 @@ def train(
             damaged or of another training.
     """
     _check(network, images, recipe, until)
-    network.to(device)
-    optimizer = build_optimizer(network, recipe)
-    state = _begin(network, optimizer, describe(network, images, recipe, seed), checkpoint)
+    check_precision(recipe, device)
+    setup = set_up(network, images, recipe, seed, device)
+    state = _begin(setup, checkpoint)
     last = recipe.epochs if until is None else min(until, recipe.epochs)
     while len(state.epochs) < last and not state.failure:
-        state = _advance(state, network, optimizer, images, recipe, seed, device)
+        state = _advance(state, setup)
         if checkpoint is not None:
             save_checkpoint(checkpoint, state)
         if on_epoch is not None and not state.failure:
@@ -93,47 +94,23 @@ def train(
     return Training(state.epochs, best_epoch(state.epochs), state.failure, finished)
 
 
-def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD over the trainable parameters; those with one dimension or none do not decay."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        groups,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,  # SGD refuses Nesterov without momentum
-    )
-
-
-def run_epoch(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Images,
-    recipe: Recipe,
-    number: int,
-    seed: int,
-    device: str,
-) -> Epoch:
+def run_epoch(setup: Setup, number: int) -> Epoch:
     """One pass over the training images, then one over those of validation.
 
     Raises:
         FloatingPointError: if a loss is not finite; it says where.
     """
     began = time.perf_counter()
-    generator = torch.Generator().manual_seed(_mix(seed, number, "images"))
+    images, recipe = setup.images, setup.recipe
+    generator = torch.Generator().manual_seed(_mix(setup.seed, number, "images"))
     batches = draw_batches(len(images.train), recipe.batch, generator)
     rates = [
         learning_rate(recipe, (number - 1) * len(batches) + k, len(batches))
         for k in range(len(batches))
     ]
-    with _repeatable(_mix(seed, number, "network"), device):
-        loss, accuracy = train_on(
-            batches, rates, network, optimizer, images, recipe, generator, device
-        )
-    validation = evaluate(network, images.validation, images, device=device)
+    with _repeatable(_mix(setup.seed, number, "network"), setup.device), _dropping(setup, number):
+        loss, accuracy = train_on(setup, batches, rates, generator)
+    validation = evaluate(setup.network, images.validation, images, device=setup.device)
     return Epoch(
         number=number,
         learning_rate=rates[-1],
@@ -145,84 +122,54 @@ def run_epoch(
     )
 
 
-def train_on(
-    batches: Sequence[Int64[Tensor, " _"]],
-    rates: Sequence[float],
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Images,
-    recipe: Recipe,
-    generator: torch.Generator,
-    device: str,
-) -> tuple[float, float]:
-    """One step on each batch of rows at its learning rate; mean loss and accuracy of all."""
-    loss, correct = 0.0, 0
-    network.train()
-    for step, (rows, rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        inputs = augment(images.train.pixels[rows], images, recipe, generator, device)
-        labels = images.train.labels[rows].to(device)
-        logits = network(inputs)
-        check_logits(logits, images)
-        objective = cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        if not objective.isfinite():
-            raise FloatingPointError(f"step {step} of {len(batches)}: the loss is not finite")
-        descend(optimizer, objective, rate)
-        loss += objective.item() * len(rows)
-        correct += int((logits.argmax(1) == labels).sum())
-    shown = sum(len(rows) for rows in batches)
-    return loss / shown, correct / shown
-
-
-def descend(optimizer: torch.optim.Optimizer, objective: Float[Tensor, ""], rate: float) -> None:
-    """One step of the optimizer down the gradient of the objective."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad()
-    objective.backward()
-    optimizer.step()
-
-
-def _begin(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    asked: dict[str, object],
-    path: Path | None,
-) -> Checkpoint:
-    """The state before the next epoch, with network and optimizer brought to it."""
+def _begin(setup: Setup, path: Path | None) -> Checkpoint:
+    """The state before the next epoch, with network, optimizer and scaler brought to it."""
+    network, optimizer, scaler = setup.network, setup.optimizer, setup.scaler
+    asked = describe(network, setup.images, setup.recipe, setup.seed)
     if path is None or not path.exists():
         weights = deepcopy(network.state_dict())
-        return Checkpoint(asked, (), "", weights, weights, deepcopy(optimizer.state_dict()))
+        momentum = deepcopy(optimizer.state_dict())
+        return Checkpoint(asked, (), "", weights, weights, momentum, scaler.state_dict())
     state = load_checkpoint(path, asked)
     network.load_state_dict(state.network)
     optimizer.load_state_dict(dict(state.optimizer))
+    scaler.load_state_dict(dict(state.scaler))
     return state
 
 
-def _advance(
-    state: Checkpoint,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Images,
-    recipe: Recipe,
-    seed: int,
-    device: str,
-) -> Checkpoint:
+def _advance(state: Checkpoint, setup: Setup) -> Checkpoint:
     """The state one epoch later, or the same with the reason why there is none."""
     number = len(state.epochs) + 1
     try:
-        epoch = run_epoch(network, optimizer, images, recipe, number, seed, device)
+        epoch = run_epoch(setup, number)
     except FloatingPointError as error:
-        failure = f"epoch {number}, {error}; try a learning rate below {recipe.learning_rate:g}"
-        return replace(state, failure=failure)
+        rate, mixed = setup.recipe.learning_rate, setup.recipe.precision == "mixed"
+        advice = f"try a learning rate below {rate:g}" + ", or precision float32" * mixed
+        return replace(state, failure=f"epoch {number}, {error}; {advice}")
     epochs = (*state.epochs, epoch)
-    weights = deepcopy(network.state_dict())
+    weights = deepcopy(setup.network.state_dict())
     return replace(
         state,
         epochs=epochs,
         network=weights,
         best=weights if best_epoch(epochs) == number else state.best,
-        optimizer=deepcopy(optimizer.state_dict()),
+        optimizer=deepcopy(setup.optimizer.state_dict()),
+        scaler=setup.scaler.state_dict(),
     )
+
+
+@contextmanager
+def _dropping(setup: Setup, number: int) -> Iterator[None]:
+    """Inside, the network drops paths as the recipe says for this epoch; then as before."""
+    if setup.recipe.drop_path == 0:
+        yield
+        return
+    before = setup.network.drop_path
+    setup.network.drop_path = drop_probability(setup.recipe, number)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        setup.network.drop_path = before
 
 
 @contextmanager
@@ -267,4 +214,36 @@ def _check(network: nn.Module, images: Images, recipe: Recipe, until: int | None
         raise ValueError(
             "expected a network with parameters to train, got none with requires_grad; "
             "set requires_grad_(True) on those to train"
+        )
+    dropped = getattr(network, "drop_path", None)
+    if recipe.drop_path > 0 and not isinstance(dropped, float | int):
+        raise ValueError(
+            f"drop_path: expected 0 for a network whose attribute drop_path is no number, "
+            f"got {recipe.drop_path!r}; try 0, or a network that drops its paths with "
+            f"probability network.drop_path"
+        )
+
+
+def check_fits(network: nn.Module, images: Images, recipe: Recipe) -> None:
+    """Refuse a recipe that these images and a network like this one do not fit.
+
+    Args:
+        network: is spent: its running statistics take two blank images in.
+        images: to be trained on.
+        recipe: to be trained with.
+
+    Raises:
+        ValueError: what does not fit, and what to try.
+    """
+    _check(network, images, recipe, None)
+    with torch.no_grad():
+        split_outputs(network.train()(torch.zeros(2, *images.shape)), images, recipe)
+
+
+def check_precision(recipe: Recipe, device: str) -> None:
+    """Refuse mixed precision where float16 is no faster."""
+    if recipe.precision == "mixed" and torch.device(device).type != "cuda":
+        raise ValueError(
+            f"precision: expected float32 on {device}, got {recipe.precision!r}; leave it off, "
+            f"or train on a CUDA device"
         )

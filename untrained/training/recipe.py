@@ -1,60 +1,133 @@
 """How a network is trained: every choice, as one frozen value."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Schedule = Literal["cosine", "exponential"]
+Clock = Literal["step", "epoch"]
+Precision = Literal["float32", "mixed"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum and a cosine schedule, for small images."""
+    """SGD with momentum under a falling learning rate, and what regularises it."""
 
     epochs: int = 20
     "Passes over the training images."
     batch: int = 64
     "Images a step."
     learning_rate: float = 0.1
-    "Peak learning rate; rises linearly over the first epoch, then falls as a cosine to zero."
+    "Peak learning rate; rises linearly to it over the warm-up, then falls by the schedule."
     momentum: float = 0.9
-    "Nesterov momentum."
+    "Share of the last step's velocity that is kept."
     weight_decay: float = 5e-4
     "L2 penalty on convolution and linear weights, not on biases and normalisation."
     label_smoothing: float = 0.0
     "Share of the target spread evenly over all classes."
     crop: bool = True
-    "Random crop after zero padding by an eighth of the side."
+    "Random crop after zero padding by an eighth of the side; images below 8 pixels stay whole."
     flip: bool | None = None
     "Random horizontal flip; None flips colour images only."
     cutout: int = 0
     "Side in pixels of a square set to the mean; 0 cuts nothing."
+    resized_crop: bool = False
+    "Random part of 8 % to 100 % of the area, brought to the full size, as for ImageNet."
+    jitter: float = 0.0
+    "Largest relative change of brightness, contrast and saturation, each at random; below 1."
+    nesterov: bool = True
+    "Nesterov's momentum, or the plain one."
+    decay_all: bool = False
+    "Let the L2 penalty count biases and normalisation too."
+    schedule: Schedule = "cosine"
+    "How the learning rate falls; see `learning_rate`."
+    clock: Clock = "step"
+    "Whether the learning rate changes with every step, or is the same all through an epoch."
+    warm_up: int = 1
+    "Epochs over which the learning rate rises, at most half of all; 0 starts at the peak."
+    clip: float = 0.0
+    "Largest norm of the gradient of all parameters; longer ones are scaled to it. 0 clips none."
+    drop_path: float = 0.0
+    """Probability of dropping a path, reached linearly; see `drop_probability`. The network has an
+    attribute `drop_path`, which is set for each epoch."""
+    auxiliary: float = 0.0
+    """Weight of the auxiliary head's loss. In training the network gives (logits, auxiliary
+    logits); with a weight of 0 the second are ignored."""
+    precision: Precision = "float32"
+    "`mixed` computes most of the forward pass in float16 and scales the loss; CUDA only."
+
+
+FALLS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
+    # DARTS on ImageNet: 0.97 after each of 250 epochs. A shorter training falls as far.
+    "exponential": lambda x: 0.97 ** (250 * x),
+}
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """The learning rate of one step.
 
-    With T steps in all, of which the first W warm up (one epoch, or half of a recipe that has
-    but one), and the peak η:
+    With the peak η, and f the fall of the schedule, where x runs from 0 to 1:
 
-        η_t = η (t + 1) / W                                  for t < W
-        η_t = η (1 + cos(π (t + 1 - W) / (T + 1 - W))) / 2   for t >= W
+        f(x) = (1 + cos(π x)) / 2    cosine
+        f(x) = 0.97^(250 x)          exponential
 
-    The cosine starts from the peak at t = W - 1 and would be zero at t = T, so no step is spent
-    at a rate of zero.
+    The clock `step` rises first and falls after. With T steps in all, of which the first W warm
+    up:
+
+        η_t = η (t + 1) / W                        for t < W
+        η_t = η f((t + 1 - W) / (T + 1 - W))       for t >= W
+
+    The fall starts from the peak at t = W - 1 and would end at t = T, so no step is spent at a
+    rate of zero.
+
+    The clock `epoch` has one rate for all steps of epoch e, counted from 0, of E; the first W
+    epochs are damped, as the codes of DARTS and its successors do:
+
+        η_e = η f(e / E) min(1, (e + 1) / W)
+
+    Either way W is at most half of the training.
 
     Args:
-        recipe: gives η and the number of epochs.
+        recipe: gives η, schedule, clock, warm-up and the number of epochs.
         step: t, from 0, counted over the whole training.
         steps_per_epoch: steps in one epoch.
 
     Example:
         >>> [round(learning_rate(Recipe(epochs=3), step, 2), 4) for step in range(6)]
         [0.05, 0.1, 0.0905, 0.0655, 0.0345, 0.0095]
+        >>> recipe = Recipe(epochs=3, clock="epoch", warm_up=0)
+        >>> [round(learning_rate(recipe, step, 2), 4) for step in range(6)]
+        [0.1, 0.1, 0.075, 0.075, 0.025, 0.025]
     """
+    peak, fall = recipe.learning_rate, FALLS[recipe.schedule]
+    if recipe.clock == "epoch":
+        epoch, warm_up = step // steps_per_epoch, min(recipe.warm_up, recipe.epochs // 2)
+        risen = min(1, (epoch + 1) / warm_up) if warm_up else 1
+        return peak * fall(epoch / recipe.epochs) * risen
     steps = recipe.epochs * steps_per_epoch
-    warm_up = min(steps_per_epoch, steps // 2)
+    warm_up = min(recipe.warm_up * steps_per_epoch, steps // 2)
     if step < warm_up:
-        return recipe.learning_rate * (step + 1) / warm_up
-    fallen = (step + 1 - warm_up) / (steps + 1 - warm_up)
-    return recipe.learning_rate * (1 + math.cos(math.pi * fallen)) / 2
+        return peak * (step + 1) / warm_up
+    return peak * fall((step + 1 - warm_up) / (steps + 1 - warm_up))
+
+
+def drop_probability(recipe: Recipe, epoch: int) -> float:
+    """Probability of dropping a path in one epoch, counted from 1.
+
+        p_e = p (e - 1) / E
+
+    So the first epoch drops none, and p itself would be that of the epoch after the last.
+
+    Example:
+        >>> [round(drop_probability(Recipe(epochs=4, drop_path=0.2), e), 2) for e in (1, 2, 3, 4)]
+        [0.0, 0.05, 0.1, 0.15]
+
+    Source:
+        The code of Liu, Simonyan and Yang 2019, DARTS, https://arxiv.org/abs/1806.09055
+    """
+    return recipe.drop_path * (epoch - 1) / recipe.epochs
 
 
 def flips(recipe: Recipe, channels: int) -> bool:
@@ -67,12 +140,19 @@ def flips(recipe: Recipe, channels: int) -> bool:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise ValueError at the first value that cannot be trained with."""
-    for name, low in (("epochs", 1), ("batch", 2), ("cutout", 0)):
+    for name, low in (("epochs", 1), ("batch", 2), ("cutout", 0), ("warm_up", 0)):
         _check_count(name, getattr(recipe, name), low)
     _check_rate("learning_rate", recipe.learning_rate, math.inf, "try 0.1")
     _check_rate("momentum", recipe.momentum, 1.0, "try 0.9, or 0 for plain SGD")
     _check_rate("weight_decay", recipe.weight_decay, math.inf, "try 5e-4, or 0 for none")
     _check_rate("label_smoothing", recipe.label_smoothing, 1.0, "try 0.1, or 0 for none")
+    _check_rate("jitter", recipe.jitter, 1.0, "try 0.4, or 0 for none")
+    _check_rate("clip", recipe.clip, math.inf, "try 5, or 0 for none")
+    _check_rate("drop_path", recipe.drop_path, 1.0, "try 0.2, or 0 for none")
+    _check_rate("auxiliary", recipe.auxiliary, math.inf, "try 0.4, or 0 for none")
+    _check_choice("schedule", recipe.schedule, get_args(Schedule))
+    _check_choice("clock", recipe.clock, get_args(Clock))
+    _check_choice("precision", recipe.precision, get_args(Precision))
     if recipe.learning_rate == 0:
         raise ValueError("learning_rate: expected more than 0, got 0; try 0.1")
 
@@ -89,3 +169,8 @@ def _check_rate(name: str, rate: float, below: float, hint: str) -> None:
         raise ValueError(
             f"{name}: expected 0 or more and less than {below:g}, got {rate!r}; {hint}"
         )
+
+
+def _check_choice(name: str, choice: str, known: tuple[str, ...]) -> None:
+    if choice not in known:
+        raise ValueError(f"{name}: expected {' or '.join(known)}, got {choice!r}; try {known[0]}")

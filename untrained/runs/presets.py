@@ -1,0 +1,98 @@
+"""Settings of a published search or training, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from untrained.runs.config import RunConfig
+from untrained.settings import Setting
+from untrained.training import Recipe, get_recipe
+
+Settings = Mapping[str, Setting]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a name stands for on one space; `docs/te_nas.md` sets them side by side."""
+
+    options: Settings = field(default_factory=dict)
+    "Of the pruning search."
+    instruments: Mapping[str, Settings] = field(default_factory=dict)
+
+
+def _paper(prune: int) -> Preset:
+    """As the text of the paper has it; where it is silent, as by default here."""
+    return Preset(
+        {"prune": prune, "gain": "absolute", "digits": 12},
+        {"condition_number": {"count": 32}, "linear_regions": {"count": 5000}},
+    )
+
+
+def _released(prune: int, count: int) -> Preset:
+    """As the authors' code computes, with what it does unnoticed.
+
+    PyTorch's default weights are never redrawn within a round (kappa) or for an operation (R),
+    since the name of the intended draw is not recognised; examples are coupled by their batch's
+    statistics; eigenvalues are in float32, and NaN becomes 1e5.
+    """
+    kappa: dict[str, Setting] = {
+        "count": count,
+        "batchnorm": "batch",
+        "weights": "torch_default",
+        "redraw": 3000,
+        "eigenvalues": "released",
+    }
+    regions: dict[str, Setting] = {"weights": "torch_default", "redraw": 3, "batches": 3}
+    return Preset(
+        {"prune": prune, "common": False},
+        {"condition_number": kappa, "linear_regions": regions},
+    )
+
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "paper": {"nasbench201": _paper(1), "darts": _paper(3)},
+    "paper_imagenet": {"darts": _paper(2)},
+    "released": {"nasbench201": _released(1, 72), "darts": _released(3, 14)},
+    "released_imagenet": {"darts": _released(2, 24)},
+}
+
+
+def with_preset(config: RunConfig) -> RunConfig:
+    """The configuration with the values that its `settings` stand for; its own come first.
+
+    Raises:
+        ValueError: a name that stands for nothing, or not on this space.
+    """
+    if config.settings is None:
+        return config
+    known = PRESETS.get(config.settings, {})
+    if config.space not in known:
+        here = [name for name, spaces in PRESETS.items() if config.space in spaces]
+        raise ValueError(
+            f"settings: expected {' or '.join(here) or 'none'} on the space {config.space!r}, "
+            f"got {config.settings!r}"
+        )
+    preset = known[config.space]
+    pruning = config.searcher == "pruning"
+    return replace(
+        config,
+        options={**preset.options, **config.options} if pruning else config.options,
+        instruments={
+            **config.instruments,
+            **{
+                score: {**settings, **config.instruments.get(score, {})}
+                for score, settings in preset.instruments.items()
+                if score in config.scores
+            },
+        },
+    )
+
+
+def with_recipe(config: RunConfig) -> RunConfig:
+    """The configuration with the recipe that its `training` names; what it alters comes first."""
+    asked, default = config.recipe, Recipe()
+    altered = {
+        f.name: getattr(asked, f.name)
+        for f in fields(Recipe)
+        if getattr(asked, f.name) != getattr(default, f.name)
+    }
+    return replace(config, recipe=replace(get_recipe(config.training), **altered))

@@ -1,0 +1,242 @@
+"""DARTS: a normal and a reduction cell of four nodes, two inputs and 14 edges.
+
+Each node keeps two of the edges that reach it, with one of seven operations on each: a cell is one
+of (1 * 3 * 6 * 10) * 7^8 = 1.04e9, an architecture one of 1.08e18.
+
+Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019,
+https://arxiv.org/abs/1806.09055.
+"""
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from untrained.spaces import darts_network
+from untrained.spaces.darts_architecture import (
+    CELLS,
+    NODES,
+    OPERATIONS,
+    DARTSArchitecture,
+    Edges,
+    genotype,
+    nasbench301,
+    read,
+)
+from untrained.spaces.darts_network import EDGES, DARTSNetwork
+from untrained.spaces.graph import CellGraph, Edge
+from untrained.spaces.space import Choice, Crowd, Scale, Space
+
+__all__ = ["DARTS", "DARTSArchitecture", "DARTSScale", "genotype", "nasbench301"]
+
+
+@dataclass(frozen=True)
+class DARTSScale(Scale):
+    """How large a network of cells is built; `cells` are those of the whole network."""
+
+    channels: int = 36
+    cells: int = 20
+    stem_multiplier: int = 3
+    "Channels of the stem for each of `channels`, unless `downsampling` is above 1."
+    downsampling: int = 0
+    """Convolutions of stride 2 in the stem: 0 on CIFAR, 3 on ImageNet, where the last two feed
+    the first cell."""
+    auxiliary: bool = False
+    """Whether the last reduction cell carries a second classifier in training. Published numbers
+    of parameters leave it out."""
+
+
+class DARTS(Space[DARTSArchitecture]):
+    """The space; a stateless value."""
+
+    name = "darts"
+    scales: ClassVar = {
+        "full": DARTSScale(),
+        "imagenet": DARTSScale(channels=48, cells=14, downsampling=3),
+        "nasbench301": DARTSScale(channels=32, cells=8),
+        "small": DARTSScale(channels=1, cells=2, stages=2, stem_multiplier=1),
+        "thin": DARTSScale(channels=1, cells=2, stages=2, stem=False),
+    }
+    # Chen, Gong & Wang (TE-NAS, https://arxiv.org/abs/2102.11535), in their code for CIFAR-10:
+    # 7, 4, 1 operations an edge.
+    removed_at_once: ClassVar[int] = 3
+
+    def parse(self, text: str) -> DARTSArchitecture:
+        """From our own text form, a published `Genotype(...)`, or pairs of indices.
+
+        Our own has for each node its input edges; a partial edge reads `op,op~0`.
+
+        Example:
+            >>> node = "|sep_conv_3x3~0|skip_connect~1|"
+            >>> cell = "+".join([node] * 4)
+            >>> text = f"normal:{cell}/reduction:{cell}"
+            >>> str(DARTS().parse(text)) == text
+            True
+            >>> pairs = [[0, 3], [1, 2]] * 4
+            >>> str(DARTS().parse(f"[{pairs}, {pairs}]")) == text
+            True
+        """
+        return read(text)
+
+    def sample(self, rng: random.Random) -> DARTSArchitecture:
+        return DARTSArchitecture(_sampled(rng), _sampled(rng))
+
+    def neighbours(self, architecture: DARTSArchitecture) -> tuple[DARTSArchitecture, ...]:
+        """One operation exchanged, or one input of a node for another with its operation: 120."""
+        normal, reduction = architecture.normal, architecture.reduction
+        return (
+            *(DARTSArchitecture(other, reduction) for other in _other_cells(normal)),
+            *(DARTSArchitecture(normal, other) for other in _other_cells(reduction)),
+        )
+
+    def enumerate(self) -> Iterator[DARTSArchitecture]:
+        """Every discrete architecture once, one at a time: there are 1.08e18."""
+        nodes = [list(_node_choices(node)) for node in NODES]
+        for choice in itertools.product(*nodes, *nodes):
+            yield DARTSArchitecture(_joined(choice[:4]), _joined(choice[4:]))
+
+    def canonical(self, architecture: DARTSArchitecture) -> DARTSArchitecture:
+        """The first of the architectures whose cells differ in the order of nodes alone.
+
+        Such isomorphic cells compute the same family of functions, up to the order of channels:
+        the weights of what follows can be permuted to match. A partial architecture is its own
+        representative.
+        """
+        if architecture.partial:
+            return architecture
+        return DARTSArchitecture(
+            min(_orders(architecture.normal)), min(_orders(architecture.reduction))
+        )
+
+    def supernet(self) -> DARTSArchitecture:
+        everything = (OPERATIONS,) * len(EDGES)
+        return DARTSArchitecture(everything, everything)
+
+    def choices(self, architecture: DARTSArchitecture) -> tuple[Choice, ...]:
+        """Edges are numbered 0 to 27, those of the normal cell first."""
+        return tuple(
+            Choice(e, operation)
+            for e, kept in enumerate((*architecture.normal, *architecture.reduction))
+            if len(kept) > 1
+            for operation in kept
+        )
+
+    def crowded(self, architecture: DARTSArchitecture) -> tuple[Crowd, ...]:
+        edges = (*architecture.normal, *architecture.reduction)
+        crowds = []
+        for cell, node in itertools.product(range(len(CELLS)), NODES):
+            numbers = [cell * len(EDGES) + e for e, (_, j) in enumerate(EDGES) if j == node]
+            if sum(bool(edges[e]) for e in numbers) > 2:
+                left = tuple(Choice(e, operation) for e in numbers for operation in edges[e])
+                crowds.append(Crowd(left, keep=2))
+        return tuple(crowds)
+
+    def without(self, architecture: DARTSArchitecture, *removed: Choice) -> DARTSArchitecture:
+        """An edge without operations is absent; ValueError where a node would keep one edge."""
+        edges = tuple(
+            tuple(operation for operation in kept if (e, operation) not in removed)
+            for e, kept in enumerate((*architecture.normal, *architecture.reduction))
+        )
+        return DARTSArchitecture(edges[: len(EDGES)], edges[len(EDGES) :])
+
+    def describe(self, choice: Choice) -> str:
+        cell, e = divmod(choice.edge, len(EDGES))
+        i, j = EDGES[e]
+        return f"{choice.operation} on {i}-{j} of the {CELLS[cell]} cell"
+
+    def build(
+        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: int, classes: int
+    ) -> nn.Module:
+        """The network; a pair of logits in training mode where the scale has `auxiliary`."""
+        return DARTSNetwork(
+            architecture.normal,
+            architecture.reduction,
+            inputs=inputs,
+            classes=classes,
+            **_arguments(scale),
+        )
+
+    def export(
+        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: int, classes: int
+    ) -> tuple[str, str]:
+        source = Path(darts_network.__file__).read_text(encoding="utf-8")
+        sizes = {"inputs": inputs, "classes": classes, **_arguments(scale)}
+        keywords = "".join(f"    {name}={value!r},\n" for name, value in sizes.items())
+        return source, (
+            f"DARTSNetwork(\n    {architecture.normal!r},\n    {architecture.reduction!r},\n"
+            f"{keywords})"
+        )
+
+    def graphs(self, architecture: DARTSArchitecture) -> tuple[CellGraph, ...]:
+        names = ("c_{k-2}", "c_{k-1}", *map(str, NODES), "output")
+        return tuple(
+            CellGraph(
+                cell,
+                names,
+                (
+                    *(
+                        Edge(i, j, operation)
+                        for (i, j), kept in zip(EDGES, edges, strict=True)
+                        for operation in kept
+                    ),
+                    *(Edge(node, len(names) - 1, "") for node in NODES),
+                ),
+            )
+            for cell, edges in zip(
+                CELLS, (architecture.normal, architecture.reduction), strict=True
+            )
+        )
+
+
+def _arguments(scale: Scale) -> dict[str, Any]:
+    if not isinstance(scale, DARTSScale):
+        raise ValueError(f"expected a DARTSScale, as in DARTS.scales; got {scale!r}")
+    return asdict(scale)
+
+
+def _sampled(rng: random.Random) -> Edges:
+    nodes = []
+    for node in NODES:
+        inputs = rng.sample(range(node), 2)
+        nodes.append([(rng.choice(OPERATIONS),) if i in inputs else () for i in range(node)])
+    return _joined(nodes)
+
+
+def _node_choices(node: int) -> Iterator[Edges]:
+    """What the edges into a node may be."""
+    for inputs in itertools.combinations(range(node), 2):
+        for operations in itertools.product(OPERATIONS, repeat=2):
+            chosen = dict(zip(inputs, operations, strict=True))
+            yield tuple((chosen[i],) if i in chosen else () for i in range(node))
+
+
+def _joined(nodes: Iterable[Sequence[tuple[str, ...]]]) -> Edges:
+    return tuple(itertools.chain.from_iterable(nodes))
+
+
+def _other_cells(edges: Edges) -> Iterator[Edges]:
+    for e, (_, j) in enumerate(EDGES):
+        if not edges[e]:
+            continue
+        for operation in OPERATIONS:
+            if (operation,) != edges[e]:
+                yield (*edges[:e], (operation,), *edges[e + 1 :])
+        for other, (_, target) in enumerate(EDGES):
+            if target == j and not edges[other]:
+                moved = list(edges)
+                moved[e], moved[other] = (), edges[e]
+                yield tuple(moved)
+
+
+def _orders(edges: Edges) -> Iterator[Edges]:
+    """The cell under every order of its nodes in which inputs still come first."""
+    present = {edge: kept for edge, kept in zip(EDGES, edges, strict=True) if kept}
+    for order in itertools.permutations(NODES):
+        new = {0: 0, 1: 1, **dict(zip(NODES, order, strict=True))}
+        if all(new[i] < new[j] for i, j in present):
+            moved = {(new[i], new[j]): kept for (i, j), kept in present.items()}
+            yield tuple(moved.get(edge, ()) for edge in EDGES)
