@@ -42,8 +42,8 @@ VARIANTS = {
     "min of ranks": ["--options.combine", "min"],
     "max of ranks": ["--options.combine", "max"],
     "raw gains": ["--options.combine", "raw"],
-    "better search": ["--searcher", "refined"],
-    "random": ["--searcher", "random", "--options.evaluations", "80"],
+    "deep": ["--settings", "deep"],
+    "random": ["--searcher", "random", "--options.within", "true", "--options.evaluations", "80"],
     "released code": ["--settings", "released"],
 }
 

@@ -35,8 +35,9 @@ class RunConfig:
     `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
     `stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."""
     settings: str | None = None
-    """Those of a published search: `paper` or `released` (the authors' code), on DARTS also
-    `paper_imagenet`, `released_imagenet`; what flags or a file say comes first."""
+    """Searcher, draws, options and instruments by name: `deep` (better picks than the default),
+    `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
+    `released_imagenet`. What flags or a file change from the default comes first."""
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."
     seed: int = 0

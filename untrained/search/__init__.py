@@ -13,6 +13,7 @@ from untrained.search.given import Given
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.surrogate import SurrogateSearch
 from untrained.settings import Setting, changed, check_known
 from untrained.spaces.space import Space
 
@@ -22,6 +23,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "pruning": PruningSearch,
     "random": RandomSearch,
     "evolution": RegularisedEvolution,
+    "surrogate": SurrogateSearch,
     "given": Given,
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from untrained.search.ranks import best
 from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.search.within import sample_within
 from untrained.spaces.space import Architecture
 
 
@@ -15,6 +16,8 @@ class RandomSearch(Searcher):
 
     evaluations: int = 100
     "Architectures to try."
+    within: bool = False
+    "Only architectures that the supernet holds: without `none`, as the pruning search ends."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         seen = {self.space.canonical(trial.architecture) for trial in history}
@@ -22,7 +25,9 @@ class RandomSearch(Searcher):
         for _ in range(1000 * count):  # a small space may hold fewer than `evaluations`
             if len(found) == min(count, self.evaluations - len(history)):
                 break
-            architecture = self.space.sample(rng)
+            architecture = (
+                sample_within(self.space, rng) if self.within else self.space.sample(rng)
+            )
             canonical = self.space.canonical(architecture)
             if canonical not in seen:
                 seen.add(canonical)

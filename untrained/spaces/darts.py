@@ -116,12 +116,11 @@ class DARTS(Space[DARTSArchitecture]):
         everything = (OPERATIONS,) * len(EDGES)
         return DARTSArchitecture(everything, everything)
 
-    def choices(self, architecture: DARTSArchitecture) -> tuple[Choice, ...]:
+    def kept(self, architecture: DARTSArchitecture) -> tuple[Choice, ...]:
         """Edges are numbered 0 to 27, those of the normal cell first."""
         return tuple(
             Choice(e, operation)
             for e, kept in enumerate((*architecture.normal, *architecture.reduction))
-            if len(kept) > 1
             for operation in kept
         )
 

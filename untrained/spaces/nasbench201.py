@@ -119,12 +119,9 @@ class NASBench201(Space[NB201Architecture]):
     def supernet(self) -> NB201Architecture:
         return NB201Architecture((OPERATIONS[1:],) * len(EDGES))
 
-    def choices(self, architecture: NB201Architecture) -> tuple[Choice, ...]:
+    def kept(self, architecture: NB201Architecture) -> tuple[Choice, ...]:
         return tuple(
-            Choice(e, operation)
-            for e, kept in enumerate(architecture.edges)
-            if len(kept) > 1
-            for operation in kept
+            Choice(e, operation) for e, kept in enumerate(architecture.edges) for operation in kept
         )
 
     def without(self, architecture: NB201Architecture, *removed: Choice) -> NB201Architecture:

@@ -2,6 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Generic, NamedTuple, TypeVar
@@ -101,8 +102,14 @@ class Space(ABC, Generic[A]):
         """The partial architecture that keeps every operation but `none` on every edge."""
 
     @abstractmethod
+    def kept(self, architecture: A) -> tuple[Choice, ...]:
+        """Every operation on every edge: equal tuples, equal architectures."""
+
     def choices(self, architecture: A) -> tuple[Choice, ...]:
         """Every operation on every edge that keeps more than one."""
+        kept = self.kept(architecture)
+        often = Counter(choice.edge for choice in kept)
+        return tuple(choice for choice in kept if often[choice.edge] > 1)
 
     def crowded(self, architecture: A) -> tuple[Crowd, ...]:
         """The nodes with more input edges than a discrete architecture keeps.

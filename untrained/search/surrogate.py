@@ -1,0 +1,160 @@
+"""Search by a surrogate: few draws of many architectures, their noise removed by regression.
+
+A score on one draw is mostly noise among good architectures: more draws of each would remove it,
+at the price of seeing fewer. But architectures share operations. A regression of the score on the
+operations that an architecture keeps, and on pairs of these, pools the draws of all that share
+them, and predicts the rest.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm, rankdata
+
+from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.within import neighbours_within, sample_within
+from untrained.spaces.space import Architecture, Choice
+
+Vector = Float[np.ndarray, " n"]
+Kept = frozenset[Choice]
+
+RIDGES = 10.0 ** np.arange(-1, 4.1, 0.5)
+DRAW = 10.0
+"Variance of a draw's own effect beside that of one operation; large, so that it is fitted."
+
+
+@dataclass(frozen=True)
+class SurrogateSearch(Searcher):
+    """Architectures of the supernet at random, then those that a regression predicts to be best.
+
+    With y_s the values of score s as normal scores, higher is better, and m the number of
+    operations that two architectures share, the prediction for an architecture a is
+
+        f(a) = sum_s f_s(a),    f_s = kernel ridge regression of y_s,    k = m + m (m - 1) / 2
+
+    where k is the inner product of operations and of pairs of them. Each score's ridge has the
+    least error when every architecture is predicted from all others. A draw of weights and probe
+    is shared by `group` architectures and has an effect of its own, which is fitted and left out
+    of the prediction. The pick is the measured architecture with the highest prediction.
+    """
+
+    evaluations: int = 220
+    "Architectures to try."
+    explore: int = 160
+    "Of these, architectures drawn at random; the others are predicted to be the best."
+    group: int = 20
+    "Architectures that share draws, and are proposed together."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        seen = {self.space.canonical(trial.architecture) for trial in history}
+        exploring = len(history) < self.explore
+        left = (self.explore if exploring else self.evaluations) - len(history)
+        count = min(self.group, left)
+        found: dict[Architecture, None] = {}
+        candidates = (
+            [sample_within(self.space, rng) for _ in range(100 * count)]
+            if exploring
+            else self._predicted_best(history)
+        )
+        for architecture in candidates:
+            canonical = self.space.canonical(architecture)
+            if len(found) < count and canonical not in seen:
+                seen.add(canonical)
+                found[architecture] = None
+        note = "random" if exploring else "predicted"
+        return [
+            Proposal(architecture, self._draws(len(history) + i), note)
+            for i, architecture in enumerate(found)
+        ]
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        sound = [trial for trial in history if _sound(trial, self.goals)]
+        if not sound:
+            return None
+        predictions = self._predict(history, [trial.architecture for trial in sound])
+        return sound[int(predictions.argmax())].architecture
+
+    def _draws(self, number: int) -> tuple[int, ...]:
+        first = number // self.group * self.draws
+        return tuple(range(first, first + self.draws))
+
+    def _predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
+        """By falling prediction: what is met on the way up from the best measured ones."""
+        measured = list(dict.fromkeys(trial.architecture for trial in history))
+        predicted = dict(zip(measured, self._predict(history, measured), strict=True))
+        climbers = sorted(measured, key=predicted.__getitem__, reverse=True)[:CLIMBERS]
+        while climbers:
+            around = {climber: neighbours_within(self.space, climber) for climber in climbers}
+            new = [a for a in dict.fromkeys(chain(*around.values())) if a not in predicted]
+            if new:
+                predicted |= dict(zip(new, self._predict(history, new), strict=True))
+            tops = {
+                climber: max(near, key=predicted.__getitem__) for climber, near in around.items()
+            }
+            climbers = list(
+                dict.fromkeys(t for c, t in tops.items() if predicted[t] > predicted[c])
+            )
+        return sorted(predicted, key=predicted.__getitem__, reverse=True)
+
+    def _predict(self, history: Sequence[Trial], asked: Sequence[Architecture]) -> Vector:
+        """f of each architecture."""
+        known = [frozenset(self.space.kept(trial.architecture)) for trial in history]
+        wanted = [frozenset(self.space.kept(architecture)) for architecture in asked]
+        draws = np.array([trial.draws[0] for trial in history])
+        gram, cross = overlaps(known, known), overlaps(wanted, known)
+        drawn = DRAW * (draws[:, None] == draws)
+        return sum(
+            (predict(gram + drawn, cross, normal_scores(history, goal)) for goal in self.goals),
+            np.zeros(len(asked)),
+        )
+
+
+CLIMBERS = 16
+"Measured architectures from which predictions are followed upwards."
+
+
+def overlaps(a: Sequence[Kept], b: Sequence[Kept]) -> Float[np.ndarray, "n m"]:
+    """k = m + m (m - 1) / 2, with m the number of operations shared."""
+    columns = {choice: i for i, choice in enumerate(sorted(frozenset().union(*a, *b)))}
+
+    def indicators(rows: Sequence[Kept]) -> np.ndarray:
+        matrix = np.zeros((len(rows), len(columns)))
+        for row, kept in zip(matrix, rows, strict=True):
+            row[[columns[choice] for choice in kept]] = 1.0
+        return matrix
+
+    shared = indicators(a) @ indicators(b).T
+    return shared * (shared + 1) / 2
+
+
+def normal_scores(trials: Sequence[Trial], goal: Goal) -> Vector:
+    """Quantiles of the normal distribution by rank, higher is better; a failure ranks last."""
+    sign = 1 if goal.higher_is_better else -1
+    means = [trial.mean(goal.score) for trial in trials]
+    ranks = rankdata([-np.inf if mean is None else sign * mean for mean in means])
+    return norm.ppf((ranks - 0.5) / len(trials))
+
+
+def predict(
+    gram: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "k n"], y: Vector
+) -> Float[np.ndarray, " k"]:
+    """Kernel ridge regression, its ridge chosen by leaving out one example at a time.
+
+    alpha = (K + r)^-1 (y - mean y),    error of leaving out i = alpha_i / (K + r)^-1_ii
+    """
+    values, vectors = np.linalg.eigh(gram)
+    rotated = vectors.T @ (y - y.mean())
+    alphas, errors = [], []
+    for ridge in RIDGES:
+        alpha = vectors @ (rotated / (values + ridge))
+        alphas.append(alpha)
+        errors.append(float(((alpha / (vectors**2 @ (1 / (values + ridge)))) ** 2).mean()))
+    return cross @ alphas[int(np.argmin(errors))]
+
+
+def _sound(trial: Trial, goals: Sequence[Goal]) -> bool:
+    return all(trial.mean(goal.score) is not None for goal in goals)

@@ -1,0 +1,25 @@
+"""The discrete architectures that a space's supernet holds: where the pruning search looks."""
+
+import random
+from itertools import groupby
+from typing import Any
+
+from untrained.spaces.space import Architecture, Space
+
+
+def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
+    """One of them: on each edge one operation, into each node as many edges as it keeps."""
+    parent = space.supernet()
+    edges = [list(group) for _, group in groupby(space.choices(parent), key=lambda c: c.edge)]
+    kept = {rng.choice(choices) for choices in edges}
+    parent = space.without(parent, *(c for choices in edges for c in choices if c not in kept))
+    for crowd in space.crowded(parent):
+        lost = rng.sample(crowd.choices, len(crowd.choices) - crowd.keep)
+        parent = space.without(parent, *lost)
+    return parent
+
+
+def neighbours_within(space: Space[Any], architecture: Architecture) -> list[Architecture]:
+    """The neighbours of one of them that are so too."""
+    everything = set(space.kept(space.supernet()))
+    return [a for a in space.neighbours(architecture) if everything.issuperset(space.kept(a))]
