@@ -18,6 +18,17 @@ from untrained.runs.store import Store
 Command = Callable[..., tuple[int, str, str]]
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
+# DARTS_V2 of the code of Liu, Simonyan & Yang, spaces included
+GENOTYPE = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+    "('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
+    "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
+    "reduce_concat=[2, 3, 4, 5])"
+)
+NODE = "|sep_conv_3x3~0|skip_connect~1|"
+TWO_CELLS = f"normal:{'+'.join([NODE] * 4)}/reduction:{'+'.join([NODE] * 4)}"
 QUICK = ("--workers", "0", "--draws", "1", "--searcher", "random", "--options.evaluations", "2")
 
 
@@ -295,3 +306,113 @@ def test_a_fault_of_ours_can_be_traced(command: Command, monkeypatch: pytest.Mon
     monkeypatch.setenv("UNTRAINED_TRACEBACK", "1")
     with pytest.raises(ValueError, match="unknown space"):
         command("search", "--space", "nowhere")
+
+
+# Settings, recipes and texts of DARTS
+
+
+def test_a_published_genotype_is_scored_as_it_stands(command: Command) -> None:
+    code, out, err = command("score", GENOTYPE, TWO_CELLS, "--space", "darts", "--workers", "0",
+                             "--scores", "trainable_layers", "--json")  # fmt: skip
+    assert code == 0, err
+    texts = [trial["architecture"] for trial in json.loads(out)["trials"]]
+    assert texts[0].startswith("normal:|sep_conv_3x3~0|sep_conv_3x3~1|+|sep_conv_3x3~0|")
+    assert "/reduction:|max_pool_3x3~0|max_pool_3x3~1|+|max_pool_3x3~1|skip_connect~2|" in texts[0]
+    assert texts[1] == TWO_CELLS
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GENOTYPE.replace("dil_conv_3x3", "dil_conv_3"),
+         ("edge 2-5 of the normal cell", "unknown operation 'dil_conv_3'", "sep_conv_5x5",
+          "did you mean dil_conv_3x3?")),
+        (GENOTYPE.replace("dil_conv_3x3", "none"), ("got 'none'", "leave the edge out")),
+        (GENOTYPE.replace(", ('dil_conv_3x3', 2)", ""), ("expected 8 pairs", "got 7")),
+        (GENOTYPE.replace("dil_conv_3x3', 2", "dil_conv_3x3', 0"),
+         ("node 5 of the normal cell takes node 0 twice", "expected inputs that differ")),
+        (GENOTYPE.replace("dil_conv_3x3', 2", "dil_conv_3x3', 7"),
+         ("node 5 of the normal cell takes node 7", "expected an earlier node, 0 to 4")),
+        (GENOTYPE[:100], ("expected Genotype(normal=[('op', 0), ", "got \"Genotype(normal=")),
+        (GENOTYPE.replace("normal=", "norm="), ("expected normal=[...] and reduce=[...]",)),
+        (GENOTYPE.replace("('dil_conv_3x3', 2)", "{[]: 1}"), ("expected 8 pairs", "got \"[(")),
+        (TWO_CELLS.replace(NODE, "|sep_conv_3x3~0|", 1),
+         ("node 2 of the normal cell", "expected at least 2 edges", "got 1")),
+        (TWO_CELLS.replace("skip_connect~1", "skip_connect~4", 1),
+         ("node 2 of the normal cell takes node 4", "expected an earlier node, 0 to 1")),
+        (TWO_CELLS[:90], ("not a DARTS architecture: expected normal:|op~0|", "got 'normal:")),
+        ("[[[0, 1], [1, 2]", ("expected [[[0, index of op], ...]", "got '[[[0, 1], [1, 2]'")),
+        ("[1, 2]", ("expected 8 pairs [input node, index of the operation]", "got 1")),
+        ("(5)", ("expected two cells [normal, reduction]", "got '(5)'")),
+        ("[{[]: 1}]", ("expected [[[0, index of op], ...]", "got '[{[]: 1}]'")),
+        ("", ("not a DARTS architecture: expected", "got ''")),
+    ],
+)  # fmt: skip
+def test_wrong_texts_of_darts(text: str, words: tuple[str, ...], command: Command) -> None:
+    for asked in ("score", "train"):
+        result = command(asked, text, "--space", "darts", "--workers", "0")
+        assert result[0] == 2
+        assert_one_clear_line(result, *words)
+    assert not Path("untrained-runs").exists()
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        TWO_CELLS.replace("skip_connect~1", "skip_connect,sep_conv_5x5~1", 1),
+        TWO_CELLS.replace(f"+{NODE}", f"+{NODE}max_pool_3x3~2|", 1),
+    ],
+)
+def test_a_partial_architecture_cannot_be_trained(partial: str, command: Command) -> None:
+    result = command("train", partial, "--space", "darts", "--workers", "0")
+    assert result[0] == 2
+    assert_one_clear_line(result, "expected a discrete architecture", f"got {partial}", "try")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--settings", "nonsense"),
+         ("settings: expected deep or paper or released", "'nasbench201', got 'nonsense'")),
+        (("--settings", "deep", "--space", "darts"),
+         ("expected paper or paper_imagenet or released or released_imagenet", "got 'deep'")),
+        (("--training", "nonsense"), ("unknown recipe 'nonsense': expected", "te_nas_imagenet")),
+        (("--training", "darts"), ("unknown recipe 'darts'", "darts_cifar10", "package.module")),
+        (("--training", "te_nas_cifar10", "--train"),
+         ("recipe.auxiliary: expected 0", "got 0.4", "try another --training")),
+        (("--recipe.drop_path", ".2", "--train"), ("drop_path: expected 0", "got 0.2; try 0")),
+        (("--instruments.condition_number.redraw", "0"), ("redraw: expected", "got 0")),
+        (("--instruments.condition_number.eigenvalues", "exact"),
+         ("eigenvalues: expected 'float64' or 'released'", "got 'exact'")),
+        (("--instruments.linear_regions.batches", "0"), ("batches: expected", "got 0")),
+    ],
+)  # fmt: skip
+def test_wrong_settings_and_recipes(
+    flags: tuple[str, ...], words: tuple[str, ...], command: Command
+) -> None:
+    result = command("search", "--workers", "0", *flags)
+    assert result[0] == 2
+    assert_one_clear_line(result, *words)
+    assert not Path("untrained-runs").exists()
+
+
+def test_a_recipe_whose_head_does_not_fit_the_images(command: Command) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    np.savez("pictures.npz", **images(x_train=pixels))
+    asked = ("train", TWO_CELLS, "--space", "darts", "--images", "pictures.npz",
+             "--training", "te_nas_imagenet", "--workers", "0", "--channels", "4")  # fmt: skip
+    result = command(*asked, "--scale", "imagenet", "--cells", "3")
+    assert result[0] == 2
+    assert_one_clear_line(
+        result, "maps of 7 to 8 pixels", "those of 224 x 224 images", "got 1 x 1", "--training",
+        "--scale or --size",
+    )  # fmt: skip
+    assert not Path("untrained-runs").exists()
+
+
+@pytest.mark.parametrize("edge", ["~1", "none,~1"])
+def test_a_cell_with_an_empty_edge(edge: str, command: Command) -> None:
+    text = CELL.replace("none~1", edge, 1)
+    result = command("score", text, "--workers", "0")
+    assert result[0] == 2
+    assert_one_clear_line(result, "expected op~0 or op,op~0", f"got '{edge}'", "reads none~0")

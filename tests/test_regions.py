@@ -1,5 +1,6 @@
 """Region counts against exact patterns and a theorem."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.kernels import patterns
+from untrained.kernels.batchnorm import Policy
 from untrained.kernels.bends import bend_of
 from untrained.kernels.regions import Regions, count_regions
 from untrained.spaces import get_space
@@ -49,6 +51,51 @@ def test_thin_supernet_in_training_mode_as_published() -> None:
     expected = naive.distinct_rows(patterns_of(thin, x))
     found = count_regions(thin, x, batchnorm="batch")
     assert (found.count, found.neurons) == (expected, 117)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "batch",
+        "running",
+        "frozen",
+    ],
+)
+@pytest.mark.parametrize("chunk", [7, 40])
+def test_chunks_apart_are_batches_of_their_own(policy: Policy, chunk: int) -> None:
+    """Patterns counted in a plain dict; `running` has statistics of none of them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(2, 5),
+        nn.BatchNorm1d(5),
+        nn.ReLU(),
+        nn.Linear(5, 4),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+    )
+    x = torch.randn(118, 2)
+    model(10 * torch.randn(50, 2) + 3)  # running statistics far from those of x
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    often: dict[tuple[bool, ...], int] = {}
+    for start in range(0, len(x), chunk):
+        copied = copy.deepcopy(model).train(policy != "running")
+        for row in patterns_of(copied, x[start : start + chunk]).tolist():
+            often[tuple(row)] = often.get(tuple(row), 0) + 1
+    found = count_regions(model, x, batchnorm=policy, chunk=chunk, apart=True)
+    assert (found.count, found.inputs, found.neurons) == (len(often), len(x), 9)
+    times = list(often.values())
+    assert (found.once, found.twice) == (times.count(1), times.count(2))
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_one_chunk_apart_is_no_chunk_and_a_pattern_of_two_chunks_counts_once() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(5), nn.ReLU())
+    x = torch.randn(50, 2)
+    whole = count_regions(model, x, batchnorm="batch")
+    assert count_regions(model, x, batchnorm="batch", chunk=50, apart=True) == whole
+    again = count_regions(model, x.repeat(3, 1), batchnorm="batch", chunk=50, apart=True)
+    assert (again.count, again.once, again.twice) == (whole.count, 0, 0)
 
 
 def test_lines_in_the_plane() -> None:

@@ -9,19 +9,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import nn
 
-from untrained.images import Images, load_images
+from untrained.images import Images, Probe, ProbeSpec, load_images
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.instrument import make_instrument
+from untrained.runs.measuring import SEEDS_APART
 from untrained.runs.schema import SCHEMA
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measure, measure
+from untrained.scores import Reading, Score
 from untrained.spaces import get_space
 from untrained.training import Recipe
 
@@ -388,3 +392,89 @@ def test_wrong_settings_of_an_instrument(
 def test_wrong_configurations(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         run(quick(tmp_path, **changes))
+
+
+# Draws that share their weights
+
+
+@dataclass(frozen=True)
+class OfWeights(Score):
+    """The sum of all parameters: equal for equal weights."""
+
+    higher_is_better: ClassVar = True
+    network: ClassVar = "thin"
+    probe: ClassVar = ProbeSpec(count=4, patch=3, one_channel=True)
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        return Reading(sum(float(p.detach().double().sum()) for p in network.parameters()))
+
+
+@dataclass(frozen=True)
+class OfInputs(OfWeights):
+    """The sum of all inputs: equal for equal images."""
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        return Reading(float(probe.inputs.double().sum()))
+
+
+def sums(score: str, redraw: int, draws: tuple[int, ...], images: Images) -> list[float]:
+    """What the score reads of one architecture on these draws, all measured in one task."""
+    space = get_space("nasbench201")
+    instrument = make_instrument(f"{__name__}:{score}", space, {"redraw": redraw})
+    found = measure(Measure(space.name, str(space.supernet()), instrument, draws, "cpu"), images)
+    assert [measured.reading.reason for measured in found] == [""] * len(draws)
+    return [m.reading.value for m in found if m.reading.value is not None]
+
+
+def classes(values: list[float]) -> list[int]:
+    """For each value, the first place where it stands."""
+    return [values.index(value) for value in values]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 41])
+@pytest.mark.parametrize(
+    ("redraw", "draws", "shared"),
+    [
+        (1, (0, 1, 2, 3), [0, 1, 2, 3]),
+        (3, (0, 1, 2, 3, 5, 6), [0, 0, 0, 3, 3, 5]),
+        (3, (2, 4, 1), [0, 1, 0]),
+        (3000, (0, 17, 2999, 3000, 5999, 6000), [0, 0, 0, 3, 3, 5]),
+    ],
+)
+def test_consecutive_draws_share_weights_and_differ_in_the_probe(
+    seed: int, redraw: int, draws: tuple[int, ...], shared: list[int], digits: Images
+) -> None:
+    seeded = tuple(seed * SEEDS_APART + draw for draw in draws)
+    assert classes(sums("OfWeights", redraw, seeded, digits)) == shared
+    inputs = sums("OfInputs", redraw, seeded, digits)
+    assert classes(inputs) == list(range(len(draws)))
+    assert inputs == sums("OfInputs", 1, seeded, digits)
+
+
+def test_weights_are_shared_whichever_draws_are_measured_together(digits: Images) -> None:
+    """The third of three draws, measured alone after a resume, has the weights of the first."""
+    together = sums("OfWeights", 3, (0, 1, 2), digits)
+    assert together == [sums("OfWeights", 3, (draw,), digits)[0] for draw in (0, 1, 2)]
+    assert together[0] == sums("OfWeights", 1, (0,), digits)[0]
+
+
+def test_seeds_never_share_weights() -> None:
+    """Whatever number up to 16, or 3000 as in the published code, of draws share them."""
+    for redraw in (*range(1, 17), 3000):
+        assert SEEDS_APART % redraw == 0
+
+
+def test_a_run_redraws_as_its_instruments_say(tmp_path: Path) -> None:
+    of_weights, of_inputs = f"{__name__}:OfWeights", f"{__name__}:OfInputs"
+    settings = {name: {"redraw": 2} for name in (of_weights, of_inputs)}
+    asked = quick(tmp_path, scores=tuple(settings), instruments=settings, draws=4, seed=3)
+    folder = run(replace(asked, options={"evaluations": 1}))
+    [trial] = load_record(folder.store, folder.name).trials
+    found = {name: classes([r.value for r in column]) for name, column in trial.readings.items()}
+    assert found == {of_weights: [0, 0, 2, 2], of_inputs: [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize("redraw", [0, -3, 1.5, "often"])
+def test_wrong_numbers_of_draws_that_share_weights(redraw: float | str) -> None:
+    with pytest.raises(ValueError, match=r"linear_regions\.redraw: expected"):
+        make_instrument("linear_regions", get_space("nasbench201"), {"redraw": redraw})

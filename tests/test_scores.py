@@ -2,16 +2,20 @@
 
 import copy
 import random
+from dataclasses import asdict
 
+import naive
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
 from untrained.runs.tasks import read
 from untrained.scores import SCORES, Reading, Score, get_score
+from untrained.scores.condition_number import ConditionNumber, released_ratio
+from untrained.scores.linear_regions import LinearRegions
 from untrained.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -122,3 +126,100 @@ def test_a_score_of_your_own_by_import_path() -> None:
     assert get_score("untrained.scores.size:Parameters") is SCORES["parameters"]
     with pytest.raises(ValueError, match=r"expected package\.module:name"):
         get_score("no_such_module:Thing")
+
+
+# As the authors' code computes, where a preset asks for it
+
+
+DEAD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+
+def probe_of(inputs: Tensor) -> Probe:
+    return Probe(inputs, torch.zeros(len(inputs), dtype=torch.int64), 3, "made up")
+
+
+def perceptron() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
+
+
+def test_released_eigenvalues_are_those_of_numpy_in_float32() -> None:
+    network, x = perceptron(), torch.randn(6, 1, 4, 4)
+    reading = ConditionNumber(eigenvalues="released")(network, probe_of(x), generator())
+    double = copy.deepcopy(network).double()
+    theta = naive.ntk(double, x.double(), ["1.weight", "3.weight"])
+    values = np.linalg.eigvalsh(theta.numpy().astype(np.float32))
+    assert values.dtype == np.float32
+    assert reading.reason == ""
+    assert reading.value == pytest.approx(values[-1] / values[0], rel=1e-4)
+    exact = ConditionNumber()(network, probe_of(x), generator())
+    assert exact.value == pytest.approx(np.linalg.cond(theta.numpy()), rel=1e-6)
+    assert reading.value == pytest.approx(exact.value, rel=1e-3)
+
+
+def test_of_a_dead_network_it_says_1e5_where_the_default_says_why_not(digits: Images) -> None:
+    network = SPACE.build(SPACE.parse(DEAD), SPACE.scales["small"], inputs=1, classes=10)
+    probe = draw_probe(digits, ProbeSpec(6), generator())
+    released = ConditionNumber(batchnorm="batch", eigenvalues="released")
+    assert released(network, probe, generator()) == Reading(1e5)
+    ours = ConditionNumber(batchnorm="batch")(network, probe, generator())
+    assert ours.value is None
+    assert ours.reason
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "ratio"),
+    [
+        ((0.5, 2.0, 4.0), 8.0),
+        ((-0.5, 2.0, 4.0), -8.0),
+        ((0.0, 0.0, 0.0), 1e5),
+        ((0.0, 2.0, 4.0), float("inf")),
+        ((1.0, 1.0, 1.0 + 1e-9), 1.0),
+    ],
+)
+def test_the_released_ratio_is_taken_as_it_comes(
+    eigenvalues: tuple[float, ...], ratio: float
+) -> None:
+    """Negative, infinite, 1e5 for 0 / 0, and blind to what float32 cannot hold."""
+    theta = torch.diag(torch.tensor(eigenvalues, dtype=torch.float64))
+    assert released_ratio(theta) == ratio
+
+
+def test_an_image_that_comes_twice_is_singular_by_default_and_a_number_as_released() -> None:
+    network, x = perceptron(), torch.randn(3, 1, 4, 4).repeat(2, 1, 1, 1)
+    exact = ConditionNumber()(network, probe_of(x), generator())
+    assert exact.value is None
+    released = ConditionNumber(eigenvalues="released")(network, probe_of(x), generator()).value
+    assert released is not None
+    assert abs(released) > 1e5  # of either sign: the smallest eigenvalue is rounding alone
+
+
+def test_nothing_is_as_released_by_default() -> None:
+    assert asdict(ConditionNumber()) == {"batchnorm": "frozen", "eigenvalues": "float64"}
+    assert asdict(LinearRegions()) == {"batchnorm": "batch", "batches": 1}
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(300, (100, 100, 100)), (200, (67, 67, 66))])
+def test_regions_of_three_batches_are_the_union_of_their_patterns(
+    count: int, sizes: tuple[int, ...], digits: Images
+) -> None:
+    network = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=1, classes=10).train()
+    draw_weights(network, "torch_default", generator())
+    probe = draw_probe(digits, ProbeSpec(count, patch=3, one_channel=True), generator())
+    apart = [patterns_of(network, part) for part in probe.inputs.split(sizes)]
+    found = LinearRegions(batches=3)(network, probe, generator()).value
+    assert found == len(set.union(*apart)) < sum(map(len, apart))
+    assert LinearRegions()(network, probe, generator()).value == len(
+        patterns_of(network, probe.inputs)
+    )
+
+
+def patterns_of(network: nn.Module, x: Tensor) -> set[tuple[bool, ...]]:
+    """The distinct rows of what the ReLUs of a copy let through, which sees x as one batch."""
+    network, found = copy.deepcopy(network).train(), []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda m, i, output: found.append(output.flatten(1) > 0))
+    with torch.no_grad():
+        network(x.clone())
+    return set(map(tuple, torch.cat(found, 1).tolist()))

@@ -3,12 +3,16 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pytest
 
 from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
 from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
 from untrained.search.ranks import best, dense_ranks, rank_sums
+from untrained.search.surrogate import RIDGES, SurrogateSearch, overlaps, predict
+from untrained.search.within import neighbours_within, sample_within
 from untrained.spaces import Architecture, Choice, get_space
 
 SPACE = get_space("nasbench201")
@@ -178,6 +182,110 @@ def test_a_draw_that_fails_without_the_operation_is_no_gain() -> None:
     assert searcher._gain(GOALS[0], parent, child) == pytest.approx((0.5 - 0.25) / 2)
     child = Trial(a, (0, 1, 2), "", {"kappa": (50.0, 10.0, None)})
     assert searcher._gain(GOALS[0], parent, child) is None
+
+
+@pytest.mark.parametrize(("prune", "operations"), [(3, 332), (2, 444)])
+def test_pruning_of_darts_evaluates_as_many_operations_as_published(
+    prune: int, operations: int
+) -> None:
+    darts = get_space("darts")
+    searcher = PruningSearch(darts, GOALS, 1, prune=prune)
+    history: list[Trial] = []
+    while batch := searcher.propose(history, 8, random.Random(0)):
+        for proposal in batch:
+            kept = sum(len(c.operation) + c.edge for c in darts.kept(proposal.architecture))
+            values = {"kappa": (1000.0 + kept,), "regions": (float(kept**2 % 101),)}
+            history.append(Trial(proposal.architecture, proposal.draws, proposal.note, values))
+    assert sum(t.note.startswith("without") for t in history) == operations
+    pick = searcher.pick(history)
+    assert pick is not None
+    assert not pick.partial
+
+
+def test_the_last_round_keeps_the_edges_that_are_missed_most() -> None:
+    darts = get_space("darts")
+    one_each = darts.without(
+        darts.supernet(),
+        *(c for c in darts.choices(darts.supernet()) if c.operation != "sep_conv_3x3"),
+    )
+    searcher = PruningSearch(darts, (Goal("edges", True),), 1)
+    contests = searcher._contests(one_each)
+    assert [len(c.choices) - c.losers for c in contests] == [2] * 6
+    worth = {c: 10.0 * c.edge for contest in contests for c in contest.choices}
+    gains = [[-worth[c] for contest in contests for c in contest.choices]]
+    left = darts.kept(darts.without(one_each, *least_missed(contests, gains)))
+    for contest in contests:
+        edges = sorted(c.edge for c in contest.choices)
+        assert [c.edge for c in left if c.edge in edges] == edges[-2:]
+
+
+# The surrogate
+
+
+def test_the_surrogate_finds_the_best_under_noise() -> None:
+    def value(architecture: Architecture) -> float:
+        worth = [WORTH[c.operation] * (1 + c.edge) for c in SPACE.kept(architecture)]
+        return sum(worth) + 8 * (worth[0] > 3) * (worth[5] > 3 * 6)
+
+    searcher = SurrogateSearch(SPACE, (Goal("worth", True),), 1, evaluations=120, explore=80)
+    history: list[Trial] = []
+    while batch := searcher.propose(history, 8, random.Random(len(history))):
+        for p in batch:
+            noise = random.Random(str(p.architecture)).gauss(0, 15) + 40 * p.draws[0]
+            values = {"worth": (value(p.architecture) + noise,)}
+            history.append(Trial(p.architecture, p.draws, p.note, values))
+    assert len(history) == 120
+    assert len({trial.architecture for trial in history}) == 120
+    pick = searcher.pick(history)
+    assert pick is not None
+    everything = sorted(map(value, filter(none_free, SPACE.enumerate())), reverse=True)
+    assert value(pick) >= everything[10]
+
+
+def none_free(architecture: Architecture) -> bool:
+    return all(choice.operation != "none" for choice in SPACE.kept(architecture))
+
+
+def test_overlaps_count_operations_and_pairs_shared() -> None:
+    rng = random.Random(0)
+    rows = [frozenset(SPACE.kept(SPACE.sample(rng))) for _ in range(6)]
+    for i, a in enumerate(rows):
+        for j, b in enumerate(rows):
+            pairs = {frozenset(p) for p in combinations(a, 2)}
+            shared = pairs & {frozenset(p) for p in combinations(b, 2)}
+            assert overlaps(rows, rows)[i, j] == len(a & b) + len(shared)
+
+
+def test_the_ridge_is_chosen_by_leaving_one_out() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 5))
+    y = x[:, 0] + rng.normal(size=30)
+    gram = x @ x.T
+
+    def left_out(ridge: float) -> float:
+        errors = []
+        for i in range(30):
+            rest = np.arange(30) != i
+            k = gram[np.ix_(rest, rest)] + ridge * np.eye(29)
+            errors.append(y[i] - y.mean() - gram[i, rest] @ np.linalg.solve(k, y[rest] - y.mean()))
+        return float(np.mean(np.square(errors)))
+
+    ridge = min(RIDGES, key=left_out)
+    expected = gram @ np.linalg.solve(gram + ridge * np.eye(30), y - y.mean())
+    np.testing.assert_allclose(predict(gram, gram, y), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts"])
+def test_what_is_sampled_within_lies_within(name: str) -> None:
+    space, rng = get_space(name), random.Random(0)
+    everything = set(space.kept(space.supernet()))
+    for _ in range(20):
+        architecture = sample_within(space, rng)
+        assert not architecture.partial
+        near = neighbours_within(space, architecture)
+        assert near
+        for one in (architecture, *near):
+            assert everything.issuperset(space.kept(one))
 
 
 # Ranks

@@ -121,7 +121,10 @@ def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False)
     """
     space = get_space(config.space)
     if space.parse(architecture).partial:
-        raise ValueError(f"expected one operation on each edge to train, got {architecture}")
+        raise ValueError(
+            f"expected a discrete architecture to train, got {architecture}, which keeps several "
+            f"operations on an edge or more edges than a network has; try untrained score"
+        )
     asked = replace(given(config, (architecture,)), draws=1, train=True)
     show(carry_out(replace(asked, scores=("parameters", "macs"), instruments={})), json)
 
@@ -130,7 +133,9 @@ def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
     """The same question about named architectures."""
     if not architectures:
         raise ValueError("expected the text form of one architecture or more, got none")
-    options: dict[str, Setting] = {"architectures": " ".join(architectures)}
+    space = get_space(config.space)  # some published forms hold spaces, which separate here
+    texts = [str(space.parse(text)) for text in architectures]
+    options: dict[str, Setting] = {"architectures": " ".join(texts)}
     return replace(config, searcher="given", options=options)
 
 

@@ -151,6 +151,8 @@ def count_regions(
             policy = FrozenStatistics()
             policy.calibrate(model, chunks)
         for part in chunks:
+            if apart:
+                policy = policy_mode(batchnorm)  # with statistics of its own
             with PatternHash(len(part)) as patterns, policy:
                 model(part.clone())  # a network may change its input in place
             multiplicity.update(patterns.digests())

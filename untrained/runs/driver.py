@@ -12,6 +12,8 @@ import time
 from importlib.metadata import version
 from typing import Any
 
+from torch import nn
+
 from untrained.images import Images, load_images
 from untrained.runs.comparing import train_all
 from untrained.runs.config import RunConfig
@@ -61,7 +63,8 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         check_probe(instrument, images)
     if config.train:
         some = space.sample(random.Random(0))
-        check_fits(build(config.space, str(some), scale, images), images, config.recipe)
+        network = build(config.space, str(some), scale, images)
+        _check_recipe_fits(network, images, config)
     identity = config.identity(
         images.fingerprint, version_of(space, searcher, *(i.score for i in instruments))
     )
@@ -88,6 +91,15 @@ def _check_named(config: RunConfig) -> None:
             f"instruments: expected settings of the scores {', '.join(config.scores)}, got some "
             f"of {', '.join(sorted(unused))}"
         )
+
+
+def _check_recipe_fits(network: nn.Module, images: Images, config: RunConfig) -> None:
+    try:
+        check_fits(network, images, config.recipe)
+    except ValueError as error:
+        raise ValueError(
+            f"recipe: {error}; or change --training (now {config.training!r}), --scale or --size"
+        ) from error
 
 
 def run_name(config: RunConfig, images: Images, identity: str) -> str:

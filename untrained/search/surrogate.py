@@ -51,8 +51,9 @@ class SurrogateSearch(Searcher):
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         seen = {self.space.canonical(trial.architecture) for trial in history}
-        exploring = len(history) < self.explore
-        left = (self.explore if exploring else self.evaluations) - len(history)
+        random_ones = min(self.explore, self.evaluations)
+        exploring = len(history) < random_ones
+        left = (random_ones if exploring else self.evaluations) - len(history)
         count = min(self.group, left)
         found: dict[Architecture, None] = {}
         candidates = (

@@ -131,7 +131,10 @@ def _from_genotype(text: str) -> DARTSArchitecture:
     try:
         call = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise ValueError(f"not a Genotype: {error.msg}; got {text!r}") from None
+        raise ValueError(
+            f"not a Genotype: expected Genotype(normal=[('op', 0), ...], reduce=[...]), got "
+            f"{text!r}: {error.msg}"
+        ) from None
     known = {"normal", "normal_concat", "reduce", "reduce_concat"}
     keywords = call.keywords if isinstance(call, ast.Call) and not call.args else []
     given = {str(keyword.arg): keyword.value for keyword in keywords}
@@ -156,10 +159,13 @@ def _from_genotype(text: str) -> DARTSArchitecture:
 def _from_indices(text: str) -> DARTSArchitecture:
     try:
         cells = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        raise ValueError(f"pairs of numbers cut or unbalanced: got {text!r}") from None
-    if len(cells) != 2:
-        raise ValueError(f"expected two cells [normal, reduction], got {len(cells)}: {text!r}")
+    except (SyntaxError, TypeError, ValueError):
+        raise ValueError(
+            f"pairs of numbers cut or unbalanced: expected [[[0, index of op], ...], [...]], got "
+            f"{text!r}"
+        ) from None
+    if not isinstance(cells, list | tuple) or len(cells) != 2:
+        raise ValueError(f"expected two cells [normal, reduction], each of 8 pairs, got {text!r}")
     return DARTSArchitecture(
         *(
             _from_pairs(pairs, name, "[input node, index of the operation]", operation=1)
@@ -171,7 +177,7 @@ def _from_indices(text: str) -> DARTSArchitecture:
 def _literal(node: ast.expr) -> object:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (TypeError, ValueError):
         return ast.unparse(node)  # whoever reads it says what it expected
 
 

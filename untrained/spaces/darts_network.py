@@ -162,6 +162,7 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, channels: int, classes: int, stride: int):
         super().__init__()
         self.sides = range(5 + stride, 5 + 2 * stride)
+        self.usual = "32 x 32 images" if stride == 3 else "224 x 224 images at scale imagenet"
         self.features = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(5, stride, count_include_pad=False),
@@ -179,7 +180,7 @@ class AuxiliaryHead(nn.Module):
         if height not in self.sides or width not in self.sides:
             raise ValueError(
                 f"the auxiliary head reads maps of {self.sides[0]} to {self.sides[-1]} pixels a "
-                f"side, which 32 x 32 images give at full scale; got {height} x {width}: set "
+                f"side, those of {self.usual}; got {height} x {width}: set "
                 f"auxiliary=False or show images of another size"
             )
         return self.classifier(self.features(x).flatten(1))

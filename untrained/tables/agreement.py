@@ -35,12 +35,12 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
     """Compares a score with accuracies, architecture by architecture.
 
     Args:
-        scores: higher is better; NaN where the score failed.
+        scores: higher is better; NaN, or not finite, where the score failed.
         accuracies: of the same architectures.
         resamples: of the bootstrap, which is always seeded by 0.
 
     Raises:
-        ValueError: other lengths, or fewer than 20 scores that did not fail.
+        ValueError: other lengths, fewer than 20 scores that did not fail, or all of them equal.
 
     Example:
         >>> accuracies = np.linspace(0.0, 1.0, 100)
@@ -53,6 +53,11 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
             f"{len(scores)} and {len(accuracies)}, {np.isfinite(scores).sum()} of them finite"
         )
     sound = np.isfinite(scores)
+    if np.ptp(scores[sound]) == 0:
+        raise ValueError(
+            f"expected scores that differ, got {scores[sound][0]} for all {sound.sum()} "
+            f"architectures: there is nothing to rank by"
+        )
     x, y = scores[sound], accuracies[sound]
     interval = bootstrap(
         (x, y),

@@ -1,0 +1,241 @@
+"""What the names of published settings and recipes stand for, beside values copied by hand."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from untrained.runs import RunConfig, driver, run
+from untrained.runs.instrument import make_instrument, training_scale
+from untrained.runs.presets import PRESETS, with_preset, with_recipe
+from untrained.search import Goal, make_searcher
+from untrained.spaces import get_space
+from untrained.training import Recipe
+from untrained.training.recipe import check_recipe
+
+NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces]
+
+# Images for kappa are 32 in the text, 72, 14 and 24 in the code; patches for R 5000 and 3 x 1000.
+PAPER_INSTRUMENTS = {
+    "condition_number": {"count": 32},
+    "linear_regions": {"count": 5000},
+}
+EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
+    ("paper", "nasbench201"): {
+        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "options": {"prune": 1, "gain": "absolute", "digits": 12},
+    },
+    ("paper", "darts"): {
+        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "options": {"prune": 3, "gain": "absolute", "digits": 12},
+    },
+    ("paper_imagenet", "darts"): {
+        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "options": {"prune": 2, "gain": "absolute", "digits": 12},
+    },
+    ("deep", "nasbench201"): {
+        "searcher": "surrogate", "draws": 1, "options": {},
+        "instruments": {
+            "condition_number": {"count": 32, "cells": 5},
+            "linear_regions": {"cells": 5, "stages": 3},
+        },
+    },
+    **{
+        (name, space): {
+            "searcher": "pruning", "draws": 3, "options": {"prune": prune, "common": False},
+            "instruments": {
+                "condition_number": {
+                    "count": count, "batchnorm": "batch", "weights": "torch_default",
+                    "redraw": 3000, "eigenvalues": "released",
+                },
+                "linear_regions": {"weights": "torch_default", "redraw": 3, "batches": 3},
+            },
+        }
+        for name, space, prune, count in (
+            ("released", "nasbench201", 1, 72),
+            ("released", "darts", 3, 14),
+            ("released_imagenet", "darts", 2, 24),
+        )
+    },
+}  # fmt: skip
+
+
+def chosen(config: RunConfig) -> dict[str, Any]:
+    """What a preset may choose."""
+    return {
+        "searcher": config.searcher,
+        "draws": config.draws,
+        "options": config.options,
+        "instruments": config.instruments,
+    }
+
+
+@pytest.mark.parametrize(("name", "space"), NAMES)
+def test_what_each_name_stands_for(name: str, space: str) -> None:
+    asked = RunConfig(settings=name, space=space)
+    found = with_preset(asked)
+    assert chosen(found) == EXPECTED[name, space]
+    untouched = {**chosen(RunConfig()), "settings": name, "space": space}
+    assert replace(found, **untouched) == replace(asked, **untouched)
+    assert with_preset(found) == found
+
+
+def test_no_name_is_no_change() -> None:
+    asked = RunConfig(options={"prune": 2})
+    assert with_preset(asked) is asked
+
+
+@pytest.mark.parametrize(("name", "space"), NAMES)
+def test_every_setting_is_one_that_is_there(name: str, space: str) -> None:
+    config = with_preset(RunConfig(settings=name, space=space))
+    there = get_space(space)
+    instruments = [make_instrument(n, there, config.instruments[n]) for n in config.scores]
+    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
+    make_searcher(config.searcher, there, goals, config.draws, config.options)
+    for instrument in instruments:
+        asked = EXPECTED[name, space]["instruments"][instrument.name]
+        found = {**asdict(instrument), **asdict(instrument.scale), **asdict(instrument.probe),
+                 **asdict(instrument.score)}  # fmt: skip
+        assert {key: found[key] for key in asked} == asked
+
+
+def test_what_is_asked_comes_first() -> None:
+    asked = RunConfig(
+        settings="released",
+        options={"prune": 4, "gain": "absolute"},
+        instruments={"condition_number": {"count": 5, "cells": 2}},
+        draws=7,
+    )
+    found = with_preset(asked)
+    released = EXPECTED["released", "nasbench201"]
+    assert found.draws == 7
+    assert found.options == {"prune": 4, "common": False, "gain": "absolute"}
+    assert found.instruments == {
+        "condition_number": {
+            **released["instruments"]["condition_number"], "count": 5, "cells": 2,
+        },
+        "linear_regions": released["instruments"]["linear_regions"],
+    }  # fmt: skip
+    assert asked.instruments == {"condition_number": {"count": 5, "cells": 2}}
+
+
+def test_another_searcher_is_not_given_options_of_the_preset_s_own() -> None:
+    found = with_preset(
+        RunConfig(settings="released", searcher="random", options={"evaluations": 9})
+    )
+    assert (found.searcher, found.options) == ("random", {"evaluations": 9})
+    assert found.instruments == EXPECTED["released", "nasbench201"]["instruments"]
+
+
+def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
+    found = with_preset(
+        RunConfig(settings="paper", scores=("parameters", "linear_regions"),
+                  instruments={"parameters": {"scale": "small"}})
+    )  # fmt: skip
+    assert found.instruments == {
+        "parameters": {"scale": "small"}, "linear_regions": {"count": 5000},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "there"),
+    [
+        ("nonsense", "nasbench201", "deep or paper or released on the space 'nasbench201'"),
+        ("paper_imagenet", "nasbench201", "deep or paper or released on the space 'nasbench201'"),
+        ("deep", "darts", "paper or paper_imagenet or released or released_imagenet on the space"),
+        ("paper", "my.own:Space", "none on the space 'my.own:Space'"),
+    ],
+)
+def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:
+    with pytest.raises(ValueError, match=f"settings: expected {there}.*, got '{name}'$") as error:
+        with_preset(RunConfig(settings=name, space=space))
+    assert "\n" not in str(error.value)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("default", Recipe()),
+        # DARTS, section 3.3 and its code, train.py
+        ("darts_cifar10", {"epochs": 600, "batch": 96, "learning_rate": 0.025, "drop_path": 0.2,
+                           "auxiliary": 0.4, "cutout": 16, "clip": 5.0, "weight_decay": 3e-4}),
+        # TE-NAS, appendix A
+        ("te_nas_cifar10", {"epochs": 600, "learning_rate": 0.025, "drop_path": 0.3,
+                            "auxiliary": 0.4, "cutout": 16, "schedule": "cosine"}),
+        ("te_nas_imagenet", {"epochs": 250, "batch": 768, "learning_rate": 0.5, "warm_up": 5,
+                             "label_smoothing": 0.1, "schedule": "cosine", "drop_path": 0.0}),
+    ],
+)  # fmt: skip
+def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
+    found = with_recipe(RunConfig(training=name)).recipe
+    check_recipe(found)
+    if isinstance(published, Recipe):
+        assert found == published
+    else:
+        assert {key: getattr(found, key) for key in published} == published
+
+
+def test_a_named_recipe_with_altered_fields() -> None:
+    whole = with_recipe(RunConfig(training="te_nas_cifar10")).recipe
+    asked = RunConfig(training="te_nas_cifar10", recipe=Recipe(epochs=2, cutout=4, drop_path=0.1))
+    found = with_recipe(asked)
+    assert found.recipe == replace(whole, epochs=2, cutout=4, drop_path=0.1)
+    assert replace(found, recipe=asked.recipe) == asked
+    assert with_recipe(found) == found
+
+
+def test_a_recipe_that_is_not_there_says_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"unknown recipe 'te_nas_cifar': .*'te_nas_cifar10'"):
+        with_recipe(RunConfig(training="te_nas_cifar"))
+
+
+# Recipes beside networks and images
+
+
+def test_the_auxiliary_head_is_built_where_the_recipe_weighs_it() -> None:
+    darts = get_space("darts")
+    without = training_scale(darts, RunConfig(space="darts"))
+    assert without == darts.scales["full"]
+    asked = RunConfig(space="darts", recipe=Recipe(auxiliary=0.4), channels=4, cells=3)
+    full = darts.scales["full"]
+    assert training_scale(darts, asked) == replace(full, channels=4, cells=3, auxiliary=True)
+
+
+def test_a_space_without_auxiliary_head_says_so() -> None:
+    asked = with_recipe(RunConfig(training="darts_cifar10"))
+    message = r"recipe.auxiliary: expected 0 on the space 'nasbench201'.* got 0.4; try another"
+    with pytest.raises(ValueError, match=message):
+        training_scale(get_space("nasbench201"), asked)
+
+
+SMALL = {"space": "darts", "channels": 2, "cells": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({**SMALL, "recipe": Recipe(auxiliary=0.4)},
+         "recipe: the auxiliary head reads maps of 8 to 10 .*--training .*--scale or --size"),
+        ({**SMALL, "training": "te_nas_cifar10"}, "recipe: cutout: .* at most .* 8, got 16.*size"),
+        ({"recipe": Recipe(drop_path=0.2)}, "recipe: drop_path: expected 0 .* got 0.2; try 0"),
+        ({"recipe": Recipe(auxiliary=0.2)}, "recipe.auxiliary: expected 0"),
+        ({"training": "te_nas_imagenet"}, "recipe.auxiliary: expected 0"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_does_not_fit_is_refused_before_the_search(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> NoReturn:
+        raise AssertionError("the search has begun")
+
+    monkeypatch.setattr(driver, "search", never)
+    monkeypatch.setattr(driver, "start_engine", never)
+    out = tmp_path / "runs"
+    with pytest.raises(ValueError, match=message) as error:
+        run(RunConfig(train=True, workers=0, out=out, **changes))
+    assert "\n" not in str(error.value)
+    assert not out.exists()
