@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 
 from untrained.data import data_folder
 from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.spaces.darts import genotype
 from untrained.tables import agreement
@@ -95,11 +96,13 @@ def parameters(architecture: str) -> int:
 
 
 @app.command
-def correlations(*, out: Path = Path("untrained-runs")) -> None:
-    """Kappa, R and their rank sum on the 725 genotypes, at TE-NAS's depth and at 8 cells.
+def correlations(*, deep: bool = False, out: Path = Path("untrained-runs")) -> None:
+    """Kappa, R and their rank sum on the 725 genotypes, at TE-NAS's depth.
 
     Parameters
     ----------
+    deep
+        One draw of networks of 8 cells and 3 channels too.
     out
         Folder of the store.
     """
@@ -117,12 +120,16 @@ def correlations(*, out: Path = Path("untrained-runs")) -> None:
         instruments=FEW,
         out=out,
     )
-    deep = {
-        "condition_number": {"count": 14, "channels": 3, "cells": 8, "stages": 3},
-        "linear_regions": {"cells": 8, "stages": 3},
-    }
     rows = list(ranked(measured(config), accuracies, "2 cells", baselines))
-    rows += ranked(measured(replace(config, instruments=deep)), accuracies, "8 cells", {})
+    if deep:
+        network: dict[str, Setting] = {"cells": 8, "stages": 3}
+        looks = {
+            "condition_number": {"count": 14, "channels": 3, **network},
+            "linear_regions": network,
+        }
+        rows += ranked(
+            measured(replace(config, instruments=looks, draws=1)), accuracies, "8 cells", {}
+        )
     keep("correlations", rows)
 
 

@@ -7,7 +7,7 @@ them, and predicts the rest.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -56,14 +56,16 @@ class SurrogateSearch(Searcher):
         left = (random_ones if exploring else self.evaluations) - len(history)
         count = min(self.group, left)
         found: dict[Architecture, None] = {}
-        candidates = (
-            [sample_within(self.space, rng) for _ in range(100 * count)]
+        candidates: Iterable[Architecture] = (
+            (sample_within(self.space, rng) for _ in range(100 * count))
             if exploring
             else self._predicted_best(history)
         )
         for architecture in candidates:
+            if len(found) == count:
+                break
             canonical = self.space.canonical(architecture)
-            if len(found) < count and canonical not in seen:
+            if canonical not in seen:
                 seen.add(canonical)
                 found[architecture] = None
         note = "random" if exploring else "predicted"
