@@ -151,6 +151,9 @@ def correlations(
     record = measured(config)
     rows = list(ranked(record, "all"))
     rows += ranked(without(record), "without none")
+    deep = measured(replace(config, settings="deep", draws=1))
+    rows += ranked(deep, "all, 5 cells a stage")
+    rows += ranked(without(deep), "without none, 5 cells a stage")
     few = {"count": 32}
     for policy in ("frozen", "batch"):
         kappa = few | {"batchnorm": policy}
@@ -184,10 +187,10 @@ def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
     row = {text: i for i, text in enumerate(table["architecture"])}
     rows = [row[trial.architecture] for trial in record.trials]
     texts = [trial.architecture for trial in record.trials]
-    columns = {
-        "parameters": table["cifar10_params"].to_numpy()[rows].astype(float)[:, None],
-        "trainable layers": np.array([[float(text.count("conv"))] for text in texts]),
-    }
+    columns: dict[str, np.ndarray] = {}
+    if population in ("all", "without none"):
+        columns["parameters"] = table["cifar10_params"].to_numpy()[rows].astype(float)[:, None]
+        columns["trainable layers"] = np.array([[float(text.count("conv"))] for text in texts])
     for score, direction in record.directions.items():
         values = np.array(
             [

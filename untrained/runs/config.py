@@ -25,7 +25,7 @@ class RunConfig:
     space: str = "nasbench201"
     "Search space: a name, or package.module:name."
     searcher: str = "pruning"
-    "`pruning`, `random`, `evolution`, or package.module:name."
+    "`pruning`, `surrogate`, `random`, `evolution`, or package.module:name."
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
@@ -33,7 +33,8 @@ class RunConfig:
     instruments: dict[str, dict[str, Setting]] = field(default_factory=dict)
     """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
     `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
-    `stem`; the `weights` draw; and settings of the score itself, such as `batchnorm`."""
+    `stem`; the `weights` draw, and the draws that share one, `redraw`; and settings of the score
+    itself, such as `batchnorm`."""
     settings: str | None = None
     """Searcher, draws, options and instruments by name: `deep` (better picks than the default),
     `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
