@@ -45,6 +45,9 @@ VARIANTS = {
     "deep": ["--settings", "deep"],
     "random": ["--searcher", "random", "--options.within", "true", "--options.evaluations", "80"],
     "released code": ["--settings", "released"],
+    "released code, statistics held": [
+        *("--settings", "released", "--instruments.condition_number.batchnorm", "frozen")
+    ],
 }
 
 app = cyclopts.App(help=__doc__)
