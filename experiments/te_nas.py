@@ -2,8 +2,9 @@
 
     python experiments/te_nas.py searches
     python experiments/te_nas.py correlations
+    python experiments/te_nas.py random
 
-Interrupted, both resume. Accuracies are of the benchmark's table, 200 epochs. Rows go to
+Interrupted, each resumes. Accuracies are of the benchmark's table, 200 epochs. Rows go to
 `results/te_nas_searches.csv` and `results/te_nas_correlations.csv`; `docs/te_nas.md` shows them.
 DARTS is in `experiments/te_nas_darts.py`.
 """
@@ -23,6 +24,9 @@ import polars as pl
 from scipy.stats import rankdata
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.search import Goal, Trial
+from untrained.search.ranks import best
+from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement
 from untrained.tables.nasbench201 import DATA
 
@@ -43,7 +47,6 @@ VARIANTS = {
     "max of ranks": ["--options.combine", "max"],
     "raw gains": ["--options.combine", "raw"],
     "deep": ["--settings", "deep"],
-    "random": ["--searcher", "random", "--options.within", "true", "--options.evaluations", "80"],
     "released code": ["--settings", "released"],
     "released code, statistics held": [
         *("--settings", "released", "--instruments.condition_number.batchnorm", "frozen")
@@ -104,13 +107,17 @@ def without_none() -> pl.DataFrame:
 
 
 def search(images: list[str], variant: list[str], seed: int, out: Path) -> dict[str, object]:
-    """One call of the command and the table's row of its pick."""
+    """One call of the command, and what its pick is worth."""
     command = [sys.executable, "-m", "untrained", "search", "--space", "nasbench201", *images]
     command += ["--seed", str(seed), "--out", str(out), "--json", *variant]
     begun = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - begun
-    pick = json.loads(done.stdout)["pick"]
+    return worth(json.loads(done.stdout)["pick"]) | {"seconds": seconds}
+
+
+def worth(pick: str) -> dict[str, object]:
+    """The table's row of a pick."""
     standings = {(s.data, s.population): s for s in NASBench201Table().standings(pick)}
     row: dict[str, object] = {"pick": pick}
     for column, name in DATA.items():
@@ -118,7 +125,7 @@ def search(images: list[str], variant: list[str], seed: int, out: Path) -> dict[
         row[f"{column}_beats"] = standings[name, "all"].percentile
         without = standings.get((name, "none-free"))
         row[f"{column}_beats_none_free"] = without and without.percentile
-    return row | {"seconds": seconds}
+    return row
 
 
 def line(name: str, group: pl.DataFrame) -> str:
@@ -143,14 +150,7 @@ def correlations(
     out
         Folder of the store.
     """
-    config = RunConfig(
-        images="cifar10",
-        searcher="random",
-        options={"evaluations": count},
-        scores=("condition_number", "linear_regions"),
-        batch=250,
-        out=out,
-    )
+    config = at_random(count, out)
     record = measured(config)
     rows = list(ranked(record, "all"))
     rows += ranked(without(record), "without none")
@@ -171,6 +171,59 @@ def correlations(
     frame.write_csv(RESULTS / "te_nas_correlations.csv", float_precision=4)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160):
         print(frame)
+
+
+@app.command
+def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-runs")) -> None:
+    """Random search: the architectures of `correlations`, `group` without `none` at a time.
+
+    The pick of a group has the lowest rank sum. Its seconds are its share of those that all took,
+    without Python's start.
+
+    Parameters
+    ----------
+    count
+        As given to `correlations`.
+    group
+        Architectures a search: 135 take about as long as the pruning search.
+    out
+        Folder of the store.
+    """
+    record = measured(at_random(count, out))
+    space = get_space("nasbench201")
+    goals = [Goal(score, direction > 0) for score, direction in record.directions.items()]
+    trials = [
+        Trial(
+            space.parse(trial.architecture),
+            (0, 1, 2),
+            trial.note,
+            {score: tuple(r.value for r in column) for score, column in trial.readings.items()},
+        )
+        for trial in without(record).trials
+    ]
+    path = RESULTS / "te_nas_searches.csv"
+    rows = pl.read_csv(path).filter(pl.col("variant") != "random")
+    for seed in range(len(trials) // group):
+        picked = best(trials[seed * group : (seed + 1) * group], goals)
+        assert picked is not None
+        asked = {"images": "cifar10", "variant": "random", "seed": seed}
+        seconds = record.wall_seconds["search"] * group / count
+        row = asked | worth(str(picked.architecture)) | {"seconds": seconds}
+        rows = pl.concat([rows, pl.DataFrame([row])], how="diagonal")
+    rows.sort("images", "variant", "seed").write_csv(path, float_precision=4)
+    print(line("random", rows.filter(variant="random")))
+
+
+def at_random(count: int, out: Path) -> RunConfig:
+    """Random architectures measured by kappa and R, three draws."""
+    return RunConfig(
+        images="cifar10",
+        searcher="random",
+        options={"evaluations": count},
+        scores=("condition_number", "linear_regions"),
+        batch=250,
+        out=out,
+    )
 
 
 def measured(config: RunConfig) -> RunRecord:
