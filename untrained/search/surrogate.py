@@ -7,7 +7,7 @@ them, and predicts the rest.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -78,7 +78,7 @@ class SurrogateSearch(Searcher):
         sound = [trial for trial in history if _sound(trial, self.goals)]
         if not sound:
             return None
-        predictions = self._predict(history, [trial.architecture for trial in sound])
+        predictions = self._fitted(history)([trial.architecture for trial in sound])
         return sound[int(predictions.argmax())].architecture
 
     def _draws(self, number: int) -> tuple[int, ...]:
@@ -87,14 +87,15 @@ class SurrogateSearch(Searcher):
 
     def _predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
         """By falling prediction: what is met on the way up from the best measured ones."""
+        predict = self._fitted(history)
         measured = list(dict.fromkeys(trial.architecture for trial in history))
-        predicted = dict(zip(measured, self._predict(history, measured), strict=True))
+        predicted = dict(zip(measured, predict(measured), strict=True))
         climbers = sorted(measured, key=predicted.__getitem__, reverse=True)[:CLIMBERS]
         while climbers:
             around = {climber: neighbours_within(self.space, climber) for climber in climbers}
             new = [a for a in dict.fromkeys(chain(*around.values())) if a not in predicted]
             if new:
-                predicted |= dict(zip(new, self._predict(history, new), strict=True))
+                predicted |= dict(zip(new, predict(new), strict=True))
             tops = {
                 climber: max(near, key=predicted.__getitem__) for climber, near in around.items()
             }
@@ -103,17 +104,17 @@ class SurrogateSearch(Searcher):
             )
         return sorted(predicted, key=predicted.__getitem__, reverse=True)
 
-    def _predict(self, history: Sequence[Trial], asked: Sequence[Architecture]) -> Vector:
-        """f of each architecture."""
+    def _fitted(self, history: Sequence[Trial]) -> Callable[[Sequence[Architecture]], Vector]:
+        """f, of any architectures."""
         known = [frozenset(self.space.kept(trial.architecture)) for trial in history]
-        wanted = [frozenset(self.space.kept(architecture)) for architecture in asked]
         draws = np.array([trial.draws[0] for trial in history])
-        gram, cross = overlaps(known, known), overlaps(wanted, known)
-        drawn = DRAW * (draws[:, None] == draws)
-        return sum(
-            (predict(gram + drawn, cross, normal_scores(history, goal)) for goal in self.goals),
-            np.zeros(len(asked)),
-        )
+        gram = overlaps(known, known) + DRAW * (draws[:, None] == draws)
+        alpha = np.sum([dual(gram, normal_scores(history, goal)) for goal in self.goals], axis=0)
+
+        def predict(asked: Sequence[Architecture]) -> Vector:
+            return overlaps([frozenset(self.space.kept(a)) for a in asked], known) @ alpha
+
+        return predict
 
 
 CLIMBERS = 16
@@ -142,12 +143,12 @@ def normal_scores(trials: Sequence[Trial], goal: Goal) -> Vector:
     return norm.ppf((ranks - 0.5) / len(trials))
 
 
-def predict(
-    gram: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "k n"], y: Vector
-) -> Float[np.ndarray, " k"]:
-    """Kernel ridge regression, its ridge chosen by leaving out one example at a time.
+def dual(gram: Float[np.ndarray, "n n"], y: Vector) -> Vector:
+    """The coefficients of kernel ridge regression, which predicts by k(x, X) alpha.
 
-    alpha = (K + r)^-1 (y - mean y),    error of leaving out i = alpha_i / (K + r)^-1_ii
+        alpha = (K + r)^-1 (y - mean y),    error of leaving out i = alpha_i / (K + r)^-1_ii
+
+    The ridge r is the one of `RIDGES` with the least mean square of these errors.
     """
     values, vectors = np.linalg.eigh(gram)
     rotated = vectors.T @ (y - y.mean())
@@ -156,7 +157,7 @@ def predict(
         alpha = vectors @ (rotated / (values + ridge))
         alphas.append(alpha)
         errors.append(float(((alpha / (vectors**2 @ (1 / (values + ridge)))) ** 2).mean()))
-    return cross @ alphas[int(np.argmin(errors))]
+    return alphas[int(np.argmin(errors))]
 
 
 def _sound(trial: Trial, goals: Sequence[Goal]) -> bool:
