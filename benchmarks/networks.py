@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.spaces import Architecture, Scale, get_space
+from untrained.spaces import Architecture, CellScale, Scale, get_space
 
 SPACE = get_space("nasbench201")
 BEST = (
@@ -39,8 +39,8 @@ def networks() -> dict[str, Row]:
     supernet = SPACE.supernet()
     image, large = (3, 32, 32), (3, 96, 96)
     return {
-        "best cell C=16 N=1, B=64": Row(partial(cells, best, Scale(16, 1)), image, 64),
-        "best cell C=16 N=5, B=32": Row(partial(cells, best, Scale(16, 5)), image, 32),
+        "best cell C=16 N=1, B=64": Row(partial(cells, best, CellScale(16, 1)), image, 64),
+        "best cell C=16 N=5, B=32": Row(partial(cells, best, CellScale(16, 5)), image, 32),
         "TE-NAS supernet C=3 N=1, B=72": Row(
             partial(cells, supernet, SPACE.scales["small"]), image, 72
         ),
@@ -49,7 +49,7 @@ def networks() -> dict[str, Row]:
         "ViT, B=32": Row(VisionTransformer, image, 32),
         "MLP, n=2,000": Row(mlp, (784,), 2000),
         "best cell C=16 N=1, B=16, full": Row(
-            partial(cells, best, Scale(16, 1)), image, 16, "full"
+            partial(cells, best, CellScale(16, 1)), image, 16, "full"
         ),
     }
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from untrained.spaces import Scale, get_space
+from untrained.spaces import CellScale, get_space
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture, reachable
 from untrained.spaces.nasbench201_network import Cell
 
@@ -64,7 +64,7 @@ def test_wrong_texts_say_what_was_expected(text: str, message: str) -> None:
 def test_parameter_formula(classes: int, base: int) -> None:
     rng = random.Random(2)
     for architecture in [SPACE.sample(rng) for _ in range(6)]:
-        network = SPACE.build(architecture, Scale(), inputs=3, classes=classes)
+        network = SPACE.build(architecture, CellScale(), inputs=3, classes=classes)
         ones, threes = (str(architecture).count(f"nor_conv_{k}") for k in ("1x1", "3x3"))
         count = sum(p.numel() for p in network.parameters())
         assert count == base + 28_000 * ones + 243_040 * threes

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from untrained.spaces import Scale, get_space
+from untrained.spaces import CellScale, get_space
 
 Step = Callable[[nn.Module, Tensor], Tensor]
 
@@ -445,7 +445,7 @@ def in_place() -> nn.Module:
 def supernet() -> nn.Module:
     """NAS-Bench-201, one cell with every operation on every edge."""
     space = get_space("nasbench201")
-    return space.build(space.supernet(), Scale(3, 1, stages=1), inputs=3, classes=4)
+    return space.build(space.supernet(), CellScale(3, 1, stages=1), inputs=3, classes=4)
 
 
 def cells() -> nn.Module:
@@ -454,7 +454,7 @@ def cells() -> nn.Module:
     cell = space.parse(
         "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
     )
-    return space.build(cell, Scale(4, 1, stages=2), inputs=3, classes=4)
+    return space.build(cell, CellScale(4, 1, stages=2), inputs=3, classes=4)
 
 
 # Layouts

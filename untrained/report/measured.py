@@ -9,7 +9,7 @@ from typing import Literal
 
 from untrained.runs import Reading
 from untrained.runs.record import RunRecord, TrialRecord
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
 PARENT = "parent"
 "The note of the partial architecture that a round of a pruning search starts from."
@@ -241,7 +241,7 @@ def prunings(run: RunRecord) -> tuple[Pruning, ...]:
 
 
 def _removed(space_name: str, before: str, after: str) -> tuple[str, ...]:
-    space = get_space(space_name)
+    space = prunable(get_space(space_name))
     parent, child = space.parse(before), space.parse(after)
     return tuple(
         space.describe(choice)

@@ -4,11 +4,12 @@ import random
 from itertools import groupby
 from typing import Any
 
-from untrained.spaces.space import Architecture, Space
+from untrained.spaces.space import Architecture, Space, prunable
 
 
 def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
     """One of them: on each edge one operation, into each node as many edges as it keeps."""
+    space = prunable(space)
     parent = space.supernet()
     edges = [list(group) for _, group in groupby(space.choices(parent), key=lambda c: c.edge)]
     kept = {rng.choice(choices) for choices in edges}
@@ -21,5 +22,6 @@ def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
 
 def neighbours_within(space: Space[Any], architecture: Architecture) -> list[Architecture]:
     """The neighbours of one of them that are so too."""
+    space = prunable(space)
     everything = set(space.kept(space.supernet()))
     return [a for a in space.neighbours(architecture) if everything.issuperset(space.kept(a))]

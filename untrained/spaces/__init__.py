@@ -9,18 +9,30 @@ from untrained.plugins import find
 from untrained.spaces.darts import DARTS
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench201 import NASBench201
-from untrained.spaces.space import Architecture, Choice, Crowd, Scale, Space
+from untrained.spaces.space import (
+    Architecture,
+    CellScale,
+    Choice,
+    Crowd,
+    PrunableSpace,
+    Scale,
+    Space,
+    prunable,
+)
 
 __all__ = [
     "SPACES",
     "Architecture",
     "CellGraph",
+    "CellScale",
     "Choice",
     "Crowd",
     "Edge",
+    "PrunableSpace",
     "Scale",
     "Space",
     "get_space",
+    "prunable",
 ]
 
 SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201(), "darts": DARTS()}

@@ -10,9 +10,8 @@ https://arxiv.org/abs/1806.09055.
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -28,14 +27,15 @@ from untrained.spaces.darts_architecture import (
     read,
 )
 from untrained.spaces.darts_network import EDGES, DARTSNetwork
+from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
-from untrained.spaces.space import Choice, Crowd, Scale, Space
+from untrained.spaces.space import CellScale, Choice, Crowd, PrunableSpace, Scale
 
 __all__ = ["DARTS", "DARTSArchitecture", "DARTSScale", "genotype", "nasbench301"]
 
 
 @dataclass(frozen=True)
-class DARTSScale(Scale):
+class DARTSScale(CellScale):
     """How large a network of cells is built; `cells` are those of the whole network."""
 
     channels: int = 36
@@ -50,7 +50,7 @@ class DARTSScale(Scale):
     of parameters leave it out."""
 
 
-class DARTS(Space[DARTSArchitecture]):
+class DARTS(PrunableSpace[DARTSArchitecture]):
     """The space; a stateless value."""
 
     name = "darts"
@@ -156,19 +156,15 @@ class DARTS(Space[DARTSArchitecture]):
             architecture.reduction,
             inputs=inputs,
             classes=classes,
-            **_arguments(scale),
+            **arguments(scale, DARTSScale),
         )
 
     def export(
         self, architecture: DARTSArchitecture, scale: Scale, *, inputs: int, classes: int
     ) -> tuple[str, str]:
-        source = Path(darts_network.__file__).read_text(encoding="utf-8")
-        sizes = {"inputs": inputs, "classes": classes, **_arguments(scale)}
-        keywords = "".join(f"    {name}={value!r},\n" for name, value in sizes.items())
-        return source, (
-            f"DARTSNetwork(\n    {architecture.normal!r},\n    {architecture.reduction!r},\n"
-            f"{keywords})"
-        )
+        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, DARTSScale)}
+        cells = architecture.normal, architecture.reduction
+        return source_of(darts_network), call("DARTSNetwork", cells, sizes)
 
     def graphs(self, architecture: DARTSArchitecture) -> tuple[CellGraph, ...]:
         names = ("c_{k-2}", "c_{k-1}", *map(str, NODES), "output")
@@ -189,12 +185,6 @@ class DARTS(Space[DARTSArchitecture]):
                 CELLS, (architecture.normal, architecture.reduction), strict=True
             )
         )
-
-
-def _arguments(scale: Scale) -> dict[str, Any]:
-    if not isinstance(scale, DARTSScale):
-        raise ValueError(f"expected a DARTSScale, as in DARTS.scales; got {scale!r}")
-    return asdict(scale)
 
 
 def _sampled(rng: random.Random) -> Edges:

@@ -15,15 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
 
 from untrained.spaces import nasbench201_network
+from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench201_network import EDGES, CellNetwork
-from untrained.spaces.space import Architecture, Choice, Scale, Space
+from untrained.spaces.space import Architecture, CellScale, Choice, PrunableSpace, Scale
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -43,14 +43,14 @@ class NB201Architecture(Architecture):
         return any(len(kept) > 1 for kept in self.edges)
 
 
-class NASBench201(Space[NB201Architecture]):
+class NASBench201(PrunableSpace[NB201Architecture]):
     """The space; a stateless value."""
 
     name = "nasbench201"
     scales: ClassVar = {
-        "full": Scale(channels=16, cells=5),
-        "small": Scale(channels=3, cells=1),
-        "thin": Scale(channels=1, cells=1, stages=1, stem=False),
+        "full": CellScale(channels=16, cells=5),
+        "small": CellScale(channels=3, cells=1),
+        "thin": CellScale(channels=1, cells=1, stages=1, stem=False),
     }
 
     def parse(self, text: str) -> NB201Architecture:
@@ -140,24 +140,14 @@ class NASBench201(Space[NB201Architecture]):
         self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
     ) -> nn.Module:
         return CellNetwork(
-            architecture.edges,
-            inputs=inputs,
-            classes=classes,
-            channels=scale.channels,
-            cells=scale.cells,
-            stages=scale.stages,
-            stem=scale.stem,
+            architecture.edges, inputs=inputs, classes=classes, **arguments(scale, CellScale)
         )
 
     def export(
         self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
     ) -> tuple[str, str]:
-        source = Path(nasbench201_network.__file__).read_text(encoding="utf-8")
-        return source, (
-            f"CellNetwork(\n    {architecture.edges!r},\n    inputs={inputs},\n"
-            f"    classes={classes},\n    channels={scale.channels},\n    cells={scale.cells},\n"
-            f"    stages={scale.stages},\n    stem={scale.stem},\n)"
-        )
+        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, CellScale)}
+        return source_of(nasbench201_network), call("CellNetwork", (architecture.edges,), sizes)
 
     def graphs(self, architecture: NB201Architecture) -> tuple[CellGraph, ...]:
         edges = tuple(

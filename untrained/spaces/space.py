@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -24,9 +24,9 @@ class Architecture(ABC):
     def __str__(self) -> str: ...
 
     @property
-    @abstractmethod
     def partial(self) -> bool:
         """Whether it keeps more than a discrete architecture does."""
+        return False
 
 
 A = TypeVar("A", bound=Architecture)
@@ -37,7 +37,13 @@ class Scale:
     """How large an architecture is built."""
 
     channels: int = 16
-    "Channels of the first stage."
+    "Channels of the first stage, or of the stem where the space says so."
+
+
+@dataclass(frozen=True)
+class CellScale(Scale):
+    """How large a network of equal cells in stages is built."""
+
     cells: int = 5
     "Cells a stage, or of the whole network where the space says so."
     stages: int = 3
@@ -64,14 +70,11 @@ class Crowd(NamedTuple):
 
 
 class Space(ABC, Generic[A]):
-    """A set of architectures, and how to build them. Abstract; its subclasses are final."""
+    """A set of architectures, and how to build them."""
 
     name: ClassVar[str]
     scales: ClassVar[Mapping[str, Scale]]
     "`full`, as published; `small` and `thin`, as the training-free literature measures it."
-    removed_at_once: ClassVar[int] = 1
-    """How many operations a round of the pruning search removes from an edge, which keeps one at
-    least: 1 as published for NAS-Bench-201, 3 for DARTS on CIFAR-10."""
 
     @abstractmethod
     def parse(self, text: str) -> A:
@@ -96,6 +99,28 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def canonical(self, architecture: A) -> A:
         """The representative of all architectures known to compute the same function."""
+
+    @abstractmethod
+    def build(self, architecture: A, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
+        """The network on images of `inputs` channels, with `classes` logits."""
+
+    @abstractmethod
+    def export(
+        self, architecture: A, scale: Scale, *, inputs: int, classes: int
+    ) -> tuple[str, str]:
+        """Source text that needs torch alone, and the expression in it that builds the network."""
+
+    @abstractmethod
+    def graphs(self, architecture: A) -> tuple[CellGraph, ...]:
+        """The cells, to be drawn."""
+
+
+class PrunableSpace(Space[A]):
+    """A space with supernets: its architectures are choices of an operation on each edge."""
+
+    removed_at_once: ClassVar[int] = 1
+    """How many operations a round of the pruning search removes from an edge, which keeps one at
+    least: 1 as published for NAS-Bench-201, 3 for DARTS on CIFAR-10."""
 
     @abstractmethod
     def supernet(self) -> A:
@@ -126,16 +151,16 @@ class Space(ABC, Generic[A]):
     def describe(self, choice: Choice) -> str:
         """For people: `nor_conv_3x3 on 0-1`."""
 
-    @abstractmethod
-    def build(self, architecture: A, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
-        """The network on images of `inputs` channels, with `classes` logits."""
 
-    @abstractmethod
-    def export(
-        self, architecture: A, scale: Scale, *, inputs: int, classes: int
-    ) -> tuple[str, str]:
-        """Source text that needs torch alone, and the expression in it that builds the network."""
+def prunable(space: Space[Any]) -> PrunableSpace[Any]:
+    """The space itself, if it has supernets.
 
-    @abstractmethod
-    def graphs(self, architecture: A) -> tuple[CellGraph, ...]:
-        """The cells, to be drawn."""
+    Raises:
+        ValueError: it has none.
+    """
+    if not isinstance(space, PrunableSpace):
+        raise ValueError(
+            f"expected a space with supernets to prune and to compare by operations, got "
+            f"{space.name!r}, which has none; try --searcher random or evolution"
+        )
+    return space
