@@ -553,7 +553,7 @@ def test_thin_network_takes_one_channel_without_a_stem() -> None:
         (DARTSScale(cells=2, stages=3), "at least cells=3"),
         (DARTSScale(stages=1, auxiliary=True), "stages of at least 2"),
         (DARTSScale(channels=3, downsampling=3), "even"),
-        (Scale(), "expected a DARTSScale"),
+        (Scale(), "expected DARTSScale"),
     ],
 )
 def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:

@@ -15,7 +15,7 @@ from untrained.search.random_search import RandomSearch
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.surrogate import SurrogateSearch
 from untrained.settings import Setting, changed, check_known
-from untrained.spaces.space import Space
+from untrained.spaces.space import Space, prunable
 
 __all__ = ["SEARCHERS", "Goal", "Proposal", "Searcher", "Trial", "make_searcher"]
 
@@ -38,8 +38,11 @@ def make_searcher(
     """The searcher of this name, or the class at `package.module:name`, with its options.
 
     Raises:
-        ValueError: an unknown name or option, or an option of the wrong type.
+        ValueError: an unknown name or option, an option of the wrong type, or a
+            space without the supernets that it needs.
     """
     kind = find("searcher", name, SEARCHERS, Searcher)
     check_known(f"searcher {name!r}", options, [f.name for f in fields(kind)[3:]])
+    if kind.prunes:
+        space = prunable(space)
     return changed(kind(space, goals, draws), options, "options")

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from untrained.search.ranks import dense_ranks
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
-from untrained.spaces.space import Architecture, Choice, PrunableSpace, prunable
+from untrained.spaces.space import Architecture, Choice, PrunableSpace
 
 Key = tuple[Architecture, tuple[int, ...]]
 Combination = Literal["sum", "min", "max", "raw"]
@@ -48,6 +48,7 @@ class PruningSearch(Searcher):
     score fails for every operation of a round, the search ends without a pick.
     """
 
+    prunes: ClassVar = True
     space: PrunableSpace[Any]
     prune: int | None = None
     "Operations that an edge loses in a round; by default 1 on NAS-Bench-201 and 3 on DARTS."
@@ -61,9 +62,6 @@ class PruningSearch(Searcher):
     combine: Combination = "sum"
     """How scores are combined: `sum`, `min` or `max` of ranks, or `raw`, the sum of the gains
     themselves."""
-
-    def __post_init__(self) -> None:
-        prunable(self.space)
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         measured = {(trial.architecture, trial.draws): trial for trial in history}

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from untrained.spaces.space import Architecture, Space
 
@@ -49,6 +49,8 @@ class Searcher(ABC):
     and the same `rng` give the same proposals, in this process or in one that resumes it.
     """
 
+    prunes: ClassVar[bool] = False
+    "Whether it needs a space with supernets."
     space: Space[Any]
     goals: tuple[Goal, ...]
     draws: int

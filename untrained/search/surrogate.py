@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from scipy.stats import norm, rankdata
 
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.within import neighbours_within, sample_within
-from untrained.spaces.space import Architecture, Choice, PrunableSpace, prunable
+from untrained.spaces.space import Architecture, Choice, PrunableSpace
 
 Vector = Float[np.ndarray, " n"]
 Kept = frozenset[Choice]
@@ -43,6 +43,7 @@ class SurrogateSearch(Searcher):
     of the prediction. The pick is the measured architecture with the highest prediction.
     """
 
+    prunes: ClassVar = True
     space: PrunableSpace[Any]
     evaluations: int = 220
     "Architectures to try."
@@ -50,9 +51,6 @@ class SurrogateSearch(Searcher):
     "Of these, architectures drawn at random; the others are predicted to be the best."
     group: int = 20
     "Architectures that share draws, and are proposed together."
-
-    def __post_init__(self) -> None:
-        prunable(self.space)
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         seen = {self.space.canonical(trial.architecture) for trial in history}

@@ -8,6 +8,8 @@ from typing import Any
 from untrained.plugins import find
 from untrained.spaces.darts import DARTS
 from untrained.spaces.graph import CellGraph, Edge
+from untrained.spaces.mnas import MNAS
+from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.spaces.space import (
     Architecture,
@@ -35,7 +37,12 @@ __all__ = [
     "prunable",
 ]
 
-SPACES: dict[str, Space[Any]] = {"nasbench201": NASBench201(), "darts": DARTS()}
+SPACES: dict[str, Space[Any]] = {
+    "nasbench201": NASBench201(),
+    "darts": DARTS(),
+    "nasbench101": NASBench101(),
+    "mnas": MNAS(),
+}
 
 
 def get_space(name: str) -> Space[Any]:

@@ -58,6 +58,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
         "full": DARTSScale(),
         "imagenet": DARTSScale(channels=48, cells=14, downsampling=3),
         "nasbench301": DARTSScale(channels=32, cells=8),
+        "narrow": DARTSScale(channels=8, cells=5),
         "small": DARTSScale(channels=1, cells=2, stages=2, stem_multiplier=1),
         "thin": DARTSScale(channels=1, cells=2, stages=2, stem=False),
     }

@@ -16,7 +16,7 @@ def arguments(scale: Scale, kind: type[Scale]) -> dict[str, Any]:
         ValueError: a scale of another space.
     """
     if not isinstance(scale, kind):
-        raise ValueError(f"expected a {kind.__name__}, as in the space's scales; got {scale!r}")
+        raise ValueError(f"expected {kind.__name__}(...), as in the space's scales; got {scale!r}")
     return asdict(scale)
 
 

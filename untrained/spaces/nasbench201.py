@@ -49,6 +49,7 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     name = "nasbench201"
     scales: ClassVar = {
         "full": CellScale(channels=16, cells=5),
+        "narrow": CellScale(channels=16, cells=1),
         "small": CellScale(channels=3, cells=1),
         "thin": CellScale(channels=1, cells=1, stages=1, stem=False),
     }

@@ -74,7 +74,8 @@ class Space(ABC, Generic[A]):
 
     name: ClassVar[str]
     scales: ClassVar[Mapping[str, Scale]]
-    "`full`, as published; `small` and `thin`, as the training-free literature measures it."
+    """`full`, as published; `small` and `thin`, as the training-free literature measures it;
+    `narrow` between them, for scores that need many images or a little training."""
 
     @abstractmethod
     def parse(self, text: str) -> A:
