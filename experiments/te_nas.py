@@ -269,6 +269,7 @@ def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
             for data in DATA:
                 found = asdict(agreement(scores, table[f"{data}_test_200"].to_numpy()[rows]))
                 low, high = found.pop("tau_interval")
+                rho_low, rho_high = found.pop("rho_interval")
                 yield {
                     "population": population,
                     "score": score,
@@ -277,6 +278,8 @@ def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
                     **found,
                     "tau_low": low,
                     "tau_high": high,
+                    "rho_low": rho_low,
+                    "rho_high": rho_high,
                 }
 
 

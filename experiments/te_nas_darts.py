@@ -164,8 +164,10 @@ def ranked(
     }
     for score, values in (means | draws | known).items():
         found = asdict(agreement(values, truth))
-        low, high = found.pop("tau_interval")
-        yield {"depth": depth, "score": score, **found, "tau_low": low, "tau_high": high}
+        intervals = {}
+        for name in ("tau", "rho"):
+            intervals[f"{name}_low"], intervals[f"{name}_high"] = found.pop(f"{name}_interval")
+        yield {"depth": depth, "score": score, **found, **intervals}
 
 
 @app.command

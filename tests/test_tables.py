@@ -1,16 +1,30 @@
-"""The table against the published optima; agreement of scores against loops and hand counts."""
+"""Tables against the published optima, their own files and their spaces."""
 
-from dataclasses import replace
-from itertools import combinations
-from math import sqrt
+import random
+from itertools import permutations
 from pathlib import Path
 
-import numpy as np
+import polars as pl
 import pytest
-from scipy.stats import kendalltau, spearmanr
 
-from untrained.tables import NASBench201Table, agreement, standings
+from untrained.spaces import SPACES, get_space
+from untrained.spaces.darts_architecture import genotype
+from untrained.spaces.nasbench101 import graph_hash
+from untrained.tables import (
+    TABLES,
+    MNASTable,
+    NASBench101Table,
+    NASBench201Table,
+    NASBench301Table,
+    Table,
+    standings,
+)
 from untrained.tables.nasbench201 import DATA
+
+
+def need(space: str) -> None:
+    if space not in SPACES:
+        pytest.skip(f"no space {space} yet")
 
 
 @pytest.fixture(scope="module")
@@ -53,111 +67,116 @@ def test_a_missing_row_raises(table: NASBench201Table) -> None:
         table.row(partial)
 
 
+@pytest.mark.parametrize("space", TABLES)
+def test_a_table_knows_its_file(space: str, data: Path) -> None:
+    need(space)
+    table = TABLES[space]()
+    assert table.space == space
+    assert table.path == data / "tables" / table.file
+    assert set(table.accuracies) <= set(table.frame.columns)
+    assert table.frame[table.key_column].n_unique() == len(table.frame)
+    for architecture in table.frame["architecture"].sample(20, seed=0):
+        row = table.row(architecture)
+        assert row["architecture"] == architecture
+        found = {s.data: s for s in reversed(table.standings(architecture))}  # the first of each
+        assert list(reversed(found)) == list(table.accuracies.values())
+        for column, data_name in table.accuracies.items():
+            everyone = table.frame[column].to_list()
+            standing = found[data_name]
+            assert standing.accuracy == row[column]
+            assert standing.best == max(everyone)
+            assert standing.rank == 1 + sum(other > row[column] for other in everyone)
+            assert standing.population == (
+                "all" if table.whole else f"the table's {standing.size:,}"
+            )
+            assert standing.size == len(everyone)
+
+
+@pytest.mark.parametrize("kind", TABLES.values())
+def test_another_file(kind: type[Table], tmp_path: Path) -> None:
+    path = tmp_path / kind.file
+    path.write_text("architecture,accuracy")
+    with pytest.raises(ValueError, match=f"expected the table of {kind.space} in .*{kind.file}"):
+        _ = kind(path).frame
+    if kind is not MNASTable:  # which adds no column
+        pl.DataFrame({"accuracy": [0.5]}).write_parquet(path)
+        with pytest.raises(ValueError, match="got something else"):
+            _ = kind(path).frame
+
+
+def test_nasbench101_finds_isomorphic_cells(data: Path) -> None:
+    """Inner vertices renumbered in any order that leaves edges pointing forward."""
+    need("nasbench101")
+    table, space = NASBench101Table(), get_space("nasbench101")
+    for row in table.frame.sample(5, seed=1).iter_rows(named=True):
+        n, cell = row["n_vertices"], space.parse(row["architecture"])
+        edges = [divmod(i, n) for i, bit in enumerate(row["adjacency"]) if bit == "1"]
+        assert len(edges) == row["n_edges"]
+        for order in permutations(range(1, n - 1)):
+            new = {0: 0, n - 1: n - 1} | {v: place + 1 for place, v in enumerate(order)}
+            if all(new[i] < new[j] for i, j in edges):
+                ops = sorted(zip(map(new.get, range(n)), row["ops"].split("-"), strict=True))
+                there = ",".join(f"{new[i]}-{new[j]}" for i, j in edges)
+                text = f"{'-'.join(op for _, op in ops)}:{there}"
+                assert table.row(text)["hash"] == row["hash"]
+        assert table.row(str(cell))["hash"] == row["hash"]
+
+
+def test_nasbench101_standing_of_the_best(data: Path) -> None:
+    need("nasbench101")
+    table = NASBench101Table()
+    best = table.frame.sort("cifar10_valid_108").row(-1, named=True)
+    (standing,) = standings("nasbench101", best["architecture"])
+    assert (standing.data, standing.population) == ("CIFAR-10 validation", "the table's 20,000")
+    assert (standing.rank, standing.percentile) == (1, 100)
+    assert table.title == "108 epochs, one run"
+
+
+def test_nasbench101_without_the_row(data: Path) -> None:
+    """Twenty samples of 423,624 cells; one in 21 has a row."""
+    need("nasbench101")
+    table, space = NASBench101Table(), get_space("nasbench101")
+    missing = 0
+    for seed in range(20):
+        text = str(space.sample(random.Random(seed)))
+        if graph_hash(space.parse(text)) not in table.frame["hash"]:
+            missing += 1
+            assert standings("nasbench101", text) == ()
+            with pytest.raises(KeyError, match=r"no row for i-.*: expected one of its 20,000"):
+                table.row(text)
+        else:
+            assert len(standings("nasbench101", text)) == 1
+    assert missing > 10
+
+
+def test_nasbench301_reads_every_form_of_a_genotype(data: Path) -> None:
+    table, space = NASBench301Table(), get_space("darts")
+    published = pl.read_parquet(table.path)
+    for i in (0, 300, 724):
+        text = published["architecture"][i]
+        architecture = space.parse(text)
+        for form in (text, str(architecture), genotype(architecture)):
+            assert table.row(form)["params"] == published["params"][i]
+        (standing,) = standings("darts", text)
+        assert standing.accuracy == published["cifar10_surrogate_valid"][i]
+        assert standing.data == "CIFAR-10, surrogate"
+    assert standings("darts", str(space.sample(random.Random(0)))) == ()
+
+
+def test_mnas_standing(data: Path) -> None:
+    need("mnas")
+    text = "e6k3l1se0_e4k5l2se0_e6k3l3se0_e6k5l3se0_e6k5l2se0_e1k3l2se0_e1k3l2se0"
+    (standing,) = standings("mnas", text)
+    assert (standing.data, standing.accuracy) == ("ImageNet top-1", 0.59368)
+    assert (standing.population, standing.size) == ("the table's 2,600", 2600)
+
+
+def test_a_space_without_a_table() -> None:
+    assert standings("mine:space", "anything") == ()
+
+
 def test_no_table_is_no_standing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UNTRAINED_DATA", str(tmp_path))
     assert standings("nasbench201", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|") == ()
     with pytest.raises(FileNotFoundError, match="UNTRAINED_DATA"):
         NASBench201Table()
-
-
-# Agreement of a score with accuracies
-
-
-def noisy(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """Scores with many ties and accuracies that go along with them."""
-    rng = np.random.default_rng(seed)
-    accuracies = rng.normal(size=n)
-    return np.round(accuracies + rng.normal(size=n)), accuracies
-
-
-def naive_tau(x: np.ndarray, y: np.ndarray) -> float:
-    """tau-b = (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y)."""
-    signs = [
-        (np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in combinations(range(len(x)), 2)
-    ]
-    untied = sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
-    return float(sum(a * b for a, b in signs) / untied)
-
-
-def naive_ranks(x: np.ndarray) -> list[float]:
-    """Of each value, how many are below, and half of those equal to it."""
-    return [float(sum(x < value) + sum(x == value) / 2) for value in x]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_correlations_against_loops_and_scipy(seed: int) -> None:
-    x, y = noisy(seed)
-    found = agreement(x, y, resamples=50)
-    assert found.tau == pytest.approx(naive_tau(x, y), abs=1e-12)
-    assert found.tau == kendalltau(x, y).statistic
-    a, b = naive_ranks(x), naive_ranks(y)
-    assert found.rho == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-12)
-    assert found.rho == spearmanr(x, y).statistic
-    top = sorted(range(60), key=lambda i: -y[i])[:6]
-    assert found.tau_top == pytest.approx(naive_tau(x[top], y[top]), abs=1e-12)
-
-
-def test_failed_scores_are_counted_and_left_out() -> None:
-    x, y = noisy(0)
-    with_failures = np.insert(x, [0, 30, 60], np.nan)
-    accuracies = np.insert(y, [0, 30, 60], [9.0, -9.0, 9.0])  # the best, had they a score
-    found = agreement(with_failures, accuracies, resamples=50)
-    without = agreement(x, y, resamples=50)
-    assert (found.failed, without.failed) == (3, 0)
-    assert replace(found, failed=0) == without
-    assert without.count == 60
-
-
-def test_the_top_by_hand() -> None:
-    """Forty accuracies in order; the scores agree but among the four best."""
-    accuracies = np.arange(40) / 100
-    scores = np.arange(40.0)
-    scores[36:] = 37, 39, 38, 0.5  # two of six pairs as they should be: 36-37 and 36-38
-    found = agreement(scores, accuracies, resamples=50)
-    assert found.tau_top == pytest.approx((2 - 4) / 6)
-    assert found.shared_top == 3 / 4  # 35 stands in the place of 39
-    assert found.discovered == 0.38  # 39 is not among the ten best scores
-    # Discordant: 37-38, and 39 with all others but 0.
-    assert found.tau == pytest.approx(1 - 2 * (1 + 38) / (40 * 39 / 2))
-
-
-def test_perfect_and_reversed() -> None:
-    accuracies = np.linspace(0.1, 0.9, 50)
-    same, reverse = (agreement(s * accuracies, accuracies, resamples=50) for s in (1, -1))
-    assert (same.tau, same.rho, same.tau_top, same.shared_top) == pytest.approx((1, 1, 1, 1))
-    assert (reverse.tau, reverse.rho, reverse.tau_top) == pytest.approx((-1, -1, -1))
-    assert same.tau_interval == pytest.approx((1, 1))
-    assert (same.discovered, reverse.shared_top) == (0.9, 0)
-    assert reverse.discovered == accuracies[9]
-
-
-def test_the_interval_of_tau() -> None:
-    """Around nothing for noise, and about as wide as theory has it; narrower if they agree more.
-
-    Under independence tau has the variance 2 (2 n + 5) / (9 n (n - 1)) (Kendall 1938).
-    """
-    n = 100
-    x, y = np.random.default_rng(1).normal(size=(2, n))
-    found = agreement(x, y, resamples=400)
-    low, high = found.tau_interval
-    assert low < 0 < high
-    assert low < found.tau < high
-    assert high - found.tau == pytest.approx(found.tau - low, rel=0.35)
-    width = 2 * 1.96 * sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
-    assert high - low == pytest.approx(width, rel=0.3)
-    close = agreement(x, x + 0.3 * y, resamples=400)
-    assert close.tau_interval[0] < close.tau < close.tau_interval[1]
-    assert close.tau_interval[1] - close.tau_interval[0] < 0.7 * (high - low)
-    assert agreement(x, y, resamples=400) == found
-
-
-@pytest.mark.parametrize(
-    ("scores", "accuracies", "came"),
-    [
-        (np.zeros(19), np.zeros(19), "got 19 and 19, 19 of them finite"),
-        (np.r_[np.arange(19.0), [np.nan] * 9], np.zeros(28), "got 28 and 28, 19 of them finite"),
-    ],
-)
-def test_too_few_to_agree(scores: np.ndarray, accuracies: np.ndarray, came: str) -> None:
-    with pytest.raises(ValueError, match=f"as many scores as accuracies, and 20.*{came}"):
-        agreement(scores, accuracies)

@@ -225,17 +225,17 @@ def estimate(readings: tuple[Reading, ...]) -> str:
 
 
 def show_standings(record: RunRecord) -> None:
-    """What the pick is worth by a benchmark table, where one is at hand."""
+    """What the pick is worth by a benchmark table, where one is at hand and holds it."""
     rows = standings(record.space, record.pick) if record.pick else ()
     if not rows:
-        if record.space in TABLES:
+        if record.pick and record.space in TABLES and TABLES[record.space].whole:
             PRINTED.print(
                 "What is the pick worth? Set UNTRAINED_DATA to a folder that holds "
-                f"tables/{record.space}.parquet, to be told.",
+                f"tables/{TABLES[record.space].file}, to be told.",
                 style="dim",
             )
         return
-    table = Table("data", "test accuracy", "best", "rank", "beats", "population")
+    table = Table("data", "accuracy", "best", "rank", "beats", "population")
     for row in rows:
         table.add_row(
             row.data,
@@ -245,7 +245,7 @@ def show_standings(record: RunRecord) -> None:
             f"{row.percentile:.2f} %",
             f"{row.population} ({row.size:,})",
         )
-    table.title = "The pick in the benchmark's table (200 epochs)"
+    table.title = f"The pick in the benchmark's table ({TABLES[record.space].title})"
     PRINTED.print(table)
 
 

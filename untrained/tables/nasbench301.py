@@ -1,0 +1,38 @@
+"""NAS-Bench-301: what a surrogate predicts for 725 genotypes of DARTS.
+
+Source: Siems et al., "NAS-Bench-301 and the Case for Surrogate Benchmarks for Neural Architecture
+Search", https://arxiv.org/abs/2008.09777; the genotypes of NAS-Bench-Suite-Zero,
+https://arxiv.org/abs/2210.03230.
+"""
+
+from typing import ClassVar
+
+import polars as pl
+
+from untrained.spaces import get_space
+from untrained.tables.table import Table
+
+
+class NASBench301Table(Table):
+    """Genotype -> the validation accuracy that a surrogate predicts.
+
+    Rows are found by the frame's column `canonical`, so genotypes that differ in the order of
+    nodes share one. The column `architecture` is the file's genotype in our own text form.
+    """
+
+    space = "darts"
+    file = "nasbench301_725.parquet"
+    title = "a surrogate's predictions"
+    accuracies: ClassVar = {"cifar10_surrogate_valid": "CIFAR-10, surrogate"}
+    key_column = "canonical"
+
+    def _prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
+        space = get_space(self.space)
+        texts = [str(space.parse(text)) for text in frame["architecture"]]
+        return frame.with_columns(
+            architecture=pl.Series(texts), canonical=pl.Series([self._key(t) for t in texts])
+        )
+
+    def _key(self, architecture: str) -> str:
+        space = get_space(self.space)
+        return str(space.canonical(space.parse(architecture)))
