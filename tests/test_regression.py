@@ -276,3 +276,31 @@ for wrong in (
     expected = ["square kernel", "2 labels", "class numbers", "transpose", "unknown choice"]
     for words, line in zip(expected, done.stdout.splitlines(), strict=True):
         assert words in line
+
+
+@pytest.mark.parametrize("rank", [1, 5, N - 1])
+def test_few_features_give_the_same_answers_as_their_kernel(rank: int) -> None:
+    generator = torch.Generator().manual_seed(rank)
+    z = torch.randn(N + M, rank, generator=generator, dtype=torch.float64)
+    labels = torch.randint(K, (N + M,), generator=generator)
+    blocks = split(z @ z.T, N)
+    ridges = RIDGES[6:]  # below, a solve of the whole kernel loses digits that these keep
+    options: dict[str, Any] = {"classes": K, "ridges": ridges}
+    whole = regression(blocks.train, labels[:N], **options)
+    few = regression(blocks.train, labels[:N], features=z[:N], **options)
+    assert few.missing == N - rank
+    assert not whole.missing
+    torch.testing.assert_close(few.log_marginal_likelihood, whole.log_marginal_likelihood)
+    torch.testing.assert_close(
+        few.predict(blocks.validation), whole.predict(blocks.validation), rtol=1e-6, atol=1e-8
+    )
+    pairs = [(few.leave_one_out, whole.leave_one_out)]
+    pairs.append(
+        tuple(f.errors(blocks.validation, labels[N:], blocks.prior) for f in (few, whole))
+    )
+    for a, b in pairs:
+        torch.testing.assert_close(a.accuracy, b.accuracy)
+        torch.testing.assert_close(a.squared_error, b.squared_error, rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            a.negative_log_likelihood, b.negative_log_likelihood, rtol=1e-6, atol=1e-8
+        )

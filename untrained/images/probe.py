@@ -1,13 +1,14 @@
 """Probes: the batch of images that a score shows to a network."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from untrained.images.augment import draw_integers, random_crop_flip, windows
-from untrained.images.dataset import Images
+from untrained.images.dataset import Images, Labelled
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class ProbeSpec:
     "Side in pixels of a random square cut from each image; None keeps the image whole."
     one_channel: bool = False
     "Keep one channel, drawn at random for each image."
+    split: Literal["train", "validation"] = "train"
+    "Where the images come from; never the test images."
+
+    def of(self, images: Images) -> Labelled:
+        """The split that images are drawn from."""
+        return images.train if self.split == "train" else images.validation
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Probe:
 
 
 def draw_probe(images: Images, spec: ProbeSpec, generator: torch.Generator) -> Probe:
-    """Draw a batch from the training split and alter it as `spec` says.
+    """Draw a batch from a split and alter it as `spec` says.
 
     Images are drawn without replacement. More patches than images may be asked for: then every
     image is used once before any is used again. In this order: draw images, crop and flip
@@ -63,12 +70,13 @@ def draw_probe(images: Images, spec: ProbeSpec, generator: torch.Generator) -> P
         (torch.Size([32, 1, 3, 3]), '32 of digits/train, 3 x 3 patches')
     """
     check_spec(spec, images)
-    rows = draw_rows(len(images.train), spec.count, generator).to(images.train.pixels.device)
+    source = spec.of(images)
+    rows = draw_rows(len(source), spec.count, generator).to(source.pixels.device)
     inputs = images.normalise(draw_pixels(images, rows, spec, generator))
     if spec.one_channel:
         channel = draw_integers(inputs.shape[1], spec.count, generator).to(inputs.device)
         inputs = inputs[torch.arange(spec.count, device=inputs.device), channel][:, None]
-    return Probe(inputs, images.train.labels[rows], len(images.classes), describe(images, spec))
+    return Probe(inputs, source.labels[rows], len(images.classes), describe(images, spec))
 
 
 def check_spec(spec: ProbeSpec, images: Images) -> None:
@@ -81,10 +89,11 @@ def check_spec(spec: ProbeSpec, images: Images) -> None:
             f"expected a patch of 1 to {min(height, width)} pixels, since images of "
             f"{images.name} are {height} x {width}, got {spec.patch!r}"
         )
-    if spec.patch is None and spec.count > len(images.train):
+    if spec.patch is None and spec.count > len(spec.of(images)):
         raise ValueError(
-            f"expected a probe of at most {len(images.train)} images, which is all that "
-            f"{images.name}/train has, got count {spec.count!r}; only patches may repeat images"
+            f"expected a probe of at most {len(spec.of(images))} images, which is all that "
+            f"{images.name}/{spec.split} has, got count {spec.count!r}; only patches may repeat "
+            f"images"
         )
 
 
@@ -101,9 +110,9 @@ def draw_rows(available: int, count: int, generator: torch.Generator) -> Int64[T
 def draw_pixels(
     images: Images, rows: Int64[Tensor, " n"], spec: ProbeSpec, generator: torch.Generator
 ) -> UInt8[Tensor, "n c h w"]:
-    """Crop, flip and cut patches from the given rows of the training split."""
+    """Crop, flip and cut patches from the given rows of the split."""
     channels, height, width = images.shape
-    pixels = images.train.pixels
+    pixels = spec.of(images).pixels
     if spec.augment:
         padding = min(height, width) // 8
         pixels = random_crop_flip(pixels[rows], generator, padding=padding, flip=channels == 3)
@@ -117,7 +126,7 @@ def draw_pixels(
 
 def describe(images: Images, spec: ProbeSpec) -> str:
     """Write the probe's origin for people."""
-    origin = [f"{spec.count} of {images.name}/train"]
+    origin = [f"{spec.count} of {images.name}/{spec.split}"]
     if spec.augment:
         origin.append("augmented")
     if spec.patch is not None:

@@ -13,6 +13,8 @@ class Blocks(NamedTuple):
     validation: Float[Tensor, "m n"]
     prior: Float[Tensor, " m"] | None = None
     "k(x, x) of each validation example; None if no variance is asked for."
+    features: Float[Tensor, "n p"] | None = None
+    "Z with K = Z Z^T on the training examples; None where they are not known to be fewer than n."
 
 
 def split(kernel: Float[Tensor, "t t"], n: int) -> Blocks:

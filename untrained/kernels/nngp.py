@@ -152,11 +152,15 @@ def nngp_blocks(
     """
     sample = _Sample(draws, weights, batchnorm, calibration, chunk)
     sums: list[Tensor] = []
+    columns: list[Tensor] = []
     for t, v in _features_of_draws(model, [train, validation], sample, generator):
         prior = v.z.double().square().mean(1)
         terms = (_gram(t.z, t.z), _gram(v.z, t.z), prior)
         sums = [a.add_(b) for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
-    return Blocks(*(total.div_(draws) for total in sums))
+        if draws * t.z.shape[1] < len(train):  # then they are smaller than the kernel
+            columns.append(t.z.double() / (draws * t.z.shape[1]) ** 0.5)
+    k, k_vt, prior = (total.div_(draws) for total in sums)
+    return Blocks(k, k_vt, prior, torch.cat(columns, 1) if columns else None)
 
 
 class PublishedStatistics(FrozenStatistics):

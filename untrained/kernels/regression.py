@@ -9,6 +9,11 @@ One eigendecomposition serves every ridge and every question:
     leave-one-out         y_i - [A^-1 Y]_i / [A^-1]_ii,    its variance sigma^2 / [A^-1]_ii
     marginal likelihood   Y_k ~ N(0, sigma^2 A),  sigma^2 = sum_k Y_k^T A^-1 Y_k / (n K)
 
+A kernel of p < n features, K = Z Z^T, has n - p further eigenvalues of zero. The singular values
+of Z give the others, and what A^-1 does outside their eigenvectors is a division by e:
+
+    A^-1 = U ((S + e)^-1 - e^-1) U^T + e^-1 I
+
 with t for training and v for validation examples, and one scale sigma^2 for all K columns of Y,
 fitted by maximum likelihood, so that no answer depends on the kernel's units.
 
@@ -73,27 +78,45 @@ class Regression:
     "Why each of the other ridges was skipped."
     noise: Float64[Tensor, " r"]
     "e = eps tr(K) / n."
-    eigenvalues: Float64[Tensor, " n"]
-    "S, ascending."
-    eigenvectors: Float64[Tensor, "n n"]
+    eigenvalues: Float64[Tensor, " p"]
+    "S, ascending; where there are fewer than n, the others are zero."
+    eigenvectors: Float64[Tensor, "n p"]
     "U."
     targets: Float64[Tensor, "n k"]
     "Y."
 
     @cached_property
-    def inverse(self) -> Float64[Tensor, "r n"]:
+    def inverse(self) -> Float64[Tensor, "r p"]:
         """(S + e)^-1 of each ridge."""
         return 1 / (self.eigenvalues + self.noise[:, None])
 
     @cached_property
-    def rotated(self) -> Float64[Tensor, "n k"]:
+    def rotated(self) -> Float64[Tensor, "p k"]:
         """U^T Y."""
         return self.eigenvectors.T @ self.targets
+
+    @property
+    def missing(self) -> int:
+        """n - p, the eigenvalues that are zero and not listed."""
+        return len(self.targets) - len(self.eigenvalues)
+
+    @cached_property
+    def outside(self) -> Float64[Tensor, "n k"]:
+        """Y - U U^T Y, what no eigenvector reaches."""
+        if not self.missing:
+            return torch.zeros_like(self.targets)
+        return self.targets - self.eigenvectors @ self.rotated
 
     @cached_property
     def scale(self) -> Float64[Tensor, " r"]:
         """sigma^2 = sum_k Y_k^T A^-1 Y_k / (n K)."""
-        return (self.inverse @ self.rotated.square()).sum(1) / self.targets.numel()
+        quadratic = (self.inverse @ self.rotated.square()).sum(1)
+        return (quadratic + self.outside.square().sum() / self.noise) / self.targets.numel()
+
+    @cached_property
+    def log_determinant(self) -> Float64[Tensor, " r"]:
+        """log det A."""
+        return self.missing * self.noise.log() - self.inverse.log().sum(1)
 
     def predict(self, kernel: Float[Tensor, "m n"]) -> Float64[Tensor, "r m k"]:
         """K_vt A^-1 Y for each ridge, from the kernel between validation and training examples."""
@@ -126,6 +149,10 @@ class Regression:
         """How each training example is predicted from the others, at the same e."""
         solved = self.eigenvectors @ (self.inverse[:, :, None] * self.rotated)  # A^-1 Y
         diagonal = self.inverse @ self.eigenvectors.square().T  # [A^-1]_ii
+        if self.missing:
+            solved = solved + self.outside / self.noise[:, None, None]
+            beyond = (1 - self.eigenvectors.square().sum(1)).clamp(min=0)
+            diagonal = diagonal + beyond / self.noise[:, None]
         predicted = self.targets - solved / diagonal[:, :, None]
         return self._errors(predicted, self.targets, 1 / diagonal)
 
@@ -136,8 +163,7 @@ class Regression:
         -n K / 2 (1 + log(2 pi sigma^2)) - K / 2 log det A
         """
         n, k = self.targets.shape
-        determinant = -self.inverse.log().sum(1)
-        return -n * k / 2 * (1 + (2 * pi * self.scale).log()) - k / 2 * determinant
+        return -n * k / 2 * (1 + (2 * pi * self.scale).log()) - k / 2 * self.log_determinant
 
     def log_marginal_likelihood_at(self, scale: float | int) -> Float64[Tensor, " r"]:
         """log p(Y) in nats for each ridge, at a given sigma^2; 1 takes the kernel as it is.
@@ -145,9 +171,8 @@ class Regression:
         -1/2 sum_k Y_k^T A^-1 Y_k / sigma^2 - n K / 2 log(2 pi sigma^2) - K / 2 log det A
         """
         n, k = self.targets.shape
-        determinant = -self.inverse.log().sum(1)
         quadratic = n * k * self.scale / scale
-        return -quadratic / 2 - n * k / 2 * log(2 * pi * scale) - k / 2 * determinant
+        return -quadratic / 2 - n * k / 2 * log(2 * pi * scale) - k / 2 * self.log_determinant
 
     def best(self, by: Choice = "leave_one_out") -> int:
         """Position in `ridges` of the best one by the training examples alone.
@@ -169,15 +194,15 @@ class Regression:
             f"{by!r}"
         )
 
-    def _project(self, kernel: Tensor) -> Float64[Tensor, "m n"]:
-        if kernel.ndim != 2 or kernel.shape[1] != len(self.eigenvalues):
+    def _project(self, kernel: Tensor) -> Float64[Tensor, "m p"]:
+        if kernel.ndim != 2 or kernel.shape[1] != len(self.targets):
             raise ValueError(
-                f"expected a kernel of (validation, {len(self.eigenvalues)} training) examples, "
+                f"expected a kernel of (validation, {len(self.targets)} training) examples, "
                 f"got shape {tuple(kernel.shape)}; try its transpose"
             )
         return kernel.double() @ self.eigenvectors
 
-    def _mean(self, projected: Float64[Tensor, "m n"]) -> Float64[Tensor, "r m k"]:
+    def _mean(self, projected: Float64[Tensor, "m p"]) -> Float64[Tensor, "r m k"]:
         return projected @ (self.inverse[:, :, None] * self.rotated)
 
     def _errors(
@@ -203,6 +228,7 @@ def regression(
     *,
     classes: int | None = None,
     ridges: Sequence[float] = RIDGES,
+    features: Float[Tensor, "n p"] | None = None,
 ) -> Regression:
     """Kernel regression on n training examples, for every ridge of a grid.
 
@@ -214,6 +240,7 @@ def regression(
         labels: class numbers, whose targets Y are one-hot minus 1 / K; or Y itself.
         classes: K; None means one more than the largest label.
         ridges: eps, in units of tr(K) / n.
+        features: Z with K = Z Z^T, where there are fewer than n: the same answers, faster.
 
     Raises:
         ValueError: shapes that do not fit, a negative eigenvalue beyond rounding, a ridge that is
@@ -238,9 +265,9 @@ def regression(
     targets = _targets(labels, classes)
     if not targets.any():
         raise ValueError("targets are all zero: expected something to predict")
-    s, u, resolution = _decomposed(kernel)
-    unit = s.mean().item()  # tr(K) / n
-    reasons = {ridge: _unresolved(ridge * unit, s, resolution) for ridge in ridges}
+    s, u, resolution = _decomposed(kernel) if features is None else _of_features(features)
+    unit = s.sum().item() / len(labels)  # tr(K) / n
+    reasons = {ridge: _unresolved(ridge * unit, s, len(labels), resolution) for ridge in ridges}
     resolved = s.new_tensor([ridge for ridge, reason in reasons.items() if not reason])
     skipped = [f"ridge {ridge:.1e}: {reason}" for ridge, reason in reasons.items() if reason]
     return Regression(resolved, tuple(skipped), resolved * unit, s, u, targets)
@@ -263,9 +290,20 @@ def _decomposed(
     return s.clamp(min=0), u, resolution
 
 
-def _unresolved(e: float, s: Float64[Tensor, " n"], resolution: float) -> str:
+def _of_features(
+    z: Float[Tensor, "n p"],
+) -> tuple[Float64[Tensor, " p"], Float64[Tensor, "n p"], float]:
+    """The same of K = Z Z^T, without the eigenvalues that are zero for want of features."""
+    z = z.double()
+    if not torch.isfinite(z).all():
+        return z.new_full((z.shape[1],), torch.nan), torch.zeros_like(z), 0.0
+    u, s, _ = torch.linalg.svd(z, full_matrices=False)
+    return s.square().flip(0), u.flip(1), len(z) * torch.finfo(torch.float64).eps
+
+
+def _unresolved(e: float, s: Float64[Tensor, " p"], n: int, resolution: float) -> str:
     """Why A = K + e I cannot be inverted in float64; empty if it can."""
-    smallest, largest = s[0].item(), s[-1].item()
+    smallest, largest = s[0].item() if len(s) == n else 0.0, s[-1].item()
     if largest != largest:
         return "the kernel holds NaN or infinity"
     if largest == 0:

@@ -61,7 +61,9 @@ def validate(
     """
     if classes is None:
         classes = int(torch.cat([train_labels, validation_labels]).max()) + 1
-    fit = regression(blocks.train, train_labels, classes=classes, ridges=ridges)
+    fit = regression(
+        blocks.train, train_labels, classes=classes, ridges=ridges, features=blocks.features
+    )
     if not len(fit.ridges):
         return Validation(None, None, None, None, None, None, None, fit.unresolved[-1])
     found = fit.errors(blocks.validation, validation_labels, blocks.prior)

@@ -1,16 +1,47 @@
-"""An instrument: a score with the network scale, probe and weight draw it is applied to."""
+"""An instrument: a score with the network scale, weight draw, training and probe it is shown."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from untrained.images import Images
+import torch
+
+from untrained.images import Images, Labelled
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.kernels.weights import check_weights
 from untrained.runs.config import RunConfig
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, typed
 from untrained.spaces import Scale, Space
+from untrained.training import Recipe, get_recipe
+from untrained.training.recipe import check_recipe
+
+
+@dataclass(frozen=True)
+class Schooling:
+    """A little training before a score looks."""
+
+    recipe: Recipe
+    images: int | None = None
+    "Training images, drawn anew on each draw; None means all."
+
+    def school(self, images: Images, generator: torch.Generator) -> Images:
+        """The images to train on."""
+        if self.images is None or self.images >= len(images.train):
+            return images
+        rows = torch.randperm(len(images.train), generator=generator)[: self.images]
+        train = Labelled(images.train.pixels[rows], images.train.labels[rows])
+        return replace(images, train=train)
+
+
+class Look(NamedTuple):
+    """What a network must be for an instrument; instruments that agree share it."""
+
+    scale: Scale
+    one_channel: bool
+    weights: str
+    redraw: int
+    schooling: Schooling | None
 
 
 @dataclass(frozen=True)
@@ -25,6 +56,13 @@ class Instrument:
     weights: str
     redraw: int = 1
     """Consecutive draws that share their weights, and differ in the probe alone."""
+    schooling: Schooling | None = None
+    "Training that comes first; None for a look at initialisation."
+
+    @property
+    def look(self) -> Look:
+        """What it must be shown."""
+        return Look(self.scale, self.probe.one_channel, self.weights, self.redraw, self.schooling)
 
     def plain(self) -> dict[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
@@ -44,11 +82,41 @@ def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting
     check_weights(weights)
     redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
     assert isinstance(redraw, int)
+    schooling = _schooling(name, kind, left)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
-    check_known(f"score {name!r}", left, [*known, "scale", "weights", "redraw"])
+    known += ["scale", "weights", "redraw", "epochs", *SCHOOLING]
+    check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
-    return Instrument(name, score, scale, probe, weights, redraw)
+    return Instrument(name, score, scale, probe, weights, redraw, schooling)
+
+
+SCHOOLING = ("recipe", "images", "batch", "learning_rate")
+"Settings of the training before a score, beside `epochs`."
+
+
+def _schooling(name: str, kind: type[Score], left: dict[str, Setting]) -> Schooling | None:
+    """The training that comes first, taken out of the settings."""
+    epochs = left.pop("epochs", kind.epochs)
+    asked = {setting: left.pop(setting) for setting in SCHOOLING if setting in left}
+    if epochs == 0:
+        if asked:
+            raise ValueError(
+                f"{name}.{next(iter(asked))}: expected no setting of training for a score that "
+                f"looks at initialisation, got {next(iter(asked.values()))!r}; set epochs too"
+            )
+        return None
+    recipe = changed(
+        get_recipe(str(asked.pop("recipe", "default"))),
+        {"epochs": epochs, **{s: v for s, v in asked.items() if s != "images"}},
+        name,
+    )
+    check_recipe(recipe)
+    images = asked.get("images")
+    if images is not None:
+        images = typed(int, images, f"{name}.images")
+    assert images is None or isinstance(images, int)
+    return Schooling(recipe, images)
 
 
 def check_probe(instrument: Instrument, images: Images) -> None:
@@ -83,6 +151,11 @@ def training_scale(space: Space[Any], config: RunConfig) -> Scale:
         for name, value in (("channels", config.channels), ("cells", config.cells))
         if value is not None
     }
+    if "cells" in changes and not hasattr(found, "cells"):
+        raise ValueError(
+            f"cells: expected none on the space {space.name!r}, whose networks have no cells, got "
+            f"{config.cells!r}; try --channels"
+        )
     if config.recipe.auxiliary:
         if not hasattr(found, "auxiliary"):
             raise ValueError(

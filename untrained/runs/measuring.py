@@ -14,7 +14,7 @@ import untrained
 from untrained.images import Images
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
-from untrained.runs.instrument import Instrument
+from untrained.runs.instrument import Instrument, Look
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measure
 from untrained.scores import Reading
@@ -36,9 +36,9 @@ def code_version(rooms: tuple[str, ...], *modules: str) -> str:
     return digest([torch.__version__, *(path.read_text(encoding="utf-8") for path in files)])
 
 
-def version_of(*parts: object) -> str:
+def version_of(*parts: object, training: bool = False) -> str:
     """The code that a measurement depends on, that of a space, score or searcher included."""
-    rooms = ("spaces", "images", "kernels", "scores")
+    rooms = ("spaces", "images", "kernels", "scores", *(["training"] if training else []))
     return code_version(rooms, *sorted({type(part).__module__ for part in parts}))
 
 
@@ -63,7 +63,9 @@ class Measuring:
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
-            "version": version_of(self.space, instrument.score),
+            "version": version_of(
+                self.space, instrument.score, training=instrument.schooling is not None
+            ),
         }
 
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
@@ -97,7 +99,7 @@ class Measuring:
         """
         tasks = self.tasks(proposals)
         total = len({(self.measured(p, i), i.name) for p in proposals for i in self.instruments})
-        done = total - len(tasks)
+        done = total - sum(len(task.instruments) for task in tasks)
         watch(done, total)
         for index, outcome in self.engine(tasks):
             task = tasks[index]
@@ -108,20 +110,28 @@ class Measuring:
                         "key": digest(question),
                         "run": self.run,
                         "question": question,
-                        "score": task.instrument.name,
-                        "value": measured.reading.value,
-                        "reason": measured.reading.reason,
-                        "seconds": measured.seconds,
+                        "score": instrument.name,
+                        "value": reading.value,
+                        "reason": reading.reason,
+                        "seconds": seconds,
                     }
                     for draw, measured in zip(task.draws, outcome, strict=True)
-                    for question in [self.question(task.architecture, task.instrument, draw)]
+                    for instrument, reading, seconds in zip(
+                        task.instruments, measured.readings, measured.seconds, strict=True
+                    )
+                    for question in [self.question(task.architecture, instrument, draw)]
                 ]
             )
-            done += 1
+            if schooling := sum(measured.schooling for measured in outcome):
+                self.store.add_cost(self.run, "training before scores", schooling)
+            done += len(task.instruments)
             watch(done, total)
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[Measure]:
-        """What has to be measured: each pair of architecture and score on the draws unknown."""
+        """What has to be measured: each pair of architecture and score on the draws unknown.
+
+        Scores of one architecture that want the same network on the same draws go together.
+        """
         wanted: dict[tuple[str, Instrument], dict[int, str]] = {}
         for proposal in proposals:
             for instrument in self.instruments:
@@ -130,10 +140,16 @@ class Measuring:
                 column = wanted.setdefault((architecture, instrument), {})
                 column.update(zip(map(self.seeded, proposal.draws), keys, strict=True))
         known = self.store.known([key for column in wanted.values() for key in column.values()])
+        together: dict[tuple[str, Look, tuple[int, ...]], list[Instrument]] = {}
+        for (architecture, instrument), column in wanted.items():
+            missing = tuple(draw for draw, key in column.items() if key not in known)
+            if missing:
+                together.setdefault((architecture, instrument.look, missing), []).append(
+                    instrument
+                )
         return [
-            Measure(self.config.space, architecture, instrument, missing, self.config.device)
-            for (architecture, instrument), column in wanted.items()
-            if (missing := tuple(draw for draw, key in column.items() if key not in known))
+            Measure(self.config.space, architecture, tuple(instruments), draws, self.config.device)
+            for (architecture, _, draws), instruments in together.items()
         ]
 
 

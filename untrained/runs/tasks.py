@@ -13,30 +13,33 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
-from untrained.runs.instrument import Instrument
+from untrained.runs.instrument import Instrument, Schooling
 from untrained.scores import Reading, Score
 from untrained.scores.size import MultiplyAdds, Parameters
 from untrained.spaces import Scale, get_space
-from untrained.training import Evaluation, Recipe, Training, evaluate, train
+from untrained.training import Evaluation, Recipe, Training, evaluate, train, train_briefly
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Apply one instrument to one architecture on some draws."""
+    """Apply instruments to one architecture on some draws."""
 
     space: str
     architecture: str
     "Text form of the canonical architecture, which may be partial."
-    instrument: Instrument
+    instruments: tuple[Instrument, ...]
+    "They agree in their look, so that one network, trained once, serves them all."
     draws: tuple[int, ...]
     device: str
 
 
 class Measured(NamedTuple):
-    """What one instrument read on one draw, and in how many seconds."""
+    """What the instruments read on one draw, and in how many seconds."""
 
-    reading: Reading
-    seconds: float
+    readings: tuple[Reading, ...]
+    seconds: tuple[float, ...]
+    schooling: float
+    "Seconds of the training that came first."
 
 
 @dataclass(frozen=True)
@@ -81,26 +84,53 @@ def stream(*names: object) -> torch.Generator:
 
 
 def measure(task: Measure, images: Images) -> list[Measured]:
-    """One reading for each draw.
+    """A reading of each instrument for each draw.
 
-    Draw d has one stream for weights and one for the probe, whatever the architecture and the
-    score, so that architectures are compared on common weights and images. Where an instrument
-    redraws weights less often, draws share those of the first of them.
+    Draw d has one stream for weights, one for training and one for the probe, whatever the
+    architecture and the score, so that architectures are compared on common weights and images.
+    Where an instrument redraws weights less often, draws share those of the first of them.
     """
     begun = time.perf_counter()
-    instrument = task.instrument
-    inputs = 1 if instrument.probe.one_channel else images.shape[0]
-    network = build(task.space, task.architecture, instrument.scale, images, inputs=inputs)
+    look = task.instruments[0].look
+    inputs = 1 if look.one_channel else images.shape[0]
+    network = build(task.space, task.architecture, look.scale, images, inputs=inputs)
     network.to(task.device)
     found = []
     for draw in task.draws:
-        weights = stream(draw // instrument.redraw * instrument.redraw, "weights")
-        draw_weights(network, instrument.weights, weights)
-        probe = draw_probe(images, instrument.probe, stream(draw, "probe"))
-        reading = read(instrument.score, network, _to(probe, task.device), stream(draw, "score"))
-        found.append(Measured(reading, time.perf_counter() - begun))
-        begun = time.perf_counter()
+        first = draw // look.redraw * look.redraw
+        draw_weights(network, look.weights, stream(first, "weights"))
+        failure = ""
+        schooled = time.perf_counter()
+        if look.schooling is not None:
+            failure = school(network, look.schooling, images, first, task.device)
+        schooling = time.perf_counter() - schooled
+        begun += schooling
+        readings, seconds = [], []
+        for instrument in task.instruments:
+            probe = draw_probe(images, instrument.probe, stream(draw, "probe"))
+            readings.append(
+                Reading(None, failure)
+                if failure
+                else read(
+                    instrument.score, network, _to(probe, task.device), stream(draw, "score")
+                )
+            )
+            seconds.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+        found.append(Measured(tuple(readings), tuple(seconds), schooling))
     return found
+
+
+def school(
+    network: nn.Module, schooling: Schooling, images: Images, draw: int, device: str
+) -> str:
+    """Trains the network a little; why that failed, or nothing."""
+    lesson = schooling.school(images, stream(draw, "schooling"))
+    try:
+        train_briefly(network, lesson, schooling.recipe, seed=draw, device=device)
+    except (FloatingPointError, ValueError) as error:
+        return f"training before the score: {error}"
+    return ""
 
 
 def build(

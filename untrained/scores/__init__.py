@@ -6,14 +6,38 @@ A new score is a file with a frozen dataclass and a line in `SCORES`; the contra
 from untrained.plugins import find
 from untrained.scores.condition_number import ConditionNumber
 from untrained.scores.linear_regions import LinearRegions
+from untrained.scores.nngp import (
+    NNGPAccuracy,
+    NNGPLeaveOneOut,
+    NNGPLogMarginalLikelihood,
+    NNGPNegativeLogLikelihood,
+    NNGPPublishedAccuracy,
+    NNGPSquaredError,
+)
 from untrained.scores.score import Reading, Score
 from untrained.scores.size import MultiplyAdds, Parameters, TrainableLayers
+from untrained.scores.trained import (
+    TrainingAccuracy,
+    TrainingLoss,
+    ValidationAccuracy,
+    ValidationLoss,
+)
 
 __all__ = ["SCORES", "Reading", "Score", "get_score"]
 
 SCORES: dict[str, type[Score]] = {
     "condition_number": ConditionNumber,
     "linear_regions": LinearRegions,
+    "nngp_likelihood": NNGPLogMarginalLikelihood,
+    "nngp_published": NNGPPublishedAccuracy,
+    "nngp_accuracy": NNGPAccuracy,
+    "nngp_squared_error": NNGPSquaredError,
+    "nngp_surprise": NNGPNegativeLogLikelihood,
+    "nngp_leave_one_out": NNGPLeaveOneOut,
+    "validation_accuracy": ValidationAccuracy,
+    "validation_loss": ValidationLoss,
+    "training_accuracy": TrainingAccuracy,
+    "training_loss": TrainingLoss,
     "parameters": Parameters,
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,

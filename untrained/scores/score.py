@@ -28,7 +28,7 @@ class Score(ABC):
     """
 
     higher_is_better: ClassVar[bool]
-    network: ClassVar[Literal["full", "small", "thin"]] = "full"
+    network: ClassVar[Literal["full", "narrow", "small", "thin"]] = "full"
     "At which of a space's named scales the score looks at an architecture."
     probe: ClassVar[ProbeSpec] = ProbeSpec()
     "The probe it is shown unless a run says otherwise."
@@ -36,6 +36,8 @@ class Score(ABC):
     "Whether cells that compute the same function score equal, so that one is measured for all."
     weights: ClassVar[str] = "torch_default"
     "The weight draw it is shown unless a run says otherwise."
+    epochs: ClassVar[int] = 0
+    "Epochs of training that the network has had when it is shown, unless a run says otherwise."
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:

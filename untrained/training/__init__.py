@@ -10,7 +10,7 @@ from normalised images to logits, and knows of images and no other room.
 from untrained.training.epoch import Epoch
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.export import Exported, export
-from untrained.training.loop import Training, check_fits, train
+from untrained.training.loop import Training, check_fits, train, train_briefly
 from untrained.training.recipe import Recipe, learning_rate
 from untrained.training.recipes import RECIPES, get_recipe
 
@@ -27,4 +27,5 @@ __all__ = [
     "get_recipe",
     "learning_rate",
     "train",
+    "train_briefly",
 ]

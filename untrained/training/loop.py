@@ -94,6 +94,42 @@ def train(
     return Training(state.epochs, best_epoch(state.epochs), state.failure, finished)
 
 
+def train_briefly(
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    until: int | None = None,
+    device: str = "cpu",
+) -> None:
+    """Train for a few epochs and keep the last weights: no validation, no checkpoint.
+
+    Steps are those of `train` with the same seed, bit for bit.
+
+    Args:
+        network: as in `train`; left in evaluation mode.
+        images: as in `train`.
+        recipe: every choice of the training; `epochs` is what the learning rate falls over.
+        seed: as in `train`.
+        until: stop after this epoch; None goes on to the end.
+        device: where to compute.
+
+    Raises:
+        ValueError: if recipe, images and network do not fit each other.
+        FloatingPointError: if the training diverges; it says where.
+    """
+    _check(network, images, recipe, until)
+    check_precision(recipe, device)
+    setup = set_up(network, images, recipe, seed, device)
+    for number in range(1, 1 + (recipe.epochs if until is None else min(until, recipe.epochs))):
+        try:
+            pass_over(setup, number)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"epoch {number}, {error}") from error
+    network.eval()
+
+
 def run_epoch(setup: Setup, number: int) -> Epoch:
     """One pass over the training images, then one over those of validation.
 
@@ -101,6 +137,27 @@ def run_epoch(setup: Setup, number: int) -> Epoch:
         FloatingPointError: if a loss is not finite; it says where.
     """
     began = time.perf_counter()
+    rate, loss, accuracy = pass_over(setup, number)
+    validation = evaluate(
+        setup.network, setup.images.validation, setup.images, device=setup.device
+    )
+    return Epoch(
+        number=number,
+        learning_rate=rate,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        validation_loss=validation.loss,
+        validation_accuracy=validation.accuracy,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def pass_over(setup: Setup, number: int) -> tuple[float, float, float]:
+    """One pass over the training images: the last learning rate, mean loss and accuracy.
+
+    Raises:
+        FloatingPointError: if a loss is not finite; it says where.
+    """
     images, recipe = setup.images, setup.recipe
     generator = torch.Generator().manual_seed(_mix(setup.seed, number, "images"))
     batches = draw_batches(len(images.train), recipe.batch, generator)
@@ -109,17 +166,7 @@ def run_epoch(setup: Setup, number: int) -> Epoch:
         for k in range(len(batches))
     ]
     with _repeatable(_mix(setup.seed, number, "network"), setup.device), _dropping(setup, number):
-        loss, accuracy = train_on(setup, batches, rates, generator)
-    validation = evaluate(setup.network, images.validation, images, device=setup.device)
-    return Epoch(
-        number=number,
-        learning_rate=rates[-1],
-        train_loss=loss,
-        train_accuracy=accuracy,
-        validation_loss=validation.loss,
-        validation_accuracy=validation.accuracy,
-        seconds=time.perf_counter() - began,
-    )
+        return rates[-1], *train_on(setup, batches, rates, generator)
 
 
 def _begin(setup: Setup, path: Path | None) -> Checkpoint:
