@@ -2,7 +2,7 @@
 
 import copy
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import naive
 import numpy as np
@@ -16,6 +16,7 @@ from untrained.runs.tasks import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
 from untrained.scores.linear_regions import LinearRegions
+from untrained.scores.nngp import NNGP
 from untrained.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -28,6 +29,8 @@ def generator(seed: int = 0) -> torch.Generator:
 def setting(name: str, digits: Images) -> tuple[Score, nn.Module, Probe]:
     """The score, and a small network and probe of the kind that it asks for."""
     score = SCORES[name]()
+    if isinstance(score, NNGP):
+        score = replace(score, validation=5)
     spec = ProbeSpec(12, patch=score.probe.patch, one_channel=score.probe.one_channel)
     network = SPACE.build(
         SPACE.sample(random.Random(5)), SPACE.scales[score.network], inputs=1, classes=10

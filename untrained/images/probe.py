@@ -1,6 +1,6 @@
 """Probes: the batch of images that a score shows to a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,6 +17,8 @@ class ProbeSpec:
 
     count: int = 64
     "Images in the probe."
+    at_most: bool = False
+    "Take all images of the split where it has fewer than `count`."
     augment: bool = False
     "Horizontal flip (colour images only) and random crop after zero padding by an eighth."
     patch: int | None = None
@@ -71,6 +73,8 @@ def draw_probe(images: Images, spec: ProbeSpec, generator: torch.Generator) -> P
     """
     check_spec(spec, images)
     source = spec.of(images)
+    if spec.at_most:
+        spec = replace(spec, count=min(spec.count, len(source)))
     rows = draw_rows(len(source), spec.count, generator).to(source.pixels.device)
     inputs = images.normalise(draw_pixels(images, rows, spec, generator))
     if spec.one_channel:
@@ -89,7 +93,7 @@ def check_spec(spec: ProbeSpec, images: Images) -> None:
             f"expected a patch of 1 to {min(height, width)} pixels, since images of "
             f"{images.name} are {height} x {width}, got {spec.patch!r}"
         )
-    if spec.patch is None and spec.count > len(spec.of(images)):
+    if spec.patch is None and not spec.at_most and spec.count > len(spec.of(images)):
         raise ValueError(
             f"expected a probe of at most {len(spec.of(images))} images, which is all that "
             f"{images.name}/{spec.split} has, got count {spec.count!r}; only patches may repeat "

@@ -31,7 +31,7 @@ class ValidationAccuracy(AfterTraining):
     """Share of validation images that the network classifies right."""
 
     higher_is_better: ClassVar = True
-    probe: ClassVar = ProbeSpec(count=1000, split="validation")
+    probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         right = self.logits(network, probe).argmax(1) == probe.labels
@@ -43,7 +43,7 @@ class ValidationLoss(AfterTraining):
     """Mean cross-entropy of validation images, in nats."""
 
     higher_is_better: ClassVar = False
-    probe: ClassVar = ProbeSpec(count=1000, split="validation")
+    probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         return Reading(cross_entropy(self.logits(network, probe).double(), probe.labels).item())
@@ -53,11 +53,11 @@ class ValidationLoss(AfterTraining):
 class TrainingAccuracy(ValidationAccuracy):
     """Share of training images, not augmented, that the network classifies right."""
 
-    probe: ClassVar = ProbeSpec(count=1000)
+    probe: ClassVar = ProbeSpec(1000, at_most=True)
 
 
 @dataclass(frozen=True)
 class TrainingLoss(ValidationLoss):
     """Mean cross-entropy of training images, not augmented, in nats."""
 
-    probe: ClassVar = ProbeSpec(count=1000)
+    probe: ClassVar = ProbeSpec(1000, at_most=True)

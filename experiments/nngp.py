@@ -1,0 +1,304 @@
+"""NNGP-guided search: how well kernel regression before training ranks networks.
+
+    python experiments/nngp.py check
+    python experiments/nngp.py colab
+    python experiments/nngp.py measure nasbench101
+    python experiments/nngp.py tables
+
+`measure` takes one of LOOKS, is resumed where it was stopped, and leaves a row for each
+architecture in `results/nngp_<look>.csv`; `tables` makes the other `results/nngp_*.csv` of them.
+`docs/nngp.md` shows them.
+"""
+
+import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import polars as pl
+import torch
+from torch import Tensor
+
+from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
+from untrained.kernels.blocks import Blocks
+from untrained.kernels.nngp import drawn_features
+from untrained.kernels.validation import validate
+from untrained.runs.config import digest
+from untrained.scores.size import MultiplyAdds
+from untrained.settings import Setting, changed
+from untrained.spaces import get_space
+from untrained.spaces.nasbench101 import graph_hash
+from untrained.tables import TABLES
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+STATISTICS: dict[str, tuple[int, str, str]] = {
+    "published accuracy": (1, "leave_one_out", "published_accuracy"),
+    "accuracy": (1, "leave_one_out", "accuracy"),
+    "squared error": (-1, "leave_one_out", "squared_error"),
+    "surprise": (-1, "leave_one_out", "negative_log_likelihood"),
+    "leave-one-out accuracy": (1, "leave_one_out", "leave_one_out_accuracy"),
+    "likelihood": (1, "log_marginal_likelihood", "log_marginal_likelihood"),
+    "ridge": (-1, "log_marginal_likelihood", "ridge"),
+}
+"Name -> sign (+1: higher is better), how the ridge is chosen, field of `Validation`."
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which architectures are measured, and how."""
+
+    space: str
+    first: int = 0
+    "Row of the table, shuffled by seed 1, to begin with."
+    count: int = 500
+    images: str = "cifar10"
+    size: int | None = None
+    classes: int | None = None
+    "Only the first so many classes of the images."
+    scale: dict[str, Setting] = field(default_factory=dict)
+    "In place of the `narrow` scale's."
+    batchnorm: str = "running"
+    weights: str = "lecun_normal"
+    train: tuple[int, ...] = (1000,)
+    "n_t: the first so many images of the probe train."
+    draws: tuple[int, ...] = (1, 2)
+    "M."
+    validation: int = 500
+    seed: int = 0
+    "Of the weights and the probe."
+
+
+DESIGN = 100
+"Rows at the head of each shuffled table that choices were made by; no figure is of these."
+
+DEEP: dict[str, Setting] = {"cells": 3}
+FEW: dict[str, Any] = {"space": "nasbench101", "first": DESIGN, "count": 100, "draws": (1,)}
+LOOKS: dict[str, Look] = {
+    "nasbench101": Look("nasbench101", DESIGN, 500, train=(100, 500, 1000)),
+    "colab": Look(
+        "nasbench101",
+        DESIGN,
+        250,
+        scale=DEEP,
+        batchnorm="published",
+        train=(100,),
+        validation=200,
+    ),
+    "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
+    "mnas": Look("mnas", DESIGN, 300, images="tinyimagenet32", validation=200),
+    "nasbench201": Look("nasbench201", DESIGN, 250),
+    "nasbench201_batch": Look("nasbench201", DESIGN, 250, batchnorm="batch"),
+    "nasbench201_cifar100": Look("nasbench201", DESIGN, 250, images="cifar100"),
+    "published": Look(**FEW, batchnorm="published"),
+    "frozen": Look(**FEW, batchnorm="frozen"),
+    "batch": Look(**FEW, batchnorm="batch"),
+    "he": Look(**FEW, weights="kaiming_fan_in"),
+    "8_channels": Look(**FEW, scale={"channels": 8}),
+    "32_channels": Look(**FEW, scale={"channels": 32}),
+    "three_cells": Look(**FEW, scale=DEEP),
+}
+
+app = cyclopts.App(help=__doc__)
+
+
+@app.command
+def check() -> None:
+    """Hashes and parameters of every row of NAS-Bench-101's and MNAS's tables."""
+    table = TABLES["nasbench101"]().frame
+    space = get_space("nasbench101")
+    hashes = counts = 0
+    for text, hashed, parameters in table["architecture", "hash", "params"].iter_rows():
+        architecture = space.parse(text)
+        hashes += graph_hash(architecture) == hashed
+        counts += size_of(space.name, text, 10) == parameters
+    print(f"NAS-Bench-101: {hashes:,} hashes and {counts:,} counts of {len(table):,} equal")
+    table = TABLES["mnas"]().frame
+    counts = sum(
+        size_of("mnas", text, 1000) / 1e6 == millions
+        for text, millions in table["architecture", "mparams"].iter_rows()
+    )
+    print(f"MNAS: {counts:,} counts of {len(table):,} equal")
+
+
+def size_of(name: str, text: str, classes: int) -> int:
+    """Parameters of the published network."""
+    space = get_space(name)
+    with torch.device("meta"):
+        network = space.build(space.parse(text), space.scales["full"], inputs=3, classes=classes)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+INCEPTION = "i-c1-c3-c3-c3-mp-o:0-1,0-2,0-3,0-5,1-6,2-6,3-4,4-6,5-6"
+"The cell of the published notebook, which prints an accuracy of .38 for it."
+
+
+@app.command
+def colab(*, workers: int = 2) -> None:
+    """The published notebook's cell: n_t = 500, n_v = 200, M = 4, at several widths.
+
+    Parameters
+    ----------
+    workers
+        Processes.
+    """
+    repeats = {16: 20, 32: 10, 64: 4, 128: 2}
+    asked = [(channels, seed) for channels, count in repeats.items() for seed in range(count)]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+        rows = list(pool.map(inception, *zip(*asked, strict=True)))
+    frame = pl.DataFrame(rows)
+    frame.write_csv(RESULTS / "nngp_colab_cell.csv", float_precision=4)
+    accuracy = pl.col("published accuracy")
+    print(
+        frame.group_by("channels", maintain_order=True).agg(
+            accuracy.len().alias("repeats"),
+            accuracy.mean().alias("mean"),
+            accuracy.std().alias("std"),
+            pl.col("seconds").mean(),
+        )
+    )
+
+
+def inception(channels: int, seed: int) -> dict[str, Any]:
+    """The cell's statistics on one choice of images and weights."""
+    look = Look(
+        "nasbench101",
+        scale={**DEEP, "channels": channels},
+        batchnorm="published",
+        train=(500,),
+        draws=(4,),
+        validation=200,
+        seed=seed,
+    )
+    (row,) = statistics(look, INCEPTION)
+    return {"channels": channels, "seed": seed, **row}
+
+
+@app.command
+def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) -> None:
+    """Every statistic of one look, an architecture a line of `out`/nngp; then the CSV.
+
+    Parameters
+    ----------
+    name
+        A key of LOOKS.
+    workers
+        Processes.
+    out
+        Folder of what is measured.
+    """
+    frame = measured(LOOKS[name], workers, out)
+    frame.write_csv(RESULTS / f"nngp_{name}.csv", float_precision=5)
+    print(f"{len(frame)} rows, {frame['seconds'].mean():.2f} s an architecture")
+
+
+def measured(look: Look, workers: int, out: Path) -> pl.DataFrame:
+    """The statistics of a look: a row for each architecture, n_t and M."""
+    path = out / "nngp" / f"{look.space}-{digest(asdict(look))}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text().splitlines() if path.exists() else []
+    known = {json.loads(line)[0]["row"] for line in lines}
+    missing = [row for row in range(look.first, look.first + look.count) if row not in known]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+        begun = time.perf_counter()
+        texts = [shuffled(look.space)[row] for row in missing]
+        tasks = pool.map(statistics, [look] * len(missing), texts)
+        for done, (row, rows) in enumerate(zip(missing, tasks, strict=True), 1):
+            with path.open("a") as file:
+                file.write(json.dumps([{"row": row, **line} for line in rows]) + "\n")
+            if done % 20 == 0:
+                rate = (time.perf_counter() - begun) / done
+                print(f"{done} of {len(missing)}, {rate * (len(missing) - done):.0f} s left")
+    rows = [row for line in path.read_text().splitlines() for row in json.loads(line)]
+    return pl.DataFrame(rows, infer_schema_length=None).sort("row", "train", "draws")
+
+
+@cache
+def shuffled(space: str) -> list[str]:
+    """The architectures of a space's table, in the order in which looks take them."""
+    frame = TABLES[space]().frame.sample(fraction=1, shuffle=True, seed=1)
+    return frame["architecture"].to_list()
+
+
+@cache
+def images_of(name: str, size: int | None, classes: int | None) -> Images:
+    """Loaded once a process."""
+    images = load_images(name, size=size)
+    if classes is None:
+        return images
+    few = images.train.labels < classes
+    train = Labelled(images.train.pixels[few], images.train.labels[few])
+    return replace(images, classes=images.classes[:classes], train=train)
+
+
+def statistics(look: Look, text: str) -> list[dict[str, Any]]:
+    """The statistics of one architecture for every n_t and M, nested in the largest of them."""
+    space = get_space(look.space)
+    images = images_of(look.images, look.size, look.classes)
+    scale = changed(space.scales["narrow"], look.scale, "scale")
+    network = space.build(space.parse(text), scale, inputs=3, classes=len(images.classes))
+    most = max(look.train)
+    probe = draw_probe(
+        images, ProbeSpec(count=most + look.validation), torch.Generator().manual_seed(look.seed)
+    )
+    macs = MultiplyAdds()(network, probe, torch.Generator()).value
+    begun = time.perf_counter()
+    draws = [
+        found.z.double()
+        for found in drawn_features(
+            network,
+            probe.inputs,
+            generator=torch.Generator().manual_seed(look.seed),
+            draws=max(look.draws),
+            weights=look.weights,
+            batchnorm=look.batchnorm,
+            calibration=probe.inputs[:100],
+        )
+    ]
+    seconds = (time.perf_counter() - begun) / len(draws)
+    rows = []
+    for count in look.draws:
+        z = torch.cat(draws[:count], 1) / (count * draws[0].shape[1]) ** 0.5
+        for n in look.train:
+            begun = time.perf_counter()
+            found = regressed(z[:n], z[most:], probe.labels[:n], probe.labels[most:], images)
+            shown = seconds * count * (n + look.validation) / (most + look.validation)
+            rows.append(
+                {
+                    "architecture": text,
+                    "train": n,
+                    "draws": count,
+                    "macs": macs,
+                    **found,
+                    "seconds": shown + time.perf_counter() - begun,
+                }
+            )
+    return rows
+
+
+def regressed(
+    train: Tensor, validation: Tensor, labels: Tensor, held_out: Tensor, images: Images
+) -> dict[str, float | None]:
+    """Every statistic of the kernel that these features make."""
+    blocks = Blocks(
+        train @ train.T,
+        validation @ train.T,
+        validation.square().sum(1),
+        train if train.shape[1] < len(train) else None,
+    )
+    found = {
+        by: validate(blocks, labels, held_out, classes=len(images.classes), by=by)
+        for by in ("leave_one_out", "log_marginal_likelihood")
+    }
+    return {name: getattr(found[by], part) for name, (_, by, part) in STATISTICS.items()}
+
+
+if __name__ == "__main__":
+    app()

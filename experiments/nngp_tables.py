@@ -1,0 +1,277 @@
+"""What the measurements of `experiments/nngp.py` say, as tables and pictures.
+
+    python experiments/nngp_tables.py
+
+reads `results/nngp_<look>.csv` and the benchmarks' tables, and writes
+`results/nngp_agreement.csv`, `_combined.csv`, `_partial.csv` and `_shrinking.csv`, and the
+pictures of `docs/nngp.md`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from nngp import LOOKS, RESULTS, STATISTICS, Look
+from torch.utils.flop_counter import FlopCounterMode
+
+from untrained.spaces import get_space
+from untrained.tables import (
+    TABLES,
+    agreement,
+    cross_fitted,
+    exceedance,
+    partial,
+    partial_tau,
+    rank_sum,
+    search_within,
+    shrink,
+    z_sum,
+)
+
+THRESHOLDS = (0.85, 0.87, 0.89, 0.91, 0.93)
+PRIMARY = {"nasbench101": "squared error", "nasbench201": "likelihood", "mnas": "squared error"}
+"The statistic that the first DESIGN rows of each table chose, at n_t = 1,000 and M = 2."
+TRAINED = {"nasbench101": 40_000, "nasbench201": 25_000}
+"Images in an epoch of the benchmark's training."
+
+
+def truth(look: Look) -> str:
+    """The column of accuracies that a look is judged by."""
+    if look.space == "nasbench201":
+        return f"{look.images}_test_200"
+    return {"nasbench101": "cifar10_valid_108", "mnas": "imagenet_top1"}[look.space]
+
+
+def baselines(look: Look) -> dict[str, str]:
+    """Other signals of the table: name -> column."""
+    if look.space == "nasbench101":
+        epochs = {f"{k} epochs": f"cifar10_valid_{k}" for k in (4, 12, 36)}
+        return {**epochs, "parameters": "params", "multiply-adds": "full_macs"}
+    if look.space == "nasbench201":
+        data = look.images
+        return {
+            "12 epochs": f"{data}_valid_12",
+            "parameters": f"{data}_params",
+            "multiply-adds": f"{data}_mflops",
+        }
+    return {"parameters": "mparams", "multiply-adds": "mmacs", "seconds": "seconds"}
+
+
+@cache
+def full_macs(space: str, text: str) -> float:
+    """Multiply-adds of the published network for one image."""
+    found = get_space(space)
+    with torch.device("meta"):
+        network = found.build(found.parse(text), found.scales["full"], inputs=3, classes=10).eval()
+        image = torch.empty(1, 3, 32, 32)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(image)
+    return counter.get_total_flops() / 2
+
+
+@cache
+def joined(name: str) -> pl.DataFrame:
+    """The measurements of a look beside the rows of its space's table."""
+    look = LOOKS[name]
+    frame = pl.read_csv(RESULTS / f"nngp_{name}.csv")
+    table = TABLES[look.space]().frame
+    clash = [c for c in table.columns if c in frame.columns and c != "architecture"]
+    frame = frame.join(table.drop(clash), on="architecture", how="left", maintain_order="left")
+    if look.space == "nasbench101":
+        macs = [full_macs(look.space, text) for text in frame["architecture"]]
+        frame = frame.with_columns(full_macs=pl.Series(macs))
+    return frame
+
+
+def signal(frame: pl.DataFrame, statistic: str) -> np.ndarray:
+    """A statistic with its sign, NaN where it failed."""
+    return STATISTICS[statistic][0] * frame[statistic].cast(float).fill_null(np.nan).to_numpy()
+
+
+def flops(frame: pl.DataFrame, look: Look, train: int, draws: int) -> float:
+    """FLOPs of one architecture's NNGP statistics, on average.
+
+    2 M (n_t + n_v) macs forward; the singular values of n_t x p features, 4 n_t p^2, p = M d or
+    n_t; and 20 ridges of 2 (n_t + n_v) p K to predict.
+    """
+    width = {"nasbench101": 4, "nasbench201": 4, "mnas": 40}[look.space]
+    p = min(draws * width * int(look.scale.get("channels", 16)), train)
+    passes = 2 * draws * (train + look.validation) * frame["macs"].mean()
+    return passes + 4 * train * p**2 + 40 * (train + look.validation) * p * 10
+
+
+def shortened(frame: pl.DataFrame, look: Look, epochs: int) -> float:
+    """FLOPs of so many epochs of the benchmark's training: forward, and twice that backward."""
+    if look.space == "nasbench101":
+        macs = frame["full_macs"].mean()
+    else:
+        macs = 1e6 * frame[f"{look.images}_mflops"].mean()
+    return 2 * macs * 3 * epochs * TRAINED[look.space]
+
+
+def compared(scores: np.ndarray, accuracies: np.ndarray, look: Look) -> dict[str, Any]:
+    """Every statistic of a ranking, as columns."""
+    row = asdict(agreement(scores, accuracies))
+    for name in ("tau", "rho"):
+        row[f"{name}_low"], row[f"{name}_high"] = row.pop(f"{name}_interval")
+    if look.space == "nasbench101":
+        values = exceedance(scores, accuracies, THRESHOLDS)
+        row |= {f"exceeds {p}": value for p, value in zip(THRESHOLDS, values, strict=True)}
+    return row
+
+
+def agreements() -> Iterator[dict[str, Any]]:
+    """A row for each look, n_t, M and statistic; and for each other signal."""
+    for name in names():
+        look, frame = LOOKS[name], joined(name)
+        for (train, draws), group in frame.group_by("train", "draws", maintain_order=True):
+            accuracies = group[truth(look)].to_numpy()
+            cost = {
+                "seconds": group["seconds"].mean(),
+                "flops": flops(group, look, int(train), int(draws)),  # type: ignore[call-overload]
+            }
+            for statistic in STATISTICS:
+                scores = signal(group, statistic)
+                if len(np.unique(scores[np.isfinite(scores)])) < 3:
+                    continue
+                labels = {"look": name, "train": train, "draws": draws, "signal": statistic}
+                yield labels | compared(scores, accuracies, look) | cost
+        group = one(name)
+        accuracies = group[truth(look)].to_numpy()
+        for other, column in baselines(look).items():
+            scores = group[column].cast(float).to_numpy()
+            labels = {"look": name, "signal": other}
+            cost = {}
+            if other.endswith("epochs"):
+                cost["flops"] = shortened(group, look, int(other.split()[0]))
+            yield labels | compared(scores, accuracies, look) | cost
+
+
+def names() -> list[str]:
+    """The looks that were measured."""
+    return [name for name in LOOKS if (RESULTS / f"nngp_{name}.csv").exists()]
+
+
+MAIN = ("nasbench101", "nasbench201", "nasbench201_batch", "nasbench201_cifar100", "mnas")
+
+
+def one(name: str) -> pl.DataFrame:
+    """A look at its largest n_t and M, a row an architecture."""
+    frame = joined(name)
+    return frame.filter(train=frame["train"].max(), draws=frame["draws"].max())
+
+
+def combined() -> Iterator[dict[str, Any]]:
+    """The NNGP's statistic with shortened training, parameters, or both."""
+    for name in [n for n in MAIN if n in names()]:
+        look, group = LOOKS[name], one(name)
+        accuracies = group[truth(look)].to_numpy()
+        ours = signal(group, PRIMARY[look.space])
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+        ways = [(k,) for k in others] + (
+            [("4 epochs", "parameters")] if look.space == "nasbench101" else []
+        )
+        for way in ways:
+            signals = [others[k] for k in way]
+            for with_ours in (False, True):
+                chosen = [ours, *signals] if with_ours else signals
+                label = " + ".join((["NNGP"] if with_ours else []) + list(way))
+                rows = (
+                    {"alone": signals[0]}
+                    if len(chosen) == 1
+                    else {
+                        "rank sum": rank_sum(*chosen),
+                        "z sum": z_sum(*chosen),
+                        "fitted on the other half": cross_fitted(np.stack(chosen, 1), accuracies),
+                    }
+                )
+                for how, scores in rows.items():
+                    yield {"look": name, "signals": label, "how": how} | compared(
+                        scores, accuracies, look
+                    )
+
+
+def partials() -> Iterator[dict[str, Any]]:
+    """What the NNGP knows beyond other signals, and they beyond it."""
+    for name in [n for n in MAIN if n in names()]:
+        look, group = LOOKS[name], one(name)
+        accuracies = group[truth(look)].to_numpy()
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+        sizes = [k for k in ("parameters", "multiply-adds") if k in others]
+        sets = [[k] for k in others] + [sizes]
+        first = next((k for k in others if k.endswith("epochs")), None)
+        sets += [[first, *sizes]] if first else [[*sizes, "seconds"]]
+        for statistic in STATISTICS:
+            ours = signal(group, statistic)
+            for given in sets:
+                found = partial(ours, accuracies, np.stack([others[k] for k in given], 1))
+                yield {
+                    "look": name,
+                    "signal": f"NNGP {statistic}",
+                    "given": " + ".join(given),
+                    "rho": found.rho,
+                    "rho_low": found.interval[0],
+                    "rho_high": found.interval[1],
+                    "tau": partial_tau(ours, accuracies, others[given[0]])
+                    if len(given) == 1
+                    else None,
+                }
+        ours = signal(group, PRIMARY[look.space])
+        for other, scores in others.items():
+            found = partial(scores, accuracies, ours[:, None])
+            yield {
+                "look": name,
+                "signal": other,
+                "given": f"NNGP {PRIMARY[look.space]}",
+                "rho": found.rho,
+                "rho_low": found.interval[0],
+                "rho_high": found.interval[1],
+                "tau": partial_tau(scores, accuracies, ours),
+            }
+
+
+def shrunk() -> Iterator[dict[str, Any]]:
+    """What is left after keeping the best by a cheap signal, and what a search finds in it."""
+    for name in [n for n in MAIN if n in names() and n != "nasbench201_batch"]:
+        look, group = LOOKS[name], one(name)
+        accuracies = group[truth(look)].to_numpy()
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+        costly = {"nasbench101": ("12 epochs", "36 epochs"), "nasbench201": ("12 epochs",)}
+        cheap = {
+            "NNGP": signal(group, PRIMARY[look.space]),
+            "parameters": others["parameters"],
+            "at random": np.random.default_rng(0).permutation(len(group)).astype(float),
+        }
+        cheap["NNGP + parameters"] = rank_sum(cheap["NNGP"], cheap["parameters"])
+        if "4 epochs" in others:
+            cheap["4 epochs"] = others["4 epochs"]
+        for share in (1.0, 0.5, 0.25, 0.1):
+            for by, values in cheap.items():
+                row: dict[str, Any] = {"look": name, "kept by": by, "share": share}
+                row |= asdict(shrink(values, accuracies, share))
+                for expensive in costly.get(look.space, ()):
+                    found = search_within(values, others[expensive], accuracies, share, budget=20)
+                    row |= {f"found by {expensive}": found.mean, "deviation": found.deviation}
+                yield row
+
+
+def main() -> None:
+    """Writes every table."""
+    for kind, rows in (
+        ("agreement", agreements()),
+        ("combined", combined()),
+        ("partial", partials()),
+        ("shrinking", shrunk()),
+    ):
+        frame = pl.DataFrame(list(rows), infer_schema_length=None)
+        frame.write_csv(RESULTS / f"nngp_{kind}.csv", float_precision=4)
+        print(f"results/nngp_{kind}.csv: {len(frame)} rows")
+
+
+if __name__ == "__main__":
+    main()
