@@ -79,6 +79,13 @@ DESIGN = 100
 
 DEEP: dict[str, Setting] = {"cells": 3}
 FEW: dict[str, Any] = {"space": "nasbench101", "first": DESIGN, "count": 100, "draws": (1,)}
+TINY: dict[str, Any] = {
+    "images": "tinyimagenet32",
+    "classes": 25,  # of 200, so that a class has more than a handful of images
+    "train": (580,),
+    "validation": 200,
+    "draws": (1,),
+}
 LOOKS: dict[str, Look] = {
     "nasbench101": Look("nasbench101", DESIGN, 500, train=(100, 500, 1000)),
     "colab": Look(
@@ -91,7 +98,9 @@ LOOKS: dict[str, Look] = {
         validation=200,
     ),
     "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
-    "mnas": Look("mnas", DESIGN, 300, images="tinyimagenet32", validation=200),
+    "mnas": Look("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
+    "mnas_he": Look("mnas", DESIGN, 300, weights="kaiming_fan_in", **TINY),
+    "mnas_64": Look("mnas", DESIGN, 60, size=64, batchnorm="frozen", **TINY),
     "nasbench201": Look("nasbench201", DESIGN, 250),
     "nasbench201_batch": Look("nasbench201", DESIGN, 250, batchnorm="batch"),
     "nasbench201_cifar100": Look("nasbench201", DESIGN, 250, images="cifar100"),

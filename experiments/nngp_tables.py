@@ -157,7 +157,14 @@ def names() -> list[str]:
     return [name for name in LOOKS if (RESULTS / f"nngp_{name}.csv").exists()]
 
 
-MAIN = ("nasbench101", "nasbench201", "nasbench201_batch", "nasbench201_cifar100", "mnas")
+MAIN = (
+    "nasbench101",
+    "nasbench201",
+    "nasbench201_batch",
+    "nasbench201_cifar100",
+    "mnas",
+    "mnas_he",
+)
 
 
 def one(name: str) -> pl.DataFrame:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
+from untrained.kernels.blocks import Blocks, split
+from untrained.kernels.validation import validate
 from untrained.runs.tasks import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
@@ -226,3 +228,58 @@ def patterns_of(network: nn.Module, x: Tensor) -> set[tuple[bool, ...]]:
     with torch.no_grad():
         network(x.clone())
     return set(map(tuple, torch.cat(found, 1).tolist()))
+
+
+NNGP_FIELDS = {
+    "nngp_published": ("published_accuracy", True),
+    "nngp_accuracy": ("accuracy", True),
+    "nngp_squared_error": ("squared_error", True),
+    "nngp_surprise": ("negative_log_likelihood", True),
+    "nngp_leave_one_out": ("leave_one_out_accuracy", False),
+    "nngp_likelihood": ("log_marginal_likelihood", False),
+}
+
+
+@pytest.mark.parametrize("name", NNGP_FIELDS)
+def test_nngp_scores_are_those_of_the_kernel_of_drawn_features(name: str, digits: Images) -> None:
+    """Features by a hook on the classifier, a network at a time, in one batch."""
+    text = (
+        "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
+    )
+    network = SPACE.build(SPACE.parse(text), SPACE.scales["small"], inputs=1, classes=10)
+    probe = draw_probe(digits, ProbeSpec(50), generator())
+    score = replace(SCORES[name](), ensemble=3, validation=20)  # type: ignore[call-arg]
+    seen: list[Tensor] = []
+    hook = network.classifier.register_forward_hook(lambda _, x, y: seen.append(x[0]))
+    weights = generator(9)
+    for _ in range(3):
+        draw_weights(network, "lecun_normal", weights)
+        with torch.no_grad():
+            network.eval()(probe.inputs)
+    hook.remove()
+    z = torch.cat(seen, 1).double() / (3 * seen[0].shape[1]) ** 0.5
+    field, held_out = NNGP_FIELDS[name]
+    n = 30 if held_out else 50
+    expected = validate(
+        split(z @ z.T, n) if held_out else Blocks(z @ z.T, z[:1] @ z.T, z[:1].square().sum(1)),
+        probe.labels[:n],
+        probe.labels[n:] if held_out else probe.labels[:1],
+        classes=10,
+        by="log_marginal_likelihood" if name == "nngp_likelihood" else "leave_one_out",
+    )
+    found = score(network, probe, generator(9))
+    assert found.value == pytest.approx(getattr(expected, field), rel=1e-5)
+
+
+def test_nngp_scores_say_why_they_have_no_value(digits: Images) -> None:
+    score = SCORES["nngp_accuracy"]()
+    network = SPACE.build(SPACE.supernet(), SPACE.scales["small"], inputs=1, classes=10)
+    few = score(network, draw_probe(digits, ProbeSpec(100), generator()), generator())
+    assert few.value is None
+    assert "beside the 500 held out, got 100; set count" in few.reason
+    nothing = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    dead = SPACE.build(nothing, SPACE.scales["small"], inputs=1, classes=10)
+    probe = draw_probe(digits, ProbeSpec(100), generator())
+    zero = replace(score, validation=20)(dead, probe, generator())  # type: ignore[call-arg]
+    assert zero.value is None
+    assert "zero" in zero.reason or "resolution" in zero.reason

@@ -260,5 +260,19 @@ MEANINGS: Mapping[str, str] = {
     "smallest. Lower is better: gradient descent then learns all directions at a similar pace.",
     "linear_regions": "Distinct patterns of active and inactive units over the inputs shown. "
     "Higher is better: the network can tell more inputs apart.",
+    "nngp_likelihood": "How likely the images' labels are to the Gaussian process that a wide "
+    "network is before training. Higher is better.",
+    "nngp_leave_one_out": "Share of images whose label that Gaussian process tells from all "
+    "others. Higher is better.",
+    "nngp_accuracy": "Share of held-out images that it classifies right. Higher is better.",
+    "nngp_published": "The same at the best ridge for these very images, as published: too high.",
+    "nngp_squared_error": "Its mean squared error on held-out images. Lower is better.",
+    "nngp_surprise": "Minus the logarithm of the density that it gives the labels of held-out "
+    "images. Lower is better.",
+    "validation_accuracy": "Share of validation images classified right after a little training.",
+    "validation_loss": "Cross-entropy of validation images after a little training. Lower is "
+    "better.",
+    "training_accuracy": "Share of training images classified right after a little training.",
+    "training_loss": "Cross-entropy of training images after a little training. Lower is better.",
 }
 "What a score measures, in plain words."

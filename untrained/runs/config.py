@@ -36,8 +36,8 @@ class RunConfig:
     `stem`; the `weights` draw, and the draws that share one, `redraw`; and settings of the score
     itself, such as `batchnorm`."""
     settings: str | None = None
-    """Searcher, draws, options and instruments by name: `deep` (better picks than the default),
-    `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
+    """Searcher, scores, draws, options and instruments by name: `deep` (better picks than the
+    default), `nngp`, `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
     `released_imagenet`. What flags or a file change from the default comes first."""
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."

@@ -12,13 +12,14 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Preset:
-    """What a name stands for on one space; `docs/te_nas.md` sets them side by side."""
+    """What a name stands for on one space; `docs/te_nas.md` and `docs/nngp.md` explain them."""
 
     options: Settings = field(default_factory=dict)
     "Of the searcher."
     instruments: Mapping[str, Settings] = field(default_factory=dict)
     searcher: str = "pruning"
     draws: int = 3
+    scores: tuple[str, ...] = ("condition_number", "linear_regions")
 
 
 def _paper(prune: int) -> Preset:
@@ -67,8 +68,22 @@ def _deep(count: int) -> Preset:
     )
 
 
+def _nngp(score: str, settings: Settings) -> Preset:
+    """Random architectures, ranked by kernel regression before training.
+
+    Which statistic and which BatchNorm was chosen on a hundred architectures of the benchmark.
+    """
+    return Preset(
+        {"evaluations": 100}, {score: settings}, searcher="random", draws=1, scores=(score,)
+    )
+
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "deep": {"nasbench201": _deep(32)},
+    "nngp": {
+        "nasbench101": _nngp("nngp_squared_error", {"count": 1500, "validation": 500}),
+        "nasbench201": _nngp("nngp_likelihood", {"count": 1500, "validation": 500}),
+    },
     "paper": {"nasbench201": _paper(1), "darts": _paper(3)},
     "paper_imagenet": {"darts": _paper(2)},
     "released": {"nasbench201": _released(1, 72), "darts": _released(3, 14)},
@@ -94,9 +109,11 @@ def with_preset(config: RunConfig) -> RunConfig:
     preset = known[config.space]
     default = RunConfig()
     searcher = preset.searcher if config.searcher == default.searcher else config.searcher
+    scores = preset.scores if config.scores == default.scores else config.scores
     return replace(
         config,
         searcher=searcher,
+        scores=scores,
         draws=preset.draws if config.draws == default.draws else config.draws,
         options={**(preset.options if searcher == preset.searcher else {}), **config.options},
         instruments={
@@ -104,7 +121,7 @@ def with_preset(config: RunConfig) -> RunConfig:
             **{
                 score: {**settings, **config.instruments.get(score, {})}
                 for score, settings in preset.instruments.items()
-                if score in config.scores
+                if score in scores
             },
         },
     )
