@@ -42,6 +42,15 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
         },
     },
     **{
+        ("nngp", space): {
+            "searcher": "random", "draws": 1, "options": {"evaluations": 100},
+            "instruments": {score: {"count": 1000}}, "scores": (score,),
+        }
+        for space, score in (
+            ("nasbench101", "nngp_leave_one_out"), ("nasbench201", "nngp_likelihood"),
+        )
+    },
+    **{
         (name, space): {
             "searcher": "pruning", "draws": 3, "options": {"prune": prune, "common": False},
             "instruments": {
@@ -68,6 +77,7 @@ def chosen(config: RunConfig) -> dict[str, Any]:
         "draws": config.draws,
         "options": config.options,
         "instruments": config.instruments,
+        "scores": config.scores,
     }
 
 
@@ -75,7 +85,7 @@ def chosen(config: RunConfig) -> dict[str, Any]:
 def test_what_each_name_stands_for(name: str, space: str) -> None:
     asked = RunConfig(settings=name, space=space)
     found = with_preset(asked)
-    assert chosen(found) == EXPECTED[name, space]
+    assert chosen(found) == {"scores": RunConfig().scores, **EXPECTED[name, space]}
     untouched = {**chosen(RunConfig()), "settings": name, "space": space}
     assert replace(found, **untouched) == replace(asked, **untouched)
     assert with_preset(found) == found
@@ -141,8 +151,16 @@ def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("name", "space", "there"),
     [
-        ("nonsense", "nasbench201", "deep or paper or released on the space 'nasbench201'"),
-        ("paper_imagenet", "nasbench201", "deep or paper or released on the space 'nasbench201'"),
+        (
+            "nonsense",
+            "nasbench201",
+            "deep or nngp or paper or released on the space 'nasbench201'",
+        ),
+        (
+            "paper_imagenet",
+            "nasbench201",
+            "deep or nngp or paper or released on the space 'nasbench201'",
+        ),
         ("deep", "darts", "paper or paper_imagenet or released or released_imagenet on the space"),
         ("paper", "my.own:Space", "none on the space 'my.own:Space'"),
     ],

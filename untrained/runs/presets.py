@@ -68,21 +68,20 @@ def _deep(count: int) -> Preset:
     )
 
 
-def _nngp(score: str, settings: Settings) -> Preset:
+def _nngp(score: str) -> Preset:
     """Random architectures, ranked by kernel regression before training.
 
-    Which statistic and which BatchNorm was chosen on a hundred architectures of the benchmark.
+    The statistic was chosen on a hundred or two of the benchmark's architectures.
     """
-    return Preset(
-        {"evaluations": 100}, {score: settings}, searcher="random", draws=1, scores=(score,)
-    )
+    few = {score: {"count": 1000}}
+    return Preset({"evaluations": 100}, few, searcher="random", draws=1, scores=(score,))
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "deep": {"nasbench201": _deep(32)},
     "nngp": {
-        "nasbench101": _nngp("nngp_squared_error", {"count": 1500, "validation": 500}),
-        "nasbench201": _nngp("nngp_likelihood", {"count": 1500, "validation": 500}),
+        "nasbench101": _nngp("nngp_leave_one_out"),
+        "nasbench201": _nngp("nngp_likelihood"),
     },
     "paper": {"nasbench201": _paper(1), "darts": _paper(3)},
     "paper_imagenet": {"darts": _paper(2)},
