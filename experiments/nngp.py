@@ -29,6 +29,7 @@ from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_image
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.nngp import drawn_features
 from untrained.kernels.validation import validate
+from untrained.runs import RunConfig, load_record, run
 from untrained.runs.config import digest
 from untrained.scores.size import MultiplyAdds
 from untrained.settings import Setting, changed
@@ -102,17 +103,17 @@ LOOKS: dict[str, Look] = {
     ),
     "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
     "mnas": Look("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
-    "mnas_he": Look("mnas", DESIGN, 300, weights="kaiming_fan_in", **TINY),
+    "mnas_he": Look("mnas", DESIGN, 100, weights="kaiming_fan_in", **TINY),
     "mnas_64": Look("mnas", DESIGN, 40, size=64, batchnorm="frozen", **TINY),
     "nasbench201": Look("nasbench201", DESIGN, 250),
+    "nasbench201_grid": Look("nasbench201", DESIGN, 60, train=(500, 1000), draws=(1, 2, 4, 8)),
     "nasbench201_batch": Look("nasbench201", DESIGN, 250, batchnorm="batch"),
-    "nasbench201_cifar100": Look("nasbench201", DESIGN, 250, images="cifar100"),
+    "nasbench201_cifar100": Look("nasbench201", DESIGN, 150, images="cifar100"),
     "published": Look(**FEW, batchnorm="published"),
     "frozen": Look(**FEW, batchnorm="frozen"),
     "batch": Look(**FEW, batchnorm="batch"),
     "he": Look(**FEW, weights="kaiming_fan_in"),
     "8_channels": Look(**FEW, scale={"channels": 8}),
-    "32_channels": Look(**FEW, scale={"channels": 32}),
     "three_cells": Look(**FEW, scale=DEEP),
 }
 
@@ -227,6 +228,51 @@ def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) 
     frame = measured(LOOKS[name], workers, out)
     frame.write_csv(RESULTS / f"nngp_{name}.csv", float_precision=5)
     print(f"{len(frame)} rows, {frame['seconds'].mean():.2f} s an architecture")
+
+
+BRIEF = ("validation_accuracy", "validation_loss", "training_loss")
+
+
+@app.command
+def brief(*, count: int = 100, images: int = 2000, out: Path = Path("untrained-runs")) -> None:
+    """One epoch of our own training, of the first rows that `measure nasbench101` measures.
+
+    Parameters
+    ----------
+    count
+        Architectures.
+    images
+        Training images.
+    out
+        Folder of the store.
+    """
+    first = LOOKS["nasbench101"].first
+    texts = shuffled("nasbench101")[first : first + count]
+    settings: dict[str, Setting] = {"images": images}
+    config = RunConfig(
+        images="cifar10",
+        space="nasbench101",
+        searcher="given",
+        options={"architectures": " ".join(texts)},
+        scores=BRIEF,
+        instruments=dict.fromkeys(BRIEF, settings),
+        draws=1,
+        out=out,
+    )
+    folder = run(config)
+    record = load_record(folder.store, folder.name)
+    seconds = sum(cost.seconds for cost in record.costs if cost.step != "load images") / count
+    rows = [
+        {
+            "row": first + i,
+            "architecture": texts[i],
+            **{name: trial.readings[name][0].value for name in BRIEF},
+            "seconds": seconds,
+        }
+        for i, trial in enumerate(record.trials)
+    ]
+    pl.DataFrame(rows).write_csv(RESULTS / "nngp_brief.csv", float_precision=5)
+    print(f"{seconds:.1f} s an architecture")
 
 
 def measured(look: Look, workers: int, out: Path) -> pl.DataFrame:

@@ -93,6 +93,21 @@ def joined(name: str) -> pl.DataFrame:
     return frame
 
 
+COUNTED = {
+    "nasbench101": ("c3", "c1", "mp"),
+    "nasbench201": ("conv_3x3", "conv_1x1", "pool", "skip", "none"),
+}
+"What operations are counted by, in an architecture's text."
+
+
+def composition(frame: pl.DataFrame, look: Look) -> np.ndarray:
+    """How often each operation occurs, and on NAS-Bench-101 how many vertices and edges."""
+    text = pl.col("architecture")
+    counts = [text.str.count_matches(part).alias(part) for part in COUNTED[look.space]]
+    more = ["n_vertices", "n_edges"] if look.space == "nasbench101" else []
+    return frame.select(*counts, *more).to_numpy().astype(float)
+
+
 def signal(frame: pl.DataFrame, statistic: str) -> np.ndarray:
     """A statistic with its sign, NaN where it failed."""
     return STATISTICS[statistic][0] * frame[statistic].cast(float).fill_null(np.nan).to_numpy()
@@ -232,6 +247,19 @@ def partials() -> Iterator[dict[str, Any]]:
                     "tau": partial_tau(ours, accuracies, others[given[0]])
                     if len(given) == 1
                     else None,
+                }
+            if look.space in COUNTED:
+                size = np.stack([others[k] for k in sizes], 1)
+                found = partial(
+                    ours, accuracies, np.concatenate([composition(group, look), size], 1)
+                )
+                yield {
+                    "look": name,
+                    "signal": f"NNGP {statistic}",
+                    "given": "operations counted + " + " + ".join(sizes),
+                    "rho": found.rho,
+                    "rho_low": found.interval[0],
+                    "rho_high": found.interval[1],
                 }
         ours = signal(group, PRIMARY[look.space])
         for other, scores in others.items():

@@ -262,13 +262,16 @@ MEANINGS: Mapping[str, str] = {
     "Higher is better: the network can tell more inputs apart.",
     "nngp_likelihood": "How likely the images' labels are to the Gaussian process that a wide "
     "network is before training. Higher is better.",
-    "nngp_leave_one_out": "Share of images whose label that Gaussian process tells from all "
-    "others. Higher is better.",
-    "nngp_accuracy": "Share of held-out images that it classifies right. Higher is better.",
-    "nngp_published": "The same at the best ridge for these very images, as published: too high.",
-    "nngp_squared_error": "Its mean squared error on held-out images. Lower is better.",
-    "nngp_surprise": "Minus the logarithm of the density that it gives the labels of held-out "
-    "images. Lower is better.",
+    "nngp_leave_one_out": "Share of images whose label the Gaussian process that a wide network "
+    "is before training tells from all others. Higher is better.",
+    "nngp_accuracy": "Share of held-out images that the Gaussian process that a wide network is "
+    "before training classifies right. Higher is better.",
+    "nngp_published": "The same accuracy at the best ridge for these very images, as published: "
+    "it is too high. Higher is better.",
+    "nngp_squared_error": "Mean squared error, on held-out images, of the Gaussian process that a "
+    "wide network is before training. Lower is better.",
+    "nngp_surprise": "Minus the logarithm of the density that the Gaussian process of a wide "
+    "network gives the labels of held-out images. Lower is better.",
     "validation_accuracy": "Share of validation images classified right after a little training.",
     "validation_loss": "Cross-entropy of validation images after a little training. Lower is "
     "better.",

@@ -4,34 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
-import torch
-
-from untrained.images import Images, Labelled
+from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.kernels.weights import check_weights
 from untrained.runs.config import RunConfig
+from untrained.runs.schooling import SCHOOLING, Schooling, take_schooling
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, typed
 from untrained.spaces import Scale, Space
-from untrained.training import Recipe, get_recipe
-from untrained.training.recipe import check_recipe
-
-
-@dataclass(frozen=True)
-class Schooling:
-    """A little training before a score looks."""
-
-    recipe: Recipe
-    images: int | None = None
-    "Training images, drawn anew on each draw; None means all."
-
-    def school(self, images: Images, generator: torch.Generator) -> Images:
-        """The images to train on."""
-        if self.images is None or self.images >= len(images.train):
-            return images
-        rows = torch.randperm(len(images.train), generator=generator)[: self.images]
-        train = Labelled(images.train.pixels[rows], images.train.labels[rows])
-        return replace(images, train=train)
 
 
 class Look(NamedTuple):
@@ -82,41 +62,13 @@ def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting
     check_weights(weights)
     redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
     assert isinstance(redraw, int)
-    schooling = _schooling(name, kind, left)
+    schooling = take_schooling(name, kind.epochs, left)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
     known += ["scale", "weights", "redraw", "epochs", *SCHOOLING]
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
     return Instrument(name, score, scale, probe, weights, redraw, schooling)
-
-
-SCHOOLING = ("recipe", "images", "batch", "learning_rate")
-"Settings of the training before a score, beside `epochs`."
-
-
-def _schooling(name: str, kind: type[Score], left: dict[str, Setting]) -> Schooling | None:
-    """The training that comes first, taken out of the settings."""
-    epochs = left.pop("epochs", kind.epochs)
-    asked = {setting: left.pop(setting) for setting in SCHOOLING if setting in left}
-    if epochs == 0:
-        if asked:
-            raise ValueError(
-                f"{name}.{next(iter(asked))}: expected no setting of training for a score that "
-                f"looks at initialisation, got {next(iter(asked.values()))!r}; set epochs too"
-            )
-        return None
-    recipe = changed(
-        get_recipe(str(asked.pop("recipe", "default"))),
-        {"epochs": epochs, **{s: v for s, v in asked.items() if s != "images"}},
-        name,
-    )
-    check_recipe(recipe)
-    images = asked.get("images")
-    if images is not None:
-        images = typed(int, images, f"{name}.images")
-    assert images is None or isinstance(images, int)
-    return Schooling(recipe, images)
 
 
 def check_probe(instrument: Instrument, images: Images) -> None:

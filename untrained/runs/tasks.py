@@ -13,7 +13,8 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
-from untrained.runs.instrument import Instrument, Schooling
+from untrained.runs.instrument import Instrument
+from untrained.runs.schooling import Schooling
 from untrained.scores import Reading, Score
 from untrained.scores.size import MultiplyAdds, Parameters
 from untrained.spaces import Scale, get_space

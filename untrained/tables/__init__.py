@@ -3,19 +3,13 @@
 Scores and searches cannot see this room, so no trained accuracy leaks into a training-free number.
 """
 
-from untrained.tables.agreement import (
-    Agreement,
-    Partial,
-    agreement,
-    exceedance,
-    partial,
-    partial_tau,
-)
+from untrained.tables.agreement import Agreement, agreement, exceedance
 from untrained.tables.combining import cross_fitted, log_rank_sum, rank_sum, z_sum
 from untrained.tables.mnas import MNASTable
 from untrained.tables.nasbench101 import NASBench101Table
 from untrained.tables.nasbench201 import NASBench201Table
 from untrained.tables.nasbench301 import NASBench301Table
+from untrained.tables.partial import Partial, partial, partial_tau
 from untrained.tables.shrinking import Found, Shrunk, search_within, shrink
 from untrained.tables.table import Standing, Table
 

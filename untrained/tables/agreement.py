@@ -1,5 +1,4 @@
-"""How well a score agrees with what training gave: correlations, what the best are worth, and
-what the score knows beyond other signals."""
+"""How well a score agrees with what training gave: correlations, and what the best are worth."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,7 +84,7 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
             f"architectures: there is nothing to rank by"
         )
     x, y = scores[sound].astype(float), accuracies[sound].astype(float)
-    low, high = _interval(_tau_and_rho, (x, y), resamples, vectorized=True, axis=-1, batch=100)
+    low, high = interval_of(_tau_and_rho, (x, y), resamples, vectorized=True, axis=-1, batch=100)
     n, tenth = len(x), max(len(x) // 10, 2)
     best, chosen = np.argsort(-y, kind="stable"), np.argsort(-x, kind="stable")
     top, half = best[:tenth], best[: n // 2]
@@ -136,7 +135,7 @@ def exceedance(
     Source: Park et al., "Towards NNGP-guided Neural Architecture Search", 2020,
     https://arxiv.org/abs/2011.06006; p = .85, .87, .89, .91, .93 on NAS-Bench-101.
     """
-    _same_lengths(scores, accuracies)
+    check_lengths(scores, accuracies)
     sound = np.isfinite(scores)
     events = [accuracies[sound] > p for p in thresholds]
     return tuple(
@@ -145,109 +144,8 @@ def exceedance(
     )
 
 
-@dataclass(frozen=True)
-class Partial:
-    """What a score knows of accuracies beyond other signals."""
-
-    rho: float
-    "Partial Spearman correlation."
-    interval: tuple[float, float]
-    "95 % percentile bootstrap interval of rho over architectures."
-    count: int
-    "Architectures, without those where the score or another signal failed."
-
-
-def partial(
-    scores: Values,
-    accuracies: Values,
-    given: Real[np.ndarray, "n k"],
-    *,
-    resamples: int = 1000,
-) -> Partial:
-    """Partial Spearman correlation of a score with accuracies, given other signals.
-
-        x, y, Z  = ranks of scores, accuracies and each signal
-        e_x, e_y = what is left of x and y after least squares on [1, Z]
-        rho      = Pearson's r of e_x and e_y
-
-    Signals that leave nothing of the score or of the accuracies have no partial correlation.
-
-    Args:
-        scores: higher is better; NaN, or not finite, where the score failed.
-        accuracies: of the same architectures.
-        given: a column a signal, such as parameters and multiply-adds; not finite where it
-            failed. An architecture with any failure is left out.
-        resamples: of the bootstrap, which is always seeded by 0 and ranks each resample anew.
-
-    Raises:
-        ValueError: other lengths, fewer than 20 architectures without a failure, or the ranks of
-            the signals determine those of the scores or of the accuracies.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> size, skill, noise = rng.normal(size=(3, 500))
-        >>> accuracies = size + skill
-        >>> partial(size + skill / 2, accuracies, size[:, None]).rho > 0.8
-        True
-        >>> abs(partial(size + noise, accuracies, size[:, None]).rho) < 0.1
-        True
-    """
-    _same_lengths(scores, accuracies, given)
-    sound = np.isfinite(scores) & np.isfinite(given).all(1)
-    if sound.sum() < 20:
-        raise ValueError(
-            f"expected 20 architectures or more whose score and given signals are finite, got "
-            f"{sound.sum()} of {len(scores)}"
-        )
-    parts = (scores[sound], accuracies[sound], *given[sound].T)
-    rho = _partial_rho(*parts)
-    if np.isnan(rho):
-        raise ValueError(
-            f"expected given signals that leave something of the scores' and the accuracies' "
-            f"ranks, got {given.shape[1]} that determine one of them: leave some out"
-        )
-    low, high = _interval(_partial_rho, parts, resamples, vectorized=False)
-    return Partial(rho, (float(low), float(high)), int(sound.sum()))
-
-
-def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
-    """Kendall's partial tau of a score x with accuracies y, given one other signal z.
-
-        tau_xy.z = (tau_xy - tau_xz tau_yz) / sqrt((1 - tau_xz^2) (1 - tau_yz^2))
-
-    with tau-b throughout.
-
-    Args:
-        scores: higher is better; architectures without a finite one are left out.
-        accuracies: of the same architectures.
-        given: the other signal; architectures without a finite one are left out.
-
-    Raises:
-        ValueError: other lengths, one of the three is constant, or `given` orders architectures
-            as the scores or the accuracies do, or in reverse.
-
-    Example:
-        >>> x, y, z = np.array([[1.0, 2, 3, 4], [1, 3, 2, 4], [2, 1, 3, 4]])
-        >>> round(partial_tau(x, y, z), 3)  # (2/3 - 2/3 * 1/3) / sqrt(5/9 * 8/9)
-        0.632
-
-    Source: Kendall, "Partial Rank Correlation", Biometrika 1942.
-    """
-    _same_lengths(scores, accuracies, given)
-    sound = np.isfinite(scores) & np.isfinite(given)
-    x, y, z = scores[sound], accuracies[sound], given[sound]
-    xy, xz, yz = (float(kendalltau(a, b).statistic) for a, b in ((x, y), (x, z), (y, z)))
-    left = (1 - xz**2) * (1 - yz**2)
-    if not left > 1e-12:  # NaN too
-        raise ValueError(
-            f"expected a given signal that orders architectures otherwise than scores and "
-            f"accuracies, and none of them constant, got tau {xz} with scores and {yz} with "
-            f"accuracies"
-        )
-    return float((xy - xz * yz) / np.sqrt(left))
-
-
-def _same_lengths(*values: np.ndarray) -> None:
+def check_lengths(*values: np.ndarray) -> None:
+    """Refuse arrays of other lengths."""
     lengths = [len(v) for v in values]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -256,7 +154,7 @@ def _same_lengths(*values: np.ndarray) -> None:
         )
 
 
-def _interval(
+def interval_of(
     statistic: Callable[..., Any], parts: Sequence[np.ndarray], resamples: int, **how: object
 ) -> tuple[Any, Any]:
     """95 % percentile bootstrap over architectures, seeded by 0: NaN where some resample has no
@@ -280,24 +178,13 @@ def _tau_and_rho(
     pairs = zip(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), strict=True)
     taus = [kendalltau(a, b).statistic for a, b in pairs]
     ranks = (rankdata(x, axis=axis), rankdata(y, axis=axis))
-    return np.stack([np.reshape(taus, x.shape[:-1]), _pearson(*ranks)])
+    return np.stack([np.reshape(taus, x.shape[:-1]), pearson_of(*ranks)])
 
 
-def _pearson(
+def pearson_of(
     x: Float[np.ndarray, "*b n"], y: Float[np.ndarray, "*b n"]
 ) -> Float[np.ndarray, " *b"]:
     """r along the last axis; NaN, without a warning, where one of them is constant."""
     x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.asarray((x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
-
-
-def _partial_rho(*parts: Values) -> float:
-    """Of scores, accuracies and given signals; NaN where the latter leave nothing of either."""
-    ranks = rankdata(parts, axis=-1)
-    ranks -= ranks.mean(-1, keepdims=True)  # stands for the intercept
-    pair, signals = ranks[:2].T, ranks[2:].T
-    left = pair - signals @ np.linalg.lstsq(signals, pair)[0]
-    if (np.linalg.norm(left, axis=0) <= 1e-9 * np.linalg.norm(pair, axis=0)).any():
-        return float("nan")
-    return float(_pearson(*left.T))
