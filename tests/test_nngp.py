@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels.nngp import nngp, nngp_blocks
+from untrained.kernels.nngp import drawn_features, nngp, nngp_blocks
 from untrained.kernels.weights import draw_weights, ntk_parametrisation
 from untrained.spaces import get_space
 
@@ -271,3 +271,44 @@ for wrong in ({"batchnorm": "train"}, {"weights": "kaiming"}):
     expected = ["frozen, batch, running, published", "did you mean kaiming_fan_in"]
     for words, line in zip(expected, done.stdout.splitlines(), strict=True):
         assert words in line
+
+
+class Viewing(nn.Module):
+    """A network that takes its activations for vectors in the order of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.hidden = nn.Linear(4 * 36, 10)
+        self.out = nn.Linear(10, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.conv(x).relu()
+        return self.out(self.hidden(z.view(len(z), -1)).relu())
+
+
+def test_networks_that_view_their_activations_are_passed_as_they_are() -> None:
+    torch.manual_seed(0)
+    network, x = Viewing(), torch.randn(5, 3, 8, 8)
+    with pytest.raises(RuntimeError, match="view"):
+        copy.deepcopy(network).to(memory_format=torch.channels_last)(
+            x.contiguous(memory_format=torch.channels_last)
+        )
+    drawn = drawn_features(network, x, generator=torch.Generator().manual_seed(1), draws=3)
+    weights = torch.Generator().manual_seed(1)
+    for found in drawn:
+        draw_weights(network, "kaiming_fan_in", weights)
+        with torch.no_grad():
+            z = network.hidden(network.conv(x).relu().flatten(1)).relu()
+        torch.testing.assert_close(found.z, z)
+
+
+def test_drawn_features_make_the_kernel() -> None:
+    network, x = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(6, 3)
+    zs = [
+        found.z.double()
+        for found in drawn_features(network, x, generator=torch.Generator().manual_seed(1))
+    ]
+    expected = sum(z @ z.T / z.shape[1] for z in zs) / len(zs)
+    found = nngp(network, x, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found.mean, expected)
