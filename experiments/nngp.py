@@ -113,7 +113,6 @@ LOOKS: dict[str, Look] = {
     "published": Look(**FEW, batchnorm="published"),
     "frozen": Look(**FEW, batchnorm="frozen"),
     "batch": Look(**FEW, batchnorm="batch"),
-    "he": Look(**FEW, weights="kaiming_fan_in"),
     "8_channels": Look(**FEW, scale={"channels": 8}),
     "three_cells": Look(**FEW, scale=DEEP),
 }

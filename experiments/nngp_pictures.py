@@ -55,10 +55,10 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     points += zip(epochs["flops"][:2], both["rho"], strict=True)
     front = [p for p in sorted(points) if p[1] == max(r for f, r in points if f <= p[0])]
     panel.step(*zip(*front, strict=True), where="post", color=INK, lw=1, ls="--", label="front")
+    panel.set_xscale("log")
     size = rows.filter(signal="parameters")["rho"][0]
     panel.axhline(size, color=SIZE, lw=1)
-    panel.text(panel.get_xlim()[0], size, " parameters", va="bottom", color=SIZE)
-    panel.set_xscale("log")
+    panel.text(1e12, size, "parameters", va="bottom", color=SIZE)
     panel.set_xlabel("FLOPs an architecture")
     panel.set_ylabel("Spearman's rho with the accuracy after 108 epochs")
     panel.set_title(
@@ -94,6 +94,7 @@ def exceedance(agreement: pl.DataFrame, shrinking: pl.DataFrame) -> Figure:
         label = name if "epochs" in name or name == "parameters" else f"NNGP, {name}"
         left.plot(THRESHOLDS, values, "o-", color=colour, label=label, ms=4)
     left.axhline(0.5, color=GREY, lw=0.8)
+    left.set_ylim(0.3, 1)
     left.set_xlabel("threshold p")
     left.set_title("PQETP: area under the ROC curve of accuracy > p", fontsize=10)
     left.legend(fontsize=8, frameon=False)

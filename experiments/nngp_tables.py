@@ -113,6 +113,11 @@ def signal(frame: pl.DataFrame, statistic: str) -> np.ndarray:
     return STATISTICS[statistic][0] * frame[statistic].cast(float).fill_null(np.nan).to_numpy()
 
 
+def same(scores: np.ndarray) -> bool:
+    """Whether there is nothing to rank by: one or two values."""
+    return len(np.unique(scores[np.isfinite(scores)])) < 3
+
+
 def flops(frame: pl.DataFrame, look: Look, train: int, draws: int) -> float:
     """FLOPs of one architecture's NNGP statistics, on average.
 
@@ -157,7 +162,7 @@ def agreements() -> Iterator[dict[str, Any]]:
             }
             for statistic in STATISTICS:
                 scores = signal(group, statistic)
-                if len(np.unique(scores[np.isfinite(scores)])) < 3:
+                if same(scores):
                     continue
                 labels = {"look": name, "train": train, "draws": draws, "signal": statistic}
                 yield labels | compared(scores, accuracies, look) | cost
@@ -235,6 +240,8 @@ def partials() -> Iterator[dict[str, Any]]:
         sets += [[first, *sizes]] if first else [[*sizes, "seconds"]]
         for statistic in STATISTICS:
             ours = signal(group, statistic)
+            if same(ours):
+                continue
             for given in sets:
                 found = partial(ours, accuracies, np.stack([others[k] for k in given], 1))
                 yield {
