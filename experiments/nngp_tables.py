@@ -18,6 +18,7 @@ import torch
 from nngp import LOOKS, RESULTS, STATISTICS, Look
 from torch.utils.flop_counter import FlopCounterMode
 
+from untrained.kernels.nngp import nngp_flops
 from untrained.spaces import get_space
 from untrained.tables import (
     TABLES,
@@ -119,15 +120,16 @@ def same(scores: np.ndarray) -> bool:
 
 
 def flops(frame: pl.DataFrame, look: Look, train: int, draws: int) -> float:
-    """FLOPs of one architecture's NNGP statistics, on average.
-
-    2 M (n_t + n_v) macs forward; the singular values of n_t x p features, 4 n_t p^2, p = M d or
-    n_t; and 20 ridges of 2 (n_t + n_v) p K to predict.
-    """
+    """FLOPs of one architecture's NNGP statistics, on average."""
     width = {"nasbench101": 4, "nasbench201": 4, "mnas": 40}[look.space]
-    p = min(draws * width * int(look.scale.get("channels", 16)), train)
-    passes = 2 * draws * (train + look.validation) * frame["macs"].mean()
-    return passes + 4 * train * p**2 + 40 * (train + look.validation) * p * 10
+    return nngp_flops(
+        frame["macs"].mean(),  # type: ignore[arg-type]
+        train=train,
+        validation=look.validation,
+        draws=draws,
+        features=width * int(look.scale.get("channels", 16)),
+        classes=look.classes or {"cifar100": 100}.get(look.images, 10),
+    )
 
 
 def shortened(frame: pl.DataFrame, look: Look, epochs: int) -> float:

@@ -190,6 +190,35 @@ def drawn_features(
     return (found for (found,) in _features_of_draws(model, [x], sample, generator))
 
 
+def nngp_flops(
+    macs: float | int, *, train: int, validation: int, draws: int, features: int, classes: int
+) -> float:
+    """FLOPs of regression with the NNGP kernel of M draws, for every ridge of the grid.
+
+        2 M (n + m) macs       forward passes
+        4 n p^2                singular values of n x p features, p = min(M d, n)
+        40 (n + m) p K         predictions at 20 ridges
+
+    A training of e epochs on n images, with twice the forward pass for the backward one, has
+    6 e n macs.
+
+    Args:
+        macs: multiply-adds of the network for one image.
+        train: n.
+        validation: m.
+        draws: M.
+        features: d, of one draw.
+        classes: K.
+
+    Example:
+        >>> nngp_flops(1e6, train=1000, validation=500, draws=2, features=64, classes=10)
+        6142336000.0
+    """
+    p = min(draws * features, train)
+    passes = 2 * draws * (train + validation) * float(macs)
+    return passes + 4 * train * p**2 + 40 * (train + validation) * p * classes
+
+
 class PublishedStatistics(FrozenStatistics):
     """Moving averages after one update from the first batch seen, with the published momentum.
 
