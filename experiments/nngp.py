@@ -104,6 +104,7 @@ LOOKS: dict[str, Look] = {
     "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
     "mnas": Look("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
     "mnas_he": Look("mnas", DESIGN, 100, weights="kaiming_fan_in", **TINY),
+    "mnas_draws": Look("mnas", DESIGN, 50, batchnorm="frozen", **{**TINY, "draws": (1, 2, 4, 8)}),
     "mnas_64": Look("mnas", DESIGN, 40, size=64, batchnorm="frozen", **TINY),
     "nasbench201": Look("nasbench201", DESIGN, 250),
     "nasbench201_grid": Look("nasbench201", DESIGN, 60, train=(500, 1000), draws=(1, 2, 4, 8)),

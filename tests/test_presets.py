@@ -44,10 +44,10 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     **{
         ("nngp", space): {
             "searcher": "random", "draws": 1, "options": {"evaluations": 100},
-            "instruments": {score: {"count": 1000}}, "scores": (score,),
+            "instruments": {score: {"count": 1000, "ensemble": draws}}, "scores": (score,),
         }
-        for space, score in (
-            ("nasbench101", "nngp_leave_one_out"), ("nasbench201", "nngp_likelihood"),
+        for space, score, draws in (
+            ("nasbench101", "nngp_leave_one_out", 2), ("nasbench201", "nngp_likelihood", 8),
         )
     },
     **{

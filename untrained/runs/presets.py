@@ -68,20 +68,20 @@ def _deep(count: int) -> Preset:
     )
 
 
-def _nngp(score: str) -> Preset:
+def _nngp(score: str, ensemble: int) -> Preset:
     """Random architectures, ranked by kernel regression before training.
 
-    The statistic was chosen on a hundred or two of the benchmark's architectures.
+    Statistic and draws were chosen on a hundred or two of the benchmark's architectures.
     """
-    few = {score: {"count": 1000}}
-    return Preset({"evaluations": 100}, few, searcher="random", draws=1, scores=(score,))
+    look: Settings = {"count": 1000, "ensemble": ensemble}
+    return Preset({"evaluations": 100}, {score: look}, "random", draws=1, scores=(score,))
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "deep": {"nasbench201": _deep(32)},
     "nngp": {
-        "nasbench101": _nngp("nngp_leave_one_out"),
-        "nasbench201": _nngp("nngp_likelihood"),
+        "nasbench101": _nngp("nngp_leave_one_out", 2),
+        "nasbench201": _nngp("nngp_likelihood", 8),
     },
     "paper": {"nasbench201": _paper(1), "darts": _paper(3)},
     "paper_imagenet": {"darts": _paper(2)},
