@@ -104,12 +104,17 @@ LOOKS: dict[str, Look] = {
     "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
     "mnas": Look("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
     "mnas_he": Look("mnas", DESIGN, 100, weights="kaiming_fan_in", **TINY),
-    "mnas_draws": Look("mnas", DESIGN, 50, batchnorm="frozen", **{**TINY, "draws": (1, 2, 4, 8)}),
+    "mnas_draws": Look("mnas", DESIGN, 30, batchnorm="frozen", **{**TINY, "draws": (1, 2, 4, 8)}),
     "mnas_64": Look("mnas", DESIGN, 40, size=64, batchnorm="frozen", **TINY),
     "nasbench201": Look("nasbench201", DESIGN, 250),
     "nasbench201_grid": Look("nasbench201", DESIGN, 60, train=(500, 1000), draws=(1, 2, 4, 8)),
     "nasbench201_batch": Look("nasbench201", DESIGN, 150, batchnorm="batch"),
-    "nasbench201_cifar100": Look("nasbench201", DESIGN, 150, images="cifar100"),
+    "nasbench201_eight": Look(
+        "nasbench201", DESIGN + 60, 80, train=(500,), draws=(8,), validation=200
+    ),
+    "nasbench201_cifar100": Look(
+        "nasbench201", DESIGN, 40, images="cifar100", draws=(1, 2, 4, 8), validation=200
+    ),
     "seed_1": Look(**{**FEW, "draws": (1, 2)}, seed=1),
     "published": Look(**FEW, batchnorm="published"),
     "frozen": Look(**FEW, batchnorm="frozen"),

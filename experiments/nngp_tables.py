@@ -185,6 +185,7 @@ def names() -> list[str]:
 
 
 MAIN = (
+    "nasbench201_eight",
     "nasbench101",
     "nasbench201",
     "nasbench201_batch",

@@ -2,6 +2,7 @@
 
     python experiments/te_nas.py searches
     python experiments/te_nas.py correlations
+    python experiments/te_nas.py random
 
 Interrupted, each resumes. Accuracies are of the benchmark's table, 200 epochs. Rows go to
 `results/te_nas_searches.csv` and `results/te_nas_correlations.csv`; `docs/te_nas.md` shows them.
@@ -23,6 +24,9 @@ import polars as pl
 from scipy.stats import rankdata
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.search import Goal, Trial
+from untrained.search.ranks import best
+from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement
 from untrained.tables.nasbench201 import DATA
 
@@ -43,9 +47,6 @@ VARIANTS = {
     "max of ranks": ["--options.combine", "max"],
     "raw gains": ["--options.combine", "raw"],
     "deep": ["--settings", "deep"],
-    "random": [
-        *("--searcher", "random", "--options.within", "true", "--options.evaluations", "135")
-    ],
     "released code": ["--settings", "released"],
     "released code, statistics held": [
         *("--settings", "released", "--instruments.condition_number.batchnorm", "frozen")
@@ -170,6 +171,47 @@ def correlations(
     frame.write_csv(RESULTS / "te_nas_correlations.csv", float_precision=4)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160):
         print(frame)
+
+
+@app.command
+def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-runs")) -> None:
+    """Random search: the architectures of `correlations`, `group` without `none` at a time.
+
+    The pick of a group has the lowest rank sum. Its seconds are its share of those that all took,
+    without Python's start.
+
+    Parameters
+    ----------
+    count
+        As given to `correlations`.
+    group
+        Architectures a search: 135 take about as long as the pruning search.
+    out
+        Folder of the store.
+    """
+    record = measured(at_random(count, out))
+    space = get_space("nasbench201")
+    goals = [Goal(score, direction > 0) for score, direction in record.directions.items()]
+    trials = [
+        Trial(
+            space.parse(trial.architecture),
+            (0, 1, 2),
+            trial.note,
+            {score: tuple(r.value for r in column) for score, column in trial.readings.items()},
+        )
+        for trial in without(record).trials
+    ]
+    path = RESULTS / "te_nas_searches.csv"
+    rows = pl.read_csv(path).filter(pl.col("variant") != "random")
+    for seed in range(len(trials) // group):
+        picked = best(trials[seed * group : (seed + 1) * group], goals)
+        assert picked is not None
+        asked = {"images": "cifar10", "variant": "random", "seed": seed}
+        seconds = record.wall_seconds["search"] * group / count
+        row = asked | worth(str(picked.architecture)) | {"seconds": seconds}
+        rows = pl.concat([rows, pl.DataFrame([row])], how="diagonal")
+    rows.sort("images", "variant", "seed").write_csv(path, float_precision=4)
+    print(line("random", rows.filter(variant="random")))
 
 
 def at_random(count: int, out: Path) -> RunConfig:
