@@ -287,7 +287,7 @@ def partials() -> Iterator[dict[str, Any]]:
 
 def shrunk() -> Iterator[dict[str, Any]]:
     """What is left after keeping the best by a cheap signal, and what a search finds in it."""
-    for name in [n for n in MAIN if n in names() and n != "nasbench201_batch"]:
+    for name in [n for n in MAIN if n in names() and LOOKS[n].count >= 250]:
         look, group = LOOKS[name], one(name)
         accuracies = group[truth(look)].to_numpy()
         others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}

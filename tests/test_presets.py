@@ -47,7 +47,7 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
             "instruments": {score: {"count": 1000, "ensemble": draws}}, "scores": (score,),
         }
         for space, score, draws in (
-            ("nasbench101", "nngp_leave_one_out", 2), ("nasbench201", "nngp_likelihood", 8),
+            ("nasbench101", "nngp_leave_one_out", 2), ("nasbench201", "nngp_squared_error", 8),
         )
     },
     **{

@@ -81,7 +81,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "deep": {"nasbench201": _deep(32)},
     "nngp": {
         "nasbench101": _nngp("nngp_leave_one_out", 2),
-        "nasbench201": _nngp("nngp_likelihood", 8),
+        "nasbench201": _nngp("nngp_squared_error", 8),
     },
     "paper": {"nasbench201": _paper(1), "darts": _paper(3)},
     "paper_imagenet": {"darts": _paper(2)},
