@@ -3,11 +3,10 @@
     python experiments/nngp.py check
     python experiments/nngp.py colab
     python experiments/nngp.py measure nasbench101
-    python experiments/nngp.py tables
+    python experiments/nngp_tables.py
 
 `measure` takes one of LOOKS, is resumed where it was stopped, and leaves a row for each
-architecture in `results/nngp_<look>.csv`; `tables` makes the other `results/nngp_*.csv` of them.
-`docs/nngp.md` shows them.
+architecture in `results/nngp_<look>.csv`; the tables are made of these. `docs/nngp.md` shows them.
 """
 
 import json
@@ -28,7 +27,8 @@ from torch import Tensor
 from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.nngp import drawn_features
-from untrained.kernels.validation import validate
+from untrained.kernels.regression import regression
+from untrained.kernels.validation import validation_of
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.config import digest
 from untrained.scores.size import MultiplyAdds
@@ -126,6 +126,12 @@ LOOKS: dict[str, Look] = {
 app = cyclopts.App(help=__doc__)
 
 
+def processes(workers: int) -> ProcessPoolExecutor:
+    """So many, of one thread each."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,))
+
+
 @app.command
 def check(*, workers: int = 2) -> None:
     """Hashes and parameters of every row of NAS-Bench-101's and MNAS's tables.
@@ -137,8 +143,7 @@ def check(*, workers: int = 2) -> None:
     """
     for space, column in (("nasbench101", "params"), ("mnas", "mparams")):
         table = TABLES[space]().frame
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+        with processes(workers) as pool:
             sizes = list(pool.map(SIZES[space], table["architecture"], chunksize=100))
         equal = sum(size == truth for size, truth in zip(sizes, table[column], strict=True))
         print(f"{space}: parameters of {equal:,} of {len(table):,} rows equal")
@@ -187,8 +192,7 @@ def colab(*, workers: int = 2) -> None:
     """
     repeats = {16: 12, 32: 6, 64: 3, 128: 1}
     asked = [(channels, seed) for channels, count in repeats.items() for seed in range(count)]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+    with processes(workers) as pool:
         rows = list(pool.map(inception, *zip(*asked, strict=True)))
     frame = pl.DataFrame(rows)
     frame.write_csv(RESULTS / "nngp_colab_cell.csv", float_precision=4)
@@ -254,7 +258,7 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
     """
     first = LOOKS["nasbench101"].first
     texts = shuffled("nasbench101")[first : first + count]
-    settings: dict[str, Setting] = {"images": images}
+    settings: dict[str, Setting] = {"recipe": "default", "images": images}
     config = RunConfig(
         images="cifar10",
         space="nasbench101",
@@ -288,8 +292,7 @@ def measured(look: Look, workers: int, out: Path) -> pl.DataFrame:
     lines = path.read_text().splitlines() if path.exists() else []
     known = {json.loads(line)[0]["row"] for line in lines}
     missing = [row for row in range(look.first, look.first + look.count) if row not in known]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+    with processes(workers) as pool:
         begun = time.perf_counter()
         texts = [shuffled(look.space)[row] for row in missing]
         tasks = pool.map(statistics, [look] * len(missing), texts)
@@ -376,8 +379,9 @@ def regressed(
         validation.square().sum(1),
         train if train.shape[1] < len(train) else None,
     )
+    fit = regression(blocks.train, labels, classes=len(images.classes), features=blocks.features)
     found = {
-        by: validate(blocks, labels, held_out, classes=len(images.classes), by=by)
+        by: validation_of(fit, blocks, held_out, by=by)
         for by in ("leave_one_out", "log_marginal_likelihood")
     }
     return {name: getattr(found[by], part) for name, (_, by, part) in STATISTICS.items()}

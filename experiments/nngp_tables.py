@@ -123,7 +123,7 @@ def flops(frame: pl.DataFrame, look: Look, train: int, draws: int) -> float:
     """FLOPs of one architecture's NNGP statistics, on average."""
     width = {"nasbench101": 4, "nasbench201": 4, "mnas": 40}[look.space]
     return nngp_flops(
-        frame["macs"].mean(),  # type: ignore[arg-type]
+        frame.select(pl.col("macs").mean()).item(),
         train=train,
         validation=look.validation,
         draws=draws,
@@ -156,11 +156,12 @@ def agreements() -> Iterator[dict[str, Any]]:
     """A row for each look, n_t, M and statistic; and for each other signal."""
     for name in names():
         look, frame = LOOKS[name], joined(name)
-        for (train, draws), group in frame.group_by("train", "draws", maintain_order=True):
+        for train, draws in frame.select("train", "draws").unique(maintain_order=True).rows():
+            group = frame.filter(train=train, draws=draws)
             accuracies = group[truth(look)].to_numpy()
             cost = {
                 "seconds": group["seconds"].mean(),
-                "flops": flops(group, look, int(train), int(draws)),  # type: ignore[call-overload]
+                "flops": flops(group, look, train, draws),
             }
             for statistic in STATISTICS:
                 scores = signal(group, statistic)

@@ -273,7 +273,7 @@ def _features_of_draws(
 ) -> Iterator[list[Features]]:
     """The features of each batch on each draw, of a copy of the model."""
     sample.check()
-    model, batches, sample = _channels_last(deepcopy(model), batches, sample)
+    model, batches, sample = _channels_last(model, batches, sample)
     for m in range(1, sample.draws + 1):
         draw_weights(model, sample.weights, generator)
         with evaluating(model):
@@ -287,30 +287,31 @@ def _features_of_draws(
 
 
 # Milliseconds an image on one core, random networks of the `narrow` scale at 32x32 in chunks of
-# 100, and in this order in chunks of 100 and of 25: NAS-Bench-201 2.1, now 1.1 and 0.7;
-# NAS-Bench-101 1.2, now 0.4 and 0.4; MNAS 6.2, now 4.1 and 2.2; DARTS 3.0, now 1.2 and 1.8.
+# 100, and in this order in chunks of 100 and of 25, beside other work: NAS-Bench-201 2.1, now 1.1
+# and 0.7; NAS-Bench-101 1.2, now 0.4 and 0.4; MNAS 6.2, now 4.1 and 2.2; DARTS 3.0, now 1.2 and
+# 1.8.
 def _channels_last(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample
 ) -> tuple[nn.Module, Sequence[Tensor], _Sample]:
-    """The same with images in the order in which convolutions and pooling are fastest.
+    """A copy of the model, and images in the order in which convolutions and pooling are fastest.
 
-    As they were for what are no images, and for a network that does not take that order, such as
-    one that views its activations as vectors.
+    In the order given for what are no images, and for a network that does not take the other, such
+    as one that views its activations as vectors.
     """
-    given = (model, batches, sample)
+    copy = deepcopy(model)
     if batches[0].ndim != 4 or not len(batches[0]):
-        return given
-    layout = torch.channels_last
-    changed = deepcopy(model).to(memory_format=layout)  # type: ignore[call-overload]
-    images = [batch.contiguous(memory_format=layout) for batch in batches]
+        return copy, batches, sample
+    images = [batch.contiguous(memory_format=torch.channels_last) for batch in batches]
+    copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     try:
-        with evaluating(changed), torch.no_grad():
-            changed(images[0][:1].clone())
+        with evaluating(copy), torch.no_grad():
+            copy(images[0][:1].clone())
     except Exception:  # if it fails as given too, the features will say so
-        return given
+        return deepcopy(model), batches, sample
     seen = sample.calibration
-    calibration = None if seen is None else seen.contiguous(memory_format=layout)
-    return changed, images, sample._replace(calibration=calibration)
+    if seen is not None:
+        sample = sample._replace(calibration=seen.contiguous(memory_format=torch.channels_last))
+    return copy, images, sample
 
 
 def _features(

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from untrained.kernels.blocks import Blocks
-from untrained.kernels.regression import RIDGES, Choice, regression
+from untrained.kernels.regression import RIDGES, Choice, Regression, regression
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,21 @@ def validate(
     fit = regression(
         blocks.train, train_labels, classes=classes, ridges=ridges, features=blocks.features
     )
+    return validation_of(fit, blocks, validation_labels, by=by)
+
+
+def validation_of(
+    fit: Regression,
+    blocks: Blocks,
+    validation_labels: Int[Tensor, " m"],
+    *,
+    by: Choice = "leave_one_out",
+) -> Validation:
+    """What `validate` says, of a regression on `blocks` that is already there.
+
+    Raises:
+        ValueError: as `Regression.errors` and `Regression.best`.
+    """
     if not len(fit.ridges):
         return Validation(None, None, None, None, None, None, None, fit.unresolved[-1])
     found = fit.errors(blocks.validation, validation_labels, blocks.prior)
