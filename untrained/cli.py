@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,11 +17,13 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -31,8 +33,13 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from untrained.report.stored import report_run
+from untrained.report.tracked import spread
+from untrained.report.tracked_page import write_tracked
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
+from untrained.runs.moments import MEASURED, Moment
 from untrained.runs.record import TrialRecord
+from untrained.runs.track_config import TrackConfig, as_plain, track_one
+from untrained.runs.tracking import Track
 from untrained.scores import Reading
 from untrained.settings import Setting
 from untrained.spaces import get_space
@@ -59,6 +66,7 @@ stopped, even by kill -9, goes on where it was when it is given again.
 )
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
+TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
 Json = Annotated[bool, Parameter(negative="")]
 
 PRINTED = Console()
@@ -140,6 +148,35 @@ def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
 
 
 @app.command
+def track(
+    architecture: str | None = None, *, config: TrackFlags = TrackConfig(), json: Json = False
+) -> None:
+    """Follow the tangent kernel of one network through training, on images fixed once.
+
+    Name an architecture of a space, or a network of your own with --network.
+
+    Parameters
+    ----------
+    architecture
+        Text form, in quotes.
+    json
+        Print one JSON object instead of a table.
+    """
+    epochs = config.altered_recipe.epochs
+    with watching_moments(epochs) as on_moment:
+        folder, found = track_one(config, architecture, on_moment)
+    write_tracked(
+        found,
+        folder.report,
+        title=f"{config.network or config.space} on {config.images}",
+        network=architecture or str(config.network),
+        facts=as_plain(config),
+        command=f"untrained {shlex.join(sys.argv[1:])}",
+    )
+    show_track(found, folder, json)
+
+
+@app.command
 def report(folder: Path) -> None:
     """Write the report of a run again, finished or under way.
 
@@ -160,10 +197,9 @@ def carry_out(config: RunConfig) -> RunFolder:
     return folder
 
 
-@contextmanager
-def watching() -> Iterator[Callable[[Progress], None]]:
-    """A bar for each phase, with count, time and time left."""
-    columns = (
+def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
+    """What stands in a line of progress; a column serves one display only."""
+    return (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -171,7 +207,12 @@ def watching() -> Iterator[Callable[[Progress], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=WORKING) as bars:
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Progress], None]]:
+    """A bar for each phase, with count, time and time left."""
+    with Bars(*columns_of_a_bar(), console=WORKING) as bars:
         shown: dict[str, Any] = {}
 
         def watch(progress: Progress) -> None:
@@ -180,6 +221,78 @@ def watching() -> Iterator[Callable[[Progress], None]]:
             bars.update(shown[progress.phase], completed=progress.done, total=progress.total)
 
         yield watch
+
+
+SHOWN = {
+    "alignment": "LGA",
+    "correlation_initial": "correlation with the start",
+    "change_initial": "change from the start",
+    "effective_rank": "effective rank",
+    "validation_accuracy": "validation accuracy",
+    "network_accuracy": "network, held-out",
+    "regression_accuracy": "NTK regression, held-out",
+    "advantage_initial": "non-linear advantage",
+}
+"""What of a moment is printed, and what it is called; all of it is in the report."""
+
+
+@contextmanager
+def watching_moments(epochs: int) -> Iterator[Callable[[Moment], None]]:
+    """A bar of epochs with time left, and under it what the last look gave."""
+    bars = Bars(*columns_of_a_bar())
+    bar = bars.add_task("initialisation", total=epochs)
+    with Live(bars, console=WORKING, transient=True) as live:
+
+        def watch(moment: Moment) -> None:
+            bars.update(bar, completed=moment.epoch, description=f"epoch {moment.epoch}")
+            live.update(Group(bars, table_of((moment,))))
+
+        yield watch
+
+
+def table_of(moments: Sequence[Moment]) -> Table:
+    """One row a quantity, one column a moment."""
+    table = Table("", *(f"epoch {moment.epoch}" for moment in moments))
+    for name, label in SHOWN.items():
+        table.add_row(label, *(number(getattr(moment, name).value) for moment in moments))
+    return table
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def show_track(track: Track, folder: RunFolder, as_json: bool) -> None:
+    """What a tracking gave, and where its report is."""
+    if as_json:
+        print(json.dumps(track_as_plain(track, folder)))
+        return
+    PRINTED.print(table_of([track.moments[k] for k in spread(len(track.moments))]))
+    if track.failure:
+        PRINTED.print(f"[yellow]The training ended early:[/] {escape(track.failure)}")
+    PRINTED.print(f"Report:  [bold]{folder.report}[/]", soft_wrap=True)
+
+
+def track_as_plain(track: Track, folder: RunFolder) -> dict[str, Any]:
+    """A tracking for machines: a quantity without a value is null, with its reason beside it."""
+    return {
+        "moments": [
+            {
+                "epoch": moment.epoch,
+                "seconds": moment.seconds,
+                **{name: getattr(moment, name).value for name in MEASURED},
+                "unresolved": {
+                    name: getattr(moment, name).unresolved
+                    for name in MEASURED
+                    if getattr(moment, name).value is None
+                },
+            }
+            for moment in track.moments
+        ],
+        "failure": track.failure,
+        "folder": str(folder.path),
+        "report": str(folder.report),
+    }
 
 
 def show(folder: RunFolder, as_json: bool) -> None:

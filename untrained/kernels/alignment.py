@@ -60,6 +60,18 @@ def label_kernel(labels: Int[Tensor, " n"]) -> Float64[Tensor, "n n"]:
     return 2 * (labels[:, None] == labels).double() - 1
 
 
+def normalised(kernel: Float[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
+    """Theta_ij / sqrt(Theta_ii Theta_jj): 1 on the diagonal; 0 for an example whose entry is 0.
+
+    Example:
+        >>> normalised(torch.tensor([[4.0, 1.0], [1.0, 1.0]])).tolist()
+        [[1.0, 0.5], [0.5, 1.0]]
+    """
+    theta = kernel.detach().as_subclass(Tensor).double()
+    scale = theta.diagonal().clamp(min=0).rsqrt().nan_to_num(posinf=0.0)
+    return theta * scale[:, None] * scale
+
+
 def cosine(a: Float[Tensor, "n m"], b: Float[Tensor, "n m"]) -> Quantity:
     """<A, B> / (||A|| ||B||); not resolved for a kernel of zeros.
 

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Selection = Literal["all", "weights"] | Callable[[str, nn.Parameter], bool]
+Named = Literal["all", "weights", "weights_below_head"]
+Selection = Named | Callable[[str, nn.Parameter], bool]
 
 
 def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
@@ -48,14 +49,18 @@ def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
     Raises:
         ValueError: an unknown word, or no parameter.
     """
+    head = f"{_head(model)}." if parameters == "weights_below_head" else ""
     keep: dict[str, Callable[[str, nn.Parameter], bool]] = {
         "all": lambda name, parameter: True,
         "weights": lambda name, parameter: "weight" in name,
+        "weights_below_head": lambda name, parameter: (
+            "weight" in name and not name.startswith(head)
+        ),
     }
     if isinstance(parameters, str) and parameters not in keep:
         raise ValueError(
-            f"unknown parameters: expected 'all', 'weights' or a function of name and parameter, "
-            f"got {parameters!r}"
+            f"unknown parameters: expected {', '.join(map(repr, keep))} or a function of name and "
+            f"parameter, got {parameters!r}"
         )
     wanted = keep[parameters] if isinstance(parameters, str) else parameters
     chosen = {
@@ -69,6 +74,18 @@ def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
             f"{parameters!r}, got none"
         )
     return chosen
+
+
+def _head(model: nn.Module) -> str:
+    """The name of the last linear layer."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear or not linear[-1]:
+        raise ValueError(
+            "expected a network with layers below its last linear one, got "
+            + ("a linear layer alone" if linear else "none that is linear")
+            + "; use parameters='weights'"
+        )
+    return linear[-1]
 
 
 def plain(x: Tensor) -> Tensor:

@@ -73,8 +73,9 @@ def ntk(
             kernels of each; `full` (n K x m K, row i K + k is output k of example i); one output,
             by its number; or a (K, q) tensor of projections, see `random_readout`. Outputs of any
             shape are flattened.
-        parameters: `all` trainable ones; `weights`, those with `weight` in their name, as the
-            published codes choose; or a function of name and parameter.
+        parameters: `all` trainable ones; `weights`, those with `weight` in their name, as the code
+            of TE-NAS chooses; `weights_below_head`, of these not the last linear layer's, as that
+            of LGA does; or a function of name and parameter.
         batchnorm: `batch` (statistics of the batch, differentiated, so that examples are
             coupled), `frozen` (statistics of the batch, held constant) or `running`.
         method: `structured` (passes of whole batches, layer by layer) or `vmap` (example by

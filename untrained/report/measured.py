@@ -277,5 +277,17 @@ MEANINGS: Mapping[str, str] = {
     "better.",
     "training_accuracy": "Share of training images classified right after a little training.",
     "training_loss": "Cross-entropy of training images after a little training. Lower is better.",
+    "label_alignment": "How far the NTK of validation images looks like a matrix of 1 for two "
+    "images of one class and -1 otherwise (LGA). Higher is better: what is learnt from an image "
+    "is learnt for its class.",
+    "label_alignment_normalised": "The same, with every image's own entry brought to 1. Higher is "
+    "better.",
+    "label_alignment_centred": "The same, with the kernel's rows and columns centred. Higher is "
+    "better.",
+    "ntk_norm": "Frobenius norm of the NTK. Higher is better, its authors say.",
+    "ntk_mean": "Mean entry of the NTK: how far images' gradients agree (KNAS). Higher is better, "
+    "its authors say.",
+    "ntk_trace": "Sum of the NTK's diagonal: squared norms of the images' gradients (NASI). "
+    "Higher is better, its authors say.",
 }
 "What a score measures, in plain words."

@@ -1,22 +1,17 @@
 """A run as one self-contained page, which opens from a file with the network off."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import plotly.graph_objects as go
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
-from untrained.report import score_drawings, training_drawings, units
+from untrained.report import score_drawings, training_drawings
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
 from untrained.report.measured import MEANINGS, prunings, score_cloud, trajectory
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
+from untrained.report.writing import write_page
 from untrained.runs.record import RunRecord
 from untrained.spaces.graph import CellGraph
 from untrained.tables.table import Standing
@@ -47,21 +42,16 @@ def write_report(
         exported: label -> path of a file, relative to the page's folder, with `/`.
         command: the command line that made the page; left out if empty.
     """
-    page = _template().render(
+    write_page(
+        path,
+        "page.html.j2",
         run=run,
         **_pick_parts(graphs, standings, exported),
         **_score_parts(run),
         **_training_parts(run, image_facts(run.images)),
         ledger=ledger(run),
         command=command,
-        plotly=Markup(get_plotlyjs()),
     )
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _pick_parts(
@@ -81,12 +71,10 @@ def _score_parts(run: RunRecord) -> Parts:
     kind: Literal["round", "batch"] = "round" if way.kind == "round" else "batch"
     return {
         "trajectory": way,
-        "panels": [
-            (panel, _plot(score_drawings.draw_panel(panel, way.kind))) for panel in way.panels
-        ],
+        "panels": [(panel, score_drawings.draw_panel(panel, way.kind)) for panel in way.panels],
         "prunings": prunings(run),
         "cloud": cloud,
-        "cloud_plot": _plot(score_drawings.draw_cloud(cloud, kind)) if cloud.points else None,
+        "cloud_plot": score_drawings.draw_cloud(cloud, kind) if cloud.points else None,
         "points_with_errors": score_drawings.POINTS_WITH_ERRORS,
         "meanings": MEANINGS,
     }
@@ -97,33 +85,9 @@ def _training_parts(run: RunRecord, images: ImageFacts) -> Parts:
     return {
         "images": images,
         "headline": headline(run, images.test),
-        "sizes_plot": _plot(training_drawings.draw_sizes(sizes)) if sizes else None,
-        "curve_plots": {
-            each.quantity: _plot(training_drawings.draw_curves(each)) for each in curves
-        },
+        "sizes_plot": training_drawings.draw_sizes(sizes) if sizes else None,
+        "curve_plots": {each.quantity: training_drawings.draw_curves(each) for each in curves},
         "confusion": confusion(run, images.classes),
         "classes_in_matrix": CLASSES_IN_MATRIX,
         "failed_trainings": [training for training in run.trainings if training.failure],
     }
-
-
-def _plot(figure: go.Figure) -> Parts:
-    plot: Parts = figure.to_plotly_json()
-    return plot
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "duration": units.duration,
-        "compact": units.compact,
-        "percent": units.percent,
-        "readable": units.readable,
-    }
-    return environment.get_template("page.html.j2")

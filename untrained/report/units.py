@@ -61,8 +61,11 @@ def readable(name: str) -> str:
     """A score's name for people.
 
     Example:
-        >>> readable("condition_number"), readable("ntk_trace")
-        ('Condition number', 'NTK trace')
+        >>> readable("condition_number"), readable("ntk_trace@2")
+        ('Condition number', 'NTK trace after 2 epochs')
     """
+    name, _, epochs = name.partition("@")
     words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
-    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    when = {"": "", "0": " at initialisation", "1": " after 1 epoch"}
+    text = " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    return text + when.get(epochs, f" after {epochs} epochs")

@@ -7,15 +7,17 @@ alone, and an ONNX file, and checks each against the network. The room works on 
 from normalised images to logits, and knows of images and no other room.
 """
 
+from untrained.training.checkpoint import Brief
 from untrained.training.epoch import Epoch
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.export import Exported, export
 from untrained.training.loop import Training, check_fits, train, train_briefly
-from untrained.training.recipe import Recipe, learning_rate
+from untrained.training.recipe import Recipe, learning_rate, steady
 from untrained.training.recipes import RECIPES, get_recipe
 
 __all__ = [
     "RECIPES",
+    "Brief",
     "Epoch",
     "Evaluation",
     "Exported",
@@ -26,6 +28,7 @@ __all__ = [
     "export",
     "get_recipe",
     "learning_rate",
+    "steady",
     "train",
     "train_briefly",
 ]

@@ -5,8 +5,9 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,20 @@ class Checkpoint:
     "State of the scaler of mixed precision; empty in float32."
 
 
+@dataclass(frozen=True)
+class Brief:
+    """A training without validation as it stood after an epoch."""
+
+    epochs: int
+    "How many are done."
+    network: Mapping[str, Tensor]
+    "Parameters and buffers."
+    optimizer: Mapping[str, object]
+    "State of the optimizer: momentum."
+    scaler: Mapping[str, object]
+    "State of the scaler of mixed precision; empty in float32."
+
+
 def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> dict[str, object]:
     """Flat plain values that two trainings share exactly when one may go on from the other.
 
@@ -63,11 +78,20 @@ def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> d
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that a kill at any moment leaves the old one or the new one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     epochs = tuple(asdict(epoch) for epoch in checkpoint.epochs)
+    _save(path, {**vars(checkpoint), "epochs": epochs})
+
+
+def save_brief(path: Path, brief: Brief) -> None:
+    """The same for a brief training."""
+    _save(path, vars(brief))
+
+
+def _save(path: Path, values: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     content = io.BytesIO()  # apart, so that a full disk is an OSError and not torch's own
-    torch.save({**vars(checkpoint), "epochs": epochs}, content)
+    torch.save(dict(values), content)
     with part.open("wb") as file:
         file.write(content.getbuffer())
         file.flush()
@@ -82,22 +106,39 @@ def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:
         ValueError: if the file is not a whole checkpoint, or of another training; it says what
             differs.
     """
+    loaded = _load(path, "asked")
+    kept = dict(loaded["asked"])
+    _check_same(path, asked, kept)  # the layout too, which says what the other fields are
+    epochs = tuple(Epoch(**epoch) for epoch in loaded.pop("epochs"))
+    return Checkpoint(**loaded, epochs=epochs)
+
+
+def load_brief(path: Path) -> Brief:
+    """Read a brief training.
+
+    Raises:
+        ValueError: if the file is not a whole one.
+    """
+    return Brief(**_load(path, *(f.name for f in fields(Brief))))
+
+
+def _load(path: Path, *names: str) -> dict[str, Any]:
+    """The plain values in a file, of which these must be some."""
     content = io.BytesIO(path.read_bytes())  # apart, so that a missing right is no damage
     try:
         if bad := zipfile.ZipFile(content).testzip():  # torch does not look at checksums
             raise zipfile.BadZipFile(bad)
         content.seek(0)
         # Tensors and plain values only, never code: a checkpoint may come from anywhere.
-        fields = torch.load(content, map_location="cpu", weights_only=True)
-        kept = dict(fields["asked"])
+        loaded = dict(torch.load(content, map_location="cpu", weights_only=True))
+        if missing := [name for name in names if name not in loaded]:
+            raise KeyError(*missing)
+        return loaded
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected a training checkpoint, got a file that cannot be read as one "
             f"({type(error).__name__}); delete it to train from the start"
         ) from error
-    _check_same(path, asked, kept)  # the layout too, which says what the other fields are
-    epochs = tuple(Epoch(**epoch) for epoch in fields.pop("epochs"))
-    return Checkpoint(**fields, epochs=epochs)
 
 
 def _check_same(path: Path, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:

@@ -13,7 +13,13 @@ from torch import nn
 
 from untrained.images.dataset import Images
 from untrained.training.batches import draw_batches
-from untrained.training.checkpoint import Checkpoint, describe, load_checkpoint, save_checkpoint
+from untrained.training.checkpoint import (
+    Brief,
+    Checkpoint,
+    describe,
+    load_checkpoint,
+    save_checkpoint,
+)
 from untrained.training.descent import Setup, set_up, split_outputs, train_on
 from untrained.training.epoch import Epoch, best_epoch
 from untrained.training.evaluation import evaluate
@@ -101,11 +107,13 @@ def train_briefly(
     *,
     seed: int = 0,
     until: int | None = None,
+    since: Brief | None = None,
     device: str = "cpu",
-) -> None:
-    """Train for a few epochs and keep the last weights: no validation, no checkpoint.
+) -> Brief:
+    """Train for a few epochs and keep the last weights: no validation, nothing on the disk.
 
-    Steps are those of `train` with the same seed, bit for bit.
+    Steps are those of `train` with the same seed, bit for bit; so are those of a training gone on
+    with.
 
     Args:
         network: as in `train`; left in evaluation mode.
@@ -113,21 +121,40 @@ def train_briefly(
         recipe: every choice of the training; `epochs` is what the learning rate falls over.
         seed: as in `train`.
         until: stop after this epoch; None goes on to the end.
+        since: what an earlier call with the same arguments, but for `until`, returned: go on from
+            there, whatever the network's weights are. It must have come no further than `until`.
         device: where to compute.
 
+    Returns:
+        What it takes to go on.
+
     Raises:
-        ValueError: if recipe, images and network do not fit each other.
+        ValueError: if recipe, images and network do not fit each other, or `since` is beyond
+            `until`.
         FloatingPointError: if the training diverges; it says where.
     """
     _check(network, images, recipe, until)
     check_precision(recipe, device)
+    last = recipe.epochs if until is None else min(until, recipe.epochs)
     setup = set_up(network, images, recipe, seed, device)
-    for number in range(1, 1 + (recipe.epochs if until is None else min(until, recipe.epochs))):
+    done = 0
+    if since is not None:
+        if since.epochs > last:
+            raise ValueError(
+                f"since: expected a training of at most {last} epochs, got {since.epochs!r}"
+            )
+        network.load_state_dict(since.network)
+        setup.optimizer.load_state_dict(dict(since.optimizer))
+        setup.scaler.load_state_dict(dict(since.scaler))
+        done = since.epochs
+    for number in range(done + 1, last + 1):
         try:
             pass_over(setup, number)
         except FloatingPointError as error:
             raise FloatingPointError(f"epoch {number}, {error}") from error
     network.eval()
+    weights, momentum = network.state_dict(), setup.optimizer.state_dict()
+    return Brief(last, deepcopy(weights), deepcopy(momentum), setup.scaler.state_dict())
 
 
 def run_epoch(setup: Setup, number: int) -> Epoch:

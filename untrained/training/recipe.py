@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Schedule = Literal["cosine", "exponential"]
+Schedule = Literal["cosine", "exponential", "constant"]
 Clock = Literal["step", "epoch"]
 Precision = Literal["float32", "mixed"]
 
@@ -62,6 +62,7 @@ FALLS: dict[str, Callable[[float], float]] = {
     "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
     # DARTS on ImageNet: 0.97 after each of 250 epochs. A shorter training falls as far.
     "exponential": lambda x: 0.97 ** (250 * x),
+    "constant": lambda x: 1.0,
 }
 
 
@@ -72,6 +73,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
         f(x) = (1 + cos(π x)) / 2    cosine
         f(x) = 0.97^(250 x)          exponential
+        f(x) = 1                     constant
 
     The clock `step` rises first and falls after. With T steps in all, of which the first W warm
     up:
@@ -111,6 +113,16 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     if step < warm_up:
         return peak * (step + 1) / warm_up
     return peak * fall((step + 1 - warm_up) / (steps + 1 - warm_up))
+
+
+def steady(recipe: Recipe) -> bool:
+    """Whether fewer epochs of it are the beginning of more.
+
+    Example:
+        >>> steady(Recipe()), steady(Recipe(schedule="constant", warm_up=0))
+        (False, True)
+    """
+    return recipe.schedule == "constant" and recipe.warm_up == 0 and recipe.drop_path == 0
 
 
 def drop_probability(recipe: Recipe, epoch: int) -> float:

@@ -54,6 +54,9 @@ _DARTS_IMAGENET = replace(
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
+    # For the training before scores: one rate throughout, so that two epochs go on from one. The
+    # rate is that of LGA's code, with which kernels say more of a network than with 0.1.
+    "brief": Recipe(epochs=1, learning_rate=0.025, schedule="constant", warm_up=0),
     "darts_cifar10": _DARTS_CIFAR10,
     "darts_imagenet": _DARTS_IMAGENET,
     # Chen, Gong and Wang 2021, Neural Architecture Search on ImageNet in Four GPU Hours,
@@ -67,6 +70,18 @@ RECIPES: dict[str, Recipe] = {
     # linearly.
     "te_nas_imagenet": replace(
         _DARTS_IMAGENET, batch=768, learning_rate=0.5, schedule="cosine", warm_up=5
+    ),
+    # Mok, Na, Kim, Han and Yoon 2022, Demystifying the Neural Tangent Kernel from a Practical
+    # Perspective, https://arxiv.org/abs/2203.14577: of its code, for kernels after an epoch.
+    "lga": Recipe(
+        epochs=1,
+        batch=1024,
+        learning_rate=0.025,
+        nesterov=False,
+        weight_decay=3e-4,
+        decay_all=True,
+        schedule="constant",
+        warm_up=0,
     ),
 }
 

@@ -1,0 +1,193 @@
+"""The page of a tracking: its figures as data, the page, and the command that makes it."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from untrained.cli import main
+from untrained.kernels.estimate import Quantity
+from untrained.report.tracked import (
+    ADVANTAGE,
+    COMPARED,
+    QUESTIONS,
+    Line,
+    limits,
+    pictures,
+    result,
+    series,
+    spread,
+    verdict,
+)
+from untrained.report.tracked_page import write_tracked
+from untrained.runs.moments import MEASURED, Moment
+from untrained.runs.tracking import Track
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LABELS = torch.tensor([0, 0, 1, 1, 1, 2])
+
+
+def moment(epoch: int, **changes: Quantity) -> Moment:
+    quantities = {name: Quantity(0.1 * epoch + 0.25) for name in MEASURED}
+    return Moment(epoch=epoch, seconds=1.5, eigenvalues=(4.0, 1.0), **{**quantities, **changes})
+
+
+def make_track(epochs: int, failure: str = "", **changes: Quantity) -> Track:
+    moments = tuple(moment(epoch, **(changes if epoch else {})) for epoch in range(epochs + 1))
+    same = (LABELS[:, None] == LABELS).float()
+    kernels = torch.stack([3 * torch.eye(6) + epoch * same for epoch in range(epochs + 1)])
+    return Track(moments, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, failure)
+
+
+def test_every_quantity_has_one_place_on_the_page() -> None:
+    panels = [COMPARED, ADVANTAGE, *(panel for group in QUESTIONS.values() for panel in group)]
+    shown = [line.quantity for panel in panels for line in panel.lines]
+    assert sorted(shown) == sorted(MEASURED)
+    assert {f.name for f in fields(Moment)} == {*MEASURED, "epoch", "seconds", "eigenvalues"}
+
+
+def test_a_series_says_why_it_has_gaps() -> None:
+    track = make_track(3, alignment=Quantity(None, "one class"))
+    found = series(track.moments, Line("alignment", "LGA"))
+    assert (found.epochs, found.values) == ((0,), (0.25,))
+    assert found.reasons == ("LGA, epochs 1 to 3: one class",)
+
+
+def test_moments_shown_are_dense_at_the_beginning() -> None:
+    for count in range(1, 200):
+        chosen = spread(count)
+        assert len(chosen) == min(count, 6)
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+        gaps = [b - a for a, b in pairwise(chosen)]
+        assert all(gap > 0 for gap in gaps)
+        assert gaps == sorted(gaps)
+
+
+def test_pictures_are_in_units_of_their_diagonal() -> None:
+    track = make_track(1)
+    first, last = pictures(track)
+    assert first.entries.diagonal().tolist() == pytest.approx([1.0] * 6)
+    assert (first.within, first.between) == (0, 0)
+    assert last.within == pytest.approx(1 / 4)
+    assert limits([first, last]) == (0, pytest.approx(1 / 4))
+    signed = replace(track, kernels=track.kernels - 2)
+    low, high = limits(pictures(signed))
+    assert low == -high
+
+
+def test_kernels_that_are_not_finite_are_left_out() -> None:
+    track = make_track(1)
+    track.kernels[1, 0, 0] = float("inf")
+    assert [picture.epoch for picture in pictures(track)] == [0]
+
+
+def test_verdicts() -> None:
+    assert "no movement" in verdict(result(make_track(0)))
+    near = make_track(1, correlation_initial=Quantity(0.99), advantage_initial=Quantity(-0.031))
+    assert verdict(result(near)) == (
+        "In 1 epoch the kernel hardly moved: its correlation with initialisation is 0.99. The "
+        "network does 3.1 points worse than its linearisation at initialisation."
+    )
+    none = make_track(2, correlation_initial=Quantity(None, "x"), advantage_initial=Quantity(0.0))
+    assert verdict(result(none)).startswith("How far the kernel moved is not resolved. The netw")
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 30])
+def test_the_page_stands_alone(tmp_path: Path, epochs: int) -> None:
+    path = tmp_path / "report.html"
+    track = make_track(epochs, "epoch 9: <loss>", alignment=Quantity(None, "one <class>"))
+    write_tracked(track, path, title="t & t", network="|a~0|", facts={"seed": 3}, command="again")
+    page = path.read_text(encoding="utf-8")
+    assert "epoch 9: &lt;loss&gt;" in page
+    assert "t &amp; t" in page
+    assert ("one &lt;class&gt;" in page) == (epochs > 0)
+    outside = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+    assert not re.search(r"(?:src|href)=\"(?!data:,)", outside)
+    for figure in re.findall(r'<script type="application/json">(.*?)</script>', outside, re.S):
+        json.loads(figure, parse_constant=pytest.fail)  # NaN, Infinity
+
+
+def test_a_page_without_any_value(tmp_path: Path) -> None:
+    gone = {name: Quantity(None, "overflow") for name in MEASURED}
+    track = make_track(0)
+    only = replace(moment(0, **gone), eigenvalues=())
+    track = replace(track, moments=(only,), kernels=torch.full((1, 6, 6), float("nan")))
+    write_tracked(track, tmp_path / "report.html", title="t", network="n")
+    assert "No kernel can be shown" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_every_chart_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_tracked(make_track(4), path, title="t", network="n")
+    done = subprocess.run(
+        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000",
+         "--host-resolver-rules=MAP * ~NOTFOUND", path.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.count('class="main-svg"') >= done.stdout.count('<div class="plot') > 12
+
+
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+QUICK = ("--scale", "small", "--epochs", "1", "--subset", "128", "--probe", "20", "--support",
+         "20", "--held-out", "20")  # fmt: skip
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["untrained", "track", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(monkeypatch, CELL, *QUICK) == 0
+    out = capsys.readouterr().out
+    assert "non-linear advantage" in out
+    (page,) = Path("untrained-runs").glob("*/report.html")
+    assert str(page) in out
+    assert "untrained track" in page.read_text(encoding="utf-8")
+    assert run(monkeypatch, CELL, *QUICK, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [m["epoch"] for m in found["moments"]] == [0, 1]
+    assert found["moments"][0]["train_loss"] is None
+    assert found["moments"][0]["unresolved"]["train_loss"] == "nothing is trained yet"
+    assert found["report"] == str(page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected the text form of an architecture, or --network"),
+        ((CELL, "--scale", "huge"), "unknown scale 'huge'"),
+        ((CELL, "--epochs", "0"), "epochs: expected a whole number of 1 or more"),
+        ((CELL, "--every", "0"), "every: expected a number of at least 1"),
+        (("--network", "nowhere:make"), "cannot load network"),
+        ((CELL, "--batchnorm", "none"), "batchnorm"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error

@@ -1,0 +1,320 @@
+"""Tracking a kernel: against linear networks, kernels by hand, and unbroken trainings."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from untrained.images import Images, Labelled
+from untrained.kernels import ntk, spectrum
+from untrained.kernels.regression import RIDGES
+from untrained.runs import tracking
+from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
+from untrained.runs.tasks import stream
+from untrained.runs.track_config import TrackConfig, track_one
+from untrained.runs.tracking import Track, track
+from untrained.training import Recipe, evaluate, train
+
+RECIPE = Recipe(epochs=3, batch=128)
+SPEC = Tracking(probe=30, support=40, held_out=50)
+
+
+def make_network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Linear(4 * 36, 10),
+    )  # fmt: skip
+
+
+def make_linear() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def plain(moment: Moment) -> dict[str, object]:
+    """Everything but the seconds."""
+    return {name: value for name, value in vars(moment).items() if name != "seconds"}
+
+
+def same(one: Track, other: Track) -> bool:
+    moments = [plain(m) for m in one.moments] == [plain(m) for m in other.moments]
+    return moments and torch.equal(one.kernels, other.kernels)
+
+
+@pytest.fixture(scope="module")
+def tracked(digits: Images) -> Track:
+    return track(make_network(), digits, RECIPE, SPEC)
+
+
+def test_the_kernel_of_a_linear_network_never_moves(digits: Images) -> None:
+    """Theta_ij = K x_i . x_j whatever the weights, for the sum of K logits."""
+    found = track(make_linear(), digits, RECIPE, SPEC)
+    assert [moment.epoch for moment in found.moments] == [0, 1, 2, 3]
+    for moment in found.moments[1:]:
+        for name in ("correlation", "centred"):
+            for since in ("initial", "previous"):
+                assert getattr(moment, f"{name}_{since}").value == pytest.approx(1, abs=1e-12)
+        assert moment.change_initial.value == moment.change_previous.value == 0
+        assert moment.alignment == found.moments[0].alignment
+        assert moment.regression_accuracy == found.moments[0].regression_accuracy
+        assert moment.advantage == moment.advantage_initial
+    views = draw_views(digits, SPEC, stream(0, "tracking"))
+    x = digits.normalise(views.probe.pixels).flatten(1)
+    assert torch.allclose(found.kernels[0], 10 * x @ x.T, rtol=1e-5, atol=1e-3)
+
+
+def test_a_moment_by_hand(digits: Images, tracked: Track) -> None:
+    """The last look, from a network trained without tracking."""
+    network = make_network()
+    epochs = []
+    weights: list[dict[str, Tensor]] = []
+
+    def keep(epoch: object) -> None:
+        epochs.append(epoch)
+        weights.append({n: t.clone() for n, t in network.state_dict().items()})
+
+    train(network, digits, RECIPE, on_epoch=keep)
+    network.load_state_dict(weights[1])
+    views = draw_views(digits, SPEC, stream(0, "tracking"))
+    moment = tracked.moments[2]
+    x = digits.normalise(views.probe.pixels)
+    theta = torch.Tensor(ntk(network, x, parameters="weights", batchnorm="frozen").numpy())
+    first, now, before = (tracked.kernels[k].double() for k in (0, 2, 1))
+    assert torch.allclose(theta, tracked.kernels[2], rtol=1e-5)
+    entries = torch.stack([first.flatten(), now.flatten()])
+    assert moment.correlation_initial.value == pytest.approx(torch.corrcoef(entries)[0, 1].item())
+    change = (now - before).norm() / before.norm()
+    assert moment.change_previous.value == pytest.approx(change.item())
+    labels = 2 * (views.probe.labels[:, None] == views.probe.labels).double() - 1
+    lga = torch.corrcoef(torch.stack([now.flatten(), labels.flatten()]))[0, 1].item()
+    assert moment.alignment.value == pytest.approx(lga, rel=1e-5)
+    assert moment.largest_eigenvalue.value == pytest.approx(torch.linalg.eigvalsh(now)[-1].item())
+    assert moment.trace.value == pytest.approx(now.trace().item())
+    assert moment.norm.value == pytest.approx(now.norm().item())
+    assert moment.effective_rank.value == pytest.approx((now.trace() / now.norm()).item() ** 2)
+    assert moment.validation_loss.value == epochs[1].validation_loss
+    accuracy = evaluate(network, views.held_out, digits).accuracy
+    assert moment.network_accuracy.value == accuracy
+    assert moment.advantage_initial.value == pytest.approx(
+        accuracy - (tracked.moments[0].regression_accuracy.value or 0)
+    )
+
+
+def test_regression_by_hand(digits: Images) -> None:
+    """Each ridge tried by leaving out each support image in turn."""
+    network = make_linear()
+    spec = replace(SPEC, support=25)
+    views = draw_views(digits, spec, stream(0, "tracking"))
+    moment, _ = look(network, digits, views, spec, None, None)
+    x, v = (
+        digits.normalise(s.pixels).flatten(1).double() for s in (views.support, views.held_out)
+    )
+    k, y = x @ x.T, nn.functional.one_hot(views.support.labels, 10).double() - 0.1
+    errors = []
+    for ridge in RIDGES:
+        noise = ridge * k.trace() / 25
+        error = 0.0
+        for i in range(25):
+            rest = torch.arange(25) != i
+            a = k[rest][:, rest] + noise * torch.eye(24).double()
+            error += (k[i, rest] @ torch.linalg.solve(a, y[rest]) - y[i]).square().sum().item()
+        errors.append(error)
+    best = RIDGES[errors.index(min(errors))]
+    a = k + best * k.trace() / 25 * torch.eye(25).double()
+    predicted = (v @ x.T @ torch.linalg.solve(a, y)).argmax(1)
+    expected = (predicted == views.held_out.labels).double().mean().item()
+    assert moment.regression_accuracy.value == pytest.approx(expected)
+
+
+def test_tracking_leaves_training_as_it_is(digits: Images) -> None:
+    one, other = make_network(), make_network()
+    state = torch.random.get_rng_state()
+    track(one, digits, RECIPE, SPEC)
+    assert torch.equal(state, torch.random.get_rng_state())
+    train(other, digits, RECIPE)
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+class Cut(Exception):
+    """Stands for a kill."""
+
+
+def cut_at(epoch: int) -> Callable[[Moment], None]:
+    def on_moment(moment: Moment) -> None:
+        if moment.epoch == epoch:
+            raise Cut
+
+    return on_moment
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_a_cut_tracking_goes_on(
+    digits: Images, tracked: Track, tmp_path: Path, epoch: int
+) -> None:
+    with pytest.raises(Cut):
+        track(make_network(), digits, RECIPE, SPEC, folder=tmp_path, on_moment=cut_at(epoch))
+    seen: list[int] = []
+    found = track(
+        make_network(), digits, RECIPE, SPEC, folder=tmp_path,
+        on_moment=lambda moment: seen.append(moment.epoch),
+    )  # fmt: skip
+    assert seen == list(range(epoch + 1, 4))
+    assert same(found, tracked)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_a_cut_before_a_moment_is_written(
+    digits: Images,
+    tracked: Track,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+) -> None:
+    """The checkpoint is an epoch ahead of the moments, and after the last one finished."""
+    kept = tracking._keep
+
+    def keep(folder: Path, moments: list[Moment], kernel: Tensor) -> None:
+        if moments[-1].epoch == epoch:
+            raise Cut
+        kept(folder, moments, kernel)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_keep", keep)
+        with pytest.raises(Cut):
+            track(make_network(), digits, RECIPE, SPEC, folder=tmp_path)
+    network = make_network()
+    assert same(track(network, digits, RECIPE, SPEC, folder=tmp_path), tracked)
+    whole = make_network()
+    train(whole, digits, RECIPE)
+    assert torch.equal(network[4].weight, whole[4].weight)
+
+
+def test_looks_are_as_far_apart_as_asked(digits: Images, tracked: Track) -> None:
+    found = track(make_network(), digits, RECIPE, replace(SPEC, every=2))
+    assert [moment.epoch for moment in found.moments] == [0, 2, 3]
+    assert torch.equal(found.kernels, tracked.kernels[[0, 2, 3]])
+
+
+def test_divergence_is_named_and_what_was_seen_is_kept(digits: Images, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, learning_rate=1e30, warm_up=0)
+    for _ in range(2):  # the second reads it from the folder
+        found = track(make_network(), digits, recipe, SPEC, folder=tmp_path)
+        assert "epoch 1" in found.failure
+        assert "try a learning rate below 1e+30" in found.failure
+        assert [moment.epoch for moment in found.moments] == [0]
+        assert found.kernels.shape == (1, 30, 30)
+
+
+def test_a_probe_of_one_class_has_no_alignment(digits: Images) -> None:
+    rows = digits.validation.labels == 3
+    validation = Labelled(digits.validation.pixels[rows], digits.validation.labels[rows])
+    spec = replace(SPEC, probe=20, held_out=20)
+    found = track(make_network(), replace(digits, validation=validation), RECIPE, spec)
+    for moment in found.moments:
+        assert moment.alignment.value is None
+        assert "one class" in moment.alignment.unresolved
+        assert "one class" in moment.label_energy.unresolved
+        assert moment.correlation_initial.value is not None
+        assert moment.regression_accuracy.value is not None
+
+
+def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
+    """Even of a network whose weights are not finite, or whose kernel is zero."""
+    views = draw_views(digits, SPEC, stream(0, "tracking"))
+    for weight in (float("nan"), 1e30, 0.0):
+        network = make_network()
+        with torch.no_grad():
+            network[4].weight.fill_(weight)
+        earlier = Earlier(torch.eye(30), torch.eye(30), look(
+            make_network(), digits, views, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
+        moment, _ = look(network, digits, views, SPEC, None, earlier)
+        for name in MEASURED:
+            value, reason = getattr(moment, name)
+            assert (value is None) == bool(reason), name
+            assert value is None or abs(value) < float("inf"), name
+        json.dumps(vars(moment), allow_nan=False)
+
+
+def test_no_support_leaves_regression_out(digits: Images) -> None:
+    found = track(make_linear(), digits, replace(RECIPE, epochs=1), replace(SPEC, support=0))
+    assert found.moments[1].advantage.unresolved == "no support was asked for"
+    assert found.moments[1].network_accuracy.value is not None
+
+
+def test_views_are_fixed_sorted_and_never_of_the_test_split(digits: Images) -> None:
+    spec = Tracking(probe=1000)
+    one, other = (draw_views(digits, spec, stream(4, "tracking")) for _ in range(2))
+    assert torch.equal(one.support.pixels, other.support.pixels)
+    assert len(one.probe) == len(digits.validation)
+    assert one.probe.labels.diff().min() >= 0
+    pool = {image.numpy().tobytes() for image in digits.validation.pixels}
+    assert all(image.numpy().tobytes() in pool for image in one.held_out.pixels)
+
+
+def test_eigenvalues_are_those_of_the_kept_kernel(tracked: Track) -> None:
+    for moment, kernel in zip(tracked.moments, tracked.kernels, strict=True):
+        expected = spectrum(kernel.double()).eigenvalues.flip(0)[: len(moment.eigenvalues)]
+        assert moment.eigenvalues == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"every": 0}, "every: expected"), ({"probe": 1}, "probe: expected"),
+     ({"held_out": 0}, "held_out: expected"), ({"support": -1}, "support: expected")],
+)  # fmt: skip
+def test_wrong_use(digits: Images, change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        track(make_network(), digits, RECIPE, replace(SPEC, **change))  # type: ignore[arg-type]
+
+
+def test_a_folder_holds_one_tracking(digits: Images, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1)
+    track(make_network(), digits, recipe, SPEC, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"another tracking: initial weights"):
+        track(make_network(1), digits, recipe, SPEC, folder=tmp_path)
+    (tmp_path / "kernels" / "00001.npy").unlink()
+    with pytest.raises(ValueError, match=r"delete the folder to start anew"):
+        track(make_network(), digits, recipe, SPEC, folder=tmp_path)
+
+
+OWN = """
+from torch import nn
+
+def make(inputs, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * inputs, classes))
+
+def broken(inputs, classes):
+    raise RuntimeError("out of order")
+"""
+
+
+def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_tracked.py").write_text(OWN)
+    config = TrackConfig(network="own_tracked:make", epochs=1, probe=20, support=20, subset=100)
+    folder, found = track_one(config)
+    assert found.moments[-1].change_initial.value == 0
+    again, same_track = track_one(config)
+    assert again == folder
+    assert same(found, same_track)
+    for other in ({"seed": 1}, {"subset": 101}, {"batch": 32}, {"support": 21}):
+        assert track_one(replace(config, **other))[0] != folder  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"own_tracked:broken.*RuntimeError: out of order"):
+        track_one(replace(config, network="own_tracked:broken"))
+    with pytest.raises(ValueError, match="not both"):
+        track_one(config, "|none~0|")
+    with pytest.raises(ValueError, match=r"expected package\.module:name"):
+        track_one(replace(config, network="make"))
+
+
+def test_a_tracking_that_is_held(tmp_path: Path) -> None:
+    config = TrackConfig(epochs=1, probe=10, support=0, scale="small", out=tmp_path, subset=64)
+    cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    folder, _ = track_one(config, cell)
+    with folder.held(), pytest.raises(OSError, match="held by another process"):
+        track_one(config, cell)

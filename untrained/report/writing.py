@@ -1,0 +1,41 @@
+"""Pages from templates: self-contained, and written whole or not at all."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from untrained.report import units
+
+
+def write_page(path: Path, template: str, **parts: Any) -> None:
+    """Render a template of this folder, with plotly in it; an older page is replaced in one step.
+
+    Args:
+        path: the HTML file; its folder must exist.
+        template: file name of the template.
+        parts: names that the template reads.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": units.duration,
+        "compact": units.compact,
+        "percent": units.percent,
+        "readable": units.readable,
+    }
+    page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

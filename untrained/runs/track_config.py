@@ -1,0 +1,196 @@
+"""A tracking asked for in one frozen value, from flags or TOML."""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from untrained.images import Images, Labelled, load_images
+from untrained.kernels import draw_weights
+from untrained.kernels.arguments import Named
+from untrained.kernels.batchnorm import Policy
+from untrained.plugins import find
+from untrained.runs.config import check_device, digest
+from untrained.runs.folder import RunFolder
+from untrained.runs.measuring import code_version
+from untrained.runs.moments import Moment, Tracking
+from untrained.runs.tasks import build, stream
+from untrained.runs.tracking import Track, question, track
+from untrained.spaces import get_space
+from untrained.training import Recipe, get_recipe
+from untrained.training.recipe import check_recipe
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """One network, followed through its training."""
+
+    network: str | None = None
+    """package.module:name of a function that, called with `inputs` (channels) and `classes`, gives
+    a network with its initial weights; in place of an architecture."""
+    space: str = "nasbench201"
+    "Space of the architecture: a name, or package.module:name."
+    scale: str = "narrow"
+    "Scale at which the architecture is built: `full`, as published, `narrow` or `small`."
+    images: str = "digits"
+    "`digits` (bundled), a .npz file, a folder, or a name in the data folder such as `cifar10`."
+    size: int | None = None
+    "Side in pixels to which images are brought; by default their own, or 32 for a folder."
+    subset: int | None = None
+    "Train on so many training images, drawn once; by default on all."
+    probe: int = Tracking.probe
+    "Validation images of the kernel, fixed once."
+    support: int = Tracking.support
+    "Training images that NTK regression learns from; 0 leaves it out."
+    held_out: int = Tracking.held_out
+    "Validation images on which network and NTK regression are compared."
+    every: int = Tracking.every
+    "Epochs from one look to the next."
+    epochs: int | None = None
+    "Epochs of training; by default the recipe's."
+    recipe: str = "default"
+    "Named recipe: `default`, `darts_cifar10`, ..., or package.module:name."
+    batch: int | None = None
+    "Images a step; by default the recipe's."
+    learning_rate: float | None = None
+    "Peak learning rate; by default the recipe's."
+    output: Literal["sum", "trace"] = Tracking.output
+    "The kernel of summed logits, or the sum of the kernels of each, which takes longer."
+    parameters: Named = Tracking.parameters
+    "Parameters that the kernel is of: `weights`, `weights_below_head` (as in LGA) or `all`."
+    batchnorm: Policy = Tracking.batchnorm
+    "The kernel's BatchNorm: `frozen` (statistics of the images at hand), `batch` or `running`."
+    seed: int = 0
+    "Of initial weights, splits, choice of images and training."
+    device: str = "cpu"
+    "`cpu`, `cuda`, `cuda:1`."
+    out: Path = Path("untrained-runs")
+    "Folder in which the tracking has a folder of its own."
+
+    @property
+    def tracking(self) -> Tracking:
+        """What is looked at, and when."""
+        return Tracking(
+            every=self.every,
+            probe=self.probe,
+            support=self.support,
+            held_out=self.held_out,
+            output=self.output,
+            parameters=self.parameters,
+            batchnorm=self.batchnorm,
+        )
+
+    @property
+    def altered_recipe(self) -> Recipe:
+        """The named recipe with what is asked otherwise."""
+        asked = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
+        recipe = get_recipe(self.recipe)
+        recipe = replace(recipe, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
+        check_recipe(recipe)
+        return recipe
+
+
+def track_one(
+    config: TrackConfig,
+    architecture: str | None = None,
+    on_moment: Callable[[Moment], None] | None = None,
+) -> tuple[RunFolder, Track]:
+    """Tracks an architecture, or the configuration's own network, in a folder of its own.
+
+    The same question has the same folder, and goes on where it was; another has another.
+
+    Raises:
+        ValueError: a configuration, network or image set that makes no sense.
+        OSError: files that are missing or cannot be written, or a tracking held by another
+            process.
+    """
+    recipe = config.altered_recipe
+    check_device(config.device)
+    images = images_of(config)
+    network, name = network_of(config, architecture, images)
+    asked = question(network, images, recipe, config.tracking, config.seed, config.device)
+    plugin = (config.network or config.space).partition(":")
+    code = code_version(("spaces",), *([plugin[0]] if plugin[1] else []))
+    words = f"track-{images.name}-{name}-seed{config.seed}"
+    words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)
+    folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")
+    with folder.held():
+        found = track(
+            network,
+            images,
+            recipe,
+            config.tracking,
+            seed=config.seed,
+            folder=folder.path,
+            on_moment=on_moment,
+            device=config.device,
+        )
+    return folder, found
+
+
+def images_of(config: TrackConfig) -> Images:
+    """The images, trained on a part of them if so asked; a part has a fingerprint of its own."""
+    images = load_images(config.images, size=config.size, seed=config.seed)
+    if config.subset is None or config.subset >= len(images.train):
+        return images
+    if config.subset < 2:
+        raise ValueError(f"subset: expected 2 training images or more, got {config.subset!r}")
+    order = torch.randperm(len(images.train), generator=stream(config.seed, "subset"))
+    rows = order[: config.subset]
+    return replace(
+        images,
+        train=Labelled(images.train.pixels[rows], images.train.labels[rows]),
+        fingerprint=digest([images.fingerprint, config.subset, config.seed]),
+    )
+
+
+def network_of(
+    config: TrackConfig, architecture: str | None, images: Images
+) -> tuple[nn.Module, str]:
+    """The network with its initial weights, and a word for it."""
+    if (architecture is None) == (config.network is None):
+        raise ValueError(
+            f"expected the text form of an architecture, or --network package.module:name, and "
+            f"not both, got {architecture!r} and {config.network!r}"
+        )
+    if config.network is not None:
+        return _own(config, config.network, images), config.network.partition(":")[2]
+    space = get_space(config.space)
+    if config.scale not in space.scales:
+        raise ValueError(
+            f"unknown scale {config.scale!r} of space {space.name!r}: expected "
+            f"{' or '.join(space.scales)}"
+        )
+    assert architecture is not None
+    network = build(config.space, architecture, space.scales[config.scale], images)
+    draw_weights(network, "kaiming_fan_out", stream(config.seed, "training"))
+    return network, space.name
+
+
+def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
+    if ":" not in path:
+        raise ValueError(f"network: expected package.module:name, got {path!r}")
+    maker: object = find("network", path, {}, object)
+    if not callable(maker):
+        raise ValueError(f"network {path!r}: expected a function, got {maker!r}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        try:
+            network = maker(inputs=images.shape[0], classes=len(images.classes))
+        except Exception as error:  # somebody else's function may raise anything
+            raise ValueError(
+                f"network {path!r}, called with inputs={images.shape[0]} and "
+                f"classes={len(images.classes)}: {type(error).__name__}: {error}"
+            ) from error
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"network {path!r}: expected it to give an nn.Module, got {network!r}")
+    return network
+
+
+def as_plain(config: TrackConfig) -> dict[str, object]:
+    """What is asked, flag by flag; what is left open is left out."""
+    return {name: str(value) for name, value in asdict(config).items() if value is not None}

@@ -1,0 +1,218 @@
+"""How the NTK of one network moves while the network is trained.
+
+The probe is drawn once. Published trackings draw a new batch for each look, which mixes the noise
+of the images with the movement of the kernel.
+
+Source: Mok et al., "Demystifying the Neural Tangent Kernel from a Practical Perspective", CVPR
+2022, https://arxiv.org/abs/2203.14577, and its code, for alignment, correlation and change.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+
+from untrained.images import Images
+from untrained.kernels.estimate import Quantity
+from untrained.runs.config import digest
+from untrained.runs.measuring import code_version
+from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
+from untrained.runs.tasks import stream
+from untrained.training import Epoch, Recipe, check_fits, train
+from untrained.training.checkpoint import describe, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Track:
+    """What the looks at a training gave, from initialisation on."""
+
+    moments: tuple[Moment, ...]
+    kernels: Float32[Tensor, "t n n"]
+    "Theta_t of each moment, the probe sorted by class."
+    labels: Int64[Tensor, " n"]
+    "Of the probe, in that order."
+    classes: tuple[str, ...]
+    support: int
+    "Training images that NTK regression learns from."
+    held_out: int
+    "Validation images on which network and regression are compared."
+    failure: str
+    "Why training ended early, and what to try; empty if it did not."
+
+
+def track(
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    spec: Tracking,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    on_moment: Callable[[Moment], None] | None = None,
+    device: str = "cpu",
+) -> Track:
+    """Train a network as `train` does, and look at its NTK on a fixed probe along the way.
+
+    The training is that of `train` with the same seed, bit for bit, and the network is left with
+    the same weights. Killed anywhere and called again with an equal network and its folder, it
+    goes on and gives the same numbers. A training that diverges ends the tracking; what was seen
+    before is kept.
+
+    Args:
+        network: any network from normalised images to logits, with its initial weights.
+        images: trained on `train` and, with the probe, looked at on `validation`; `test` is not
+            touched.
+        recipe: every choice of the training.
+        spec: what is looked at, and when.
+        seed: of the training, and of the choice of images.
+        folder: where to keep checkpoint, moments (`moments.jsonl`) and kernels
+            (`kernels/00000.npy`, float32); None keeps nothing.
+        on_moment: called with each new moment, after it is on the disk.
+        device: where to compute.
+
+    Raises:
+        ValueError: what does not fit, a folder of another tracking, or one that is damaged.
+
+    Example:
+        >>> from untrained.images import load_images
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> found = track(net, load_images("digits"), Recipe(epochs=1), Tracking(support=0))
+        >>> [moment.epoch for moment in found.moments]
+        [0, 1]
+        >>> found.moments[1].change_initial.value  # of a linear network, the kernel cannot move
+        0.0
+    """
+    check_fits(deepcopy(network), images, recipe)
+    views = draw_views(images, spec, stream(seed, "tracking"))
+    moments: list[Moment] = []
+    kernels: list[Tensor] = []
+    if folder is not None:
+        asked = question(network, images, recipe, spec, seed, device)
+        moments, kernels = _open(folder, asked)
+    checkpoint = None if folder is None else folder / "training.pt"
+    network.to(device)
+
+    def see(epoch: Epoch | None) -> None:
+        number = 0 if epoch is None else epoch.number
+        if number % spec.every and number != recipe.epochs:
+            return
+        if moments and number <= moments[-1].epoch:
+            return
+        earlier = None
+        if moments:
+            earlier = Earlier(kernels[0], kernels[-1], moments[0].regression_accuracy)
+        moment, kernel = look(network, images, views, spec, epoch, earlier, device)
+        moments.append(moment)
+        kernels.append(kernel)
+        if folder is not None:
+            _keep(folder, moments, kernel)
+        if on_moment is not None:
+            on_moment(moment)
+
+    see(None)
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint, describe(network, images, recipe, seed))
+        if state.epochs:  # cut between the end of an epoch and its look
+            initial = deepcopy(network.state_dict())
+            network.load_state_dict(state.network)
+            see(state.epochs[-1])
+            network.load_state_dict(initial)
+    found = train(
+        network, images, recipe, seed=seed, checkpoint=checkpoint, on_epoch=see, device=device
+    )
+    return Track(
+        tuple(moments),
+        torch.stack(kernels),
+        views.probe.labels,
+        images.classes,
+        len(views.support),
+        len(views.held_out),
+        found.failure,
+    )
+
+
+def question(
+    network: nn.Module, images: Images, recipe: Recipe, spec: Tracking, seed: int, device: str
+) -> dict[str, Any]:
+    """What decides every number of a tracking, the initial weights included."""
+    weights = hashlib.blake2b(digest_size=8)
+    for name, tensor in network.state_dict().items():
+        weights.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        weights.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+    return {
+        "layers": digest(repr(network)),
+        "initial weights": weights.hexdigest(),
+        "images": images.fingerprint,
+        **{f"recipe.{name}": value for name, value in asdict(recipe).items()},
+        **asdict(spec),
+        "seed": seed,
+        "device": device,
+        "version": code_version(
+            ("images", "kernels", "training"), "untrained.runs.moments", "untrained.runs.tracking"
+        ),
+    }
+
+
+def _open(folder: Path, asked: dict[str, Any]) -> tuple[list[Moment], list[Tensor]]:
+    """What is kept of this very tracking; nothing yet, if it is new."""
+    (folder / "kernels").mkdir(parents=True, exist_ok=True)
+    path = folder / "question.json"
+    if not path.exists():
+        _write(path, json.dumps(asked, indent=2).encode())
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in asked.items():
+        if kept.get(name) != value:
+            raise ValueError(
+                f"{folder}: holds another tracking: {name}: expected {value!r}, got "
+                f"{kept.get(name)!r}; use another folder, or delete this one"
+            )
+    lines = folder / "moments.jsonl"
+    if not lines.exists():
+        return [], []
+    try:
+        moments = [_moment(json.loads(line)) for line in lines.read_text("utf-8").splitlines()]
+        kernels = [torch.from_numpy(np.load(_kernel(folder, moment))) for moment in moments]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}: expected moments and their kernels, got what cannot be read as such "
+            f"({type(error).__name__}: {error}); delete the folder to start anew"
+        ) from error
+    return moments, kernels
+
+
+def _moment(kept: dict[str, Any]) -> Moment:
+    quantities = {name: Quantity(*kept[name]) for name in MEASURED}
+    return Moment(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
+
+
+def _kernel(folder: Path, moment: Moment) -> Path:
+    return folder / "kernels" / f"{moment.epoch:05d}.npy"
+
+
+def _keep(folder: Path, moments: list[Moment], kernel: Tensor) -> None:
+    """The kernel first: a moment that is written has its kernel."""
+    content = io.BytesIO()
+    np.save(content, kernel.numpy())
+    _write(_kernel(folder, moments[-1]), content.getvalue())
+    lines = [json.dumps(asdict(moment)) + "\n" for moment in moments]
+    _write(folder / "moments.jsonl", "".join(lines).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, whenever a kill comes."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
