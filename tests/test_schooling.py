@@ -3,20 +3,24 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
-from untrained.runs import RunConfig, load_record, run
-from untrained.runs.instrument import Instrument, make_instrument
+from untrained.runs import RunConfig, load_record, run, tasks
+from untrained.runs.instrument import Instrument, make_instrument, make_instruments
 from untrained.runs.tasks import Measure, build, measure, stream
+from untrained.scores.kernel import NTKView
+from untrained.settings import Setting
 from untrained.spaces import CellScale, get_space
-from untrained.training import Recipe, train, train_briefly
+from untrained.training import Recipe, get_recipe, train, train_briefly
 
 TEXT = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 SPACE = get_space("nasbench201")
@@ -36,21 +40,21 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
     (found,) = measure(task(*asked), digits)
     network = build("nasbench201", TEXT, CellScale(4, 1), digits)
     draw_weights(network, "kaiming_fan_out", stream(5, "weights"))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     schooling = asked[0].schooling
     assert schooling is not None
-    lesson = schooling.school(digits, stream(5, "schooling"))
+    lesson = schooling.lesson(digits, stream(5, "schooling"))
     assert len(lesson.train) == 128
-    assert schooling.recipe == Recipe(epochs=2, batch=32)
-    train(network, lesson, Recipe(epochs=3, batch=32), seed=5, until=0)  # leaves it as it was
+    assert schooling.recipe == replace(get_recipe("brief"), epochs=2, batch=32)
     train_briefly(network, lesson, schooling.recipe, seed=5)
-    for reading, split in zip(found.readings, ("validation", "train"), strict=True):
-        spec = ProbeSpec(count=60, split=split)  # type: ignore[arg-type]
+    specs = (ProbeSpec(count=60, split="validation"), ProbeSpec(count=60, split="train"))
+    for reading, spec in zip(found.readings, specs, strict=True):
         probe = draw_probe(digits, spec, stream(5, "probe"))
         with torch.no_grad():
             logits = network(probe.inputs)
         expected = (
             (logits.argmax(1) == probe.labels).double().mean()
-            if split == "validation"
+            if spec.split == "validation"
             else cross_entropy(logits.double(), probe.labels)
         )
         assert reading.value == pytest.approx(expected.item(), rel=1e-6)
@@ -74,8 +78,9 @@ def test_validation_probes_show_no_training_image(digits: Images) -> None:
     shown = {image.numpy().tobytes() for image in probe.inputs}
     trained = digits.normalise(digits.train.pixels)
     held_out = digits.normalise(digits.validation.pixels)
+    assert len(shown) == 100
     assert shown <= {image.numpy().tobytes() for image in held_out}
-    assert len(shown & {image.numpy().tobytes() for image in trained}) <= 1  # digits has twins
+    assert shown.isdisjoint(image.numpy().tobytes() for image in trained)
     assert probe.origin == "100 of digits/validation"
 
 
@@ -83,7 +88,9 @@ def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> N
     asked = instrument("training_loss", learning_rate=1e30)
     (found,) = measure(task(asked), digits)
     assert found.readings[0].value is None
-    assert found.readings[0].reason.startswith("training before the score: epoch 1, step ")
+    assert found.readings[0].reason.startswith(
+        "training before the score: FloatingPointError: epoch 1, step "
+    )
 
 
 def test_scores_at_initialisation_and_after_training_are_other_questions() -> None:
@@ -112,13 +119,15 @@ def test_wrong_settings_are_refused(name: str, settings: dict[str, Any], message
 
 
 def test_scores_that_share_a_training_train_once_and_resume(tmp_path: Path) -> None:
-    names = ("validation_accuracy", "validation_loss", "training_accuracy", "training_loss")
-    settings = {name: {**SMALL, "count": 60, "cells": 1} for name in names}
+    names = ("validation_accuracy", "validation_loss", "training_accuracy")
+    settings: dict[str, dict[str, Setting]] = {
+        name: {**SMALL, "count": 60, "cells": 1} for name in names
+    }
     config = RunConfig(
         searcher="random",
         options={"evaluations": 2},
-        scores=names[:3],
-        instruments={name: settings[name] for name in names[:3]},  # type: ignore[arg-type]
+        scores=names,
+        instruments=settings,
         draws=1,
         workers=0,
         out=tmp_path,
@@ -140,3 +149,138 @@ def test_the_command_scores_after_an_epoch(tmp_path: Path) -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     (trial,) = json.loads(done.stdout)["trials"]
     assert 0 < trial["scores"]["validation_accuracy"][0] <= 1
+
+
+# After several epochs
+
+
+def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None:
+    names = ("label_alignment@1", "label_alignment@3", "validation_loss@3")
+    asked = [make_instrument(name, SPACE, {**SMALL, "count": 60}) for name in names]
+    assert [each.epochs for each in asked] == [1, 3, 3]
+    assert len({each.look for each in asked}) == 1
+    (together,) = measure(task(*asked), digits)
+    alone = [measure(task(each), digits)[0].readings[0] for each in asked]
+    assert list(together.readings) == alone
+    assert len({reading.value for reading in alone}) == 3
+
+
+def test_a_recipe_that_falls_has_a_training_for_each_number_of_epochs(digits: Images) -> None:
+    falling = {**SMALL, "recipe": "default"}
+    asked = [make_instrument(f"validation_loss@{e}", SPACE, falling) for e in (1, 2)]
+    assert len({each.look for each in asked}) == 2
+
+
+def test_a_training_that_is_gone_on_with_is_an_unbroken_one(digits: Images) -> None:
+    recipe = replace(get_recipe("brief"), epochs=3, batch=256)
+    networks = [build("nasbench201", TEXT, CellScale(3, 1), digits) for _ in range(3)]
+    for network in networks:
+        draw_weights(network, "kaiming_fan_out", torch.Generator().manual_seed(0))
+    whole = train_briefly(networks[0], digits, recipe, seed=4)
+    part = train_briefly(networks[1], digits, recipe, seed=4, until=1)
+    train_briefly(networks[2], digits, recipe, seed=4, since=part)
+    first, second = networks[0].state_dict(), networks[2].state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (part.epochs, whole.epochs) == (1, 3)
+    with pytest.raises(ValueError, match="expected a training of at most 1 epochs, got 3"):
+        train_briefly(networks[1], digits, recipe, until=1, since=whole)
+
+
+def test_what_scores_view_alike_is_looked_at_once(
+    digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[NTKView] = []
+    see = NTKView.__call__
+
+    def counted(view: NTKView, *shown: Any) -> Any:
+        looks.append(view)
+        return see(view, *shown)
+
+    monkeypatch.setattr(NTKView, "__call__", counted)
+    plain = {"channels": 4, "count": 30}
+    names = ("label_alignment@0", "ntk_norm", "ntk_mean", "ntk_trace")
+    asked = [make_instrument(name, SPACE, plain) for name in names]
+    (found,) = measure(task(*asked), digits)
+    assert len(looks) == 1
+    assert all(reading.value is not None for reading in found.readings)
+    assert len(set(found.seconds)) == 4
+    asked[1] = make_instrument("ntk_norm", SPACE, {**plain, "parameters": "all"})
+    measure(task(*asked), digits)
+    assert len(looks) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"scores": ("label_alignment@x",)}, "expected a number of epochs after @, got 'x'"),
+        ({"scores": ("parameters",), "schooling": {"images": 9}}, "no score looks after training"),
+        ({"scores": ("label_alignment",), "schooling": {"image": 9}}, "expected images"),
+        ({"scores": ("label_alignment@2",), "instruments": {"ntk_norm": {}}}, "got some of ntk_n"),
+    ],
+)
+def test_wrong_questions_of_training_are_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_instruments(SPACE, RunConfig(**asked))
+
+
+def test_what_an_instrument_says_comes_before_what_all_do() -> None:
+    config = RunConfig(
+        scores=("label_alignment@1", "label_alignment@4", "ntk_norm"),
+        instruments={"label_alignment": {"images": 50}, "label_alignment@4": {"batch": 16}},
+        schooling={"images": 99, "batch": 32},
+    )
+    one, four, start = make_instruments(SPACE, config)
+    assert one.schooling is not None
+    assert four.schooling is not None
+    assert (one.schooling.images, one.schooling.recipe.batch) == (50, 32)
+    assert (four.schooling.images, four.schooling.recipe.batch) == (50, 16)
+    assert start.schooling is None
+
+
+class Fixed(nn.Module):
+    """Nothing to train."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(64, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda network: Fixed(), "expected a network with parameters to train"),
+        (lambda network: nn.Sequential(network, nn.Linear(10, 4)), "one logit for each of 10"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_a_named_failure(
+    change: Any, reason: str, digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "build", lambda *asked, **kept: change(build(*asked, **kept)))
+    (found,) = measure(task(instrument("label_alignment"), instrument("training_loss")), digits)
+    for reading in found.readings:
+        assert reading.value is None
+        assert reading.reason.startswith("training before the score: ValueError: expected")
+        assert reason in reading.reason
+
+
+def test_a_probe_of_one_class_is_a_named_failure_and_the_search_goes_on(tmp_path: Path) -> None:
+    config = RunConfig(
+        searcher="random",
+        options={"evaluations": 3},
+        scores=("label_alignment", "parameters"),
+        instruments={"label_alignment": {"channels": 4, "count": 1}},
+        schooling={"images": 64, "batch": 32},
+        draws=1,
+        workers=0,
+        out=tmp_path,
+    )
+    folder = run(config)
+    record = load_record(folder.store, folder.name)
+    assert len(record.trials) == 3
+    for trial in record.trials:
+        assert "one class" in trial.readings["label_alignment"][0].reason
+        assert trial.readings["parameters"][0].value
+    assert record.pick is None  # what has no value on some draw is never the best

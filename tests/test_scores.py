@@ -3,6 +3,7 @@
 import copy
 import random
 from dataclasses import asdict, replace
+from functools import partial
 
 import naive
 import numpy as np
@@ -19,6 +20,7 @@ from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import NNGP
+from untrained.settings import changed
 from untrained.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -74,7 +76,7 @@ def test_a_reading_is_a_finite_number_or_a_reason(name: str, digits: Images) -> 
         if broken is not None:
             with torch.no_grad():
                 next(network.parameters()).fill_(broken)
-        reading = read(score, network, probe, generator())
+        reading = read(partial(score, network, probe, generator()))
         assert isinstance(reading, Reading)
         if reading.value is None:
             assert reading.reason
@@ -95,7 +97,7 @@ def test_every_architecture_of_the_space_can_be_asked(name: str, digits: Images)
     empty = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     for architecture in (SPACE.parse(empty), SPACE.supernet()):
         network = SPACE.build(architecture, SPACE.scales[score.network], inputs=1, classes=10)
-        reading = read(score, network, probe, generator())
+        reading = read(partial(score, network, probe, generator()))
         assert (reading.value is None) == bool(reading.reason)
 
 
@@ -248,7 +250,7 @@ def test_nngp_scores_are_those_of_the_kernel_of_drawn_features(name: str, digits
     )
     network = SPACE.build(SPACE.parse(text), SPACE.scales["small"], inputs=1, classes=10)
     probe = draw_probe(digits, ProbeSpec(50), generator())
-    score = replace(SCORES[name](), ensemble=3, validation=20)  # type: ignore[call-arg]
+    score = changed(SCORES[name](), {"ensemble": 3, "validation": 20}, "score")
     seen: list[Tensor] = []
     hook = network.classifier.register_forward_hook(lambda _, x, y: seen.append(x[0]))
     weights = generator(9)
@@ -280,6 +282,6 @@ def test_nngp_scores_say_why_they_have_no_value(digits: Images) -> None:
     nothing = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     dead = SPACE.build(nothing, SPACE.scales["small"], inputs=1, classes=10)
     probe = draw_probe(digits, ProbeSpec(100), generator())
-    zero = replace(score, validation=20)(dead, probe, generator())  # type: ignore[call-arg]
+    zero = changed(score, {"validation": 20}, "score")(dead, probe, generator())
     assert zero.value is None
     assert "zero" in zero.reason or "resolution" in zero.reason

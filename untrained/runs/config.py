@@ -29,12 +29,17 @@ class RunConfig:
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
-    "Scores whose ranks are summed; names, or package.module:name."
+    """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
+    score after two epochs of training."""
     instruments: dict[str, dict[str, Setting]] = field(default_factory=dict)
     """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
-    `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`, `stages`,
-    `stem`; the `weights` draw, and the draws that share one, `redraw`; and settings of the score
-    itself, such as `batchnorm`."""
+    `split`, `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`,
+    `stages`, `stem`; the `weights` draw, and the draws that share one, `redraw`; training before
+    it, of `epochs` (0 for none) and as in `schooling`; and settings of the score itself, such as
+    `batchnorm`."""
+    schooling: dict[str, Setting] = field(default_factory=dict)
+    """Training before all scores that ask for it, such as `--schooling.images 2000`: a `recipe`
+    with another `batch` or `learning_rate`, on so many `images`. An instrument's come first."""
     settings: str | None = None
     """Searcher, scores, draws, options and instruments by name: `deep` (better picks than the
     default), `nngp`, `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
@@ -50,7 +55,7 @@ class RunConfig:
     compare: int = 5
     "Random architectures of the space trained beside the pick."
     scale: str = "full"
-    "Scale at which networks are trained: `full`, as published, or `small`."
+    "Scale at which networks are trained: `full`, as published, `narrow` or `small`."
     channels: int | None = None
     "Channels of the first stage of trained networks; by default the scale's."
     cells: int | None = None
@@ -87,6 +92,7 @@ class RunConfig:
             **asdict(self),
             "options": plain(self.options),
             "instruments": {name: plain(s) for name, s in self.instruments.items()},
+            "schooling": plain(self.schooling),
             "scores": list(self.scores),
             "out": str(self.out),
         }

@@ -19,7 +19,7 @@ from untrained.runs.comparing import train_all
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import check_probe, make_instrument, training_scale
+from untrained.runs.instrument import check_probe, make_instruments, training_scale
 from untrained.runs.measuring import Measuring, version_of
 from untrained.runs.presets import with_preset, with_recipe
 from untrained.runs.searching import search
@@ -28,7 +28,7 @@ from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
-from untrained.training import check_fits
+from untrained.training import Recipe, check_fits
 
 
 def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
@@ -51,22 +51,34 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     begun = time.perf_counter()
     config = with_preset(with_recipe(config).check())
     space = get_space(config.space)
-    instruments = tuple(
-        make_instrument(name, space, config.instruments.get(name, {})) for name in config.scores
-    )
+    instruments = make_instruments(space, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
     searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
+    if searcher.rungs and all(instrument.schooling is None for instrument in instruments):
+        raise ValueError(
+            f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
+            f"score that looks after training, got {', '.join(config.scores)}; try --scores "
+            f"label_alignment"
+        )
     scale = training_scale(space, config)  # refuse it now, not later
-    _check_named(config)
     images = load_images(config.images, size=config.size, seed=config.seed)
     for instrument in instruments:
         check_probe(instrument, images)
+    some = str(space.sample(random.Random(0)))
     if config.train:
-        some = space.sample(random.Random(0))
-        network = build(config.space, str(some), scale, images)
-        _check_recipe_fits(network, images, config)
+        change = f"--training (now {config.training!r}), --scale or --size"
+        network = build(config.space, some, scale, images)
+        _check_recipe_fits("recipe", network, images, config.recipe, change)
+    for instrument in instruments:
+        if instrument.schooling is not None:
+            name, recipe = instrument.name, instrument.schooling.recipe
+            change = f"--instruments.{name}.recipe or --instruments.{name}.scale"
+            network = build(config.space, some, instrument.scale, images)
+            _check_recipe_fits(name, network, images, recipe, change)
+    schooled = any(instrument.schooling is not None for instrument in instruments)
     identity = config.identity(
-        images.fingerprint, version_of(space, searcher, *(i.score for i in instruments))
+        images.fingerprint,
+        version_of(space, searcher, *(i.score for i in instruments), training=schooled),
     )
     folder = RunFolder(config.out, run_name(config, images, identity))
     with (
@@ -84,22 +96,14 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     return folder
 
 
-def _check_named(config: RunConfig) -> None:
-    unused = set(config.instruments) - set(config.scores)
-    if unused:
-        raise ValueError(
-            f"instruments: expected settings of the scores {', '.join(config.scores)}, got some "
-            f"of {', '.join(sorted(unused))}"
-        )
-
-
-def _check_recipe_fits(network: nn.Module, images: Images, config: RunConfig) -> None:
+def _check_recipe_fits(
+    what: str, network: nn.Module, images: Images, recipe: Recipe, change: str
+) -> None:
+    """Refuse it in a line that says `what` asked for it, and what to `change`."""
     try:
-        check_fits(network, images, config.recipe)
+        check_fits(network, images, recipe)
     except ValueError as error:
-        raise ValueError(
-            f"recipe: {error}; or change --training (now {config.training!r}), --scale or --size"
-        ) from error
+        raise ValueError(f"{what}: {error}; or change {change}") from error
 
 
 def run_name(config: RunConfig, images: Images, identity: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from untrained.images import Images
@@ -11,7 +12,7 @@ from untrained.runs.config import RunConfig
 from untrained.runs.schooling import SCHOOLING, Schooling, take_schooling
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, typed
-from untrained.spaces import Scale, Space
+from untrained.spaces import CellScale, Scale, Space
 
 
 class Look(NamedTuple):
@@ -21,7 +22,8 @@ class Look(NamedTuple):
     one_channel: bool
     weights: str
     redraw: int
-    schooling: Schooling | None
+    course: Schooling | None
+    "The training that comes first, however long."
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Instrument:
     """How one score looks at an architecture."""
 
     name: str
-    "The score's name in the registry, or its import path."
+    """The score's name in the registry, or its import path; `@` and a number of epochs after it
+    look at the network after so many, such as `label_alignment@2`."""
     score: Score
     scale: Scale
     probe: ProbeSpec
@@ -42,33 +45,99 @@ class Instrument:
     @property
     def look(self) -> Look:
         """What it must be shown."""
-        return Look(self.scale, self.probe.one_channel, self.weights, self.redraw, self.schooling)
+        course = self.schooling and self.schooling.course
+        return Look(self.scale, self.probe.one_channel, self.weights, self.redraw, course)
+
+    @property
+    def epochs(self) -> int:
+        """How many come before it looks."""
+        return self.schooling.recipe.epochs if self.schooling else 0
+
+    def after(self, epochs: int | None) -> "Instrument":
+        """The same after so many epochs, if it looks after any; None leaves them as they are."""
+        if epochs is None or self.schooling is None:
+            return self
+        return replace(self, schooling=self.schooling.lasting(epochs))
 
     def plain(self) -> dict[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
         return asdict(self)
 
 
-def make_instrument(name: str, space: Space[Any], settings: Mapping[str, Setting]) -> Instrument:
+def make_instruments(space: Space[Any], config: RunConfig) -> tuple[Instrument, ...]:
+    """The instruments of every score of a run.
+
+    Settings of `label_alignment` are those of `label_alignment@2` too, whose own come first.
+
+    Raises:
+        ValueError: as `make_instrument`; or settings of a score that the run does not have, or of
+            training where no score trains.
+    """
+    known = {*config.scores, *map(score_name, config.scores)}
+    if unused := set(config.instruments) - known:
+        raise ValueError(
+            f"instruments: expected settings of the scores {', '.join(config.scores)}, got some "
+            f"of {', '.join(sorted(unused))}"
+        )
+    check_known("schooling", config.schooling, list(SCHOOLING))
+    made = tuple(
+        make_instrument(
+            name,
+            space,
+            {**config.instruments.get(score_name(name), {}), **config.instruments.get(name, {})},
+            config.schooling,
+        )
+        for name in config.scores
+    )
+    if config.schooling and all(instrument.schooling is None for instrument in made):
+        raise ValueError(
+            f"schooling: expected none, since no score looks after training, got "
+            f"{dict(config.schooling)}; ask for one such as {config.scores[0]}@1"
+        )
+    return made
+
+
+def score_name(name: str) -> str:
+    """The score's own name, without the epochs."""
+    return name.partition("@")[0]
+
+
+def make_instrument(
+    name: str,
+    space: Space[Any],
+    settings: Mapping[str, Setting],
+    schooling: Mapping[str, Setting] = MappingProxyType({}),
+) -> Instrument:
     """The score of this name as it asks to be applied, with `settings` in place of its own.
+
+    Args:
+        name: as of `Instrument`.
+        space: gives the scale.
+        settings: of score, probe, scale, weights and training.
+        schooling: of the training, where it trains; `settings` come before them.
 
     Raises:
         ValueError: an unknown score or setting, or one of the wrong type.
     """
-    kind = get_score(name)
+    kind = get_score(score_name(name))
     left = dict(settings)
+    _, at, epochs = name.partition("@")
+    if at:
+        if not epochs.isdecimal():
+            raise ValueError(f"{name}: expected a number of epochs after @, got {epochs!r}")
+        left["epochs"] = int(epochs)
     scale = space.scales[_named_scale(space, str(left.pop("scale", kind.network)))]
     weights = str(left.pop("weights", kind.weights))
     check_weights(weights)
     redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
     assert isinstance(redraw, int)
-    schooling = take_schooling(name, kind.epochs, left)
+    taught = take_schooling(name, kind, left, schooling)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
     known += ["scale", "weights", "redraw", "epochs", *SCHOOLING]
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
-    return Instrument(name, score, scale, probe, weights, redraw, schooling)
+    return Instrument(name, score, scale, probe, weights, redraw, taught)
 
 
 def check_probe(instrument: Instrument, images: Images) -> None:
@@ -103,7 +172,7 @@ def training_scale(space: Space[Any], config: RunConfig) -> Scale:
         for name, value in (("channels", config.channels), ("cells", config.cells))
         if value is not None
     }
-    if "cells" in changes and not hasattr(found, "cells"):
+    if "cells" in changes and not isinstance(found, CellScale):
         raise ValueError(
             f"cells: expected none on the space {space.name!r}, whose networks have no cells, got "
             f"{config.cells!r}; try --channels"

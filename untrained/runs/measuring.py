@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,12 +14,14 @@ import untrained
 from untrained.images import Images
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
+from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import Instrument, Look
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measure
 from untrained.scores import Reading
 from untrained.search import Proposal, Trial
 from untrained.spaces import Space
+from untrained.training import steady
 
 SEEDS_APART = 720_720_000
 """Draws of one run's seed; those of another never meet them. A multiple of whatever numbers of
@@ -75,9 +77,13 @@ class Measuring:
                 digest(self.question(architecture, instrument, self.seeded(draw)))
                 for draw in proposal.draws
             ]
-            for instrument in self.instruments
+            for instrument in self.shown(proposal)
             for architecture in [self.measured(proposal, instrument)]
         }
+
+    def shown(self, proposal: Proposal) -> tuple[Instrument, ...]:
+        """The instruments, after as many epochs as the proposal asks for."""
+        return tuple(instrument.after(proposal.epochs) for instrument in self.instruments)
 
     def measured(self, proposal: Proposal, instrument: Instrument) -> str:
         """The architecture that stands for the proposal: one for all that compute the same."""
@@ -98,7 +104,7 @@ class Measuring:
             watch: called with how many (architecture, score) pairs are done, and of how many.
         """
         tasks = self.tasks(proposals)
-        total = len({(self.measured(p, i), i.name) for p in proposals for i in self.instruments})
+        total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
         done = total - sum(len(task.instruments) for task in tasks)
         watch(done, total)
         for index, outcome in self.engine(tasks):
@@ -133,24 +139,50 @@ class Measuring:
         Scores of one architecture that want the same network on the same draws go together.
         """
         wanted: dict[tuple[str, Instrument], dict[int, str]] = {}
+        rungs = set()
         for proposal in proposals:
-            for instrument in self.instruments:
-                architecture = self.measured(proposal, instrument)
-                keys = self.keys(proposal)[instrument.name]
-                column = wanted.setdefault((architecture, instrument), {})
-                column.update(zip(map(self.seeded, proposal.draws), keys, strict=True))
+            keys = self.keys(proposal)
+            for instrument in self.shown(proposal):
+                pair = self.measured(proposal, instrument), instrument
+                column = wanted.setdefault(pair, {})
+                column.update(
+                    zip(map(self.seeded, proposal.draws), keys[instrument.name], strict=True)
+                )
+                if proposal.epochs is not None:
+                    rungs.add(pair)
         known = self.store.known([key for column in wanted.values() for key in column.values()])
-        together: dict[tuple[str, Look, tuple[int, ...]], list[Instrument]] = {}
+        together: dict[tuple[str, Look, tuple[int, ...], bool], list[Instrument]] = {}
         for (architecture, instrument), column in wanted.items():
             missing = tuple(draw for draw, key in column.items() if key not in known)
             if missing:
-                together.setdefault((architecture, instrument.look, missing), []).append(
-                    instrument
-                )
+                kept = (architecture, instrument) in rungs
+                alike = together.setdefault((architecture, instrument.look, missing, kept), [])
+                alike.append(instrument)
         return [
-            Measure(self.config.space, architecture, tuple(instruments), draws, self.config.device)
-            for (architecture, _, draws), instruments in together.items()
+            Measure(
+                self.config.space,
+                architecture,
+                tuple(sorted(instruments, key=lambda instrument: instrument.epochs)),
+                draws,
+                self.config.device,
+                self.warm(architecture, look) if kept else None,
+            )
+            for (architecture, look, draws, kept), instruments in together.items()
         ]
+
+    def warm(self, architecture: str, look: Look) -> Path | None:
+        """Where trainings before scores are kept for rungs to come; None where none can go on."""
+        if look.course is None or not steady(look.course.recipe):
+            return None
+        question = {
+            "space": self.config.space,
+            "architecture": architecture,
+            "look": [asdict(part) if is_dataclass(part) else part for part in look],
+            "images": self.images.fingerprint,
+            "device": self.config.device,
+            "version": version_of(self.space, training=True),
+        }
+        return RunFolder(self.config.out, self.run).checkpoint(digest(question)).with_suffix("")
 
 
 def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]:
@@ -161,6 +193,7 @@ def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]
             tuple(row["draws"]),
             row["note"],
             {score: tuple(map(_value, column)) for score, column in row["measurements"].items()},
+            epochs=row["epochs"],
         )
         for row in rows
     ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from untrained.runs.config import RunConfig
+from untrained.runs.instrument import score_name
 from untrained.settings import Setting
 from untrained.training import Recipe, get_recipe
 
@@ -120,7 +121,7 @@ def with_preset(config: RunConfig) -> RunConfig:
             **{
                 score: {**settings, **config.instruments.get(score, {})}
                 for score, settings in preset.instruments.items()
-                if score in scores
+                if score in map(score_name, scores)
             },
         },
     )

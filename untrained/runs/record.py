@@ -24,6 +24,8 @@ class TrialRecord:
     "Why it was proposed: `parent`, `without nor_conv_1x1 on 0-1`, `random`, `mutation`."
     readings: Mapping[str, tuple[Reading, ...]]
     "Score name -> one reading for each draw; a failed one has no value, and a reason."
+    epochs: int | None = None
+    "Epochs of training before scores, where the searcher chose them."
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def _record(opened: Store, name: str) -> RunRecord:
                 batch=trial["batch"],
                 architecture=trial["architecture"],
                 note=trial["note"],
+                epochs=trial["epochs"],
                 readings=trial["measurements"],
             )
             for trial in opened.trials(row["id"])

@@ -6,7 +6,7 @@ from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, String, 
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 1
+SCHEMA = 2
 
 metadata = MetaData()
 
@@ -36,6 +36,7 @@ trials = Table(
     Column("architecture", String, nullable=False),
     Column("draws", JSON, nullable=False),
     Column("note", String, nullable=False),
+    Column("epochs", Integer),
     Column("measurements", JSON, nullable=False),
 )
 

@@ -1,12 +1,14 @@
 """A little training before a score looks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
 from untrained.images import Images, Labelled
+from untrained.scores import Score
 from untrained.settings import Setting, changed, typed
-from untrained.training import Recipe, get_recipe
+from untrained.training import Recipe, get_recipe, steady
 from untrained.training.recipe import check_recipe
 
 
@@ -15,10 +17,20 @@ class Schooling:
     """A little training before a score looks."""
 
     recipe: Recipe
+    "Its epochs come before the score."
     images: int | None = None
     "Training images, drawn anew on each draw; None means all."
 
-    def school(self, images: Images, generator: torch.Generator) -> Images:
+    @property
+    def course(self) -> "Schooling":
+        """What it shares with longer and shorter ones: under a steady recipe all but epochs."""
+        return self.lasting(1) if steady(self.recipe) else self
+
+    def lasting(self, epochs: int) -> "Schooling":
+        """The same for so many epochs."""
+        return replace(self, recipe=replace(self.recipe, epochs=epochs))
+
+    def lesson(self, images: Images, generator: torch.Generator) -> Images:
         """The images to train on."""
         if self.images is None or self.images >= len(images.train):
             return images
@@ -31,34 +43,36 @@ SCHOOLING = ("recipe", "images", "batch", "learning_rate")
 "Settings of the training before a score, beside `epochs`."
 
 
-def take_schooling(name: str, epochs: int, left: dict[str, Setting]) -> Schooling | None:
+def take_schooling(
+    name: str, kind: type[Score], left: dict[str, Setting], common: Mapping[str, Setting]
+) -> Schooling | None:
     """The training that comes first, taken out of the settings; None for none.
 
     Args:
         name: the score's, for errors.
-        epochs: what it asks for unless a setting says otherwise.
+        kind: it asks for so many epochs of a named recipe, unless a setting says otherwise.
         left: the score's settings; those of training are removed.
+        common: settings of training for all scores that train first; its own come before them.
 
     Raises:
         ValueError: a recipe that is not there, or settings that make no sense.
     """
-    asked_epochs = left.pop("epochs", epochs)
+    epochs = left.pop("epochs", kind.epochs)
     asked = {setting: left.pop(setting) for setting in SCHOOLING if setting in left}
-    if asked_epochs == 0:
+    if epochs == 0:
         if asked:
             raise ValueError(
                 f"{name}.{next(iter(asked))}: expected no setting of training for a score that "
                 f"looks at initialisation, got {next(iter(asked.values()))!r}; set epochs too"
             )
         return None
-    recipe = changed(
-        get_recipe(str(asked.pop("recipe", "default"))),
-        {"epochs": asked_epochs, **{s: v for s, v in asked.items() if s != "images"}},
-        name,
-    )
-    check_recipe(recipe)
-    images = asked.get("images")
+    asked = {**common, **asked}
+    images = asked.pop("images", None)
     if images is not None:
         images = typed(int, images, f"{name}.images")
     assert images is None or isinstance(images, int)
+    recipe = changed(
+        get_recipe(str(asked.pop("recipe", kind.recipe))), {"epochs": epochs, **asked}, name
+    )
+    check_recipe(recipe)
     return Schooling(recipe, images)

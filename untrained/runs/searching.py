@@ -49,6 +49,7 @@ def _rows(
             "architecture": str(proposal.architecture),
             "draws": list(proposal.draws),
             "note": proposal.note,
+            "epochs": proposal.epochs,
             "measurements": session.measuring.keys(proposal),
         }
         for i, proposal in enumerate(proposals)

@@ -57,6 +57,9 @@ class Store:
             version = connection.scalar(select(schema.c.version))
             if version is None:
                 connection.execute(insert(schema).values(version=SCHEMA))
+            elif version == 1:
+                connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN epochs INTEGER")
+                connection.execute(schema.update().values(version=SCHEMA))
             elif version > SCHEMA:
                 raise ValueError(
                     f"the store {url} was written by a newer untrained: expected schema {SCHEMA} "

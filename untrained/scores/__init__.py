@@ -5,6 +5,14 @@ A new score is a file with a frozen dataclass and a line in `SCORES`; the contra
 
 from untrained.plugins import find
 from untrained.scores.condition_number import ConditionNumber
+from untrained.scores.kernel import (
+    CentredLabelAlignment,
+    KernelMean,
+    KernelNorm,
+    KernelTrace,
+    LabelAlignment,
+    NormalisedLabelAlignment,
+)
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import (
     NNGPAccuracy,
@@ -28,6 +36,12 @@ __all__ = ["SCORES", "Reading", "Score", "get_score"]
 SCORES: dict[str, type[Score]] = {
     "condition_number": ConditionNumber,
     "linear_regions": LinearRegions,
+    "label_alignment": LabelAlignment,
+    "label_alignment_normalised": NormalisedLabelAlignment,
+    "label_alignment_centred": CentredLabelAlignment,
+    "ntk_norm": KernelNorm,
+    "ntk_mean": KernelMean,
+    "ntk_trace": KernelTrace,
     "nngp_likelihood": NNGPLogMarginalLikelihood,
     "nngp_published": NNGPPublishedAccuracy,
     "nngp_accuracy": NNGPAccuracy,

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import nn
 
 from untrained.images.probe import Probe, ProbeSpec
+from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
-from untrained.kernels.ntk import ntk
+from untrained.kernels.ntk import Kernel
 from untrained.kernels.spectrum import spectrum
-from untrained.scores.score import Reading, Score
+from untrained.scores.kernel import NTKView
+from untrained.scores.score import Reading, ViewScore
 
 
 @dataclass(frozen=True)
-class ConditionNumber(Score):
+class ConditionNumber(ViewScore):
     """kappa = lambda_max / lambda_min of Theta on one mini-batch; lower is more trainable.
 
     Source: Chen, Gong & Wang, "Neural Architecture Search on ImageNet in Four GPU Hours", ICLR
@@ -24,6 +25,8 @@ class ConditionNumber(Score):
     examples independent and the kernel an order of magnitude cheaper.
     """
 
+    parameters: Named = "weights"
+    "Whose kernel it is; see `untrained.kernels.ntk`."
     batchnorm: Policy = "frozen"
     "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
     eigenvalues: Literal["float64", "released"] = "float64"
@@ -35,17 +38,14 @@ class ConditionNumber(Score):
     probe: ClassVar = ProbeSpec(count=72, augment=True)
     weights: ClassVar = "kaiming_fan_out"
 
-    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        theta = ntk(
-            network,
-            probe.inputs,
-            parameters="weights",
-            batchnorm=self.batchnorm,
-            precision="float64",  # the smallest eigenvalue is at stake
-        )
+    @property
+    def view(self) -> NTKView:
+        return NTKView(self.parameters, self.batchnorm)
+
+    def of(self, seen: Kernel, probe: Probe) -> Reading:
         if self.eigenvalues == "released":
-            return Reading(released_ratio(theta.as_subclass(torch.Tensor)))
-        found = spectrum(theta)
+            return Reading(released_ratio(seen.as_subclass(torch.Tensor)))
+        found = spectrum(seen)
         return Reading(found.condition_number, found.unresolved)
 
 

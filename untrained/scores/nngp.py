@@ -7,7 +7,6 @@ Source: Park et al., "Towards NNGP-guided Neural Architecture Search", 2020,
 https://arxiv.org/abs/2011.06006.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,14 +14,45 @@ import torch
 from torch import nn
 
 from untrained.images.probe import Probe, ProbeSpec
+from untrained.kernels.blocks import Blocks
 from untrained.kernels.nngp import Statistics, nngp_blocks
 from untrained.kernels.regression import Choice
-from untrained.kernels.validation import Validation, validate
-from untrained.scores.score import Reading, Score
+from untrained.kernels.validation import validate
+from untrained.scores.score import Reading, View, ViewScore
 
 
 @dataclass(frozen=True)
-class NNGP(Score):
+class NNGPView(View):
+    """The kernel of the first images of a probe, and between them and the `held_out` last."""
+
+    draws: int
+    held_out: int
+    batchnorm: Statistics
+    calibration: int
+    initialisation: str
+
+    def __call__(
+        self, network: nn.Module, probe: Probe, generator: torch.Generator
+    ) -> Blocks | None:
+        """None where fewer than two images are left."""
+        n = len(probe.inputs) - self.held_out
+        if n < 2:
+            return None
+        train = probe.inputs[:n]
+        return nngp_blocks(
+            network,
+            train,
+            probe.inputs[n:] if self.held_out else train[:1],  # an image stands in for none
+            generator=generator,
+            draws=self.draws,
+            weights=self.initialisation,
+            batchnorm=self.batchnorm,
+            calibration=None if self.batchnorm == "batch" else train[: self.calibration],
+        )
+
+
+@dataclass(frozen=True)
+class NNGP(ViewScore):
     """A number that kernel regression with the NNGP gives.
 
     Where a kernel has no answer, such as one that is zero, the score fails with its reason.
@@ -42,39 +72,34 @@ class NNGP(Score):
 
     network: ClassVar = "narrow"
     probe: ClassVar = ProbeSpec(1500, at_most=True)
+    statistic: ClassVar[str]
+    "The field of `Validation` that this score is."
     held_out: ClassVar[bool] = True
     "Whether it looks at images that are held out."
     ridge: ClassVar[Choice] = "leave_one_out"
     "How the ridge is chosen, by the training images alone."
 
-    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        n = len(probe.inputs) - (self.validation if self.held_out else 0)
-        if n < 2:
+    @property
+    def view(self) -> NNGPView:
+        return NNGPView(
+            self.ensemble,
+            self.validation if self.held_out else 0,
+            self.batchnorm,
+            self.calibration,
+            self.initialisation,
+        )
+
+    def of(self, seen: Blocks | None, probe: Probe) -> Reading:
+        if seen is None:
             return Reading(
                 None,
                 f"expected a probe of 2 images or more beside the {self.validation} held out, got "
                 f"{len(probe.inputs)}; set count",
             )
-        train, whole = probe.inputs[:n], self.batchnorm == "batch"
-        rest = slice(n, None) if self.held_out else slice(1)  # an image stands in for none
-        blocks = nngp_blocks(
-            network,
-            train,
-            probe.inputs[rest],
-            generator=generator,
-            draws=self.ensemble,
-            weights=self.initialisation,
-            batchnorm=self.batchnorm,
-            calibration=None if whole else train[: self.calibration],
-        )
-        found = validate(
-            blocks, probe.labels[:n], probe.labels[rest], classes=probe.classes, by=self.ridge
-        )
-        return Reading(self.chosen(found), found.unresolved)
-
-    @abstractmethod
-    def chosen(self, found: Validation) -> float | None:
-        """The number that this score is."""
+        n = len(seen.train)
+        held_out = probe.labels[n:] if self.held_out else probe.labels[:1]
+        found = validate(seen, probe.labels[:n], held_out, classes=probe.classes, by=self.ridge)
+        return Reading(getattr(found, self.statistic), found.unresolved)
 
 
 @dataclass(frozen=True)
@@ -84,9 +109,7 @@ class NNGPLogMarginalLikelihood(NNGP):
     higher_is_better: ClassVar = True
     held_out: ClassVar = False
     ridge: ClassVar = "log_marginal_likelihood"
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.log_marginal_likelihood
+    statistic: ClassVar = "log_marginal_likelihood"
 
 
 @dataclass(frozen=True)
@@ -94,9 +117,7 @@ class NNGPPublishedAccuracy(NNGP):
     """Accuracy on the held-out images at the best ridge for these very images, as published."""
 
     higher_is_better: ClassVar = True
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.published_accuracy
+    statistic: ClassVar = "published_accuracy"
 
 
 @dataclass(frozen=True)
@@ -104,9 +125,7 @@ class NNGPAccuracy(NNGP):
     """Accuracy on the held-out images, at a ridge that they had no part in choosing."""
 
     higher_is_better: ClassVar = True
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.accuracy
+    statistic: ClassVar = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -114,9 +133,7 @@ class NNGPSquaredError(NNGP):
     """Mean squared error on the held-out images, whose targets are one-hot minus 1 / K."""
 
     higher_is_better: ClassVar = False
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.squared_error
+    statistic: ClassVar = "squared_error"
 
 
 @dataclass(frozen=True)
@@ -124,9 +141,7 @@ class NNGPNegativeLogLikelihood(NNGP):
     """-log p(y | Y) of the held-out images under the Gaussian, per image and class, in nats."""
 
     higher_is_better: ClassVar = False
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.negative_log_likelihood
+    statistic: ClassVar = "negative_log_likelihood"
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,4 @@ class NNGPLeaveOneOut(NNGP):
 
     higher_is_better: ClassVar = True
     held_out: ClassVar = False
-
-    def chosen(self, found: Validation) -> float | None:
-        return found.leave_one_out_accuracy
+    statistic: ClassVar = "leave_one_out_accuracy"

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -38,7 +38,35 @@ class Score(ABC):
     "The weight draw it is shown unless a run says otherwise."
     epochs: ClassVar[int] = 0
     "Epochs of training that the network has had when it is shown, unless a run says otherwise."
+    recipe: ClassVar[str] = "brief"
+    "The named recipe of that training."
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         """The score of `network` on `probe`; `generator` feeds any randomness of its own."""
+
+
+@dataclass(frozen=True)
+class View(ABC):
+    """Something costly to look at, such as a kernel, which several scores read a number off."""
+
+    @abstractmethod
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Any:
+        """What is seen; equal views of equal arguments see equal things."""
+
+
+@dataclass(frozen=True)
+class ViewScore(Score):
+    """A score that is read off a view; scores with equal views of a network share what is seen."""
+
+    @property
+    @abstractmethod
+    def view(self) -> View:
+        """What it looks at."""
+
+    @abstractmethod
+    def of(self, seen: Any, probe: Probe) -> Reading:
+        """The number that is read off what the view saw."""
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        return self.of(self.view(network, probe, generator), probe)

@@ -1,29 +1,46 @@
 """Accuracy and loss after a little training: what shortened training says of a network."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.batchnorm import evaluating
-from untrained.scores.score import Reading, Score
+from untrained.kernels.batchnorm import evaluating, policy_mode
+from untrained.scores.score import Reading, View, ViewScore
 
 
 @dataclass(frozen=True)
-class AfterTraining(Score):
+class LogitsView(View):
+    """Logits of the probe, in evaluation mode and in parts, so that memory stays small."""
+
+    batchnorm: Literal["running", "batch"]
+
+    def __call__(
+        self, network: nn.Module, probe: Probe, generator: torch.Generator
+    ) -> torch.Tensor:
+        parts = probe.inputs.split(250)
+        with evaluating(network), policy_mode(self.batchnorm), torch.no_grad():
+            return torch.cat([network(part) for part in parts])
+
+
+@dataclass(frozen=True)
+class AfterTraining(ViewScore):
     """A score of what the network predicts, after one epoch unless a run says otherwise."""
+
+    batchnorm: Literal["running", "batch"] = "running"
+    """Statistics that BatchNorm takes: those of training, which lag behind in the first steps; or
+    those of 250 images of the probe at a time."""
 
     network: ClassVar = "narrow"
     epochs: ClassVar = 1
     weights: ClassVar = "kaiming_fan_out"
 
-    def logits(self, network: nn.Module, probe: Probe) -> torch.Tensor:
-        """Of the probe, in evaluation mode and in parts, so that memory stays small."""
-        with evaluating(network), torch.no_grad():
-            return torch.cat([network(part) for part in probe.inputs.split(250)])
+    @property
+    def view(self) -> LogitsView:
+        return LogitsView(self.batchnorm)
 
 
 @dataclass(frozen=True)
@@ -33,8 +50,8 @@ class ValidationAccuracy(AfterTraining):
     higher_is_better: ClassVar = True
     probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
-    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        right = self.logits(network, probe).argmax(1) == probe.labels
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
+        right = seen.argmax(1) == probe.labels
         return Reading(right.double().mean().item())
 
 
@@ -45,8 +62,8 @@ class ValidationLoss(AfterTraining):
     higher_is_better: ClassVar = False
     probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
-    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        return Reading(cross_entropy(self.logits(network, probe).double(), probe.labels).item())
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
+        return Reading(cross_entropy(seen.double(), probe.labels).item())
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from typing import Any
 from untrained.plugins import find
 from untrained.search.evolution import RegularisedEvolution
 from untrained.search.given import Given
+from untrained.search.halving import SuccessiveHalving
+from untrained.search.local_search import LocalSearch
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
+from untrained.search.reinforce import Reinforce
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.surrogate import SurrogateSearch
 from untrained.settings import Setting, changed, check_known
@@ -23,6 +26,9 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "pruning": PruningSearch,
     "random": RandomSearch,
     "evolution": RegularisedEvolution,
+    "local": LocalSearch,
+    "reinforce": Reinforce,
+    "halving": SuccessiveHalving,
     "surrogate": SurrogateSearch,
     "given": Given,
 }

@@ -32,13 +32,16 @@ def rank_sums(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[int]:
     return [sum(ranks) for ranks in zip(*columns, strict=True)]
 
 
-def best(trials: Sequence[Trial], goals: Sequence[Goal]) -> Trial | None:
-    """The trial of the lowest rank sum, the earliest among equals.
+def ranked(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[Trial]:
+    """The trials by rank sum, the lowest first, the earliest first among equals.
 
-    A trial on which some goal failed on every draw is passed over: a failure is never the best.
+    A trial on which some goal failed on any draw is left out: a failure is never the best.
     """
     sound = [t for t in trials if all(t.mean(goal.score) is not None for goal in goals)]
-    if not sound:
-        return None
-    sums = rank_sums(sound, goals)
-    return sound[sums.index(min(sums))]
+    sums = rank_sums(sound, goals) if sound else []
+    return [sound[i] for i in sorted(range(len(sound)), key=sums.__getitem__)]
+
+
+def best(trials: Sequence[Trial], goals: Sequence[Goal]) -> Trial | None:
+    """The first of `ranked`; None where there is none."""
+    return next(iter(ranked(trials, goals)), None)

@@ -3,7 +3,7 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,6 +26,9 @@ class Proposal:
     "Numbers of the draws of weights and probe; equal numbers, equal draws."
     note: str
     "Why, for people: `random`, `mutation`, `parent`, `without nor_conv_1x1 on 0-1`."
+    epochs: int | None = field(default=None, kw_only=True)
+    """Epochs of training before the scores that ask for any; None means as many as they ask
+    for."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Searcher(ABC):
 
     prunes: ClassVar[bool] = False
     "Whether it needs a space with supernets."
+    rungs: ClassVar[bool] = False
+    "Whether it says after how many epochs scores look, and so needs some that train."
     space: Space[Any]
     goals: tuple[Goal, ...]
     draws: int

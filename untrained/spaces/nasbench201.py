@@ -120,6 +120,9 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     def supernet(self) -> NB201Architecture:
         return NB201Architecture((OPERATIONS[1:],) * len(EDGES))
 
+    def everything(self) -> NB201Architecture:
+        return NB201Architecture((OPERATIONS,) * len(EDGES))
+
     def kept(self, architecture: NB201Architecture) -> tuple[Choice, ...]:
         return tuple(
             Choice(e, operation) for e, kept in enumerate(architecture.edges) for operation in kept

@@ -127,6 +127,11 @@ class PrunableSpace(Space[A]):
     def supernet(self) -> A:
         """The partial architecture that keeps every operation but `none` on every edge."""
 
+    def everything(self) -> A:
+        """The partial architecture that keeps whatever a discrete one may have on every edge:
+        the supernet, with `none` where the space has it."""
+        return self.supernet()
+
     @abstractmethod
     def kept(self, architecture: A) -> tuple[Choice, ...]:
         """Every operation on every edge: equal tuples, equal architectures."""
@@ -162,6 +167,6 @@ def prunable(space: Space[Any]) -> PrunableSpace[Any]:
     if not isinstance(space, PrunableSpace):
         raise ValueError(
             f"expected a space with supernets to prune and to compare by operations, got "
-            f"{space.name!r}, which has none; try --searcher random or evolution"
+            f"{space.name!r}, which has none; try --searcher random, evolution or local"
         )
     return space

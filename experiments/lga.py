@@ -1,0 +1,158 @@
+"""Label-gradient alignment: how well kernels rank networks, before and after a little training.
+
+    python experiments/lga.py epochs cifar10
+    python experiments/lga.py epochs cifar100
+    python experiments/lga.py initialisation
+
+Each resumes where it was stopped, and leaves a row for each architecture in `results/lga_*.csv`;
+`experiments/lga_tables.py` makes tables of them, and `docs/lga.md` shows these.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import polars as pl
+
+from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.settings import Setting
+from untrained.tables import TABLES
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+EPOCHS = (1, 2, 5)
+
+ALIGNMENTS = ("label_alignment", "label_alignment_normalised", "label_alignment_centred")
+KERNEL = (*ALIGNMENTS, "ntk_norm", "ntk_mean", "ntk_trace", "condition_number")
+OUTPUTS = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
+
+LIKE_LGA: dict[str, Setting] = {
+    "count": 256,
+    "split": "validation",
+    "augment": False,
+    "at_most": True,
+    "parameters": "weights_below_head",
+    "scale": "narrow",
+}
+"What makes the condition number one of the kernel that LGA looks at."
+
+app = cyclopts.App(help=__doc__)
+
+
+@app.command
+def epochs(
+    images: str,
+    *,
+    count: int = 300,
+    size: int = 16,
+    lesson: int = 2000,
+    out: Path = Path("untrained-runs"),
+    workers: int = 2,
+) -> None:
+    """Random architectures of NAS-Bench-201 at initialisation and after 1, 2 and 5 epochs.
+
+    Parameters
+    ----------
+    images
+        `cifar10` or `cifar100`.
+    count
+        Architectures, no two of which compute the same; they do not depend on the images.
+    size
+        Side of the images in pixels.
+    lesson
+        Training images.
+    out
+        Folder of the store.
+    workers
+        Processes.
+    """
+    trained = tuple(f"{name}@{e}" for e in EPOCHS for name in (*KERNEL, *OUTPUTS))
+    config = RunConfig(
+        images=images,
+        size=size,
+        searcher="random",
+        options={"evaluations": count},
+        scores=("parameters", *(f"{name}@0" for name in KERNEL), *trained),
+        instruments={"condition_number": LIKE_LGA},
+        schooling={"images": lesson},
+        draws=1,
+        batch=20,
+        workers=workers,
+        out=out,
+    )
+    keep(measured(config), f"lga_epochs_{images}")
+
+
+TABLED: dict[str, tuple[str, str, int]] = {
+    "nasbench201": ("nasbench201", "cifar10", 300),
+    "nasbench101": ("nasbench101", "cifar10", 300),
+    "darts": ("darts", "cifar10", 150),
+    "mnas": ("mnas", "cifar10", 100),
+    "mnas_tinyimagenet": ("mnas", "tinyimagenet32", 100),
+}
+"Name -> space, images and rows of its table."
+
+
+@app.command
+def initialisation(
+    *,
+    names: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True)] = tuple(TABLED),
+    out: Path = Path("untrained-runs"),
+    workers: int = 2,
+) -> None:
+    """Kernels at initialisation on rows of every space's table, at 32 x 32 pixels.
+
+    Parameters
+    ----------
+    names
+        Keys of TABLED.
+    out
+        Folder of the store.
+    workers
+        Processes.
+    """
+    scores = tuple(f"{name}@0" for name in KERNEL)
+    few: dict[str, dict[str, Setting]] = {name: {"count": 128} for name in scores}
+    for name in names:
+        space, images, count = TABLED[name]
+        table = TABLES[space]().frame.sample(count, seed=0)
+        config = RunConfig(
+            images=images,
+            space=space,
+            searcher="given",
+            options={"architectures": " ".join(table["architecture"])},
+            scores=("parameters", *scores),
+            instruments={**few, "condition_number": LIKE_LGA},
+            draws=1,
+            workers=workers,
+            out=out,
+        )
+        keep(measured(config), f"lga_initialisation_{name}")
+
+
+def measured(config: RunConfig) -> RunRecord:
+    """The record of a run, made or gone on with."""
+    folder = run(config, lambda progress: print(*progress, flush=True))
+    return load_record(folder.store, folder.name)
+
+
+def keep(record: RunRecord, name: str) -> None:
+    """A row for each architecture, a column for each score; and what each cost."""
+    rows = [
+        {
+            "architecture": trial.architecture,
+            **{score: column[0].value for score, column in trial.readings.items()},
+        }
+        for trial in record.trials
+    ]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame.write_csv(RESULTS / f"{name}.csv", float_precision=6)
+    costs = [
+        {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
+    ]
+    pl.DataFrame(costs).write_csv(RESULTS / f"{name}_seconds.csv", float_precision=3)
+    print(f"{len(frame)} architectures, {sum(record.wall_seconds.values()):.0f} s")
+
+
+if __name__ == "__main__":
+    app()

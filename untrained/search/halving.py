@@ -1,0 +1,72 @@
+"""Successive halving: many networks trained a little, the better of them trained more.
+
+Source: Jamieson & Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
+Optimization", AISTATS 2016, https://arxiv.org/abs/1502.07943. There the validation loss judges;
+here any score that looks after training does, such as `label_alignment`.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import ClassVar
+
+from untrained.search.random_search import RandomSearch
+from untrained.search.ranks import ranked
+from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture
+
+
+@dataclass(frozen=True)
+class SuccessiveHalving(Searcher):
+    """Rung r has n_r networks after e_r epochs, the best n_r of the rung before.
+
+        n_r = ceil(n / f^r),    e_r = e f^r
+
+    as long as n_r is 2 or more. Scores look after e_r epochs, whatever they ask for; those that
+    ask for none look at initialisation on every rung. Where the recipe is steady, a network of a
+    rung is trained on from the rung before.
+    """
+
+    rungs: ClassVar = True
+    evaluations: int = 27
+    "n, architectures of the first rung."
+    factor: int = 3
+    "f: of the networks of a rung, one in so many goes on, for so many times the epochs."
+    epochs: int = 1
+    "e, epochs before the first rung looks."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        if self.factor < 2:
+            raise ValueError(
+                f"factor: expected a number of at least 2, got {self.factor!r}; try 3"
+            )
+        first = [trial for trial in history if trial.epochs == self.epochs]
+        if len(first) < self.evaluations:
+            sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
+            if proposals := sampler.propose(first, count, rng):
+                return [replace(proposal, epochs=self.epochs) for proposal in proposals]
+        rung, epochs = first, self.epochs
+        for size in self._sizes():
+            survivors, epochs = ranked(rung, self.goals)[:size], epochs * self.factor
+            rung = [trial for trial in history if trial.epochs == epochs]
+            left = survivors[len(rung) : len(rung) + count]
+            if left:
+                note = f"rung of {epochs} epochs"
+                return [
+                    Proposal(trial.architecture, trial.draws, note, epochs=epochs)
+                    for trial in left
+                ]
+        return []
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        longest = max((trial.epochs or 0 for trial in history), default=0)
+        found = ranked([trial for trial in history if trial.epochs == longest], self.goals)
+        return found[0].architecture if found else None
+
+    def _sizes(self) -> list[int]:
+        """n_1, n_2, ..., of the rungs after the first."""
+        sizes, size = [], self.evaluations
+        while (size := ceil(size / self.factor)) > 1:
+            sizes.append(size)
+        return sizes

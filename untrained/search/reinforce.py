@@ -1,0 +1,222 @@
+"""REINFORCE: a policy that learns which operations are rewarded.
+
+Source: Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement
+Learning", Machine Learning 8, 1992; in architecture search Zoph & Le, "Neural Architecture Search
+with Reinforcement Learning", ICLR 2017, https://arxiv.org/abs/1611.01578; as here, with one
+distribution an edge and no recurrent network, Dong & Yang, "NAS-Bench-201", ICLR 2020,
+https://arxiv.org/abs/2001.00326, section 4, and Chen et al., "Understanding and Accelerating
+Neural Architecture Search with Training-Free and Theory-Grounded Metrics" (TEG-NAS),
+https://arxiv.org/abs/2108.11939.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, permutations
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from untrained.search.ranks import best
+from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture, Choice, PrunableSpace
+
+Vector = Float[np.ndarray, " n"]
+Logits = list[Float[np.ndarray, " _"]]
+"A vector for each decision."
+
+FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
+"Adam's decay of the first and of the second moment, and its offset."
+TRIES = 10
+"Samples of the policy in search of an architecture that is not measured yet."
+
+
+class Decision(NamedTuple):
+    """What the policy draws `keep` of, without replacement."""
+
+    options: tuple[Choice, ...] | tuple[int, ...]
+    "The operations of an edge; or the numbers of the edges into a node."
+    keep: int
+
+
+@dataclass(frozen=True)
+class Reinforce(Searcher):
+    """Samples a policy, and raises the probability of what was rewarded above the average.
+
+    The policy p_theta draws an operation for each edge from a softmax of logits. Where a node has
+    more edges than it keeps, as in DARTS, it draws edges in the same way, without replacement.
+    Each trial t of the history, in order, is one step of Adam along
+
+        g_t = (r_t - b_t) d log p_theta(a_t) / d theta + entropy * d H(theta) / d theta
+        b_1 = r_1,    b_{t+1} = momentum * b_t + (1 - momentum) * r_t
+
+    with H the sum of the entropies of the softmaxes. The reward r_t is the mean over goals of the
+    share of the trials up to t that t beats, where equals count half; 0 where a goal failed. The
+    published one is the metric itself, which has no meaning across several goals.
+
+    Two more departures. Proposals of one batch are samples of one policy, so a batch of 1 is the
+    published algorithm. And what was measured is sampled anew, up to `TRIES` times.
+    """
+
+    prunes: ClassVar = True
+    space: PrunableSpace[Any]
+    evaluations: int = 100
+    "Architectures to try."
+    learning_rate: float = 0.04
+    "Adam's step, above 0."
+    momentum: float = 0.9
+    "Of the average of rewards that is the baseline; from 0 to below 1."
+    entropy: float = 0.0
+    "Weight of the policy's entropy, which keeps it from settling early; at least 0."
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        self._check()
+        if len(history) >= self.evaluations:
+            return []
+        seen = {self.space.canonical(trial.architecture) for trial in history}
+        decisions = decisions_of(self.space)
+        logits = self.logits(history)
+        found = []
+        for _ in range(min(count, self.evaluations - len(history))):
+            for _ in range(TRIES):
+                architecture = sampled(self.space, decisions, logits, rng)
+                canonical = self.space.canonical(architecture)
+                if canonical not in seen:
+                    break
+            seen.add(canonical)
+            found.append(Proposal(architecture, tuple(range(self.draws)), "policy"))
+        return found
+
+    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+        found = best(history, self.goals)
+        return found.architecture if found else None
+
+    def logits(self, history: Sequence[Trial]) -> Logits:
+        """theta after the history, in the order of `decisions_of` the space."""
+        decisions = decisions_of(self.space)
+        ends = np.cumsum([len(decision.options) for decision in decisions])
+        theta, first, second = np.zeros((3, ends[-1]))
+        r = rewards(history, self.goals)
+        b = r[0] if history else 0.0
+        for t, trial in enumerate(history):
+            pieces = np.split(theta, ends[:-1])
+            taken = taken_in(self.space, trial.architecture)
+            gradient = (r[t] - b) * np.concatenate(
+                [
+                    d_log_probability(logits, [k for k, o in enumerate(d.options) if o in taken])
+                    for d, logits in zip(decisions, pieces, strict=True)
+                ]
+            )
+            if self.entropy:
+                gradient += self.entropy * np.concatenate([d_entropy(part) for part in pieces])
+            b = self.momentum * b + (1 - self.momentum) * r[t]
+            first = FIRST * first + (1 - FIRST) * gradient
+            second = SECOND * second + (1 - SECOND) * gradient**2
+            mean, square = first / (1 - FIRST ** (t + 1)), second / (1 - SECOND ** (t + 1))
+            theta = theta + self.learning_rate * mean / (np.sqrt(square) + EPSILON)
+        return np.split(theta, ends[:-1])
+
+    def _check(self) -> None:
+        for name, fits, expected in (
+            ("learning_rate", self.learning_rate > 0, "above 0, such as 0.04"),
+            ("momentum", 0 <= self.momentum < 1, "from 0 to below 1, such as 0.9"),
+            ("entropy", self.entropy >= 0, "of at least 0, such as 0.01"),
+        ):
+            if not fits:
+                raise ValueError(
+                    f"options.{name}: expected a number {expected}, got {getattr(self, name)!r}"
+                )
+
+
+def decisions_of(space: PrunableSpace[Any]) -> list[Decision]:
+    """One for each edge, then one for each node with more edges than it keeps."""
+    everything = space.everything()
+    edges = [
+        tuple(kept) for _, kept in groupby(space.kept(everything), key=lambda choice: choice.edge)
+    ]
+    one_each = space.without(everything, *(choice for kept in edges for choice in kept[1:]))
+    return [
+        *(Decision(kept, 1) for kept in edges),
+        *(
+            Decision(tuple(choice.edge for choice in crowd.choices), crowd.keep)
+            for crowd in space.crowded(one_each)
+        ),
+    ]
+
+
+def taken_in(space: PrunableSpace[Any], architecture: Architecture) -> set[Choice | int]:
+    """The options that led to a discrete architecture: its operations, and its edges."""
+    kept = space.kept(architecture)
+    return {*kept, *(choice.edge for choice in kept)}
+
+
+def sampled(
+    space: PrunableSpace[Any],
+    decisions: Sequence[Decision],
+    logits: Logits,
+    rng: random.Random,
+) -> Architecture:
+    """One discrete architecture, drawn from the policy."""
+    everything = space.everything()
+    lost: set[Choice | int] = set()
+    for decision, theta in zip(decisions, logits, strict=True):
+        left = list(range(len(theta)))
+        weights = np.exp(theta - theta.max())
+        for _ in range(decision.keep):
+            left.remove(rng.choices(left, weights[left].tolist())[0])
+        lost |= {decision.options[k] for k in left}
+    gone = (c for c in space.kept(everything) if c in lost or c.edge in lost)
+    return space.without(everything, *gone)
+
+
+def d_log_probability(theta: Vector, chosen: Sequence[int]) -> Vector:
+    """The gradient of the log-probability that `chosen` are drawn, in any order.
+
+    Without replacement (Plackett & Luce), with p the softmax of theta over what is left:
+
+        p(order) = prod_i p(o_i | o_1 ... o_{i-1} gone)
+        d log p(order) / d theta = sum_i (onehot(o_i) - p(. | o_1 ... o_{i-1} gone))
+        d log sum_order p(order) / d theta = sum_order p(order) d log p(order) / sum_order p(order)
+
+    Nothing chosen, no gradient: it does not matter which operation an absent edge would have.
+    """
+    total, gradient = 0.0, np.zeros_like(theta)
+    for order in permutations(chosen):
+        left = np.exp(theta - theta.max())
+        probability, d_log = 1.0, np.zeros_like(theta)
+        for o in order:
+            p = left / left.sum()
+            probability *= p[o]
+            d_log -= p
+            d_log[o] += 1
+            left[o] = 0
+        total += probability
+        gradient += probability * d_log
+    return gradient / total
+
+
+def d_entropy(theta: Vector) -> Vector:
+    """The gradient of H = -sum_k p_k log p_k, which is -p (log p + H), with p the softmax."""
+    log_p = theta - theta.max() - np.log(np.exp(theta - theta.max()).sum())
+    p = np.exp(log_p)
+    return -p * (log_p - p @ log_p)
+
+
+def rewards(history: Sequence[Trial], goals: Sequence[Goal]) -> Vector:
+    """For each trial, the mean over goals of the share of the trials up to it that it beats.
+
+    Equals, itself among them, count half. A trial with a goal that failed on any draw has reward
+    0, and every other beats it.
+    """
+    signs = [1 if goal.higher_is_better else -1 for goal in goals]
+    y = np.full((len(history), len(goals)), -np.inf)
+    for row, trial in zip(y, history, strict=True):
+        means = [trial.mean(goal.score) for goal in goals]
+        if None not in means:
+            row[:] = np.multiply(signs, np.array(means, dtype=float))
+    found = np.zeros(len(history))
+    for t in np.flatnonzero(np.isfinite(y).all(axis=1)):
+        earlier = y[: t + 1]
+        found[t] = ((earlier < y[t]) + (earlier == y[t]) / 2).mean()
+    return found
