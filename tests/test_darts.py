@@ -6,11 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+from architectures import network_of, parameters, sampled
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
@@ -62,21 +64,8 @@ NODE = "|sep_conv_3x3~0|skip_connect~1|"
 CELL = "+".join([NODE] * 4)
 TEXT = f"normal:{CELL}/reduction:{CELL}"
 PUBLISHED_PAIRS = [[0, 3], [1, 2]] * 4
-
-
-def samples(count: int, seed: int = 0) -> list[DARTSArchitecture]:
-    rng = random.Random(seed)
-    return [SPACE.sample(rng) for _ in range(count)]
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def built(architecture: DARTSArchitecture, scale: DARTSScale, **sizes: int) -> DARTSNetwork:
-    network = SPACE.build(architecture, scale, **({"inputs": 3, "classes": 10} | sizes))
-    assert isinstance(network, DARTSNetwork)
-    return network
+samples = partial(sampled, SPACE)
+built = partial(network_of, SPACE, DARTSNetwork)
 
 
 # Text forms

@@ -5,12 +5,14 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
 import torch.nn.functional as F
+from architectures import network_of, parameters, sampled
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
@@ -23,21 +25,8 @@ BLOCK = "e6k3l2se0"
 TEXT = "_".join([BLOCK] * 7)
 SMALLEST = "_".join(["e1k3l1se0"] * 7)
 LARGEST = "_".join(["e6k5l4se1"] * 7)
-
-
-def samples(count: int, seed: int = 0) -> list[MNASArchitecture]:
-    rng = random.Random(seed)
-    return [SPACE.sample(rng) for _ in range(count)]
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def built(architecture: MNASArchitecture, scale: MNASScale, **sizes: int) -> MNASNetwork:
-    network = SPACE.build(architecture, scale, **({"inputs": 3, "classes": 10} | sizes))
-    assert isinstance(network, MNASNetwork)
-    return network
+samples = partial(sampled, SPACE)
+built = partial(network_of, SPACE, MNASNetwork)
 
 
 def published(text: str) -> MNASNetwork:

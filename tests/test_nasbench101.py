@@ -2,14 +2,16 @@
 
 import itertools
 import random
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from architectures import network_of, parameters, sampled
 from torch import nn
 
-from untrained.data import data_folder
 from untrained.search import make_searcher
 from untrained.spaces import CellScale, Scale, get_space
 from untrained.spaces.nasbench101 import (
@@ -20,27 +22,17 @@ from untrained.spaces.nasbench101 import (
     graph_hash,
     prune,
 )
+from untrained.spaces.nasbench101_network import GraphNetwork
 
 SPACE = NASBench101()
 # The benchmark's own example, a cell of Inception's kind; 5x5 convolutions as two 3x3.
 INCEPTION = "i-c1-c3-c3-c3-mp-o:0-1,0-2,0-3,0-5,1-6,2-6,3-4,4-6,5-6"
-TABLE = data_folder() / "tables" / "nasbench101.parquet"
-needs_table = pytest.mark.skipif(not TABLE.exists(), reason="no data folder: set UNTRAINED_DATA")
+samples = partial(sampled, SPACE)
 
 
-def samples(count: int) -> list[NB101Architecture]:
-    rng = random.Random(0)
-    return [SPACE.sample(rng) for _ in range(count)]
-
-
-def rows() -> pl.DataFrame:
-    return pl.read_parquet(TABLE).with_columns(text=pl.col("ops") + ":" + pl.col("adjacency"))
-
-
-def parameters(architecture: NB101Architecture) -> int:
+def full_parameters(architecture: NB101Architecture) -> int:
     with torch.device("meta"):
-        network = SPACE.build(architecture, SPACE.scales["full"], inputs=3, classes=10)
-    return sum(p.numel() for p in network.parameters())
+        return parameters(network_of(SPACE, GraphNetwork, architecture, SPACE.scales["full"]))
 
 
 def counted(architecture: NB101Architecture) -> int:
@@ -65,15 +57,15 @@ def counted(architecture: NB101Architecture) -> int:
     return total + 512 * 10 + 10
 
 
-@needs_table
-def test_hashes_and_parameters_of_the_table() -> None:
+def test_hashes_and_parameters_of_the_table(data: Path) -> None:
     """Of 2,000 rows; `python experiments/nngp.py check` does all 20,000."""
-    table = rows().sample(2000, seed=0)
-    architectures = [SPACE.parse(text) for text in table["text"]]
+    table = pl.read_parquet(data / "tables" / "nasbench101.parquet").sample(2000, seed=0)
+    texts = zip(table["ops"], table["adjacency"], strict=True)
+    architectures = [SPACE.parse(f"{ops}:{adjacency}") for ops, adjacency in texts]
     assert [graph_hash(a) for a in architectures] == table["hash"].to_list()
     assert [counted(a) for a in architectures] == table["params"].to_list()
     for i in random.Random(0).sample(range(len(table)), 40):
-        assert parameters(architectures[i]) == table["params"][i]
+        assert full_parameters(architectures[i]) == table["params"][i]
 
 
 def test_published_counts_of_small_cells() -> None:
@@ -111,7 +103,7 @@ def test_vertices_on_no_path_do_not_count() -> None:
     dangling = SPACE.parse("i-c3-c1-mp-o:0-1,0-2,1-4,3-4")
     assert str(prune(dangling)) == "i-c3-o:0-1,1-2"
     assert SPACE.canonical(dangling) == SPACE.parse("i-c3-o:0-1,1-2")
-    assert parameters(dangling) == parameters(SPACE.parse("i-c3-o:0-1,1-2"))
+    assert full_parameters(dangling) == full_parameters(SPACE.parse("i-c3-o:0-1,1-2"))
 
 
 def test_texts_come_back() -> None:
@@ -253,7 +245,7 @@ def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
 
 @pytest.mark.parametrize("searcher", ["pruning", "surrogate"])
 def test_searches_that_prune_say_that_there_is_no_supernet(searcher: str) -> None:
-    with pytest.raises(ValueError, match=r"supernets.*try --searcher random or evolution"):
+    with pytest.raises(ValueError, match=r"supernets.*try --searcher random, evolution or local"):
         make_searcher(searcher, get_space("nasbench101"), (), 1, {})
 
 

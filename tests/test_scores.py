@@ -202,7 +202,11 @@ def test_an_image_that_comes_twice_is_singular_by_default_and_a_number_as_releas
 
 
 def test_nothing_is_as_released_by_default() -> None:
-    assert asdict(ConditionNumber()) == {"batchnorm": "frozen", "eigenvalues": "float64"}
+    assert asdict(ConditionNumber()) == {
+        "parameters": "weights",
+        "batchnorm": "frozen",
+        "eigenvalues": "float64",
+    }
     assert asdict(LinearRegions()) == {"batchnorm": "batch", "batches": 1}
 
 

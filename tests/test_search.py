@@ -32,7 +32,7 @@ def measured(proposal: Proposal) -> Trial:
         "kappa": tuple(1000 * n / (1 + worth) for n in noise),
         "regions": tuple(round(100 * worth * n) for n in noise),
     }
-    return Trial(proposal.architecture, proposal.draws, proposal.note, values)
+    return Trial(**vars(proposal), values=values)
 
 
 def finish(searcher: Searcher, count: int = 8) -> list[Trial]:
@@ -73,7 +73,8 @@ def test_a_search_ends_with_a_discrete_pick(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"pruning", "given"}))
 def test_the_number_of_evaluations_is_kept(name: str) -> None:
-    assert len(finish(make(name, evaluations=21))) == 21
+    history = finish(make(name, evaluations=21))
+    assert len([trial for trial in history if trial.epochs in (None, 1)]) == 21
 
 
 @pytest.mark.parametrize("name", SEARCHERS)

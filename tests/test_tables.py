@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from untrained.spaces import SPACES, get_space
+from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import genotype
 from untrained.spaces.nasbench101 import graph_hash
 from untrained.tables import (
@@ -20,11 +20,6 @@ from untrained.tables import (
     standings,
 )
 from untrained.tables.nasbench201 import DATA
-
-
-def need(space: str) -> None:
-    if space not in SPACES:
-        pytest.skip(f"no space {space} yet")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +64,6 @@ def test_a_missing_row_raises(table: NASBench201Table) -> None:
 
 @pytest.mark.parametrize("space", TABLES)
 def test_a_table_knows_its_file(space: str, data: Path) -> None:
-    need(space)
     table = TABLES[space]()
     assert table.space == space
     assert table.path == data / "tables" / table.file
@@ -106,7 +100,6 @@ def test_another_file(kind: type[Table], tmp_path: Path) -> None:
 
 def test_nasbench101_finds_isomorphic_cells(data: Path) -> None:
     """Inner vertices renumbered in any order that leaves edges pointing forward."""
-    need("nasbench101")
     table, space = NASBench101Table(), get_space("nasbench101")
     for row in table.frame.sample(5, seed=1).iter_rows(named=True):
         n, cell = row["n_vertices"], space.parse(row["architecture"])
@@ -123,7 +116,6 @@ def test_nasbench101_finds_isomorphic_cells(data: Path) -> None:
 
 
 def test_nasbench101_standing_of_the_best(data: Path) -> None:
-    need("nasbench101")
     table = NASBench101Table()
     best = table.frame.sort("cifar10_valid_108").row(-1, named=True)
     (standing,) = standings("nasbench101", best["architecture"])
@@ -134,7 +126,6 @@ def test_nasbench101_standing_of_the_best(data: Path) -> None:
 
 def test_nasbench101_without_the_row(data: Path) -> None:
     """Twenty samples of 423,624 cells; one in 21 has a row."""
-    need("nasbench101")
     table, space = NASBench101Table(), get_space("nasbench101")
     missing = 0
     for seed in range(20):
@@ -164,7 +155,6 @@ def test_nasbench301_reads_every_form_of_a_genotype(data: Path) -> None:
 
 
 def test_mnas_standing(data: Path) -> None:
-    need("mnas")
     text = "e6k3l1se0_e4k5l2se0_e6k3l3se0_e6k5l3se0_e6k5l2se0_e1k3l2se0_e1k3l2se0"
     (standing,) = standings("mnas", text)
     assert (standing.data, standing.accuracy) == ("ImageNet top-1", 0.59368)

@@ -25,7 +25,8 @@ class RunConfig:
     space: str = "nasbench201"
     "Search space: a name, or package.module:name."
     searcher: str = "pruning"
-    "`pruning`, `surrogate`, `random`, `evolution`, or package.module:name."
+    """`pruning`, `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`, or
+    package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     scores: tuple[str, ...] = ("condition_number", "linear_regions")

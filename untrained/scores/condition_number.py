@@ -8,7 +8,6 @@ import torch
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
-from untrained.kernels.ntk import Kernel
 from untrained.kernels.spectrum import spectrum
 from untrained.scores.kernel import NTKView
 from untrained.scores.score import Reading, ViewScore
@@ -42,7 +41,7 @@ class ConditionNumber(ViewScore):
     def view(self) -> NTKView:
         return NTKView(self.parameters, self.batchnorm)
 
-    def of(self, seen: Kernel, probe: Probe) -> Reading:
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
         if self.eigenvalues == "released":
             return Reading(released_ratio(seen.as_subclass(torch.Tensor)))
         found = spectrum(seen)

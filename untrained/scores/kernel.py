@@ -77,7 +77,7 @@ class LabelAlignment(NTKScore):
 
     epochs: ClassVar = 1
 
-    def of(self, seen: Kernel, probe: Probe) -> Reading:
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
         return Reading(*label_alignment(seen, probe.labels))
 
 
@@ -91,7 +91,7 @@ class NormalisedLabelAlignment(NTKScore):
 
     epochs: ClassVar = 1
 
-    def of(self, seen: Kernel, probe: Probe) -> Reading:
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
         return Reading(*label_alignment(normalised(seen), probe.labels))
 
 
@@ -104,7 +104,7 @@ class CentredLabelAlignment(NTKScore):
 
     epochs: ClassVar = 1
 
-    def of(self, seen: Kernel, probe: Probe) -> Reading:
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
         return Reading(*centred_alignment(seen, label_kernel(probe.labels).to(seen.device)))
 
 
@@ -115,7 +115,7 @@ class SpectrumScore(NTKScore):
     statistic: ClassVar[str]
     "The property of `Spectrum` that this score is."
 
-    def of(self, seen: Kernel, probe: Probe) -> Reading:
+    def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
         found = spectrum(seen)
         if found.degenerate:
             return Reading(None, found.degenerate)
