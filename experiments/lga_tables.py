@@ -1,0 +1,172 @@
+"""Tables of what the LGA experiments measured.
+
+python experiments/lga_tables.py
+
+results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
+results/lga_spaces.csv           each score at initialisation, in each space
+results/lga_movement.csv         how a kernel moves, with trained accuracy
+results/lga_searches.csv         what guided searches end with
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from lga import RESULTS, TABLED
+from scipy.stats import kendalltau
+
+from untrained.scores import get_score
+from untrained.tables import TABLES, NASBench201Table, agreement
+from untrained.tables.combining import rank_sum
+from untrained.tables.partial import partial_tau
+
+COMBINED = (
+    ("label_alignment_normalised@1", "condition_number@0"),
+    ("label_alignment_normalised@1", "validation_accuracy@1"),
+    ("label_alignment_normalised@1", "condition_number@0", "validation_accuracy@1"),
+    ("label_alignment@2", "training_accuracy@2"),
+    ("label_alignment_centred@5", "training_accuracy@5"),
+)
+"Scores whose ranks are summed."
+DATA = ("cifar10", "cifar100", "imagenet16_120")
+
+
+def signed(frame: pl.DataFrame, column: str) -> np.ndarray:
+    """A score with higher meaning better, as its authors mean it; NaN where it failed."""
+    values = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    name = column.partition("@")[0]
+    if name == "condition_number":
+        return -np.log(values)
+    return values if get_score(name).higher_is_better else -values
+
+
+def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> dict[str, Any]:
+    """tau and rho with intervals, tau in the better half, and tau given the parameters."""
+    found = agreement(scores, truth)
+    row: dict[str, Any] = {
+        "count": found.count,
+        "failed": found.failed,
+        "tau": found.tau,
+        "tau_low": found.tau_interval[0],
+        "tau_high": found.tau_interval[1],
+        "rho": found.rho,
+        "rho_low": found.rho_interval[0],
+        "rho_high": found.rho_interval[1],
+        "tau_half": found.tau_half,
+        "discovered": 100 * found.discovered,
+    }
+    if sizes is not None:
+        sound = np.isfinite(scores)
+        row["tau_given_parameters"] = partial_tau(
+            scores[sound], truth[sound], sizes[sound].astype(float)
+        )
+    return row
+
+
+def agreements() -> Iterator[dict[str, Any]]:
+    """A row for each image set, score and number of epochs."""
+    table = NASBench201Table().frame
+    for images in ("cifar10", "cifar100"):
+        path = RESULTS / f"lga_epochs_{images}.csv"
+        if not path.exists():
+            continue
+        frame = pl.read_csv(path, infer_schema_length=None).join(table, on="architecture")
+        truth, sizes = frame[f"{images}_test_200"].to_numpy(), frame["parameters"].to_numpy()
+        for column in pl.read_csv(path, n_rows=1).columns[1:]:
+            score, _, epochs = column.partition("@")
+            asked = {"images": images, "score": score, "epochs": int(epochs or 0)}
+            given = None if score == "parameters" else sizes
+            yield asked | row_of(signed(frame, column), truth, given)
+            if score.startswith("label") and epochs != "0":
+                gain = signed(frame, column) - signed(frame, f"{score}@0")
+                yield asked | {"score": f"{score} gained"} | row_of(gain, truth, given)
+        for parts in COMBINED:
+            epochs = max(int(part.partition("@")[2]) for part in parts)
+            asked = {"images": images, "score": " + ".join(parts), "epochs": epochs}
+            both = rank_sum(*(signed(frame, part) for part in parts))
+            yield asked | row_of(both, truth, sizes)
+        asked = {"images": images, "score": "published validation accuracy", "epochs": 12}
+        yield asked | row_of(frame[f"{images}_valid_12"].to_numpy(), truth, sizes)
+
+
+def spaces() -> Iterator[dict[str, Any]]:
+    """A row for each space and score at initialisation."""
+    for name, (space, images, _) in TABLED.items():
+        path = RESULTS / f"lga_initialisation_{name}.csv"
+        if not path.exists():
+            continue
+        table = TABLES[space]()
+        frame = pl.read_csv(path, infer_schema_length=None)
+        truth_column = next(iter(table.accuracies))
+        frame = frame.join(table.frame.select("architecture", truth_column), on="architecture")
+        truth = frame[truth_column].to_numpy()
+        sizes = frame["parameters"].to_numpy()
+        for column in pl.read_csv(path, n_rows=1).columns[1:]:
+            score = column.partition("@")[0]
+            given = None if score == "parameters" else sizes
+            asked = {"space": space, "images": images, "score": score}
+            yield asked | row_of(signed(frame, column), truth, given)
+
+
+def movement() -> Iterator[dict[str, Any]]:
+    """Kendall's tau, over networks, of what was tracked after some epochs with the accuracy."""
+    table = NASBench201Table().frame.select("architecture", "cifar10_test_200")
+    frame = pl.read_csv(RESULTS / "lga_tracks.csv", infer_schema_length=None)
+    frame = frame.join(table, on="architecture")
+    start = frame.filter(epoch=0).rename({"alignment": "start"}).select("architecture", "start")
+    frame = frame.join(start, on="architecture").with_columns(
+        alignment_gained=pl.col("alignment") - pl.col("start")
+    )
+    known = ("architecture", "epoch", "seconds", "start", "cifar10_test_200")
+    for quantity in (column for column in frame.columns if column not in known):
+        row: dict[str, Any] = {"quantity": quantity}
+        for epoch in (0, 1, 2, 5, 10, 20):
+            pairs = frame.filter(epoch=epoch).select(quantity, "cifar10_test_200").drop_nulls()
+            differ = pairs[quantity].n_unique() > 1
+            row[f"epoch {epoch}"] = kendalltau(*pairs).statistic if differ else None
+        yield row
+
+
+def searches() -> pl.DataFrame:
+    """Mean and standard deviation over seeds of what the searches end with."""
+    table = NASBench201Table().frame
+    rows = pl.read_csv(RESULTS / "lga_guided.csv", infer_schema_length=None)
+    last = rows.filter(pl.col("trial") == pl.col("trial").max().over("searcher", "guide", "seed"))
+    order = table["cifar10_test_200"].sort().to_numpy()
+    beaten = np.searchsorted(order, last["cifar10"].to_numpy() / 100) / (len(order) - 1)
+    last = last.with_columns(beats=pl.Series(100 * beaten))
+    return last.group_by("searcher", "guide", maintain_order=True).agg(
+        pl.len().alias("seeds"),
+        *(
+            part
+            for data in DATA
+            for part in (pl.col(data).mean(), pl.col(data).std().alias(f"{data}_std"))
+        ),
+        pl.col("beats").mean(),
+        pl.col("seconds").mean(),
+    )
+
+
+def main() -> None:
+    """All tables of what is there."""
+    tables = {
+        "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
+        "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
+        "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
+        "lga_searches": searches,
+    }
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=180, float_precision=3):
+        for name, make in tables.items():
+            try:
+                frame = make()
+            except FileNotFoundError as error:
+                print(f"{name}: {Path(str(error)).name} is not there yet")
+                continue
+            frame.write_csv(RESULTS / f"{name}.csv", float_precision=4)
+            print(name, frame)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""How the NTK of good and of bad networks moves in training.
+
+    python experiments/lga_tracks.py
+
+Resumes where it was stopped, and leaves a row for each network and epoch in
+`results/lga_tracks.csv`.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import polars as pl
+from lga import RESULTS
+from lga_search import processes
+
+from untrained.runs.moments import MEASURED
+from untrained.runs.track_config import TrackConfig, track_one
+from untrained.spaces import get_space
+from untrained.tables import NASBench201Table
+
+app = cyclopts.App(help=__doc__)
+
+
+@app.default
+def tracks(*, count: int = 20, out: Path = Path("untrained-runs"), workers: int = 2) -> None:
+    """Kernels of networks from the worst to the best of NAS-Bench-201, through 20 epochs.
+
+    Parameters
+    ----------
+    count
+        Networks, at equal distances in the order of their accuracy on CIFAR-10.
+    out
+        Folder of the trackings.
+    workers
+        Processes.
+    """
+    space, table = get_space("nasbench201"), NASBench201Table().frame.sort("cifar10_test_200")
+    unique = {str(space.canonical(space.parse(text))) for text in table["architecture"]}
+    texts = table.filter(pl.col("architecture").is_in(unique))["architecture"]
+    chosen = [texts[round(k * (len(texts) - 1) / (count - 1))] for k in range(count)]
+    config = TrackConfig(
+        images="cifar10",
+        size=16,
+        subset=1000,
+        epochs=20,
+        recipe="brief",
+        parameters="weights_below_head",
+        out=out,
+    )
+    with processes(workers) as pool:
+        rows = [row for part in pool.map(partial(tracked, config), chosen) for row in part]
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(
+        RESULTS / "lga_tracks.csv", float_precision=5
+    )
+
+
+def tracked(config: TrackConfig, text: str) -> list[dict[str, Any]]:
+    """A row for each epoch."""
+    _, found = track_one(config, text)
+    print(text, found.failure, flush=True)
+    return [
+        {
+            "architecture": text,
+            "epoch": moment.epoch,
+            "seconds": moment.seconds,
+            **{name: getattr(moment, name).value for name in MEASURED},
+        }
+        for moment in found.moments
+    ]
+
+
+if __name__ == "__main__":
+    app()
