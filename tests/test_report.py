@@ -647,3 +647,22 @@ def test_browser_survives_hostile_names(tmp_path: Path) -> None:
     found, console = browse(tmp_path / "report.html", 390)
     assert found == {"width": 390, "overflow": 0, "plots": 5}
     assert console == []
+
+
+def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
+    trials = tuple(
+        replace(
+            TrialRecord(k, int(epochs > 1), f"cell {cell}", "", {"lga": readings(value)}),
+            epochs=epochs,
+        )
+        for k, (cell, epochs, value) in enumerate(
+            [(0, 1, 0.5), (1, 1, 0.9), (2, 1, 0.7), (1, 3, 0.2), (2, 3, 0.3)]
+        )
+    )
+    run = replace(EMPTY, trials=trials, directions={"lga": 1}, pick="cell 2")
+    cloud = score_cloud(run)
+    assert [(p.architecture, p.estimates[0].mean) for p in cloud.points] == [
+        ("cell 0", 0.5), ("cell 2", 0.3), ("cell 1", 0.2)
+    ]  # fmt: skip
+    (panel,) = trajectory(run).panels
+    assert panel.best == (0.5, 0.9, 0.9, 0.2, 0.3)

@@ -54,6 +54,14 @@ def pooled(
     return [replace(group[0], readings=_all_readings(group)) for group in groups.values()]
 
 
+def latest(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Of each architecture, the trials after the most epochs: others do not compare with them."""
+    most: dict[str, int] = {}
+    for trial in trials:
+        most[trial.architecture] = max(trial.epochs or 0, most.get(trial.architecture, 0))
+    return [trial for trial in trials if (trial.epochs or 0) == most[trial.architecture]]
+
+
 def _all_readings(trials: Sequence[TrialRecord]) -> dict[str, tuple[Reading, ...]]:
     names = dict.fromkeys(name for trial in trials for name in trial.readings)
     return {name: tuple(r for t in trials for r in t.readings.get(name, ())) for name in names}
@@ -104,7 +112,7 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     """The cloud of a run."""
     scores = tuple(run.directions)[:2]
     directions = tuple(run.directions[score] for score in scores)
-    tried = pooled(run.trials, lambda trial: trial.architecture)
+    tried = pooled(latest(run.trials), lambda trial: trial.architecture)
     points = [point for trial in tried if (point := _point(run, trial, scores)) is not None]
     if len(scores) == 1:
         points.sort(key=lambda point: -directions[0] * point.estimates[0].mean)
@@ -141,6 +149,8 @@ class Step:
     "The round from 1, or `pick`; the trial's number where the search has no rounds."
     architecture: str
     estimate: Estimate
+    epochs: int | None = None
+    "Of training before the score, where the searcher chose them."
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,8 @@ class Panel:
     "None if the search did not rank by it."
     steps: tuple[Step, ...]
     best: tuple[float, ...]
-    "Best mean so far at each step; empty in a pruning search and for scores not ranked."
+    """Best mean so far after as many epochs, at each step; empty in a pruning search and for
+    scores not ranked."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +197,7 @@ def _score_names(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[str, ..
 
 def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord]) -> Panel:
     steps = tuple(
-        Step(_label(run, kind, trial), trial.architecture, found)
+        Step(_label(run, kind, trial), trial.architecture, found, trial.epochs)
         for trial in trials
         if (found := estimate(trial.readings.get(score, ()))) is not None
     )
@@ -202,11 +213,12 @@ def _label(run: RunRecord, kind: str, trial: TrialRecord) -> str:
 
 
 def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
-    """The best mean among the steps up to each."""
+    """The best mean among the steps up to each, of those after as many epochs."""
     best: list[float] = []
-    for step in steps:
-        better = max if direction > 0 else min
-        best.append(better(best[-1], step.estimate.mean) if best else step.estimate.mean)
+    for before, step in zip((None, *steps), steps, strict=False):
+        better, mean = max if direction > 0 else min, step.estimate.mean
+        goes_on = before is not None and before.epochs == step.epochs
+        best.append(better(best[-1], mean) if goes_on else mean)
     return tuple(best)
 
 
