@@ -373,7 +373,7 @@ def test_a_partial_architecture_cannot_be_trained(partial: str, command: Command
     ("flags", "words"),
     [
         (("--settings", "nonsense"),
-         ("settings: expected deep or nngp or paper or released", "got 'nonsense'")),
+         ("settings: expected deep or lga or nngp or paper or released", "got 'nonsense'")),
         (("--settings", "deep", "--space", "darts"),
          ("expected paper or paper_imagenet or released or released_imagenet", "got 'deep'")),
         (("--training", "nonsense"), ("unknown recipe 'nonsense': expected", "te_nas_imagenet")),

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 from untrained.runs import RunConfig, driver, run
-from untrained.runs.instrument import make_instrument, training_scale
+from untrained.runs.instrument import make_instruments, training_scale
 from untrained.runs.presets import PRESETS, with_preset, with_recipe
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
@@ -40,6 +40,11 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
             "condition_number": {"count": 32, "cells": 5},
             "linear_regions": {"cells": 5, "stages": 3},
         },
+    },
+    ("lga", "nasbench201"): {
+        "searcher": "evolution", "draws": 1, "scores": ("label_alignment",), "instruments": {},
+        "options": {"evaluations": 50, "population": 10, "sample": 3},
+        "schooling": {"images": 2000},
     },
     **{
         ("nngp", space): {
@@ -78,6 +83,7 @@ def chosen(config: RunConfig) -> dict[str, Any]:
         "options": config.options,
         "instruments": config.instruments,
         "scores": config.scores,
+        "schooling": config.schooling,
     }
 
 
@@ -85,7 +91,8 @@ def chosen(config: RunConfig) -> dict[str, Any]:
 def test_what_each_name_stands_for(name: str, space: str) -> None:
     asked = RunConfig(settings=name, space=space)
     found = with_preset(asked)
-    assert chosen(found) == {"scores": RunConfig().scores, **EXPECTED[name, space]}
+    common = {"scores": RunConfig().scores, "schooling": {}}
+    assert chosen(found) == {**common, **EXPECTED[name, space]}
     untouched = {**chosen(RunConfig()), "settings": name, "space": space}
     assert replace(found, **untouched) == replace(asked, **untouched)
     assert with_preset(found) == found
@@ -100,11 +107,11 @@ def test_no_name_is_no_change() -> None:
 def test_every_setting_is_one_that_is_there(name: str, space: str) -> None:
     config = with_preset(RunConfig(settings=name, space=space))
     there = get_space(space)
-    instruments = [make_instrument(n, there, config.instruments[n]) for n in config.scores]
+    instruments = make_instruments(there, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
     make_searcher(config.searcher, there, goals, config.draws, config.options)
     for instrument in instruments:
-        asked = EXPECTED[name, space]["instruments"][instrument.name]
+        asked = EXPECTED[name, space]["instruments"].get(instrument.name, {})
         found = {**asdict(instrument), **asdict(instrument.scale), **asdict(instrument.probe),
                  **asdict(instrument.score)}  # fmt: skip
         assert {key: found[key] for key in asked} == asked
@@ -154,12 +161,12 @@ def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
         (
             "nonsense",
             "nasbench201",
-            "deep or nngp or paper or released on the space 'nasbench201'",
+            "deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
         (
             "paper_imagenet",
             "nasbench201",
-            "deep or nngp or paper or released on the space 'nasbench201'",
+            "deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
         ("deep", "darts", "paper or paper_imagenet or released or released_imagenet on the space"),
         ("paper", "my.own:Space", "none on the space 'my.own:Space'"),

@@ -42,9 +42,10 @@ class RunConfig:
     """Training before all scores that ask for it, such as `--schooling.images 2000`: a `recipe`
     with another `batch` or `learning_rate`, on so many `images`. An instrument's come first."""
     settings: str | None = None
-    """Searcher, scores, draws, options and instruments by name: `deep` (better picks than the
-    default), `nngp`, `paper`, `released` (the authors' code), on DARTS also `paper_imagenet` and
-    `released_imagenet`. What flags or a file change from the default comes first."""
+    """Searcher, scores, draws, options, instruments and schooling by name: `deep` (better picks
+    than the default), `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS also
+    `paper_imagenet` and `released_imagenet`. What flags or a file change from the default comes
+    first."""
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."
     seed: int = 0

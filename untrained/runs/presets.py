@@ -13,7 +13,7 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Preset:
-    """What a name stands for on one space; `docs/te_nas.md` and `docs/nngp.md` explain them."""
+    """What a name stands for on one space; the pages in `docs` explain them."""
 
     options: Settings = field(default_factory=dict)
     "Of the searcher."
@@ -21,6 +21,8 @@ class Preset:
     searcher: str = "pruning"
     draws: int = 3
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
+    schooling: Settings = field(default_factory=dict)
+    "Training before its scores."
 
 
 def _paper(prune: int) -> Preset:
@@ -78,8 +80,20 @@ def _nngp(score: str, ensemble: int) -> Preset:
     return Preset({"evaluations": 100}, {score: look}, "random", draws=1, scores=(score,))
 
 
+def _lga() -> Preset:
+    """Evolution guided by LGA after an epoch, as the paper proposes; its numbers are not known."""
+    return Preset(
+        {"evaluations": 50, "population": 10, "sample": 3},
+        searcher="evolution",
+        draws=1,
+        scores=("label_alignment",),
+        schooling={"images": 2000},
+    )
+
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "deep": {"nasbench201": _deep(32)},
+    "lga": {"nasbench201": _lga()},
     "nngp": {
         "nasbench101": _nngp("nngp_leave_one_out", 2),
         "nasbench201": _nngp("nngp_squared_error", 8),
@@ -124,6 +138,7 @@ def with_preset(config: RunConfig) -> RunConfig:
                 if score in map(score_name, scores)
             },
         },
+        schooling={**(preset.schooling if scores == preset.scores else {}), **config.schooling},
     )
 
 
