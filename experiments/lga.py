@@ -3,6 +3,7 @@
     python experiments/lga.py epochs cifar10
     python experiments/lga.py epochs cifar100
     python experiments/lga.py initialisation
+    python experiments/lga.py settings
 
 Each resumes where it was stopped, and leaves a row for each architecture in `results/lga_*.csv`;
 `experiments/lga_tables.py` makes tables of them, and `docs/lga.md` shows these.
@@ -15,6 +16,7 @@ import cyclopts
 import polars as pl
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
+from untrained.runs.schooling import SCHOOLING
 from untrained.settings import Setting
 from untrained.tables import TABLES
 
@@ -83,12 +85,68 @@ def epochs(
     keep(measured(config), f"lga_epochs_{images}")
 
 
+VARIANTS: dict[str, dict[str, Setting]] = {
+    "as above": {},
+    "learning rate 0.1": {"learning_rate": 0.1},
+    "1,000 images, batches of 32": {"images": 1000, "batch": 32},
+    "8,000 images, batches of 256": {"images": 8000, "batch": 256},
+    "500 images, batches of 64": {"images": 500},
+    "BatchNorm by running averages": {"batchnorm": "running"},
+    "5 cells a stage": {"cells": 5},
+    "32 x 32 pixels": {"size": 32},
+}
+"Name -> what is otherwise than in `epochs`."
+
+
+@app.command
+def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: int = 2) -> None:
+    """What one epoch says under other settings, of architectures that `epochs` does not measure.
+
+    Parameters
+    ----------
+    count
+        Architectures.
+    out
+        Folder of the store.
+    workers
+        Processes.
+    """
+    scores = (*ALIGNMENTS, "ntk_mean@1", "training_loss", "validation_accuracy")
+    frames = []
+    for name, variant in VARIANTS.items():
+        taught = {key: variant[key] for key in SCHOOLING if key in variant}
+        looks = {key: variant[key] for key in ("cells", "batchnorm") if key in variant}
+        kernels = (*ALIGNMENTS, "ntk_mean@1")
+        config = RunConfig(
+            images="cifar10",
+            size=int(variant.get("size", 16)),
+            searcher="random",
+            options={"evaluations": count},
+            scores=scores,
+            instruments={
+                score: {k: v for k, v in looks.items() if k == "cells" or score in kernels}
+                for score in scores
+            },
+            schooling={"images": 2000, **taught},
+            draws=1,
+            seed=1,
+            batch=8,
+            workers=workers,
+            out=out,
+        )
+        record = measured(config)
+        seconds = sum(cost.seconds for cost in record.costs if cost.step != "load images") / count
+        print(name, seconds)
+        labels = {"setting": pl.lit(name), "seconds": pl.lit(seconds)}
+        frames.append(rows_of(record).with_columns(**labels))
+    pl.concat(frames).write_csv(RESULTS / "lga_settings_rows.csv", float_precision=6)
+
+
 TABLED: dict[str, tuple[str, str, int]] = {
-    "nasbench201": ("nasbench201", "cifar10", 300),
+    "nasbench201": ("nasbench201", "cifar10", 200),
     "nasbench101": ("nasbench101", "cifar10", 300),
-    "darts": ("darts", "cifar10", 150),
-    "mnas": ("mnas", "cifar10", 100),
-    "mnas_tinyimagenet": ("mnas", "tinyimagenet32", 100),
+    "darts": ("darts", "cifar10", 100),
+    "mnas": ("mnas", "cifar10", 80),
 }
 "Name -> space, images and rows of its table."
 
@@ -138,6 +196,17 @@ def measured(config: RunConfig) -> RunRecord:
 
 def keep(record: RunRecord, name: str) -> None:
     """A row for each architecture, a column for each score; and what each cost."""
+    frame = rows_of(record)
+    frame.write_csv(RESULTS / f"{name}.csv", float_precision=6)
+    costs = [
+        {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
+    ]
+    pl.DataFrame(costs).write_csv(RESULTS / f"{name}_seconds.csv", float_precision=3)
+    print(f"{len(frame)} architectures, {sum(record.wall_seconds.values()):.0f} s")
+
+
+def rows_of(record: RunRecord) -> pl.DataFrame:
+    """A row for each architecture, a column for each score."""
     rows = [
         {
             "architecture": trial.architecture,
@@ -145,13 +214,7 @@ def keep(record: RunRecord, name: str) -> None:
         }
         for trial in record.trials
     ]
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    frame.write_csv(RESULTS / f"{name}.csv", float_precision=6)
-    costs = [
-        {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
-    ]
-    pl.DataFrame(costs).write_csv(RESULTS / f"{name}_seconds.csv", float_precision=3)
-    print(f"{len(frame)} architectures, {sum(record.wall_seconds.values()):.0f} s")
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 if __name__ == "__main__":

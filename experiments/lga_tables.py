@@ -4,6 +4,7 @@ python experiments/lga_tables.py
 
 results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
 results/lga_spaces.csv           each score at initialisation, in each space
+results/lga_settings.csv         each score after an epoch under other settings
 results/lga_movement.csv         how a kernel moves, with trained accuracy
 results/lga_searches.csv         what guided searches end with
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from lga import RESULTS, TABLED
+from lga import RESULTS, TABLED, VARIANTS
 from scipy.stats import kendalltau
 
 from untrained.scores import get_score
@@ -110,6 +111,20 @@ def spaces() -> Iterator[dict[str, Any]]:
             yield asked | row_of(signed(frame, column), truth, given)
 
 
+def settings() -> Iterator[dict[str, Any]]:
+    """A row for each setting and score."""
+    table = NASBench201Table().frame
+    rows = pl.read_csv(RESULTS / "lga_settings_rows.csv", infer_schema_length=None)
+    scores = [column for column in rows.columns[1:] if column not in ("setting", "seconds")]
+    for name in VARIANTS:
+        frame = rows.filter(setting=name).join(table, on="architecture")
+        truth = frame["cifar10_test_200"].to_numpy()
+        for column in scores:
+            asked = {"setting": name, "score": column.partition("@")[0]}
+            cost = {"seconds": frame["seconds"][0]}
+            yield asked | row_of(signed(frame, column), truth, None) | cost
+
+
 def movement() -> Iterator[dict[str, Any]]:
     """Kendall's tau, over networks, of what was tracked after some epochs with the accuracy."""
     table = NASBench201Table().frame.select("architecture", "cifar10_test_200")
@@ -154,6 +169,7 @@ def main() -> None:
     tables = {
         "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
         "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
+        "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
         "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
         "lga_searches": searches,
     }
