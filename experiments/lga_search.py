@@ -23,6 +23,7 @@ from untrained.search.ranks import best
 from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
+from untrained.tables.nasbench201 import DATA
 
 app = cyclopts.App(help=__doc__)
 
@@ -166,16 +167,22 @@ def picks(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
         )
         for trial in record.trials
     ]
+    if any(trial.architecture.partial for trial in trials):  # pruning ends with its only network
+        yield {"trial": len(trials), **worth(record.pick, table)}
+        return
     for k in range(len(trials)):
         last = trials[k].epochs  # scores after other numbers of epochs do not compare
         pick = best([trial for trial in trials[: k + 1] if trial.epochs == last], goals)
-        row: dict[str, Any] = {"trial": k + 1}
-        if pick is not None and not pick.architecture.partial:
-            row["architecture"] = str(pick.architecture)
-            known = table.row(row["architecture"])
-            for data in ("cifar10", "cifar100", "imagenet16_120"):
-                row[data] = 100 * known[f"{data}_test_200"]
-        yield row
+        yield {"trial": k + 1, **worth(str(pick.architecture) if pick else None, table)}
+
+
+def worth(pick: str | None, table: NASBench201Table) -> dict[str, Any]:
+    """Its test accuracies after 200 epochs in percent; nothing without a pick."""
+    if pick is None:
+        return {}
+    known = table.row(pick)
+    accuracies = {data: 100 * known[f"{data}_test_200"] for data in DATA}
+    return {"architecture": pick, **accuracies}
 
 
 def processes(workers: int) -> ProcessPoolExecutor:
