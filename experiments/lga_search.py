@@ -2,7 +2,8 @@
 
     python experiments/lga_search.py
 
-Resumes where it was stopped, and leaves a row for each trial in `results/lga_guided.csv`.
+Resumes where it was stopped, and leaves a row for each search in `results/lga_guided.csv`, and for
+each trial the mean over seeds in `results/lga_guided_curves.csv`.
 """
 
 import multiprocessing
@@ -97,16 +98,28 @@ def guided(
         if searcher != "halving" or guide not in ("kappa", "parameters")
     ]
     rows: list[dict[str, Any]] = []
-    path = RESULTS / "lga_guided.csv"
+    path = out / "lga_guided.csv"
     if path.exists():
         rows = pl.read_csv(path, infer_schema_length=None).to_dicts()
     done = {(row["searcher"], row["guide"], row["seed"]) for row in rows}
     asked = [each for each in asked if each not in done]
+    out.mkdir(parents=True, exist_ok=True)
     with processes(workers) as pool:
         for found in pool.map(partial(search, lesson, out), asked):
             rows += found
             print(*found[-1].values(), flush=True)
             pl.DataFrame(rows, infer_schema_length=None).write_csv(path, float_precision=4)
+    keep(pl.DataFrame(rows, infer_schema_length=None))
+
+
+def keep(rows: pl.DataFrame) -> None:
+    """The last row of each search, and the means of all over seeds."""
+    last = pl.col("trial") == pl.col("trial").max().over("searcher", "guide", "seed")
+    rows.filter(last).write_csv(RESULTS / "lga_guided.csv", float_precision=4)
+    curves = rows.group_by("searcher", "guide", "trial", maintain_order=True).agg(
+        pl.col("seconds", "cifar10").mean()
+    )
+    curves.write_csv(RESULTS / "lga_guided_curves.csv", float_precision=3)
 
 
 def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str, Any]]:
