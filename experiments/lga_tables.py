@@ -3,6 +3,7 @@
 python experiments/lga_tables.py
 
 results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
+results/lga_differences.csv      how much better one ranks than another, on the same networks
 results/lga_spaces.csv           each score at initialisation, in each space
 results/lga_settings.csv         each score after an epoch under other settings
 results/lga_movement.csv         how a kernel moves, with trained accuracy
@@ -20,6 +21,7 @@ from scipy.stats import kendalltau
 
 from untrained.scores import get_score
 from untrained.tables import TABLES, NASBench201Table, agreement
+from untrained.tables.agreement import interval_of
 from untrained.tables.combining import rank_sum
 from untrained.tables.partial import partial_tau
 
@@ -31,6 +33,15 @@ COMBINED = (
     ("label_alignment_centred@5", "training_accuracy@5"),
 )
 "Scores whose ranks are summed."
+COMPARED = (
+    ("label_alignment@1", "validation_accuracy@1"),
+    ("label_alignment@1", "training_accuracy@1"),
+    ("label_alignment_normalised@1", "label_alignment@1"),
+    ("label_alignment_normalised@1", "validation_accuracy@1"),
+    ("label_alignment@2", "training_accuracy@2"),
+    ("label_alignment@5", "validation_accuracy@5"),
+    ("label_alignment_centred@5", "validation_accuracy@5"),
+)
 DATA = ("cifar10", "cifar100", "imagenet16_120")
 
 
@@ -90,6 +101,34 @@ def agreements() -> Iterator[dict[str, Any]]:
             yield asked | row_of(both, truth, sizes)
         asked = {"images": images, "score": "published validation accuracy", "epochs": 12}
         yield asked | row_of(frame[f"{images}_valid_12"].to_numpy(), truth, sizes)
+
+
+def differences() -> Iterator[dict[str, Any]]:
+    """tau of a score less that of another, with a bootstrap of the networks that both have."""
+    table = NASBench201Table().frame
+    for images in ("cifar10", "cifar100"):
+        path = RESULTS / f"lga_epochs_{images}.csv"
+        if not path.exists():
+            continue
+        frame = pl.read_csv(path, infer_schema_length=None).join(table, on="architecture")
+        for first, second in COMPARED:
+            columns = np.array([signed(frame, first), signed(frame, second)])
+            sound = np.isfinite(columns).all(0)
+            a, b, y = *columns[:, sound], frame[f"{images}_test_200"].to_numpy()[sound]
+            low, high = interval_of(tau_less_tau, (a, b, y), 500, vectorized=False)
+            yield {
+                "images": images,
+                "score": first,
+                "less": second,
+                "tau": tau_less_tau(a, b, y),
+                "tau_low": float(low),
+                "tau_high": float(high),
+            }
+
+
+def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
+    """tau of a with y, less that of b."""
+    return float(kendalltau(a, y).statistic - kendalltau(b, y).statistic)
 
 
 def spaces() -> Iterator[dict[str, Any]]:
@@ -167,6 +206,7 @@ def main() -> None:
     """All tables of what is there."""
     tables = {
         "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
+        "lga_differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
         "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
         "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
         "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
