@@ -139,9 +139,8 @@ def spaces() -> Iterator[dict[str, Any]]:
             continue
         table = TABLES[space]()
         frame = pl.read_csv(path, infer_schema_length=None)
-        truth_column = next(iter(table.accuracies))
-        frame = frame.join(table.frame.select("architecture", truth_column), on="architecture")
-        truth = frame[truth_column].to_numpy()
+        accuracy = next(iter(table.accuracies))
+        truth = np.array([table.row(text)[accuracy] for text in frame["architecture"]])
         sizes = frame["parameters"].to_numpy()
         for column in pl.read_csv(path, n_rows=1).columns[1:]:
             score = column.partition("@")[0]
