@@ -150,7 +150,7 @@ def test_methods_for_independent_examples(method: str) -> None:
 WRONG = [
     ({"batchnorm": "train"}, "expected one of batch, frozen, running, got 'train'"),
     ({"method": "fast"}, "expected auto, structured, vmap, batched, loop, products, got 'fast'"),
-    ({"parameters": "biases"}, "expected 'all', 'weights' or a function"),
+    ({"parameters": "biases"}, "expected 'all', 'weights', 'weights_below_head' or a function"),
     ({"output": "mean"}, "expected 'sum', 'trace', 'full', a class or a (k, q) tensor"),
     ({"output": True}, "got True"),
     ({"output": 1.0}, "got 1.0"),
