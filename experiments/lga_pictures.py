@@ -156,7 +156,7 @@ def main() -> None:
             path = RESULTS / f"{source}.csv"
             if path.exists():
                 figure = draw(pl.read_csv(path, infer_schema_length=None))
-                figure.savefig(ROOT / "docs" / f"{name}.png", dpi=110)
+                figure.savefig(ROOT / "docs" / f"{name}.png", dpi=85)
 
 
 if __name__ == "__main__":
