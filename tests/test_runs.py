@@ -108,7 +108,6 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> 
         time.sleep(0.005)
 
 
-@pytest.mark.timeout(900)  # eleven starts of Python with torch: minutes, where cores are busy
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_five_times_in_each_phase_it_ends_as_unbroken(
     workers: int, tmp_path: Path, expected: dict[str, Any]
