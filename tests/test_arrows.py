@@ -19,10 +19,11 @@ ARROWS = {
     "search": {"spaces"},
     "runs": {"spaces", "images", "tables", "kernels", "scores", "training", "search"},
     "report": {"spaces", "tables", "runs"},
+    "cli": {"scores", "spaces", "tables", "training", "runs", "report"},
 }
 
 
-FREE = ("data", "plugins", "settings")  # every room may import these; they import none
+FREE = ("data", "files", "plugins", "settings")  # every room may import these; they import none
 
 
 def rooms_imported(path: Path) -> set[str]:

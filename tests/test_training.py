@@ -245,7 +245,7 @@ def test_a_kill_within_an_epoch_costs_that_epoch_alone(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(small_network(), digits(), RECIPE, checkpoint=path, on_epoch=kill)
-    path.with_name("c.pt.part").write_bytes(b"cut while writing")
+    path.with_name(".c.pt.1").write_bytes(b"cut while writing")
     resumed, unbroken = small_network(5), small_network()
     training = train(resumed, digits(), RECIPE, checkpoint=path)
     assert history(training) == history(train(unbroken, digits(), RECIPE))

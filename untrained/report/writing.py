@@ -1,6 +1,5 @@
 """Pages from templates: self-contained, and written whole or not at all."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from untrained.files import write_whole
 from untrained.report import units
 
 
@@ -33,9 +33,4 @@ def write_page(path: Path, template: str, **parts: Any) -> None:
         "readable": units.readable,
     }
     page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, page.encode())

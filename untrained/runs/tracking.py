@@ -10,7 +10,6 @@ Source: Mok et al., "Demystifying the Neural Tangent Kernel from a Practical Per
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
+from untrained.files import write_whole
 from untrained.images import Images
 from untrained.kernels.estimate import Quantity
 from untrained.runs.config import digest
@@ -168,7 +168,7 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[list[Moment], list[Tenso
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
     path = folder / "question.json"
     if not path.exists():
-        _write(path, json.dumps(asked, indent=2).encode())
+        write_whole(path, json.dumps(asked, indent=2).encode())
     kept = json.loads(path.read_text(encoding="utf-8"))
     for name, value in asked.items():
         if kept.get(name) != value:
@@ -203,16 +203,6 @@ def _keep(folder: Path, moments: list[Moment], kernel: Tensor) -> None:
     """The kernel first: a moment that is written has its kernel."""
     content = io.BytesIO()
     np.save(content, kernel.numpy())
-    _write(_kernel(folder, moments[-1]), content.getvalue())
+    write_whole(_kernel(folder, moments[-1]), content.getvalue())
     lines = [json.dumps(asdict(moment)) + "\n" for moment in moments]
-    _write(folder / "moments.jsonl", "".join(lines).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, whenever a kill comes."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(folder / "moments.jsonl", "".join(lines).encode())

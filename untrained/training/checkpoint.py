@@ -1,7 +1,6 @@
 """Training kept on disk, so that it can be stopped at any moment and gone on with."""
 
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from untrained.files import write_whole
 from untrained.images.dataset import Images
 from untrained.training.epoch import Epoch
 from untrained.training.recipe import Recipe
@@ -89,14 +89,9 @@ def save_brief(path: Path, brief: Brief) -> None:
 
 def _save(path: Path, values: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     content = io.BytesIO()  # apart, so that a full disk is an OSError and not torch's own
     torch.save(dict(values), content)
-    with part.open("wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(path, content.getvalue())
 
 
 def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:

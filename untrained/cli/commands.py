@@ -1,0 +1,226 @@
+"""The commands and their flags, and how failures are told."""
+
+import errno
+import os
+import shlex
+import sys
+import tomllib
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Toml
+from rich.markup import escape
+
+from untrained.cli.shown import PRINTED, show
+from untrained.cli.tracked import show_track, watching_moments
+from untrained.cli.watching import WORKING, watching
+from untrained.report.stored import report_run
+from untrained.report.tracked_page import write_tracked
+from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.track_config import TrackConfig, as_plain, track_one
+from untrained.settings import Setting
+from untrained.spaces import get_space
+from untrained.training import Recipe
+
+app = App(
+    name="untrained",
+    help="""Judge neural networks before, or after very little, training, and find good ones.
+
+Start with `untrained demo`. Then bring your own images, a folder with one subfolder a class:
+
+    untrained search --images my-pictures --train
+
+What was computed is kept in `untrained-runs` and never computed again: a command that was
+stopped, even by kill -9, goes on where it was when it is given again.
+""",
+    version=version("untrained"),
+    help_format="markdown",
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    exit_on_error=False,  # `main` says it in one line
+    print_error=False,
+    suppress_keyboard_interrupt=False,  # so does it this
+)
+
+Flags = Annotated[RunConfig, Parameter(name="*")]
+TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
+Json = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def search(*, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Search a space for a good network on your images; with --train, train and export it.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead of tables.
+    """
+    show(carry_out(config), json)
+
+
+@app.command
+def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
+    """The main job on the bundled digits: search, train, compare, export, report.
+
+    Parameters
+    ----------
+    out
+        Folder of the store and of the run.
+    workers
+        Worker processes.
+    """
+    config = RunConfig(
+        train=True, channels=16, cells=1, recipe=Recipe(epochs=20), out=out, workers=workers
+    )
+    show(carry_out(config), False)
+
+
+@app.command
+def score(*architectures: str, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Score architectures that you name.
+
+    Parameters
+    ----------
+    architectures
+        Text forms, each in quotes, such as '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
+    json
+        Print one JSON object instead of tables.
+    """
+    show(carry_out(given(config, architectures)), json)
+
+
+@app.command
+def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False) -> None:
+    """Train and export one architecture that you name, beside random ones.
+
+    Parameters
+    ----------
+    architecture
+        Text form, in quotes.
+    json
+        Print one JSON object instead of tables.
+    """
+    space = get_space(config.space)
+    if space.parse(architecture).partial:
+        raise ValueError(
+            f"expected a discrete architecture to train, got {architecture}, which keeps several "
+            f"operations on an edge or more edges than a network has; try untrained score"
+        )
+    asked = replace(given(config, (architecture,)), draws=1, train=True)
+    show(carry_out(replace(asked, scores=("parameters", "macs"), instruments={})), json)
+
+
+def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
+    """The same question about named architectures."""
+    if not architectures:
+        raise ValueError("expected the text form of one architecture or more, got none")
+    space = get_space(config.space)  # some published forms hold spaces, which separate here
+    texts = [str(space.parse(text)) for text in architectures]
+    options: dict[str, Setting] = {"architectures": " ".join(texts)}
+    return replace(config, searcher="given", options=options)
+
+
+@app.command
+def track(
+    architecture: str | None = None, *, config: TrackFlags = TrackConfig(), json: Json = False
+) -> None:
+    """Follow the tangent kernel of one network through training, on images fixed once.
+
+    Name an architecture of a space, or a network of your own with --network.
+
+    Parameters
+    ----------
+    architecture
+        Text form, in quotes.
+    json
+        Print one JSON object instead of a table.
+    """
+    epochs = config.altered_recipe.epochs
+    with watching_moments(epochs) as on_moment:
+        folder, found = track_one(config, architecture, on_moment)
+    write_tracked(
+        found,
+        folder.report,
+        title=f"{config.network or config.space} on {config.images}",
+        network=architecture or str(config.network),
+        facts=as_plain(config),
+        command=f"untrained {shlex.join(sys.argv[1:])}",
+    )
+    show_track(found, folder, json)
+
+
+@app.command
+def report(folder: Path) -> None:
+    """Write the report of a run again, finished or under way.
+
+    Parameters
+    ----------
+    folder
+        The run's folder, as `search` printed it.
+    """
+    path = report_run(RunFolder(folder.parent, folder.name))
+    PRINTED.print(f"Report: [bold]{path}[/]", soft_wrap=True)
+
+
+def carry_out(config: RunConfig) -> RunFolder:
+    """Runs under a progress bar, then writes the report."""
+    with watching() as watch:
+        folder = run(config, watch)
+    report_run(folder)
+    return folder
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
+) -> None:
+    """Reads flags, and those left unsaid from a TOML file.
+
+    Parameters
+    ----------
+    config_file
+        TOML file whose keys are the flags of the command; flags win over it.
+    """
+    if config_file is not None:
+        try:
+            tomllib.loads(config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"--config: expected a TOML file, got {config_file}: {error}"
+            ) from error
+        app.config = (Toml(config_file, use_commands_as_keys=False),)
+    app(tokens)
+
+
+def main() -> None:
+    """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
+    app.config = ()
+    app.meta.suppress_keyboard_interrupt = False  # it inherits all settings but this one
+    try:
+        app.meta(sys.argv[1:])
+    except KeyboardInterrupt:
+        again = f"untrained {shlex.join(sys.argv[1:])}"
+        fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
+    except (BrokenProcessPool, MemoryError):
+        fail("Memory ran out, or a worker process was killed; everything computed so far is kept. "
+             "Try again with fewer --workers.", 1)  # fmt: skip
+    except (ValueError, CycloptsError) as error:
+        fail(str(error), 2)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            fail("The disk is full; everything computed so far is kept. Free some space and give "
+                 "the same command again: it resumes.", 1)  # fmt: skip
+        fail(str(error), 1)
+
+
+def fail(message: str, code: int) -> None:
+    """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
+    if os.environ.get("UNTRAINED_TRACEBACK"):
+        raise
+    WORKING.print(f"[red]untrained:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,47 @@
+"""Progress, on the error stream, so that the other can be piped."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from untrained.runs import Progress
+
+WORKING = Console(stderr=True)
+
+
+def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
+    """What stands in a line of progress; a column serves one display only."""
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Progress], None]]:
+    """A bar for each phase, with count, time and time left."""
+    with Bars(*columns_of_a_bar(), console=WORKING) as bars:
+        shown: dict[str, Any] = {}
+
+        def watch(progress: Progress) -> None:
+            if progress.phase not in shown:
+                shown[progress.phase] = bars.add_task(progress.phase)
+            bars.update(shown[progress.phase], completed=progress.done, total=progress.total)
+
+        yield watch
