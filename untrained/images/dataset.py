@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
@@ -17,6 +18,11 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def some(self, count: int, generator: torch.Generator) -> "Labelled":
+        """So many of them, drawn without replacement; all, in another order, of fewer."""
+        rows = torch.randperm(len(self), generator=generator)[:count]
+        return Labelled(self.pixels[rows], self.labels[rows])
 
 
 @dataclass(frozen=True)

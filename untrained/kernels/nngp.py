@@ -29,6 +29,7 @@ from untrained.kernels.batchnorm import (
 )
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.features import Features, pass_through
+from untrained.kernels.layout import LAYOUT, channels_last
 from untrained.kernels.weights import draw_weights
 
 Statistics = Literal["frozen", "batch", "running", "published"]
@@ -301,16 +302,12 @@ def _channels_last(
     copy = deepcopy(model)
     if batches[0].ndim != 4 or not len(batches[0]):
         return copy, batches, sample
-    images = [batch.contiguous(memory_format=torch.channels_last) for batch in batches]
-    copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-    try:
-        with evaluating(copy), torch.no_grad():
-            copy(images[0][:1].clone())
-    except Exception:  # if it fails as given too, the features will say so
+    if not channels_last(copy, batches[0][:1].clone()):
         return deepcopy(model), batches, sample
-    seen = sample.calibration
-    if seen is not None:
-        sample = sample._replace(calibration=seen.contiguous(memory_format=torch.channels_last))
+    images = [batch.contiguous(memory_format=LAYOUT) for batch in batches]
+    if sample.calibration is not None:
+        seen = sample.calibration.contiguous(memory_format=LAYOUT)
+        sample = sample._replace(calibration=seen)
     return copy, images, sample
 
 

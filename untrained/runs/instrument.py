@@ -126,7 +126,7 @@ def make_instrument(
         if not epochs.isdecimal():
             raise ValueError(f"{name}: expected a number of epochs after @, got {epochs!r}")
         left["epochs"] = int(epochs)
-    scale = space.scales[_named_scale(space, str(left.pop("scale", kind.network)))]
+    scale = named_scale(space, str(left.pop("scale", kind.network)))
     weights = str(left.pop("weights", kind.weights))
     check_weights(weights)
     redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
@@ -151,13 +151,17 @@ def check_probe(instrument: Instrument, images: Images) -> None:
         ) from error
 
 
-def _named_scale(space: Space[Any], scale: str) -> str:
-    if scale not in space.scales:
+def named_scale(space: Space[Any], name: str) -> Scale:
+    """The space's scale of this name.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if name not in space.scales:
         raise ValueError(
-            f"unknown scale {scale!r} of space {space.name!r}: expected "
-            f"{' or '.join(space.scales)}"
+            f"unknown scale {name!r} of space {space.name!r}: expected {' or '.join(space.scales)}"
         )
-    return scale
+    return space.scales[name]
 
 
 def training_scale(space: Space[Any], config: RunConfig) -> Scale:
@@ -166,7 +170,7 @@ def training_scale(space: Space[Any], config: RunConfig) -> Scale:
     Raises:
         ValueError: a scale that the space does not name, or an auxiliary head that it lacks.
     """
-    found = space.scales[_named_scale(space, config.scale)]
+    found = named_scale(space, config.scale)
     changes: dict[str, Any] = {
         name: value
         for name, value in (("channels", config.channels), ("cells", config.cells))

@@ -139,18 +139,13 @@ def draw_views(images: Images, spec: Tracking, generator: torch.Generator) -> Vi
             raise ValueError(
                 f"{name}: expected a number of at least {least}, got {getattr(spec, name)!r}"
             )
-    probe = _draw(images.validation, spec.probe, generator)
+    probe = images.validation.some(spec.probe, generator)
     order = probe.labels.sort(stable=True).indices
     return Views(
         Labelled(probe.pixels[order], probe.labels[order]),
-        _draw(images.train, spec.support, generator),
-        _draw(images.validation, spec.held_out, generator),
+        images.train.some(spec.support, generator),
+        images.validation.some(spec.held_out, generator),
     )
-
-
-def _draw(labelled: Labelled, count: int, generator: torch.Generator) -> Labelled:
-    rows = torch.randperm(len(labelled), generator=generator)[:count]
-    return Labelled(labelled.pixels[rows], labelled.labels[rows])
 
 
 def look(

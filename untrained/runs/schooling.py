@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from untrained.images import Images, Labelled
+from untrained.images import Images
 from untrained.scores import Score
 from untrained.settings import Setting, changed, typed
 from untrained.training import Recipe, get_recipe, steady
@@ -34,9 +34,7 @@ class Schooling:
         """The images to train on."""
         if self.images is None or self.images >= len(images.train):
             return images
-        rows = torch.randperm(len(images.train), generator=generator)[: self.images]
-        train = Labelled(images.train.pixels[rows], images.train.labels[rows])
-        return replace(images, train=train)
+        return replace(images, train=images.train.some(self.images, generator))
 
 
 SCHOOLING = ("recipe", "images", "batch", "learning_rate")

@@ -16,7 +16,7 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
-from untrained.kernels.batchnorm import evaluating
+from untrained.kernels.layout import channels_last
 from untrained.runs.instrument import Instrument
 from untrained.runs.schooling import Schooling
 from untrained.scores import Reading, Score
@@ -108,8 +108,8 @@ def measure(task: Measure, images: Images) -> list[Measured]:
     began = time.perf_counter()
     network = build(task.space, task.architecture, look.scale, images, inputs=inputs)
     network.to(task.device)
-    if look.course is not None:
-        quicken(network, images)
+    if look.course is not None:  # a third less time in training, at 16 channels and 16 x 16
+        channels_last(network, torch.zeros(1, *images.shape, device=task.device))
     building = (time.perf_counter() - began) / len(task.draws) / len(task.instruments)
     found = []
     for draw in task.draws:
@@ -129,21 +129,6 @@ def measure(task: Measure, images: Images) -> list[Measured]:
                 seconds.append(spent + building)
         found.append(Measured(tuple(readings), tuple(seconds), taught.seconds))
     return found
-
-
-def quicken(network: nn.Module, images: Images) -> None:
-    """Lays weights out as training is fastest, where the network can take its inputs so.
-
-    A third less time on a CPU, for networks of NAS-Bench-201 of 16 channels at 16 x 16 pixels.
-    """
-    parameter = next(network.parameters(), torch.empty(0))
-    blank = torch.zeros(1, *images.shape, device=parameter.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-    try:
-        with evaluating(network), torch.no_grad():
-            network(blank.contiguous(memory_format=torch.channels_last))
-    except Exception:  # if it fails as built too, the training will say so
-        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 class Taught(NamedTuple):

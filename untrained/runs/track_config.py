@@ -9,17 +9,19 @@ from typing import Literal
 import torch
 from torch import nn
 
-from untrained.images import Images, Labelled, load_images
+from untrained.images import Images, load_images
 from untrained.kernels import draw_weights
 from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
 from untrained.plugins import find
 from untrained.runs.config import check_device, digest
 from untrained.runs.folder import RunFolder
+from untrained.runs.instrument import named_scale
 from untrained.runs.measuring import code_version
 from untrained.runs.moments import Moment, Tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
+from untrained.settings import changed
 from untrained.spaces import get_space
 from untrained.training import Recipe, get_recipe
 from untrained.training.recipe import check_recipe
@@ -88,8 +90,8 @@ class TrackConfig:
     def altered_recipe(self) -> Recipe:
         """The named recipe with what is asked otherwise."""
         asked = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
-        recipe = get_recipe(self.recipe)
-        recipe = replace(recipe, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in asked.items() if value is not None}
+        recipe = changed(get_recipe(self.recipe), given, "recipe")
         check_recipe(recipe)
         return recipe
 
@@ -139,11 +141,9 @@ def images_of(config: TrackConfig) -> Images:
         return images
     if config.subset < 2:
         raise ValueError(f"subset: expected 2 training images or more, got {config.subset!r}")
-    order = torch.randperm(len(images.train), generator=stream(config.seed, "subset"))
-    rows = order[: config.subset]
     return replace(
         images,
-        train=Labelled(images.train.pixels[rows], images.train.labels[rows]),
+        train=images.train.some(config.subset, stream(config.seed, "subset")),
         fingerprint=digest([images.fingerprint, config.subset, config.seed]),
     )
 
@@ -160,13 +160,9 @@ def network_of(
     if config.network is not None:
         return _own(config, config.network, images), config.network.partition(":")[2]
     space = get_space(config.space)
-    if config.scale not in space.scales:
-        raise ValueError(
-            f"unknown scale {config.scale!r} of space {space.name!r}: expected "
-            f"{' or '.join(space.scales)}"
-        )
+    scale = named_scale(space, config.scale)
     assert architecture is not None
-    network = build(config.space, architecture, space.scales[config.scale], images)
+    network = build(config.space, architecture, scale, images)
     draw_weights(network, "kaiming_fan_out", stream(config.seed, "training"))
     return network, space.name
 

@@ -123,6 +123,7 @@ def train_briefly(
         until: stop after this epoch; None goes on to the end.
         since: what an earlier call with the same arguments, but for `until`, returned: go on from
             there, whatever the network's weights are. It must have come no further than `until`.
+            Under a recipe whose rate is constant, `epochs` may differ too.
         device: where to compute.
 
     Returns:
