@@ -8,15 +8,14 @@ each trial the mean over seeds in `results/lga_guided_curves.csv`.
 
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 import polars as pl
-import torch
 from lga import LIKE_LGA, RESULTS
+from nngp import processes
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.search import Goal, Trial
@@ -113,13 +112,21 @@ def guided(
 
 
 def keep(rows: pl.DataFrame) -> None:
-    """The last row of each search, and the means of all over seeds."""
+    """Each search's last row, and the means of all over seeds, beside what was kept before."""
     last = pl.col("trial") == pl.col("trial").max().over("searcher", "guide", "seed")
-    rows.filter(last).write_csv(RESULTS / "lga_guided.csv", float_precision=4)
     curves = rows.group_by("searcher", "guide", "trial", maintain_order=True).agg(
         pl.col("seconds", "cifar10").mean()
     )
-    curves.write_csv(RESULTS / "lga_guided_curves.csv", float_precision=3)
+    for name, found, digits in (
+        ("lga_guided", rows.filter(last), 4),
+        ("lga_guided_curves", curves, 3),
+    ):
+        path = RESULTS / f"{name}.csv"
+        if path.exists():
+            before = pl.read_csv(path, infer_schema_length=None)
+            others = before.join(found, on=("searcher", "guide"), how="anti")
+            found = pl.concat([others, found], how="vertical_relaxed")
+        found.write_csv(path, float_precision=digits)
 
 
 def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str, Any]]:
@@ -196,12 +203,6 @@ def worth(pick: str | None, table: NASBench201Table) -> dict[str, Any]:
     known = table.row(pick)
     accuracies = {data: 100 * known[f"{data}_test_200"] for data in DATA}
     return {"architecture": pick, **accuracies}
-
-
-def processes(workers: int) -> ProcessPoolExecutor:
-    """So many, of one thread each."""
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,))
 
 
 if __name__ == "__main__":

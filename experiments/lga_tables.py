@@ -77,16 +77,20 @@ def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> d
     return row
 
 
-def agreements() -> Iterator[dict[str, Any]]:
-    """A row for each image set, score and number of epochs."""
-    table = NASBench201Table().frame
+def measured() -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each image set, and what was measured on it beside the benchmark's columns."""
     for images in ("cifar10", "cifar100"):
         path = RESULTS / f"lga_epochs_{images}.csv"
-        if not path.exists():
-            continue
-        frame = pl.read_csv(path, infer_schema_length=None).join(table, on="architecture")
+        if path.exists():
+            frame = pl.read_csv(path, infer_schema_length=None)
+            yield images, frame.join(NASBench201Table().frame, on="architecture")
+
+
+def agreements() -> Iterator[dict[str, Any]]:
+    """A row for each image set, score and number of epochs."""
+    for images, frame in measured():
         truth, sizes = frame[f"{images}_test_200"].to_numpy(), frame["parameters"].to_numpy()
-        for column in pl.read_csv(path, n_rows=1).columns[1:]:
+        for column in pl.read_csv(RESULTS / f"lga_epochs_{images}.csv", n_rows=1).columns[1:]:
             score, _, epochs = column.partition("@")
             asked = {"images": images, "score": score, "epochs": int(epochs or 0)}
             given = None if score == "parameters" else sizes
@@ -105,12 +109,7 @@ def agreements() -> Iterator[dict[str, Any]]:
 
 def differences() -> Iterator[dict[str, Any]]:
     """tau of a score less that of another, with a bootstrap of the networks that both have."""
-    table = NASBench201Table().frame
-    for images in ("cifar10", "cifar100"):
-        path = RESULTS / f"lga_epochs_{images}.csv"
-        if not path.exists():
-            continue
-        frame = pl.read_csv(path, infer_schema_length=None).join(table, on="architecture")
+    for images, frame in measured():
         for first, second in COMPARED:
             columns = np.array([signed(frame, first), signed(frame, second)])
             sound = np.isfinite(columns).all(0)

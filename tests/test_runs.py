@@ -314,6 +314,21 @@ def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
         run(quick(tmp_path))
 
 
+def test_a_store_of_the_first_schema_is_brought_up_to_date_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    """It is today's without the column that the second schema brought."""
+    folder = run(quick(tmp_path))
+    expected, measured = facts(folder), rows(folder.store, "select * from measurements")
+    with sqlite3.connect(folder.store) as connection:
+        connection.execute("alter table trials drop column epochs")
+        connection.execute("update schema set version = 1")
+    connection.close()
+    assert facts(run(quick(tmp_path))) == expected
+    assert rows(folder.store, "select * from measurements") == measured
+    assert rows(folder.store, "select version from schema") == [(SCHEMA,)]
+
+
 def test_a_full_disk_loses_nothing_and_the_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -267,9 +268,9 @@ def test_eigenvalues_are_those_of_the_kept_kernel(tracked: Track) -> None:
     [({"every": 0}, "every: expected"), ({"probe": 1}, "probe: expected"),
      ({"held_out": 0}, "held_out: expected"), ({"support": -1}, "support: expected")],
 )  # fmt: skip
-def test_wrong_use(digits: Images, change: dict[str, object], message: str) -> None:
+def test_wrong_use(digits: Images, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        track(make_network(), digits, RECIPE, replace(SPEC, **change))  # type: ignore[arg-type]
+        track(make_network(), digits, RECIPE, replace(SPEC, **change))
 
 
 def test_a_folder_holds_one_tracking(digits: Images, tmp_path: Path) -> None:
@@ -302,8 +303,9 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     again, same_track = track_one(config)
     assert again == folder
     assert same(found, same_track)
-    for other in ({"seed": 1}, {"subset": 101}, {"batch": 32}, {"support": 21}):
-        assert track_one(replace(config, **other))[0] != folder  # type: ignore[arg-type]
+    others: list[dict[str, Any]] = [{"seed": 1}, {"subset": 101}, {"batch": 32}, {"support": 21}]
+    for other in others:
+        assert track_one(replace(config, **other))[0] != folder
     with pytest.raises(ValueError, match=r"own_tracked:broken.*RuntimeError: out of order"):
         track_one(replace(config, network="own_tracked:broken"))
     with pytest.raises(ValueError, match="not both"):
