@@ -1,7 +1,9 @@
 """The page of a tracking: its figures as data, the page, and the command that makes it."""
 
+import html
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import fields, replace
@@ -140,8 +142,8 @@ QUICK = ("--scale", "small", "--epochs", "1", "--subset", "128", "--probe", "20"
          "20", "--held-out", "20")  # fmt: skip
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["untrained", "track", *arguments])
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, verb: str = "track") -> int:
+    monkeypatch.setattr("sys.argv", ["untrained", verb, *arguments])
     try:
         main()
     except SystemExit as end:
@@ -159,7 +161,14 @@ def test_the_command(
     assert "non-linear advantage" in out
     (page,) = Path("untrained-runs").glob("*/report.html")
     assert str(page) in out
-    assert "untrained track" in page.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    (command,) = re.findall(r"<pre>(.*?)</pre>", written)
+    assert run(monkeypatch, *shlex.split(html.unescape(command))[2:]) == 0
+    assert list(Path("untrained-runs").glob("*/report.html")) == [page]
+    page.unlink()
+    assert run(monkeypatch, str(page.parent), verb="report") == 0
+    assert page.read_text(encoding="utf-8") == written
+    capsys.readouterr()
     assert run(monkeypatch, CELL, *QUICK, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [m["epoch"] for m in found["moments"]] == [0, 1]
@@ -173,7 +182,7 @@ def test_the_command(
     [
         ((), "expected the text form of an architecture, or --network"),
         ((CELL, "--scale", "huge"), "unknown scale 'huge'"),
-        ((CELL, "--epochs", "0"), "epochs: expected a whole number of 1 or more"),
+        ((CELL, "--epochs", "0"), "recipe.epochs: expected a number of at least 1"),
         ((CELL, "--every", "0"), "every: expected a number of at least 1"),
         (("--network", "nowhere:make"), "cannot load network"),
         ((CELL, "--batchnorm", "none"), "batchnorm"),

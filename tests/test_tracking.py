@@ -17,7 +17,7 @@ from untrained.runs import tracking
 from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
 from untrained.runs.tasks import stream
 from untrained.runs.track_config import TrackConfig, track_one
-from untrained.runs.tracking import Track, track
+from untrained.runs.tracking import Track, load_track, track
 from untrained.training import Recipe, evaluate, train
 
 RECIPE = Recipe(epochs=3, batch=128)
@@ -43,7 +43,9 @@ def plain(moment: Moment) -> dict[str, object]:
 
 def same(one: Track, other: Track) -> bool:
     moments = [plain(m) for m in one.moments] == [plain(m) for m in other.moments]
-    return moments and torch.equal(one.kernels, other.kernels)
+    tensors = torch.equal(one.kernels, other.kernels) and torch.equal(one.labels, other.labels)
+    others = ("classes", "support", "held_out", "failure")
+    return moments and tensors and all(getattr(one, n) == getattr(other, n) for n in others)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,12 @@ def test_a_cut_tracking_goes_on(
 ) -> None:
     with pytest.raises(Cut):
         track(make_network(), digits, RECIPE, SPEC, folder=tmp_path, on_moment=cut_at(epoch))
+    assert same(
+        load_track(tmp_path),
+        replace(
+            tracked, moments=tracked.moments[: epoch + 1], kernels=tracked.kernels[: epoch + 1]
+        ),
+    )
     seen: list[int] = []
     found = track(
         make_network(), digits, RECIPE, SPEC, folder=tmp_path,
@@ -166,6 +174,7 @@ def test_a_cut_tracking_goes_on(
     )  # fmt: skip
     assert seen == list(range(epoch + 1, 4))
     assert same(found, tracked)
+    assert same(load_track(tmp_path), tracked)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
@@ -209,6 +218,7 @@ def test_divergence_is_named_and_what_was_seen_is_kept(digits: Images, tmp_path:
         assert "try a learning rate below 1e+30" in found.failure
         assert [moment.epoch for moment in found.moments] == [0]
         assert found.kernels.shape == (1, 30, 30)
+        assert same(load_track(tmp_path), found)
 
 
 def test_a_probe_of_one_class_has_no_alignment(digits: Images) -> None:

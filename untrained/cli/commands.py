@@ -18,10 +18,9 @@ from rich.markup import escape
 from untrained.cli.shown import PRINTED, show
 from untrained.cli.tracked import show_track, watching_moments
 from untrained.cli.watching import WORKING, watching
-from untrained.report.stored import report_run
-from untrained.report.tracked_page import write_tracked
+from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
-from untrained.runs.track_config import TrackConfig, as_plain, track_one
+from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
 from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.training import Recipe
@@ -142,27 +141,21 @@ def track(
     epochs = config.altered_recipe.epochs
     with watching_moments(epochs) as on_moment:
         folder, found = track_one(config, architecture, on_moment)
-    write_tracked(
-        found,
-        folder.report,
-        title=f"{config.network or config.space} on {config.images}",
-        network=architecture or str(config.network),
-        facts=as_plain(config),
-        command=f"untrained {shlex.join(sys.argv[1:])}",
-    )
+    report_track(folder)
     show_track(found, folder, json)
 
 
 @app.command
 def report(folder: Path) -> None:
-    """Write the report of a run again, finished or under way.
+    """Write the report of a run or a tracking again, finished or under way.
 
     Parameters
     ----------
     folder
-        The run's folder, as `search` printed it.
+        Its folder, as `search` or `track` printed it.
     """
-    path = report_run(RunFolder(folder.parent, folder.name))
+    found = RunFolder(folder.parent, folder.name)
+    path = report_track(found) if holds_tracking(found) else report_run(found)
     PRINTED.print(f"Report: [bold]{path}[/]", soft_wrap=True)
 
 

@@ -1,6 +1,8 @@
 """A tracking asked for in one frozen value, from flags or TOML."""
 
+import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.kernels import draw_weights
 from untrained.kernels.arguments import Named
@@ -25,6 +28,9 @@ from untrained.settings import changed
 from untrained.spaces import get_space
 from untrained.training import Recipe, get_recipe
 from untrained.training.recipe import check_recipe
+
+ASKED = "asked.json"
+"The file that says what a folder's tracking was asked."
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ def track_one(
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)
     folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")
     with folder.held():
+        about = {**asdict(config), "out": str(config.out)}
+        write_whole(folder.path / ASKED, json.dumps([architecture, about], indent=2).encode())
         found = track(
             network,
             images,
@@ -132,6 +140,17 @@ def track_one(
             device=config.device,
         )
     return folder, found
+
+
+def holds_tracking(folder: RunFolder) -> bool:
+    """Whether the folder is one that `track_one` made."""
+    return (folder.path / ASKED).exists()
+
+
+def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
+    """The configuration and the architecture of the tracking in a folder."""
+    architecture, about = json.loads((folder.path / ASKED).read_text(encoding="utf-8"))
+    return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
 
 
 def images_of(config: TrackConfig) -> Images:
@@ -187,6 +206,14 @@ def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
     return network
 
 
-def as_plain(config: TrackConfig) -> dict[str, object]:
+def as_plain(config: TrackConfig) -> dict[str, str]:
     """What is asked, flag by flag; what is left open is left out."""
     return {name: str(value) for name, value in asdict(config).items() if value is not None}
+
+
+def command_of(config: TrackConfig, architecture: str | None) -> str:
+    """The command line that asks for it: flags that are not at their defaults."""
+    usual = as_plain(TrackConfig())
+    asked = {name: value for name, value in as_plain(config).items() if usual.get(name) != value}
+    flags = [part for name in asked for part in (f"--{name.replace('_', '-')}", asked[name])]
+    return shlex.join(["untrained", "track", *([architecture] if architecture else []), *flags])

@@ -26,7 +26,7 @@ from untrained.images import Images
 from untrained.kernels.estimate import Quantity
 from untrained.runs.config import digest
 from untrained.runs.measuring import code_version
-from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
+from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, Views, draw_views, look
 from untrained.runs.tasks import stream
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
@@ -76,7 +76,7 @@ def track(
         spec: what is looked at, and when.
         seed: of the training, and of the choice of images.
         folder: where to keep checkpoint, moments (`moments.jsonl`) and kernels
-            (`kernels/00000.npy`, float32); None keeps nothing.
+            (`kernels/00000.npy`, float32), for `load_track`; None keeps nothing.
         on_moment: called with each new moment, after it is on the disk.
         device: where to compute.
 
@@ -97,8 +97,9 @@ def track(
     moments: list[Moment] = []
     kernels: list[Tensor] = []
     if folder is not None:
-        asked = question(network, images, recipe, spec, seed, device)
-        moments, kernels = _open(folder, asked)
+        _claim(folder, question(network, images, recipe, spec, seed, device))
+        _write_about(folder, views, images.classes)
+        moments, kernels = _kept(folder)
     checkpoint = None if folder is None else folder / "training.pt"
     network.to(device)
 
@@ -130,6 +131,8 @@ def track(
     found = train(
         network, images, recipe, seed=seed, checkpoint=checkpoint, on_epoch=see, device=device
     )
+    if folder is not None:
+        _write_about(folder, views, images.classes, found.failure)
     return Track(
         tuple(moments),
         torch.stack(kernels),
@@ -138,6 +141,27 @@ def track(
         len(views.support),
         len(views.held_out),
         found.failure,
+    )
+
+
+def load_track(folder: Path) -> Track:
+    """What `track` has kept in a folder so far.
+
+    Raises:
+        ValueError: nothing was looked at yet, or what is there cannot be read.
+    """
+    moments, kernels = _kept(folder)
+    if not moments:
+        raise ValueError(f"{folder}: expected a tracking with one look or more, got none yet")
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    return Track(
+        tuple(moments),
+        torch.stack(kernels),
+        torch.tensor(about["labels"]),
+        tuple(about["classes"]),
+        about["support"],
+        about["held_out"],
+        about["failure"],
     )
 
 
@@ -163,8 +187,8 @@ def question(
     }
 
 
-def _open(folder: Path, asked: dict[str, Any]) -> tuple[list[Moment], list[Tensor]]:
-    """What is kept of this very tracking; nothing yet, if it is new."""
+def _claim(folder: Path, asked: dict[str, Any]) -> None:
+    """Makes the folder that of this very tracking, if it is not that of another."""
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
     path = folder / "question.json"
     if not path.exists():
@@ -176,6 +200,22 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[list[Moment], list[Tenso
                 f"{folder}: holds another tracking: {name}: expected {value!r}, got "
                 f"{kept.get(name)!r}; use another folder, or delete this one"
             )
+
+
+def _write_about(folder: Path, views: Views, classes: tuple[str, ...], failure: str = "") -> None:
+    """What a track says beside moments and kernels."""
+    about = {
+        "labels": views.probe.labels.tolist(),
+        "classes": classes,
+        "support": len(views.support),
+        "held_out": len(views.held_out),
+        "failure": failure,
+    }
+    write_whole(folder / "about.json", json.dumps(about).encode())
+
+
+def _kept(folder: Path) -> tuple[list[Moment], list[Tensor]]:
+    """Moments and their kernels; nothing yet, if the tracking is new."""
     lines = folder / "moments.jsonl"
     if not lines.exists():
         return [], []
