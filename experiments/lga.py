@@ -4,11 +4,13 @@
     python experiments/lga.py epochs cifar100
     python experiments/lga.py initialisation
     python experiments/lga.py settings
+    python experiments/lga.py draws
 
 Each resumes where it was stopped, and leaves a row for each architecture in `results/lga_*.csv`;
 `experiments/lga_tables.py` makes tables of them, and `docs/lga.md` shows these.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,23 @@ LIKE_LGA: dict[str, Setting] = {
     "scale": "narrow",
 }
 "What makes the condition number one of the kernel that LGA looks at."
+
+COMMON = RunConfig(
+    images="cifar10",
+    size=16,
+    searcher="random",
+    options={"evaluations": 300},
+    scores=(
+        "parameters",
+        *(f"{name}@0" for name in KERNEL),
+        *(f"{name}@{e}" for e in EPOCHS for name in (*KERNEL, *OUTPUTS)),
+    ),
+    instruments={"condition_number": LIKE_LGA},
+    schooling={"images": 2000},
+    draws=1,
+    batch=20,
+)
+"Random architectures at initialisation and after 1, 2 and 5 epochs."
 
 app = cyclopts.App(help=__doc__)
 
@@ -68,21 +87,42 @@ def epochs(
     workers
         Processes.
     """
-    trained = tuple(f"{name}@{e}" for e in EPOCHS for name in (*KERNEL, *OUTPUTS))
-    config = RunConfig(
-        images=images,
-        size=size,
-        searcher="random",
-        options={"evaluations": count},
-        scores=("parameters", *(f"{name}@0" for name in KERNEL), *trained),
-        instruments={"condition_number": LIKE_LGA},
-        schooling={"images": lesson},
-        draws=1,
-        batch=20,
-        workers=workers,
-        out=out,
-    )
+    config = replace(COMMON, images=images, size=size, workers=workers, out=out)
+    config = replace(config, options={"evaluations": count}, schooling={"images": lesson})
     keep(measured(config), f"lga_epochs_{images}")
+
+
+@app.command
+def draws(
+    *, count: int = 100, draws: int = 3, out: Path = Path("untrained-runs"), workers: int = 2
+) -> None:
+    """Other weights and images for the first architectures of `epochs cifar10`.
+
+    Parameters
+    ----------
+    count
+        Architectures.
+    draws
+        Draws of each; the first is the one of `epochs`.
+    out
+        Folder of the store.
+    workers
+        Processes.
+    """
+    few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
+    config = replace(COMMON, options={"evaluations": count}, scores=few, draws=draws)
+    record = measured(replace(config, workers=workers, out=out))
+    rows = [
+        {
+            "architecture": trial.architecture,
+            "draw": draw,
+            **{score: column[draw].value for score, column in trial.readings.items()},
+        }
+        for trial in record.trials
+        for draw in range(draws)
+    ]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame.write_csv(RESULTS / "lga_draws.csv", float_precision=6)
 
 
 VARIANTS: dict[str, dict[str, Setting]] = {

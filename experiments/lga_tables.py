@@ -4,6 +4,7 @@ python experiments/lga_tables.py
 
 results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
 results/lga_differences.csv      how much better one ranks than another, on the same networks
+results/lga_draws_agreement.csv  each score with trained accuracy and with itself, draw by draw
 results/lga_spaces.csv           each score at initialisation, in each space
 results/lga_settings.csv         each score after an epoch under other settings
 results/lga_movement.csv         how a kernel moves, with trained accuracy
@@ -11,6 +12,7 @@ results/lga_searches.csv         what guided searches end with
 """
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,29 @@ def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
     return float(kendalltau(a, y).statistic - kendalltau(b, y).statistic)
 
 
+def draws() -> Iterator[dict[str, Any]]:
+    """A row for each score: tau of each draw, of the mean over draws, and between two draws.
+
+    A mean over draws of the condition number is that of its logarithms.
+    """
+    frame = pl.read_csv(RESULTS / "lga_draws.csv", infer_schema_length=None)
+    truth = frame.filter(draw=0).join(NASBench201Table().frame, on="architecture")
+    truth = truth["cifar10_test_200"].to_numpy()
+    for column in frame.columns[2:]:
+        each = signed(frame, column).reshape(len(truth), -1)
+        sound = np.isfinite(each).all(1)
+        each = each[sound].T
+        taus = [kendalltau(one, truth[sound]).statistic for one in each]
+        between = [kendalltau(one, other).statistic for one, other in combinations(each, 2)]
+        yield {
+            "score": column,
+            "count": int(sound.sum()),
+            **{f"tau of draw {k}": tau for k, tau in enumerate(taus)},
+            "tau of the mean": kendalltau(each.mean(0), truth[sound]).statistic,
+            "tau between draws": float(np.mean(between)),
+        }
+
+
 def spaces() -> Iterator[dict[str, Any]]:
     """A row for each space and score at initialisation."""
     for name, (space, images, _) in TABLED.items():
@@ -205,6 +230,7 @@ def main() -> None:
     tables = {
         "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
         "lga_differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
+        "lga_draws_agreement": lambda: pl.DataFrame(list(draws())),
         "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
         "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
         "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
