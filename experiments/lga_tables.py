@@ -138,7 +138,9 @@ def draws() -> Iterator[dict[str, Any]]:
     A mean over draws of the condition number is that of its logarithms.
     """
     frame = pl.read_csv(RESULTS / "lga_draws.csv", infer_schema_length=None)
-    truth = frame.filter(draw=0).join(NASBench201Table().frame, on="architecture")
+    truth = frame.filter(draw=0).join(
+        NASBench201Table().frame, on="architecture", how="left", maintain_order="left"
+    )
     truth = truth["cifar10_test_200"].to_numpy()
     for column in frame.columns[2:]:
         each = signed(frame, column).reshape(len(truth), -1)
