@@ -4,7 +4,7 @@
     python experiments/lga.py epochs cifar100
     python experiments/lga.py initialisation
     python experiments/lga.py settings
-    python experiments/lga.py draws
+    python experiments/lga.py draws cifar10
 
 Each resumes where it was stopped, and leaves a row for each architecture in `results/lga_*.csv`;
 `experiments/lga_tables.py` makes tables of them, and `docs/lga.md` shows these.
@@ -94,24 +94,31 @@ def epochs(
 
 @app.command
 def draws(
-    *, count: int = 100, draws: int = 3, out: Path = Path("untrained-runs"), workers: int = 2
+    images: str,
+    *,
+    count: int = 300,
+    draws: int = 3,
+    out: Path = Path("untrained-runs"),
+    workers: int = 2,
 ) -> None:
-    """Other weights and images for the first architectures of `epochs cifar10`.
+    """Other weights and images for the architectures of `epochs`, up to the first epoch.
 
     Parameters
     ----------
+    images
+        `cifar10` or `cifar100`.
     count
         Architectures.
     draws
-        Draws of each; the first is the one of `epochs`.
+        Draws of each, the one of `epochs` and others.
     out
         Folder of the store.
     workers
         Processes.
     """
     few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
-    config = replace(COMMON, options={"evaluations": count}, scores=few, draws=draws)
-    record = measured(replace(config, workers=workers, out=out))
+    config = replace(COMMON, images=images, scores=few, draws=draws, workers=workers, out=out)
+    record = measured(replace(config, options={"evaluations": count}))
     rows = [
         {
             "architecture": trial.architecture,
@@ -122,7 +129,7 @@ def draws(
         for draw in range(draws)
     ]
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    frame.write_csv(RESULTS / "lga_draws.csv", float_precision=6)
+    frame.write_csv(RESULTS / f"lga_draws_{images}.csv", float_precision=6)
 
 
 VARIANTS: dict[str, dict[str, Setting]] = {

@@ -35,6 +35,11 @@ COMBINED = (
     ("label_alignment_centred@5", "training_accuracy@5"),
 )
 "Scores whose ranks are summed."
+SUMMED = (
+    ("label_alignment_normalised@1", "condition_number@0"),
+    ("label_alignment_normalised@1", "parameters"),
+)
+"Scores whose ranks are summed, each the mean of its draws."
 COMPARED = (
     ("label_alignment@1", "validation_accuracy@1"),
     ("label_alignment@1", "training_accuracy@1"),
@@ -79,18 +84,19 @@ def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> d
     return row
 
 
-def measured() -> Iterator[tuple[str, pl.DataFrame]]:
+def measured(name: str) -> Iterator[tuple[str, pl.DataFrame]]:
     """Each image set, and what was measured on it beside the benchmark's columns."""
+    table = NASBench201Table().frame
     for images in ("cifar10", "cifar100"):
-        path = RESULTS / f"lga_epochs_{images}.csv"
+        path = RESULTS / f"{name}_{images}.csv"
         if path.exists():
             frame = pl.read_csv(path, infer_schema_length=None)
-            yield images, frame.join(NASBench201Table().frame, on="architecture")
+            yield images, frame.join(table, on="architecture", maintain_order="left")
 
 
 def agreements() -> Iterator[dict[str, Any]]:
     """A row for each image set, score and number of epochs."""
-    for images, frame in measured():
+    for images, frame in measured("lga_epochs"):
         truth, sizes = frame[f"{images}_test_200"].to_numpy(), frame["parameters"].to_numpy()
         for column in pl.read_csv(RESULTS / f"lga_epochs_{images}.csv", n_rows=1).columns[1:]:
             score, _, epochs = column.partition("@")
@@ -111,7 +117,7 @@ def agreements() -> Iterator[dict[str, Any]]:
 
 def differences() -> Iterator[dict[str, Any]]:
     """tau of a score less that of another, with a bootstrap of the networks that both have."""
-    for images, frame in measured():
+    for images, frame in measured("lga_epochs"):
         for first, second in COMPARED:
             columns = np.array([signed(frame, first), signed(frame, second)])
             sound = np.isfinite(columns).all(0)
@@ -133,28 +139,31 @@ def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
 
 
 def draws() -> Iterator[dict[str, Any]]:
-    """A row for each score: tau of each draw, of the mean over draws, and between two draws.
+    """A row for each image set and score: of each draw, of the mean over draws, between draws.
 
-    A mean over draws of the condition number is that of its logarithms.
+    The mean over draws of the condition number is that of its logarithms.
     """
-    frame = pl.read_csv(RESULTS / "lga_draws.csv", infer_schema_length=None)
-    truth = frame.filter(draw=0).join(
-        NASBench201Table().frame, on="architecture", how="left", maintain_order="left"
-    )
-    truth = truth["cifar10_test_200"].to_numpy()
-    for column in frame.columns[2:]:
-        each = signed(frame, column).reshape(len(truth), -1)
-        sound = np.isfinite(each).all(1)
-        each = each[sound].T
-        taus = [kendalltau(one, truth[sound]).statistic for one in each]
-        between = [kendalltau(one, other).statistic for one, other in combinations(each, 2)]
-        yield {
-            "score": column,
-            "count": int(sound.sum()),
-            **{f"tau of draw {k}": tau for k, tau in enumerate(taus)},
-            "tau of the mean": kendalltau(each.mean(0), truth[sound]).statistic,
-            "tau between draws": float(np.mean(between)),
-        }
+    for images, frame in measured("lga_draws"):
+        one = frame.filter(draw=0)
+        truth, sizes = one[f"{images}_test_200"].to_numpy(), one["parameters"].to_numpy()
+        means = {}
+        for column in pl.read_csv(RESULTS / f"lga_draws_{images}.csv", n_rows=1).columns[2:]:
+            each = signed(frame, column).reshape(len(truth), -1)
+            means[column] = each.mean(1)
+            known = np.isfinite(means[column])
+            between = [kendalltau(*pair).statistic for pair in combinations(each[known].T, 2)]
+            taus = [kendalltau(scores, truth[known]).statistic for scores in each[known].T]
+            yield {
+                "images": images,
+                "score": column,
+                **{f"tau of draw {k}": tau for k, tau in enumerate(taus)},
+                "tau between draws": np.mean(between),
+                **row_of(means[column], truth, None if column == "parameters" else sizes),
+            }
+        for parts in SUMMED:
+            both = rank_sum(*(means[part] for part in parts))
+            asked = {"images": images, "score": " + ".join(parts)}
+            yield asked | row_of(both, truth, sizes)
 
 
 def spaces() -> Iterator[dict[str, Any]]:
@@ -232,7 +241,7 @@ def main() -> None:
     tables = {
         "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
         "lga_differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
-        "lga_draws_agreement": lambda: pl.DataFrame(list(draws())),
+        "lga_draws_agreement": lambda: pl.DataFrame(list(draws()), infer_schema_length=None),
         "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
         "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
         "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
