@@ -118,18 +118,7 @@ def draws(
     """
     few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
     config = replace(COMMON, images=images, scores=few, draws=draws, workers=workers, out=out)
-    record = measured(replace(config, options={"evaluations": count}))
-    rows = [
-        {
-            "architecture": trial.architecture,
-            "draw": draw,
-            **{score: column[draw].value for score, column in trial.readings.items()},
-        }
-        for trial in record.trials
-        for draw in range(draws)
-    ]
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    frame.write_csv(RESULTS / f"lga_draws_{images}.csv", float_precision=6)
+    keep(measured(replace(config, options={"evaluations": count})), f"lga_draws_{images}")
 
 
 VARIANTS: dict[str, dict[str, Setting]] = {
@@ -202,6 +191,7 @@ TABLED: dict[str, tuple[str, str, int]] = {
 def initialisation(
     *,
     names: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True)] = tuple(TABLED),
+    draws: int = 3,
     out: Path = Path("untrained-runs"),
     workers: int = 2,
 ) -> None:
@@ -211,6 +201,8 @@ def initialisation(
     ----------
     names
         Keys of TABLED.
+    draws
+        Draws of each row.
     out
         Folder of the store.
     workers
@@ -228,7 +220,7 @@ def initialisation(
             options={"architectures": " ".join(table["architecture"])},
             scores=("parameters", *scores),
             instruments={**few, "condition_number": LIKE_LGA},
-            draws=1,
+            draws=draws,
             workers=workers,
             out=out,
         )
@@ -242,22 +234,30 @@ def measured(config: RunConfig) -> RunRecord:
 
 
 def keep(record: RunRecord, name: str) -> None:
-    """A row for each architecture, a column for each score; and what each cost."""
-    frame = rows_of(record)
+    """A row for each architecture, or for each of its draws; and what each score cost."""
+    draws = range(len(next(iter(record.trials[0].readings.values()))))
+    each = [rows_of(record, draw) for draw in draws]
+    if len(draws) == 1:
+        (frame,) = each
+    else:
+        frame = pl.concat(
+            rows.insert_column(1, pl.lit(draw).alias("draw"))
+            for draw, rows in zip(draws, each, strict=True)
+        )
     frame.write_csv(RESULTS / f"{name}.csv", float_precision=6)
     costs = [
         {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
     ]
     pl.DataFrame(costs).write_csv(RESULTS / f"{name}_seconds.csv", float_precision=3)
-    print(f"{len(frame)} architectures, {sum(record.wall_seconds.values()):.0f} s")
+    print(f"{len(record.trials)} architectures, {sum(record.wall_seconds.values()):.0f} s")
 
 
-def rows_of(record: RunRecord) -> pl.DataFrame:
+def rows_of(record: RunRecord, draw: int = 0) -> pl.DataFrame:
     """A row for each architecture, a column for each score."""
     rows = [
         {
             "architecture": trial.architecture,
-            **{score: column[0].value for score, column in trial.readings.items()},
+            **{score: column[draw].value for score, column in trial.readings.items()},
         }
         for trial in record.trials
     ]

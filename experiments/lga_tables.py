@@ -5,6 +5,7 @@ python experiments/lga_tables.py
 results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
 results/lga_differences.csv      how much better one ranks than another, on the same networks
 results/lga_draws_agreement.csv  each score with trained accuracy and with itself, draw by draw
+results/lga_spending.csv         many networks with one draw, or fewer with three
 results/lga_spaces.csv           each score at initialisation, in each space
 results/lga_settings.csv         each score after an epoch under other settings
 results/lga_movement.csv         how a kernel moves, with trained accuracy
@@ -40,6 +41,13 @@ SUMMED = (
     ("label_alignment_normalised@1", "parameters"),
 )
 "Scores whose ranks are summed, each the mean of its draws."
+SPENT = (
+    "label_alignment@1",
+    "label_alignment_normalised@1",
+    "ntk_mean@1",
+    "validation_accuracy@1",
+    "condition_number@0",
+)
 COMPARED = (
     ("label_alignment@1", "validation_accuracy@1"),
     ("label_alignment@1", "training_accuracy@1"),
@@ -48,6 +56,13 @@ COMPARED = (
     ("label_alignment@2", "training_accuracy@2"),
     ("label_alignment@5", "validation_accuracy@5"),
     ("label_alignment_centred@5", "validation_accuracy@5"),
+)
+COMPARED_OVER_DRAWS = (
+    ("label_alignment@1", "validation_accuracy@1"),
+    ("label_alignment_normalised@1", "label_alignment@1"),
+    ("label_alignment_normalised@1", "validation_accuracy@1"),
+    ("label_alignment_normalised@1", "condition_number@0"),
+    ("label_alignment_normalised@1", "parameters"),
 )
 DATA = ("cifar10", "cifar100", "imagenet16_120")
 
@@ -84,6 +99,21 @@ def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> d
     return row
 
 
+def row_of_draws(each: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> dict[str, Any]:
+    """What the mean over draws, rows of `each`, is worth; tau of each draw, and between two.
+
+    The mean of condition numbers is that of their logarithms.
+    """
+    known = np.isfinite(each).all(0)
+    taus = {
+        f"tau of draw {draw}": kendalltau(scores[known], truth[known]).statistic
+        for draw, scores in enumerate(each)
+    }
+    pairs = combinations(each[:, known], 2)
+    between = float(np.mean([kendalltau(*pair).statistic for pair in pairs]))
+    return row_of(each.mean(0), truth, sizes) | taus | {"tau between draws": between}
+
+
 def measured(name: str) -> Iterator[tuple[str, pl.DataFrame]]:
     """Each image set, and what was measured on it beside the benchmark's columns."""
     table = NASBench201Table().frame
@@ -118,19 +148,25 @@ def agreements() -> Iterator[dict[str, Any]]:
 def differences() -> Iterator[dict[str, Any]]:
     """tau of a score less that of another, with a bootstrap of the networks that both have."""
     for images, frame in measured("lga_epochs"):
+        truth = frame[f"{images}_test_200"].to_numpy()
         for first, second in COMPARED:
-            columns = np.array([signed(frame, first), signed(frame, second)])
-            sound = np.isfinite(columns).all(0)
-            a, b, y = *columns[:, sound], frame[f"{images}_test_200"].to_numpy()[sound]
-            low, high = interval_of(tau_less_tau, (a, b, y), 500, vectorized=False)
-            yield {
-                "images": images,
-                "score": first,
-                "less": second,
-                "tau": tau_less_tau(a, b, y),
-                "tau_low": float(low),
-                "tau_high": float(high),
-            }
+            asked = {"images": images, "draws": 1, "score": first, "less": second}
+            yield asked | difference(signed(frame, first), signed(frame, second), truth)
+    for images, frame in measured("lga_draws"):
+        draws = frame["draw"].n_unique()
+        truth = frame.filter(draw=0)[f"{images}_test_200"].to_numpy()
+        for first, second in COMPARED_OVER_DRAWS:
+            asked = {"images": images, "draws": draws, "score": first, "less": second}
+            each = (signed(frame, one).reshape(draws, -1).mean(0) for one in (first, second))
+            yield asked | difference(*each, truth)
+
+
+def difference(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """tau of the first less that of the second, with an interval."""
+    sound = np.isfinite(first) & np.isfinite(second)
+    columns = first[sound], second[sound], truth[sound]
+    low, high = interval_of(tau_less_tau, columns, 500, vectorized=False)
+    return {"tau": tau_less_tau(*columns), "tau_low": float(low), "tau_high": float(high)}
 
 
 def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
@@ -139,31 +175,43 @@ def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
 
 
 def draws() -> Iterator[dict[str, Any]]:
-    """A row for each image set and score: of each draw, of the mean over draws, between draws.
-
-    The mean over draws of the condition number is that of its logarithms.
-    """
+    """A row for each image set and score."""
     for images, frame in measured("lga_draws"):
-        one = frame.filter(draw=0)
-        truth, sizes = one[f"{images}_test_200"].to_numpy(), one["parameters"].to_numpy()
+        first = frame.filter(draw=0)
+        truth, sizes = first[f"{images}_test_200"].to_numpy(), first["parameters"].to_numpy()
         means = {}
         for column in pl.read_csv(RESULTS / f"lga_draws_{images}.csv", n_rows=1).columns[2:]:
-            each = signed(frame, column).reshape(len(truth), -1)
-            means[column] = each.mean(1)
-            known = np.isfinite(means[column])
-            between = [kendalltau(*pair).statistic for pair in combinations(each[known].T, 2)]
-            taus = [kendalltau(scores, truth[known]).statistic for scores in each[known].T]
-            yield {
-                "images": images,
-                "score": column,
-                **{f"tau of draw {k}": tau for k, tau in enumerate(taus)},
-                "tau between draws": np.mean(between),
-                **row_of(means[column], truth, None if column == "parameters" else sizes),
-            }
+            each = signed(frame, column).reshape(-1, len(truth))
+            means[column] = each.mean(0)
+            given = None if column == "parameters" else sizes
+            yield {"images": images, "score": column, **row_of_draws(each, truth, given)}
         for parts in SUMMED:
             both = rank_sum(*(means[part] for part in parts))
             asked = {"images": images, "score": " + ".join(parts)}
             yield asked | row_of(both, truth, sizes)
+
+
+def spending() -> Iterator[dict[str, Any]]:
+    """What the best of some random networks by a score is worth, over 4,000 samples of them."""
+    rng = np.random.default_rng(0)
+    for images, frame in measured("lga_draws"):
+        truth = 100 * frame.filter(draw=0)[f"{images}_test_200"].to_numpy()
+        for column in SPENT:
+            each = np.nan_to_num(signed(frame, column).reshape(-1, len(truth)), nan=-np.inf)
+            for networks, draws in ((10, 3), (30, 1), (30, 3), (100, 1)):
+                picks = []
+                for _ in range(4000):
+                    some = rng.choice(len(truth), networks, replace=False)
+                    drawn = rng.choice(len(each), draws, replace=False)
+                    picks.append(truth[some[each[drawn][:, some].mean(0).argmax()]])
+                yield {
+                    "images": images,
+                    "score": column,
+                    "networks": networks,
+                    "draws": draws,
+                    "accuracy": np.mean(picks),
+                    "std": np.std(picks),
+                }
 
 
 def spaces() -> Iterator[dict[str, Any]]:
@@ -175,13 +223,15 @@ def spaces() -> Iterator[dict[str, Any]]:
         table = TABLES[space]()
         frame = pl.read_csv(path, infer_schema_length=None)
         accuracy = next(iter(table.accuracies))
-        truth = np.array([table.row(text)[accuracy] for text in frame["architecture"]])
-        sizes = frame["parameters"].to_numpy()
-        for column in pl.read_csv(path, n_rows=1).columns[1:]:
+        first = frame.filter(draw=0)
+        truth = np.array([table.row(text)[accuracy] for text in first["architecture"]])
+        sizes = first["parameters"].to_numpy()
+        for column in frame.columns[2:]:
             score = column.partition("@")[0]
             given = None if score == "parameters" else sizes
             asked = {"space": space, "images": images, "score": score}
-            yield asked | row_of(signed(frame, column), truth, given)
+            each = signed(frame, column).reshape(-1, len(truth))
+            yield asked | row_of_draws(each, truth, given)
 
 
 def settings() -> Iterator[dict[str, Any]]:
@@ -242,6 +292,7 @@ def main() -> None:
         "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
         "lga_differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
         "lga_draws_agreement": lambda: pl.DataFrame(list(draws()), infer_schema_length=None),
+        "lga_spending": lambda: pl.DataFrame(list(spending())),
         "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
         "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
         "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),

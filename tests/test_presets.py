@@ -42,9 +42,8 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
         },
     },
     ("lga", "nasbench201"): {
-        "searcher": "random", "draws": 1, "scores": ("label_alignment",), "instruments": {},
-        "options": {"evaluations": 50},
-        "schooling": {"images": 2000},
+        "searcher": "random", "draws": 1, "scores": ("label_alignment_normalised",),
+        "instruments": {}, "options": {"evaluations": 50}, "schooling": {"images": 2000},
     },
     **{
         ("nngp", space): {

@@ -81,12 +81,15 @@ def _nngp(score: str, ensemble: int) -> Preset:
 
 
 def _lga() -> Preset:
-    """Random architectures, ranked by LGA after an epoch: no other searcher ended higher."""
+    """Random architectures, ranked after an epoch by LGA of the normalised kernel.
+
+    No other searcher ended higher, and on CIFAR-100 the published LGA ranks far worse.
+    """
     return Preset(
         {"evaluations": 50},
         searcher="random",
         draws=1,
-        scores=("label_alignment",),
+        scores=("label_alignment_normalised",),
         schooling={"images": 2000},
     )
 
