@@ -140,9 +140,9 @@ def searches(rows: pl.DataFrame) -> Figure:
 def curve(panel: Axes, rows: pl.DataFrame, label: str, colour: str) -> None:
     """The mean over seeds at each trial; a dot where there is a pick at the end alone."""
     if len(rows):
-        mark = "o" if len(rows) == 1 else ""
+        form = "o" if len(rows) == 1 else "-"
         seconds = rows["seconds"].clip(0.01)
-        panel.plot(seconds, rows["cifar10"], mark, ls="-", color=colour, label=label, lw=1.2, ms=5)
+        panel.plot(seconds, rows["cifar10"], form, color=colour, label=label, lw=1.2, ms=5)
 
 
 def main() -> None:
