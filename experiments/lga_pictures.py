@@ -121,9 +121,9 @@ def movement(rows: pl.DataFrame) -> Figure:
 
 
 def searches(rows: pl.DataFrame) -> Figure:
-    """A panel for each searcher: mean accuracy of the pick by then, against seconds."""
+    """A panel for each searcher: mean accuracy of the pick by then, against seconds, from 85 %."""
     names = rows["searcher"].unique(maintain_order=True).to_list()
-    figure = Figure((13, 3.6), layout="constrained")
+    figure = Figure((14, 3.6), layout="constrained")
     guides = rows["guide"].unique(maintain_order=True).to_list()
     for panel, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
         for guide, colour in zip(guides, colormaps["tab10"].colors, strict=False):
@@ -133,7 +133,10 @@ def searches(rows: pl.DataFrame) -> Figure:
         panel.set_xlabel("seconds of work")
     figure.axes[0].set_ylim(85, 94.4)
     figure.axes[0].set_ylabel("CIFAR-10 test accuracy of the pick, %")
-    figure.axes[0].legend(fontsize=8, frameon=False)
+    lines = figure.axes[0].get_legend_handles_labels()
+    figure.axes[-1].legend(
+        *lines, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
+    )
     return figure
 
 
