@@ -168,7 +168,14 @@ def test_the_command(
     page.unlink()
     assert run(monkeypatch, str(page.parent), verb="report") == 0
     assert page.read_text(encoding="utf-8") == written
-    capsys.readouterr()
+    (page.parent / "moments.jsonl").rename(page.parent / "kept")
+    assert run(monkeypatch, str(page.parent), verb="report") == 2
+    assert "expected a tracking with one look or more" in capsys.readouterr().err
+    (page.parent / "kept").rename(page.parent / "moments.jsonl")
+    asked = (page.parent / "asked.json").read_text(encoding="utf-8")
+    (page.parent / "asked.json").write_text(asked.replace('"probe"', '"proof"'), encoding="utf-8")
+    assert run(monkeypatch, str(page.parent), verb="report") == 2
+    assert "give the track command again" in capsys.readouterr().err
     assert run(monkeypatch, CELL, *QUICK, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [m["epoch"] for m in found["moments"]] == [0, 1]

@@ -188,10 +188,10 @@ def test_a_cut_before_a_moment_is_written(
     """The checkpoint is an epoch ahead of the moments, and after the last one finished."""
     kept = tracking._keep
 
-    def keep(folder: Path, moments: list[Moment], kernel: Tensor) -> None:
-        if moments[-1].epoch == epoch:
+    def keep(folder: Path, track: Track) -> None:
+        if track.moments[-1].epoch == epoch:
             raise Cut
-        kept(folder, moments, kernel)
+        kept(folder, track)
 
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "_keep", keep)

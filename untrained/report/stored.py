@@ -46,7 +46,7 @@ def report_track(folder: RunFolder) -> Path:
     """Writes the page of a tracking, finished or under way, and returns its path.
 
     Raises:
-        ValueError: nothing was looked at yet.
+        ValueError: nothing was looked at yet, or what is there cannot be read.
         OSError: no such tracking, or the page cannot be written.
     """
     config, architecture = load_asked(folder)

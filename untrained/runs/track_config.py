@@ -148,9 +148,20 @@ def holds_tracking(folder: RunFolder) -> bool:
 
 
 def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
-    """The configuration and the architecture of the tracking in a folder."""
-    architecture, about = json.loads((folder.path / ASKED).read_text(encoding="utf-8"))
-    return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
+    """The configuration and the architecture of the tracking in a folder.
+
+    Raises:
+        ValueError: it cannot be read, or is of another version.
+    """
+    path = folder.path / ASKED
+    try:
+        architecture, about = json.loads(path.read_text(encoding="utf-8"))
+        return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected what this version's untrained track was asked, got "
+            f"{type(error).__name__}: {error}; give the track command again"
+        ) from error
 
 
 def images_of(config: TrackConfig) -> Images:

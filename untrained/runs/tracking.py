@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, Views, d
 from untrained.runs.tasks import stream
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
+
+MOMENTS, ABOUT = "moments.jsonl", "about.json"
+"Files of a folder: its moments, one a line, and what else a track says."
 
 
 @dataclass(frozen=True)
@@ -94,54 +97,87 @@ def track(
     """
     check_fits(deepcopy(network), images, recipe)
     views = draw_views(images, spec, stream(seed, "tracking"))
-    moments: list[Moment] = []
-    kernels: list[Tensor] = []
+    looks = _Looks(network, images, views, spec, device, folder, on_moment)
+    checkpoint = None
     if folder is not None:
         _claim(folder, question(network, images, recipe, spec, seed, device))
-        _write_about(folder, views, images.classes)
-        moments, kernels = _kept(folder)
-    checkpoint = None if folder is None else folder / "training.pt"
+        looks.go_on(folder)
+        checkpoint = folder / "training.pt"
     network.to(device)
-
-    def see(epoch: Epoch | None) -> None:
-        number = 0 if epoch is None else epoch.number
-        if number % spec.every and number != recipe.epochs:
-            return
-        if moments and number <= moments[-1].epoch:
-            return
-        earlier = None
-        if moments:
-            earlier = Earlier(kernels[0], kernels[-1], moments[0].regression_accuracy)
-        moment, kernel = look(network, images, views, spec, epoch, earlier, device)
-        moments.append(moment)
-        kernels.append(kernel)
-        if folder is not None:
-            _keep(folder, moments, kernel)
-        if on_moment is not None:
-            on_moment(moment)
-
-    see(None)
+    looks.see(None)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, describe(network, images, recipe, seed))
         if state.epochs:  # cut between the end of an epoch and its look
             initial = deepcopy(network.state_dict())
             network.load_state_dict(state.network)
-            see(state.epochs[-1])
+            looks.see(state.epochs[-1], recipe.epochs)
             network.load_state_dict(initial)
     found = train(
-        network, images, recipe, seed=seed, checkpoint=checkpoint, on_epoch=see, device=device
+        network,
+        images,
+        recipe,
+        seed=seed,
+        checkpoint=checkpoint,
+        on_epoch=lambda epoch: looks.see(epoch, recipe.epochs),
+        device=device,
     )
     if folder is not None:
-        _write_about(folder, views, images.classes, found.failure)
-    return Track(
-        tuple(moments),
-        torch.stack(kernels),
-        views.probe.labels,
-        images.classes,
-        len(views.support),
-        len(views.held_out),
-        found.failure,
-    )
+        _write_about(folder, looks.track(found.failure))
+    return looks.track(found.failure)
+
+
+@dataclass
+class _Looks:
+    """The looks at one training so far."""
+
+    network: nn.Module
+    images: Images
+    views: Views
+    spec: Tracking
+    device: str
+    folder: Path | None
+    on_moment: Callable[[Moment], None] | None
+    moments: list[Moment] = field(default_factory=list)
+    kernels: list[Tensor] = field(default_factory=list)
+
+    def go_on(self, folder: Path) -> None:
+        """From what the folder holds of the same tracking."""
+        if (folder / MOMENTS).exists():
+            kept = load_track(folder)
+            self.moments, self.kernels = list(kept.moments), list(kept.kernels)
+
+    def see(self, epoch: Epoch | None, last: int = 0) -> None:
+        """Looks after the epoch, if it is due and not yet seen; None is initialisation."""
+        number = 0 if epoch is None else epoch.number
+        if number % self.spec.every and number != last:
+            return
+        if self.moments and number <= self.moments[-1].epoch:
+            return
+        earlier = None
+        if self.moments:
+            accuracy = self.moments[0].regression_accuracy
+            earlier = Earlier(self.kernels[0], self.kernels[-1], accuracy)
+        moment, kernel = look(
+            self.network, self.images, self.views, self.spec, epoch, earlier, self.device
+        )
+        self.moments.append(moment)
+        self.kernels.append(kernel)
+        if self.folder is not None:
+            _keep(self.folder, self.track())
+        if self.on_moment is not None:
+            self.on_moment(moment)
+
+    def track(self, failure: str = "") -> Track:
+        """What they gave."""
+        return Track(
+            tuple(self.moments),
+            torch.stack(self.kernels),
+            self.views.probe.labels,
+            self.images.classes,
+            len(self.views.support),
+            len(self.views.held_out),
+            failure,
+        )
 
 
 def load_track(folder: Path) -> Track:
@@ -150,19 +186,27 @@ def load_track(folder: Path) -> Track:
     Raises:
         ValueError: nothing was looked at yet, or what is there cannot be read.
     """
-    moments, kernels = _kept(folder)
-    if not moments:
+    if not (folder / MOMENTS).exists():
         raise ValueError(f"{folder}: expected a tracking with one look or more, got none yet")
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    return Track(
-        tuple(moments),
-        torch.stack(kernels),
-        torch.tensor(about["labels"]),
-        tuple(about["classes"]),
-        about["support"],
-        about["held_out"],
-        about["failure"],
-    )
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        lines = (folder / MOMENTS).read_text(encoding="utf-8").splitlines()
+        moments = tuple(_moment(json.loads(line)) for line in lines)
+        kernels = [torch.from_numpy(np.load(_kernel(folder, moment))) for moment in moments]
+        return Track(
+            moments,
+            torch.stack(kernels),
+            torch.tensor(about["labels"]),
+            tuple(about["classes"]),
+            about["support"],
+            about["held_out"],
+            about["failure"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}: expected moments and their kernels, got what cannot be read as such "
+            f"({type(error).__name__}: {error}); delete the folder to start anew"
+        ) from error
 
 
 def question(
@@ -202,34 +246,6 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
             )
 
 
-def _write_about(folder: Path, views: Views, classes: tuple[str, ...], failure: str = "") -> None:
-    """What a track says beside moments and kernels."""
-    about = {
-        "labels": views.probe.labels.tolist(),
-        "classes": classes,
-        "support": len(views.support),
-        "held_out": len(views.held_out),
-        "failure": failure,
-    }
-    write_whole(folder / "about.json", json.dumps(about).encode())
-
-
-def _kept(folder: Path) -> tuple[list[Moment], list[Tensor]]:
-    """Moments and their kernels; nothing yet, if the tracking is new."""
-    lines = folder / "moments.jsonl"
-    if not lines.exists():
-        return [], []
-    try:
-        moments = [_moment(json.loads(line)) for line in lines.read_text("utf-8").splitlines()]
-        kernels = [torch.from_numpy(np.load(_kernel(folder, moment))) for moment in moments]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder}: expected moments and their kernels, got what cannot be read as such "
-            f"({type(error).__name__}: {error}); delete the folder to start anew"
-        ) from error
-    return moments, kernels
-
-
 def _moment(kept: dict[str, Any]) -> Moment:
     quantities = {name: Quantity(*kept[name]) for name in MEASURED}
     return Moment(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
@@ -239,10 +255,22 @@ def _kernel(folder: Path, moment: Moment) -> Path:
     return folder / "kernels" / f"{moment.epoch:05d}.npy"
 
 
-def _keep(folder: Path, moments: list[Moment], kernel: Tensor) -> None:
-    """The kernel first: a moment that is written has its kernel."""
+def _keep(folder: Path, track: Track) -> None:
+    """The last look of a track, its moment last: one that is written has all that goes with it."""
     content = io.BytesIO()
-    np.save(content, kernel.numpy())
-    write_whole(_kernel(folder, moments[-1]), content.getvalue())
-    lines = [json.dumps(asdict(moment)) + "\n" for moment in moments]
-    write_whole(folder / "moments.jsonl", "".join(lines).encode())
+    np.save(content, track.kernels[-1].numpy())
+    write_whole(_kernel(folder, track.moments[-1]), content.getvalue())
+    _write_about(folder, track)
+    lines = [json.dumps(asdict(moment)) + "\n" for moment in track.moments]
+    write_whole(folder / MOMENTS, "".join(lines).encode())
+
+
+def _write_about(folder: Path, track: Track) -> None:
+    about = {
+        "labels": track.labels.tolist(),
+        "classes": track.classes,
+        "support": track.support,
+        "held_out": track.held_out,
+        "failure": track.failure,
+    }
+    write_whole(folder / ABOUT, json.dumps(about).encode())
