@@ -234,17 +234,8 @@ def measured(config: RunConfig) -> RunRecord:
 
 
 def keep(record: RunRecord, name: str) -> None:
-    """A row for each architecture, or for each of its draws; and what each score cost."""
-    draws = range(len(next(iter(record.trials[0].readings.values()))))
-    each = [rows_of(record, draw) for draw in draws]
-    if len(draws) == 1:
-        (frame,) = each
-    else:
-        frame = pl.concat(
-            rows.insert_column(1, pl.lit(draw).alias("draw"))
-            for draw, rows in zip(draws, each, strict=True)
-        )
-    frame.write_csv(RESULTS / f"{name}.csv", float_precision=6)
+    """A row for each draw of each architecture, a column for each score; and what each cost."""
+    rows_of(record).write_csv(RESULTS / f"{name}.csv", float_precision=6)
     costs = [
         {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
     ]
@@ -252,13 +243,16 @@ def keep(record: RunRecord, name: str) -> None:
     print(f"{len(record.trials)} architectures, {sum(record.wall_seconds.values()):.0f} s")
 
 
-def rows_of(record: RunRecord, draw: int = 0) -> pl.DataFrame:
-    """A row for each architecture, a column for each score."""
+def rows_of(record: RunRecord) -> pl.DataFrame:
+    """A row for each draw of each architecture, draw by draw, a column for each score."""
+    draws = len(next(iter(record.trials[0].readings.values())))
     rows = [
         {
             "architecture": trial.architecture,
+            "draw": draw,
             **{score: column[draw].value for score, column in trial.readings.items()},
         }
+        for draw in range(draws)
         for trial in record.trials
     ]
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -48,6 +48,7 @@ SPENT = (
     "validation_accuracy@1",
     "condition_number@0",
 )
+"Scores by which a budget of networks and draws is spent."
 COMPARED = (
     ("label_alignment@1", "validation_accuracy@1"),
     ("label_alignment@1", "training_accuracy@1"),
@@ -67,13 +68,27 @@ COMPARED_OVER_DRAWS = (
 DATA = ("cifar10", "cifar100", "imagenet16_120")
 
 
-def signed(frame: pl.DataFrame, column: str) -> np.ndarray:
-    """A score with higher meaning better, as its authors mean it; NaN where it failed."""
+def draws_of(frame: pl.DataFrame, column: str) -> np.ndarray:
+    """A score, (draws, networks), with higher meaning better, as its authors mean it.
+
+    NaN where it failed; of the condition number the logarithm.
+    """
     values = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = values.reshape(frame["draw"].n_unique(), -1)
     name = column.partition("@")[0]
     if name == "condition_number":
         return -np.log(values)
     return values if get_score(name).higher_is_better else -values
+
+
+def signed(frame: pl.DataFrame, column: str) -> np.ndarray:
+    """The mean of its draws."""
+    return draws_of(frame, column).mean(0)
+
+
+def of_networks(frame: pl.DataFrame, column: str) -> np.ndarray:
+    """What does not depend on a draw."""
+    return frame.filter(draw=0)[column].to_numpy()
 
 
 def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> dict[str, Any]:
@@ -100,10 +115,7 @@ def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> d
 
 
 def row_of_draws(each: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> dict[str, Any]:
-    """What the mean over draws, rows of `each`, is worth; tau of each draw, and between two.
-
-    The mean of condition numbers is that of their logarithms.
-    """
+    """What the mean over draws, rows of `each`, is worth; tau of each draw, and between two."""
     known = np.isfinite(each).all(0)
     taus = {
         f"tau of draw {draw}": kendalltau(scores[known], truth[known]).statistic
@@ -114,21 +126,23 @@ def row_of_draws(each: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) 
     return row_of(each.mean(0), truth, sizes) | taus | {"tau between draws": between}
 
 
-def measured(name: str) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each image set, and what was measured on it beside the benchmark's columns."""
+def measured(name: str) -> Iterator[tuple[str, list[str], pl.DataFrame]]:
+    """Each image set, the scores, and their values beside the benchmark's columns."""
     table = NASBench201Table().frame
     for images in ("cifar10", "cifar100"):
         path = RESULTS / f"{name}_{images}.csv"
         if path.exists():
             frame = pl.read_csv(path, infer_schema_length=None)
-            yield images, frame.join(table, on="architecture", maintain_order="left")
+            beside = frame.join(table, on="architecture", maintain_order="left")
+            yield images, frame.columns[2:], beside
 
 
 def agreements() -> Iterator[dict[str, Any]]:
     """A row for each image set, score and number of epochs."""
-    for images, frame in measured("lga_epochs"):
-        truth, sizes = frame[f"{images}_test_200"].to_numpy(), frame["parameters"].to_numpy()
-        for column in pl.read_csv(RESULTS / f"lga_epochs_{images}.csv", n_rows=1).columns[1:]:
+    for images, scores, frame in measured("lga_epochs"):
+        truth = of_networks(frame, f"{images}_test_200")
+        sizes = of_networks(frame, "parameters")
+        for column in scores:
             score, _, epochs = column.partition("@")
             asked = {"images": images, "score": score, "epochs": int(epochs or 0)}
             given = None if score == "parameters" else sizes
@@ -142,23 +156,17 @@ def agreements() -> Iterator[dict[str, Any]]:
             both = rank_sum(*(signed(frame, part) for part in parts))
             yield asked | row_of(both, truth, sizes)
         asked = {"images": images, "score": "published validation accuracy", "epochs": 12}
-        yield asked | row_of(frame[f"{images}_valid_12"].to_numpy(), truth, sizes)
+        yield asked | row_of(of_networks(frame, f"{images}_valid_12"), truth, sizes)
 
 
 def differences() -> Iterator[dict[str, Any]]:
     """tau of a score less that of another, with a bootstrap of the networks that both have."""
-    for images, frame in measured("lga_epochs"):
-        truth = frame[f"{images}_test_200"].to_numpy()
-        for first, second in COMPARED:
-            asked = {"images": images, "draws": 1, "score": first, "less": second}
-            yield asked | difference(signed(frame, first), signed(frame, second), truth)
-    for images, frame in measured("lga_draws"):
-        draws = frame["draw"].n_unique()
-        truth = frame.filter(draw=0)[f"{images}_test_200"].to_numpy()
-        for first, second in COMPARED_OVER_DRAWS:
-            asked = {"images": images, "draws": draws, "score": first, "less": second}
-            each = (signed(frame, one).reshape(draws, -1).mean(0) for one in (first, second))
-            yield asked | difference(*each, truth)
+    for name, pairs in (("lga_epochs", COMPARED), ("lga_draws", COMPARED_OVER_DRAWS)):
+        for images, _, frame in measured(name):
+            truth, draws = of_networks(frame, f"{images}_test_200"), frame["draw"].n_unique()
+            for first, second in pairs:
+                asked = {"images": images, "draws": draws, "score": first, "less": second}
+                yield asked | difference(signed(frame, first), signed(frame, second), truth)
 
 
 def difference(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -176,17 +184,15 @@ def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
 
 def draws() -> Iterator[dict[str, Any]]:
     """A row for each image set and score."""
-    for images, frame in measured("lga_draws"):
-        first = frame.filter(draw=0)
-        truth, sizes = first[f"{images}_test_200"].to_numpy(), first["parameters"].to_numpy()
-        means = {}
-        for column in pl.read_csv(RESULTS / f"lga_draws_{images}.csv", n_rows=1).columns[2:]:
-            each = signed(frame, column).reshape(-1, len(truth))
-            means[column] = each.mean(0)
+    for images, scores, frame in measured("lga_draws"):
+        truth = of_networks(frame, f"{images}_test_200")
+        sizes = of_networks(frame, "parameters")
+        for column in scores:
             given = None if column == "parameters" else sizes
-            yield {"images": images, "score": column, **row_of_draws(each, truth, given)}
+            row = row_of_draws(draws_of(frame, column), truth, given)
+            yield {"images": images, "score": column, **row}
         for parts in SUMMED:
-            both = rank_sum(*(means[part] for part in parts))
+            both = rank_sum(*(signed(frame, part) for part in parts))
             asked = {"images": images, "score": " + ".join(parts)}
             yield asked | row_of(both, truth, sizes)
 
@@ -194,10 +200,10 @@ def draws() -> Iterator[dict[str, Any]]:
 def spending() -> Iterator[dict[str, Any]]:
     """What the best of some random networks by a score is worth, over 4,000 samples of them."""
     rng = np.random.default_rng(0)
-    for images, frame in measured("lga_draws"):
-        truth = 100 * frame.filter(draw=0)[f"{images}_test_200"].to_numpy()
+    for images, _, frame in measured("lga_draws"):
+        truth = 100 * of_networks(frame, f"{images}_test_200")
         for column in SPENT:
-            each = np.nan_to_num(signed(frame, column).reshape(-1, len(truth)), nan=-np.inf)
+            each = np.nan_to_num(draws_of(frame, column), nan=-np.inf)
             for networks, draws in ((10, 3), (30, 1), (30, 3), (100, 1)):
                 picks = []
                 for _ in range(4000):
@@ -223,24 +229,23 @@ def spaces() -> Iterator[dict[str, Any]]:
         table = TABLES[space]()
         frame = pl.read_csv(path, infer_schema_length=None)
         accuracy = next(iter(table.accuracies))
-        first = frame.filter(draw=0)
-        truth = np.array([table.row(text)[accuracy] for text in first["architecture"]])
-        sizes = first["parameters"].to_numpy()
+        texts, sizes = of_networks(frame, "architecture"), of_networks(frame, "parameters")
+        truth = np.array([table.row(text)[accuracy] for text in texts])
         for column in frame.columns[2:]:
             score = column.partition("@")[0]
             given = None if score == "parameters" else sizes
             asked = {"space": space, "images": images, "score": score}
-            each = signed(frame, column).reshape(-1, len(truth))
-            yield asked | row_of_draws(each, truth, given)
+            yield asked | row_of_draws(draws_of(frame, column), truth, given)
 
 
 def settings() -> Iterator[dict[str, Any]]:
     """A row for each setting and score."""
     table = NASBench201Table().frame
     rows = pl.read_csv(RESULTS / "lga_settings_rows.csv", infer_schema_length=None)
-    scores = [column for column in rows.columns[1:] if column not in ("setting", "seconds")]
+    scores = [column for column in rows.columns[2:] if column not in ("setting", "seconds")]
     for name in VARIANTS:
-        frame = rows.filter(setting=name).join(table, on="architecture")
+        frame = rows.filter(setting=name)
+        frame = frame.join(table, on="architecture", maintain_order="left")
         truth = frame["cifar10_test_200"].to_numpy()
         for column in scores:
             asked = {"setting": name, "score": column.partition("@")[0]}
