@@ -1,4 +1,4 @@
-"""Draws what the LGA experiments measured (needs matplotlib).
+"""Draws what the LGA experiments measured (needs matplotlib: the extra `docs`).
 
 python experiments/lga_pictures.py
 

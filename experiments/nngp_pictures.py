@@ -1,4 +1,4 @@
-"""Draws what the NNGP experiments measured (needs matplotlib).
+"""Draws what the NNGP experiments measured (needs matplotlib: the extra `docs`).
 
 python experiments/nngp_pictures.py
 

@@ -1,4 +1,4 @@
-"""Draws what the TE-NAS experiments measured (needs matplotlib).
+"""Draws what the TE-NAS experiments measured (needs matplotlib: the extra `docs`).
 
 python experiments/te_nas_pictures.py
 
