@@ -1,8 +1,10 @@
 """From what a source holds to a data set: missing splits, statistics, fingerprint."""
 
 import hashlib
+import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,7 +12,10 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from untrained.images.dataset import Images, Labelled
+from untrained.images.repeated import note_repeated, pixel_digests
 from untrained.images.splits import complete_splits
+
+logger = logging.getLogger(__name__)
 
 LEAST_STD = 1 / 255
 "One grey level: a channel that is (nearly) constant is divided by this, not by zero."
@@ -32,10 +37,14 @@ class Collection:
     "The source's own test images."
     notes: tuple[str, ...] = ()
     "What was converted or left out, one line each."
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    "Split -> the file of each image, where each has one."
 
 
 def assemble(collection: Collection, seed: int) -> Images:
     """Draw the missing splits by `seed` and describe the result.
+
+    Images that occur in two classes or in two splits are noted.
 
     Raises:
         ValueError: If there are fewer than two classes, or a class has too few images.
@@ -44,6 +53,9 @@ def assemble(collection: Collection, seed: int) -> Images:
         collection.train, collection.validation, collection.test, collection.classes, seed
     )
     mean, std = channel_statistics(splits[0].pixels)
+    repeated = note_repeated(splits, collection.classes, files_by_pixels(collection))
+    for note in repeated:
+        logger.warning(note)
     return Images(
         collection.name,
         collection.classes,
@@ -51,8 +63,17 @@ def assemble(collection: Collection, seed: int) -> Images:
         mean=mean,
         std=std,
         fingerprint=hash_splits(splits, collection.classes),
-        notes=collection.notes,
+        notes=(*collection.notes, *repeated),
     )
+
+
+def files_by_pixels(collection: Collection) -> dict[bytes, list[str]]:
+    """Digest of pixels -> the files that show them."""
+    found: dict[bytes, list[str]] = {}
+    for split, files in collection.files.items():
+        for key, file in zip(pixel_digests(getattr(collection, split)), files, strict=True):
+            found.setdefault(key, []).append(file)
+    return found
 
 
 def channel_statistics(
