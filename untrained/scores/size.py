@@ -19,6 +19,7 @@ class Parameters(Score):
     """Number of trainable parameters."""
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 
@@ -37,6 +38,7 @@ class MultiplyAdds(Score):
     """
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 
@@ -73,6 +75,7 @@ class TrainableLayers(Score):
     """
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 
