@@ -19,8 +19,8 @@ def say(
     text: object, *, label: str = "", style: str = "", label_style: str = "", to: Console = PRINTED
 ) -> None:
     """One line, however long; `text` may be from outside, `label` is ours."""
-    parts = [(label, label_style), " "] if label else []
-    to.print(Text.assemble(*parts, (visible(str(text)), style)), soft_wrap=True)
+    before = Text(f"{label} " if label else "", label_style)
+    to.print(Text.assemble(before, (visible(str(text)), style)), soft_wrap=True)
 
 
 class Told(logging.Handler):

@@ -57,6 +57,18 @@ def significant(number: float | int) -> str:
     return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"
 
 
+def counted(mean: float | int, error: float | None) -> str:
+    """A count as a whole number, or the mean of counts that differ, with its standard error.
+
+    Example:
+        >>> counted(51_036_800.0, 0.0), counted(2345.25, 1.5)
+        ('51,036,800', '2,345.2 ± 1.5')
+    """
+    if not error:
+        return f"{mean:,.0f}"
+    return f"{mean:,.1f} ± {error:{',.2g' if error < 100 else ',.0f'}}"
+
+
 def readable(name: str) -> str:
     """A score's name for people.
 
