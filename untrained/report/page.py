@@ -68,7 +68,9 @@ def _pick_parts(
         "cells": [draw_cell(graph, colours) for graph in graphs],
         "operations": colours,
         "standings": standings,
-        "links": {label: quote(file) for label, file in exported.items()},
+        "links": {
+            label: quote(file, errors="surrogateescape") for label, file in exported.items()
+        },
     }
 
 
