@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 
 from untrained.cli.shown import show
-from untrained.cli.terminal import WORKING, say, tell_warnings
+from untrained.cli.terminal import WORKING, prepare, say
 from untrained.cli.tracked import show_track, watching_moments
 from untrained.cli.watching import watching
 from untrained.outside import command_line
@@ -192,7 +192,7 @@ def launch(
 
 def main() -> None:
     """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
-    tell_warnings()
+    prepare()
     app.config = ()
     app.meta.suppress_keyboard_interrupt = False  # it inherits all settings but this one
     try:

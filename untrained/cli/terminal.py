@@ -4,6 +4,8 @@ Neither console reads markup: `[bold]` in a string is these six characters. Styl
 """
 
 import logging
+import sys
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.text import Text
@@ -33,6 +35,12 @@ class Told(logging.Handler):
 TOLD = Told(logging.WARNING)
 
 
-def tell_warnings() -> None:
-    """Has the library's warnings said by the command; again is no different from once."""
+def prepare() -> None:
+    """Has the library's warnings said, and what a terminal's encoding lacks written as escapes.
+
+    Again is no different from once.
+    """
     logging.getLogger("untrained").addHandler(TOLD)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
