@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_cli import CELL, QUICK, Command, command
 
@@ -198,6 +199,31 @@ def test_a_report_of_a_tracking_imports_nothing_either(plugins: Command) -> None
     del sys.modules["own_space"]
     assert plugins("report", str(folder))[0] == 0
     assert not Path("imported").exists()
+    kernel = next((folder / "kernels").iterdir())
+    np.save(kernel, np.array([Pickled()]), allow_pickle=True)
+    code, _, err = plugins("report", str(folder))
+    assert code == 2
+    assert "cannot be read" in err
+    assert not Path("imported").exists()
+
+
+class Pickled:
+    """Does something where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (Path("imported"),)
+
+
+def test_a_report_is_written_of_an_architecture_that_cannot_be_read(command: Command) -> None:
+    _, out, _ = command("search", *QUICK, "--scores", "parameters", "--json")
+    report = Path(json.loads(out)["report"])
+    with sqlite3.connect("untrained-runs/store.db") as connection:
+        connection.execute("update runs set pick = 'of another version'")
+    connection.close()
+    code, _, err = command("report", str(report.parent))
+    assert code == 0
+    assert "cannot draw of another version: ValueError" in err
+    assert "of another version" in report.read_text(encoding="utf-8")
 
 
 def test_a_run_is_running_interrupted_or_over(command: Command) -> None:

@@ -36,6 +36,7 @@ def report_run(folder: RunFolder, space: Space[Any] | None = None) -> Path:
     """
     record = load_record(folder.store, folder.name)
     space = space or SPACES.get(record.space)
+    graphs = _graphs(space, record.pick) if space and record.pick else None
     files = {
         label: f"network/{file}"
         for file, label in EXPORTED.items()
@@ -45,21 +46,21 @@ def report_run(folder: RunFolder, space: Space[Any] | None = None) -> Path:
         record,
         folder.report,
         space=space,
-        graphs=_graphs(space, record.pick) if space and record.pick else (),
-        standings=standings(record.space, record.pick) if record.pick else (),
+        graphs=graphs or (),
+        standings=standings(record.space, record.pick or "") if graphs is not None else (),
         exported=files,
         command=command_line("untrained", "report", str(folder.path)),
     )
     return folder.report
 
 
-def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...]:
-    """The cells, to be drawn; none where the space cannot give any."""
+def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | None:
+    """The cells, to be drawn; None where the space cannot read the architecture."""
     try:
         return space.graphs(space.parse(architecture))
     except Exception as error:  # somebody else's space may raise anything
-        logger.warning("no drawing of %s: %s: %s", architecture, type(error).__name__, error)
-        return ()
+        logger.warning("cannot draw %s: %s: %s", architecture, type(error).__name__, error)
+        return None
 
 
 def report_track(folder: RunFolder) -> Path:

@@ -39,7 +39,7 @@ class RunFolder:
 
     def running(self) -> bool:
         """Whether a process holds the run; taken for no where that cannot be asked."""
-        if not self.lock.exists():
+        if self.lock.is_symlink() or not self.lock.exists():  # taking it empties it
             return False
         try:
             with FileLock(self.lock, timeout=0):
