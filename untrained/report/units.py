@@ -70,14 +70,15 @@ def counted(mean: float | int, error: float | None) -> str:
 
 
 def readable(name: str) -> str:
-    """A score's name for people.
+    """A score's name for people; `package.module:Name` stays as it is.
 
     Example:
-        >>> readable("condition_number"), readable("ntk_trace@2")
-        ('Condition number', 'NTK trace after 2 epochs')
+        >>> readable("condition_number"), readable("ntk_trace@2"), readable("own_score:My_One@1")
+        ('Condition number', 'NTK trace after 2 epochs', 'own_score:My_One after 1 epoch')
     """
     name, _, epochs = name.partition("@")
     words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
     when = {"": "", "0": " at initialisation", "1": " after 1 epoch"}
-    text = " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    ours = " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    text = name if ":" in name else ours
     return text + when.get(epochs, f" after {epochs} epochs")
