@@ -163,7 +163,7 @@ def carry_out(config: RunConfig) -> RunFolder:
     """Runs under a progress bar, then writes the report."""
     with watching() as watch:
         folder = run(config, watch)
-    report_run(folder, get_space(config.space))  # whose module the run has imported
+    report_run(folder, space=get_space(config.space))  # whose module the run has imported
     return folder
 
 

@@ -22,7 +22,7 @@ EXPORTED = {
 }
 
 
-def report_run(folder: RunFolder, space: Space[Any] | None = None) -> Path:
+def report_run(folder: RunFolder, *, space: Space[Any] | None = None) -> Path:
     """Writes the page of a run, finished or under way, and returns its path.
 
     Args:
