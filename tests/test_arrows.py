@@ -23,7 +23,7 @@ ARROWS = {
 }
 
 
-FREE = ("data", "files", "plugins", "settings")  # every room may import these; they import none
+FREE = ("data", "files", "outside", "plugins", "settings")  # any room may; they import none
 
 
 def rooms_imported(path: Path) -> set[str]:

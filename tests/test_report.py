@@ -21,11 +21,12 @@ from untrained.report.measured import (
     Failure,
     best_so_far,
     estimate,
-    prunings,
+    failures,
     score_cloud,
     spans_decades,
     trajectory,
 )
+from untrained.report.pruned import parents, prunings
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
 from untrained.scores.score import Reading
@@ -234,7 +235,18 @@ def test_cloud_leaves_out_what_failed_and_counts_it() -> None:
     assert [(p.trial, p.is_pick) for p in cloud.points] == [(0, False), (2, True)]
     assert cloud.points[0].estimates == (Estimate(12.0, 2.0, 2), Estimate(6.0, 1.0, 2))
     assert (cloud.missing, cloud.readings) == (1, 12)
-    assert cloud.failures == (Failure("kappa", "not resolved", 3),)
+
+
+def test_failures_are_of_all_scores_the_most_frequent_reason_first() -> None:
+    trials = (
+        trial(0, kappa=(10.0, None), regions=(5.0, 7.0), third=(None,)),
+        trial(1, kappa=(None, None), regions=(5.0, 5.0), third=(None,)),
+    )
+    assert failures(replace(EMPTY, trials=trials)) == (
+        Failure("kappa", "not resolved", 3, ("cell 0", "cell 1")),
+        Failure("third", "not resolved", 2, ("cell 0", "cell 1")),
+    )
+    assert failures(EMPTY) == ()
 
 
 @pytest.mark.parametrize(("direction", "order"), [(1, [1, 2, 0]), (-1, [0, 2, 1])])
@@ -244,32 +256,85 @@ def test_one_score_is_sorted_best_first(direction: int, order: list[int]) -> Non
     assert [point.trial for point in cloud.points] == order
 
 
-def test_pruning_trajectory_follows_the_parents_and_ends_at_the_pick() -> None:
-    trials = (
-        trial(0, 0, "parent", kappa=(100.0, 300.0)),
-        trial(1, 0, "without a", kappa=(1.0,)),
-        trial(2, 1, "parent", kappa=(50.0, 50.0)),
-        trial(3, 2, "pick", kappa=(20.0,)),
+NB201 = get_space("nasbench201")
+
+
+def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
+    """From two operations on two edges to one on each; every parent is measured twice."""
+    start = NB201.parse(
+        "|nor_conv_1x1,nor_conv_3x3~0|+|skip_connect,nor_conv_1x1~0|none~1|+|none~0|none~1|none~2|"
     )
-    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}, pick="cell 3"))
+    pick = NB201.without(start, *[NB201.choices(start)[k] for k in (0, 2)])
+    removals = [NB201.without(start, choice) for choice in NB201.choices(start)]
+    cells = [(0, start), *((0, cell) for cell in removals), (0, start), (1, pick)]
+    trials = (
+        TrialRecord(k, batch, str(cell), note, {"kappa": readings(*[float(k)] * draws)})
+        for k, (batch, cell) in enumerate(cells)
+    )
+    return replace(EMPTY, trials=tuple(trials), directions={"kappa": -1}, pick=str(pick))
+
+
+@pytest.mark.parametrize("note", ["", "parent", "without nor_conv_3x3 on 0-1", "<b>"])
+def test_rounds_are_told_by_architectures_whatever_the_notes(note: str) -> None:
+    run = pruning_search(note=note)
+    way = trajectory(run, NB201)
     assert way.kind == "round"
-    assert [step.label for step in way.panels[0].steps] == ["1", "2", "pick"]
-    assert way.panels[0].steps[0].estimate == Estimate(200.0, 100.0, 2)
-    assert way.panels[0].best == ()
+    (panel,) = way.panels
+    assert [step.label for step in panel.steps] == ["1", "pick"]
+    assert [step.estimate.mean for step in panel.steps] == [2.5, 6.0]  # of trials 0 and 5, and 6
+    assert panel.best == ()
+    (pruning,) = prunings(run, NB201)
+    assert (pruning.round, pruning.candidates) == (1, 4)
+    assert pruning.removed == ("nor_conv_1x1 on 0-1", "skip_connect on 0-2")
 
 
 def test_draws_of_a_parent_measured_as_several_trials_are_pooled() -> None:
-    first = trial(0, 0, "parent", kappa=(1.0, 2.0))
-    again = replace(trial(1, 0, "parent", kappa=(3.0,)), architecture=first.architecture)
-    run = replace(EMPTY, trials=(first, again), directions={"kappa": -1})
-    (step,) = trajectory(run).panels[0].steps
-    (point,) = score_cloud(run).points
-    assert step.estimate == point.estimates[0] == estimate(readings(1.0, 2.0, 3.0))
+    run = pruning_search(draws=2)
+    step = trajectory(run, NB201).panels[0].steps[0]
+    point = next(p for p in score_cloud(run).points if p.trial == 0)
+    assert step.estimate == point.estimates[0] == estimate(readings(0.0, 0.0, 5.0, 5.0))
+
+
+@pytest.mark.parametrize("kept", [slice(0, 4), slice(1, 5), slice(0, 1)])
+def test_what_is_not_a_whole_round_is_none(kept: slice) -> None:
+    """Some partial architectures that somebody named, say."""
+    run = pruning_search()
+    run = replace(run, trials=run.trials[kept])
+    assert trajectory(run, NB201).kind == "trial"
+    assert prunings(run, NB201) == ()
+
+
+def test_without_its_space_a_run_is_shown_trial_by_trial() -> None:
+    run = pruning_search()
+    assert trajectory(run, None).kind == "trial"
+    assert parents(run, get_space("mnas")) == {}
+    assert prunings(run, None) == prunings(run, get_space("mnas")) == ()
+
+
+def test_the_last_round_of_darts_removes_edges() -> None:
+    """A space where the search ends with contests between the edges of a node."""
+    space, rng = get_space("darts"), random.Random(0)
+    start = space.supernet()
+    edges = sorted({choice.edge for choice in space.choices(start)})
+    crowded = space.without(
+        start,
+        *(c for e in edges for c in [c for c in space.choices(start) if c.edge == e][1:]),
+    )
+    choices = [choice for crowd in space.crowded(crowded) for choice in crowd.choices]
+    gone = [c for crowd in space.crowded(crowded) for c in crowd.choices[: -crowd.keep]]
+    cells = [crowded, *(space.without(crowded, choice) for choice in choices)]
+    rng.shuffle(cells)
+    pick = space.without(crowded, *gone)
+    trials = (TrialRecord(k, 0, str(cell), "", {}) for k, cell in enumerate(cells))
+    run = replace(EMPTY, trials=tuple(trials), pick=str(pick), space="darts")
+    (pruning,) = prunings(run, space)
+    assert pruning.candidates == len(choices)
+    assert pruning.removed == tuple(space.describe(choice) for choice in gone)
 
 
 def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
     trials = tuple(trial(i, kappa=(k,), extra=(k,)) for i, k in enumerate((5.0, 7.0, 3.0, 4.0)))
-    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}))
+    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}), NB201)
     assert way.kind == "trial"
     assert [(panel.score, panel.direction) for panel in way.panels] == [
         ("kappa", -1),
@@ -282,7 +347,7 @@ def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
 
 def test_prunings_are_read_from_consecutive_parents_and_the_pick() -> None:
     run = realistic_run()
-    rounds = prunings(run)
+    rounds = prunings(run, NB201)
     assert [(r.round, r.candidates, len(r.removed)) for r in rounds] == [
         (1, 24, 6), (2, 18, 6), (3, 12, 6),
     ]  # fmt: skip
@@ -300,8 +365,7 @@ def test_prunings_are_read_from_consecutive_parents_and_the_pick() -> None:
 
 def test_prunings_are_empty_where_the_space_cannot_read_the_texts() -> None:
     trials = (trial(0, 0, "parent"), trial(1, 1, "parent"))
-    assert prunings(replace(EMPTY, trials=trials)) == ()
-    assert prunings(replace(EMPTY, trials=trials, space="nowhere:Space")) == ()
+    assert prunings(replace(EMPTY, trials=trials), NB201) == ()
 
 
 def test_spans_decades() -> None:
@@ -354,7 +418,15 @@ def test_headline_of_a_trained_run() -> None:
     ("changes", "words"),
     [
         ({}, "still running"),
+        ({"running": False}, "was interrupted"),
+        ({"running": False, "ended": True}, "no architecture could be scored"),
+        ({"ended": True, "trials": (trial(0, kappa=(None,)),)}, "no architecture could be scored"),
+        ({"ended": True, "trials": (trial(0, kappa=(1.0,)),)}, "without selecting"),
         ({"pick": "cell 0"}, "has not been trained"),
+        (
+            {"pick": "cell 0", "trainings": (training(accuracy=None),), "running": False},
+            "training of the pick was interrupted",
+        ),
         ({"pick": "cell 0", "trainings": (training(accuracy=None),)}, "is in training"),
         (
             {"pick": "cell 0", "trainings": (training(accuracy=None, failure="loss is NaN"),)},
@@ -521,6 +593,19 @@ def test_page_says_what_counts(tmp_path: Path) -> None:
             ["None of the 2 architectures tried has a value for Kappa", "2 readings of 2 failed"],
         ),
         (
+            {
+                "trials": (trial(0, kappa=(None,)), trial(1, kappa=(None,))),
+                "directions": {"kappa": -1},
+                "ended": True,
+            },
+            [
+                "no architecture could be scored",
+                "2 readings of 2 failed",
+                "Kappa: not resolved",
+                "of cell 0 , cell 1",
+            ],
+        ),
+        (
             {"trials": (trial(0, kappa=(2.0,)),), "directions": {"kappa": -1}},
             ["No network has been trained in this run"],
         ),
@@ -664,5 +749,5 @@ def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
     assert [(p.architecture, p.estimates[0].mean) for p in cloud.points] == [
         ("cell 0", 0.5), ("cell 2", 0.3), ("cell 1", 0.2)
     ]  # fmt: skip
-    (panel,) = trajectory(run).panels
+    (panel,) = trajectory(run, NB201).panels
     assert panel.best == (0.5, 0.9, 0.9, 0.2, 0.3)

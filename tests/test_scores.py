@@ -4,9 +4,11 @@ import copy
 import random
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import naive
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor, nn
@@ -122,6 +124,47 @@ def test_sizes_against_closed_forms(digits: Images) -> None:
         "macs": 64 * 9 * 4 + 256 * 10,
         "trainable_layers": 2,
     }
+
+
+def size_of(text: str, side: int, classes: int) -> tuple[float | None, float | None]:
+    """Multiply-adds and parameters of a whole network of NAS-Bench-201, as published."""
+    network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=3, classes=classes)
+    probe = Probe(
+        torch.zeros(1, 3, side, side), torch.zeros(1, dtype=torch.int64), classes, "zero"
+    )
+    return tuple(
+        SCORES[name]()(network, probe, generator()).value for name in ("macs", "parameters")
+    )
+
+
+UNREACHED = (
+    "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_1x1~2|",
+    "|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|",
+    "|none~0|+|skip_connect~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|",
+    "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|none~2|",  # leads nowhere
+    "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+)
+
+
+@pytest.mark.parametrize("text", UNREACHED)
+def test_operations_that_no_path_leads_to_count(text: str) -> None:
+    """A 1x1 convolution has c^2 s^2 multiply-adds, a 3x3 one nine times as many: 16^2 32^2 each
+    of 5 cells in each of 3 stages."""
+    each = 15 * 16**2 * 32**2
+    ones, threes = (text.count(f"nor_conv_{k}") for k in ("1x1", "3x3"))
+    macs, _ = size_of(text, 32, 10)
+    assert macs == 7_783_040 + each * (ones + 9 * threes)
+
+
+def test_sizes_are_those_of_the_table(data: Path) -> None:
+    """The table has seven digits, and counts the additions of the classifier's bias too."""
+    table = pl.read_parquet(data / "tables" / "nasbench201.parquet").drop_nulls("cifar10_mflops")
+    some = table.sample(6, seed=0).vstack(table.filter(pl.col("architecture").is_in(UNREACHED)))
+    for row in some.iter_rows(named=True):
+        for name, side, classes in (("cifar10", 32, 10), ("imagenet16_120", 16, 120)):
+            macs, parameters = size_of(row["architecture"], side, classes)
+            assert (macs + classes) / 1e6 == pytest.approx(row[f"{name}_mflops"], rel=5e-7)
+            assert parameters == row[f"{name}_params"]
 
 
 def test_unknown_score_names_the_nearest() -> None:

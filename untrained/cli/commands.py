@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 import sys
 import tomllib
 from concurrent.futures.process import BrokenProcessPool
@@ -13,11 +12,12 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
-from rich.markup import escape
 
-from untrained.cli.shown import PRINTED, show
+from untrained.cli.shown import show
+from untrained.cli.terminal import WORKING, prepare, say
 from untrained.cli.tracked import show_track, watching_moments
-from untrained.cli.watching import WORKING, watching
+from untrained.cli.watching import watching
+from untrained.outside import command_line
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
@@ -156,14 +156,14 @@ def report(folder: Path) -> None:
     """
     found = RunFolder(folder.parent, folder.name)
     path = report_track(found) if holds_tracking(found) else report_run(found)
-    PRINTED.print(f"Report: [bold]{path}[/]", soft_wrap=True)
+    say(path, label="Report:", style="bold")
 
 
 def carry_out(config: RunConfig) -> RunFolder:
     """Runs under a progress bar, then writes the report."""
     with watching() as watch:
         folder = run(config, watch)
-    report_run(folder)
+    report_run(folder, space=get_space(config.space))  # whose module the run has imported
     return folder
 
 
@@ -192,12 +192,13 @@ def launch(
 
 def main() -> None:
     """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
+    prepare()
     app.config = ()
     app.meta.suppress_keyboard_interrupt = False  # it inherits all settings but this one
     try:
         app.meta(sys.argv[1:])
     except KeyboardInterrupt:
-        again = f"untrained {shlex.join(sys.argv[1:])}"
+        again = command_line("untrained", *sys.argv[1:])
         fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
     except (BrokenProcessPool, MemoryError):
         fail("Memory ran out, or a worker process was killed; everything computed so far is kept. "
@@ -215,5 +216,5 @@ def fail(message: str, code: int) -> None:
     """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
     if os.environ.get("UNTRAINED_TRACEBACK"):
         raise
-    WORKING.print(f"[red]untrained:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    say(message, label="untrained:", label_style="red", to=WORKING)
     sys.exit(code)

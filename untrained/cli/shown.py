@@ -1,60 +1,112 @@
 """What a run found, for people and for machines."""
 
 import json
-from statistics import fmean, stdev
+import sys
+from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from untrained.cli.terminal import PRINTED, say
+from untrained.outside import visible
+from untrained.report.measured import any_scored, estimate, failures
+from untrained.report.units import counted
 from untrained.runs import RunFolder, RunRecord, load_record
 from untrained.runs.record import TrialRecord
 from untrained.scores import Reading
 from untrained.tables import TABLES, standings
 
-PRINTED = Console()
-
 
 def show(folder: RunFolder, as_json: bool) -> None:
-    """What a run found, and where its report is."""
+    """What a run found, and where its report is; exit code 1 where that is nothing."""
     record = load_record(folder.store, folder.name)
     if as_json:
         print(json.dumps(plain(record, folder)))
-        return
-    if record.searcher == "given":
+    else:
+        show_found(record)
+        show_failures(record)
+        show_standings(record)
+        show_trainings(record)
+        if folder.network.exists():
+            say(folder.network, label="Network:", style="bold")
+        say(folder.report, label="Report: ", style="bold")
+    if found_nothing(record):
+        sys.exit(1)
+
+
+def found_nothing(record: RunRecord) -> bool:
+    """Whether a search selected no architecture, or no score that was asked for has a value."""
+    return not any_scored(record) if record.searcher == "given" else record.pick is None
+
+
+def show_found(record: RunRecord) -> None:
+    """The scores that were asked for, or what the search selected."""
+    if not any_scored(record):
+        say("No architecture could be scored.", style="yellow")
+    elif record.searcher == "given":
         show_scores(record)
     elif record.pick is None:
-        PRINTED.print("[yellow]No architecture could be scored; the report says why.[/]")
+        say("The search ended without selecting an architecture.", style="yellow")
     else:
-        tried = f"best of {len(record.trials)} measured by {record.searcher} search"
+        tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
         PRINTED.print(f"\nPick ({tried}, {seconds:.0f} s):")
-        PRINTED.print(record.pick, style="bold", soft_wrap=True, markup=False, highlight=False)
-    show_standings(record)
-    show_trainings(record)
-    if folder.network.exists():
-        PRINTED.print(f"Network: [bold]{folder.network}[/]", soft_wrap=True)
-    PRINTED.print(f"Report:  [bold]{folder.report}[/]", soft_wrap=True)
+        say(record.pick, style="bold")
 
 
 def show_scores(record: RunRecord) -> None:
     """One row an architecture, one column a score: mean and standard error over draws."""
-    table = Table("architecture", *record.directions, caption="mean ± standard error over draws")
+    names = map(visible, record.directions)
+    table = Table(_texts(), *names, caption="mean ± standard error over draws")
     for trial in record.trials:
-        cells = [estimate(trial.readings[name]) for name in record.directions]
-        table.add_row(trial.architecture, *cells)
+        cells = [
+            estimated(trial.readings[name], name in record.counts) for name in record.directions
+        ]
+        table.add_row(visible(trial.architecture), *cells)
     PRINTED.print(table)
 
 
-def estimate(readings: tuple[Reading, ...]) -> str:
-    """`12.3 ± 0.4`; without ± for one draw, and the reason where no draw gave a value."""
-    values = [reading.value for reading in readings if reading.value is not None]
-    if not values:
-        return f"not resolved: {readings[0].reason}"
-    mean = f"{fmean(values):,.5g}"
-    if len(values) == 1 or stdev(values) == 0:
-        return mean
-    return f"{mean} ± {stdev(values) / len(values) ** 0.5:,.2g}"
+def _texts() -> Column:
+    """A column of architectures, which a narrow terminal breaks and does not cut."""
+    return Column("architecture", overflow="fold")
+
+
+def estimated(readings: tuple[Reading, ...], is_count: bool) -> str:
+    """`12.3 ± 0.4`; without ± for one draw, and of how many draws where some failed."""
+    found = estimate(readings, is_count)
+    if found is None:
+        return "failed"
+    if is_count:
+        text = counted(found.mean, found.standard_error)
+    else:
+        error = f" ± {found.standard_error:,.2g}" if found.standard_error else ""
+        text = f"{found.mean:,.5g}{error}"
+    some = f" ({found.draws} of {len(readings)} draws)" if found.draws < len(readings) else ""
+    return f"{text}{some}"
+
+
+REASONS, NAMED = 8, 3
+"Reasons that are shown, and architectures that are named beside one."
+
+
+def show_failures(record: RunRecord) -> None:
+    """Why readings failed, the most frequent reason first; how many, where a search selected."""
+    found = failures(record)
+    count = sum(failure.count for failure in found)
+    if not found:
+        return
+    if record.pick is not None and record.searcher != "given":
+        say(f"{count:,} readings failed; the report says why.", style="dim")
+        return
+    say(f"{count:,} readings failed:", style="yellow")
+    for failure in found[:REASONS]:
+        reason = f"{failure.score}: {failure.reason or 'no reason given'}"
+        say(reason, label=f"{failure.count:>6,} x")
+        at = failure.architectures
+        where = ", ".join(at) if len(at) <= NAMED else f"{len(at):,} architectures"
+        say(where, label="       of", style="dim")
+    if len(found) > REASONS:
+        say(f"and {len(found) - REASONS:,} other reasons; --json lists all.", style="dim")
 
 
 def show_standings(record: RunRecord) -> None:
@@ -86,14 +138,14 @@ def show_trainings(record: RunRecord) -> None:
     """The pick beside the random architectures, trained with the same recipe."""
     if not record.trainings:
         return
-    table = Table("network", "test accuracy", "parameters", "architecture")
+    table = Table("network", "test accuracy", "parameters", _texts())
     for training in record.trainings:
         accuracy = training.test_accuracy
         table.add_row(
-            training.role,
-            training.failure or ("" if accuracy is None else f"{accuracy:.2%}"),
+            visible(training.role),
+            visible(training.failure) or ("" if accuracy is None else f"{accuracy:.2%}"),
             f"{training.parameters:,}",
-            training.architecture,
+            visible(training.architecture),
             style="bold" if training.role == "pick" else "",
         )
     PRINTED.print(table)
@@ -104,7 +156,8 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
     return {
         "run": record.name,
         "pick": record.pick,
-        "trials": [trial_as_plain(trial) for trial in record.trials],
+        "trials": [trial_as_plain(trial, record) for trial in record.trials],
+        "failures": [asdict(failure) for failure in failures(record)],
         "trained": [
             {
                 "role": training.role,
@@ -121,12 +174,16 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def trial_as_plain(trial: TrialRecord) -> dict[str, Any]:
+def trial_as_plain(trial: TrialRecord, record: RunRecord) -> dict[str, Any]:
     """A trial for machines: a failed reading is null, and its reason stands under `failures`."""
+    kinds = {name: int if name in record.counts else float for name in trial.readings}
     return {
         "architecture": trial.architecture,
         "note": trial.note,
-        "scores": {name: [r.value for r in readings] for name, readings in trial.readings.items()},
+        "scores": {
+            name: [None if r.value is None else kinds[name](r.value) for r in readings]
+            for name, readings in trial.readings.items()
+        },
         "failures": {
             name: sorted({r.reason for r in readings if r.value is None})
             for name, readings in trial.readings.items()

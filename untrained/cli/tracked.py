@@ -7,12 +7,11 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from untrained.cli.shown import PRINTED
-from untrained.cli.watching import WORKING, columns_of_a_bar
+from untrained.cli.terminal import PRINTED, WORKING, say
+from untrained.cli.watching import columns_of_a_bar
 from untrained.report.tracked import spread
 from untrained.runs import RunFolder
 from untrained.runs.moments import MEASURED, Moment
@@ -65,8 +64,8 @@ def show_track(track: Track, folder: RunFolder, as_json: bool) -> None:
         return
     PRINTED.print(table_of([track.moments[k] for k in spread(len(track.moments))]))
     if track.failure:
-        PRINTED.print(f"[yellow]The training ended early:[/] {escape(track.failure)}")
-    PRINTED.print(f"Report:  [bold]{folder.report}[/]", soft_wrap=True)
+        say(track.failure, label="The training ended early:", label_style="yellow")
+    say(folder.report, label="Report: ", style="bold")
 
 
 def track_as_plain(track: Track, folder: RunFolder) -> dict[str, Any]:

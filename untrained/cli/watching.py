@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,16 +15,16 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from untrained.cli.terminal import WORKING
+from untrained.outside import visible
 from untrained.runs import Progress
-
-WORKING = Console(stderr=True)
 
 
 def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
     """What stands in a line of progress; a column serves one display only."""
     return (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -41,7 +40,7 @@ def watching() -> Iterator[Callable[[Progress], None]]:
 
         def watch(progress: Progress) -> None:
             if progress.phase not in shown:
-                shown[progress.phase] = bars.add_task(progress.phase)
+                shown[progress.phase] = bars.add_task(visible(progress.phase))
             bars.update(shown[progress.phase], completed=progress.done, total=progress.total)
 
         yield watch

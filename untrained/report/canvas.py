@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from untrained.outside import visible
 from untrained.report.units import compact
 
 PICK = "#e8590c"
@@ -67,6 +68,11 @@ def log_axis(values: Sequence[float]) -> Properties:
     return {"type": "log", "tickvals": ticks, "ticktext": [compact(tick) for tick in ticks]}
 
 
+def literal(text: str) -> str:
+    """Text as it is for Plotly, which reads a little HTML wherever it writes something."""
+    return html.escape(visible(text), quote=False)
+
+
 def wrapped(text: str) -> str:
-    """Text for a hover label, which reads a little HTML, in lines that fit a phone."""
-    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, 44))
+    """Text for a hover label as it is, in lines that fit a phone."""
+    return "<br>".join(map(literal, textwrap.wrap(visible(text), 44)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import cast
 
+from untrained.report.measured import any_scored
 from untrained.report.trained import accuracy_error, pick_training
 from untrained.runs.record import RunRecord
 
@@ -125,13 +126,26 @@ def _architectures(count: int) -> str:
 def unfinished(run: RunRecord) -> str:
     """Why there is no accuracy to judge."""
     if run.pick is None:
-        return "The search is still running: there is no pick yet."
+        return without_pick(run)
     training = pick_training(run)
     if training is None:
         return "The search is done; the pick has not been trained in this run."
     if training.failure:
         return f"Training of the pick failed: {training.failure}"
-    return "The pick is in training: there is no test accuracy yet."
+    if run.running:
+        return "The pick is in training: there is no test accuracy yet."
+    return "The training of the pick was interrupted: the same command resumes it."
+
+
+def without_pick(run: RunRecord) -> str:
+    """Why no architecture is selected: not yet, or not ever."""
+    if run.ended and any_scored(run):
+        return "The search ended without selecting an architecture."
+    if run.ended:
+        return "The search ended, and no architecture could be scored."
+    if run.running:
+        return "The search is still running: there is no pick yet."
+    return "The search was interrupted before it could choose: the same command resumes it."
 
 
 def caution(accuracy: float | None, error: float | None, randoms: Sequence[float]) -> str:

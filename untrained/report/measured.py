@@ -2,17 +2,14 @@
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from untrained.report.pruned import parents
 from untrained.runs import Reading
 from untrained.runs.record import RunRecord, TrialRecord
-from untrained.spaces import get_space, prunable
-
-PARENT = "parent"
-"The note of the partial architecture that a round of a pruning search starts from."
+from untrained.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -24,21 +21,23 @@ class Estimate:
     "None for a single draw."
     draws: int
     "How many draws gave a value."
+    is_count: bool = False
+    "Whether it is of a score that counts something."
 
 
-def estimate(readings: Sequence[Reading]) -> Estimate | None:
+def estimate(readings: Sequence[Reading], is_count: bool = False) -> Estimate | None:
     """Mean and standard error s / sqrt(n) of the n readings that have a value; None if n = 0.
 
     Example:
         >>> estimate((Reading(1.0), Reading(3.0), Reading(None, "not resolved")))
-        Estimate(mean=2.0, standard_error=1.0, draws=2)
+        Estimate(mean=2.0, standard_error=1.0, draws=2, is_count=False)
     """
     values = [reading.value for reading in readings if reading.value is not None]
     n = len(values)
     if n == 0:
         return None
     error = statistics.stdev(values) / math.sqrt(n) if n > 1 else None
-    return Estimate(statistics.fmean(values), error, n)
+    return Estimate(statistics.fmean(values), error, n, is_count)
 
 
 def pooled(
@@ -88,6 +87,28 @@ class Failure:
     score: str
     reason: str
     count: int
+    architectures: tuple[str, ...]
+    "That they were of, in the order of trials."
+
+
+def failures(run: RunRecord) -> tuple[Failure, ...]:
+    """Why readings of all scores failed, the most frequent reason first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for trial in run.trials:
+        for score, readings in trial.readings.items():
+            for reading in readings:
+                if reading.value is None:
+                    found.setdefault((score, reading.reason), []).append(trial.architecture)
+    groups = sorted(found.items(), key=lambda group: -len(group[1]))
+    return tuple(
+        Failure(score, reason, len(at), tuple(dict.fromkeys(at))) for (score, reason), at in groups
+    )
+
+
+def any_scored(run: RunRecord) -> bool:
+    """Whether any reading of any score has a value."""
+    readings = (r for trial in run.trials for column in trial.readings.values() for r in column)
+    return any(reading.value is not None for reading in readings)
 
 
 @dataclass(frozen=True)
@@ -103,9 +124,7 @@ class ScoreCloud:
     missing: int
     "Architectures without a value for one of `scores`."
     readings: int
-    "Readings of `scores`, failed ones too."
-    failures: tuple[Failure, ...]
-    "The most frequent first."
+    "Readings of all scores, failed ones too."
 
 
 def score_cloud(run: RunRecord) -> ScoreCloud:
@@ -116,19 +135,17 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     points = [point for trial in tried if (point := _point(run, trial, scores)) is not None]
     if len(scores) == 1:
         points.sort(key=lambda point: -directions[0] * point.estimates[0].mean)
-    readings = [(name, r) for t in run.trials for name in scores for r in t.readings.get(name, ())]
     return ScoreCloud(
         scores,
         directions,
         tuple(points),
         missing=len(tried) - len(points),
-        readings=len(readings),
-        failures=_failures(readings),
+        readings=sum(len(r) for trial in run.trials for r in trial.readings.values()),
     )
 
 
 def _point(run: RunRecord, trial: TrialRecord, scores: Sequence[str]) -> Point | None:
-    estimates = [estimate(trial.readings.get(score, ())) for score in scores]
+    estimates = [_estimate_of(run, trial, score) for score in scores]
     resolved = tuple(found for found in estimates if found is not None)
     if not scores or len(resolved) < len(scores):
         return None
@@ -136,9 +153,8 @@ def _point(run: RunRecord, trial: TrialRecord, scores: Sequence[str]) -> Point |
     return Point(trial.number, trial.batch, trial.architecture, trial.note, resolved, is_pick)
 
 
-def _failures(readings: Iterable[tuple[str, Reading]]) -> tuple[Failure, ...]:
-    counts = Counter((name, r.reason) for name, r in readings if r.value is None)
-    return tuple(Failure(*key, count) for key, count in counts.most_common())
+def _estimate_of(run: RunRecord, trial: TrialRecord, score: str) -> Estimate | None:
+    return estimate(trial.readings.get(score, ()), score in run.counts)
 
 
 @dataclass(frozen=True)
@@ -175,18 +191,18 @@ class Trajectory:
     panels: tuple[Panel, ...]
 
 
-def trajectory(run: RunRecord) -> Trajectory:
+def trajectory(run: RunRecord, space: Space[Any] | None) -> Trajectory:
     """Parents by round in a pruning search; every trial, and the best so far, in any other."""
-    parents = pooled((t for t in run.trials if t.note == PARENT), lambda trial: trial.batch)
-    trials = [*parents, *_measured_pick(run, parents)] if parents else list(run.trials)
-    kind: Literal["round", "trial"] = "round" if parents else "trial"
+    starts = parents(run, space)
+    measured = (t for t in run.trials if t.architecture == starts.get(t.batch))
+    rounds = pooled(measured, lambda trial: trial.batch)
+    trials = [*rounds, *_measured_pick(run)] if rounds else list(run.trials)
+    kind: Literal["round", "trial"] = "round" if rounds else "trial"
     panels = [_panel(run, kind, score, trials) for score in _score_names(run, trials)]
     return Trajectory(kind, tuple(panel for panel in panels if panel.steps))
 
 
-def _measured_pick(run: RunRecord, parents: Sequence[TrialRecord]) -> list[TrialRecord]:
-    if any(parent.architecture == run.pick for parent in parents):
-        return []
+def _measured_pick(run: RunRecord) -> list[TrialRecord]:
     return [trial for trial in run.trials if trial.architecture == run.pick][-1:]
 
 
@@ -199,7 +215,7 @@ def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord])
     steps = tuple(
         Step(_label(run, kind, trial), trial.architecture, found, trial.epochs)
         for trial in trials
-        if (found := estimate(trial.readings.get(score, ()))) is not None
+        if (found := _estimate_of(run, trial, score)) is not None
     )
     direction = run.directions.get(score)
     ranked = kind == "trial" and direction is not None
@@ -220,46 +236,6 @@ def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
         goes_on = before is not None and before.epochs == step.epochs
         best.append(better(best[-1], mean) if goes_on else mean)
     return tuple(best)
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """What one round of a pruning search removed."""
-
-    round: int
-    "From 1."
-    candidates: int
-    "Removals that were scored."
-    removed: tuple[str, ...]
-    "`nor_conv_1x1 on 0-1`."
-
-
-def prunings(run: RunRecord) -> tuple[Pruning, ...]:
-    """Each round's removals, from its parent and the next one; the last round's from the pick.
-
-    Empty for other searches, and where the space cannot read its own text any more.
-    """
-    parents = {trial.batch: trial.architecture for trial in run.trials if trial.note == PARENT}
-    candidates = Counter(trial.batch for trial in run.trials if trial.note != PARENT)
-    ends = [*list(parents.values())[1:], *([run.pick] if run.pick is not None else [])]
-    try:
-        return tuple(
-            Pruning(batch + 1, candidates[batch], _removed(run.space, parent, after))
-            for (batch, parent), after in zip(parents.items(), ends, strict=False)
-            if parent != after
-        )
-    except ValueError:
-        return ()
-
-
-def _removed(space_name: str, before: str, after: str) -> tuple[str, ...]:
-    space = prunable(get_space(space_name))
-    parent, child = space.parse(before), space.parse(after)
-    return tuple(
-        space.describe(choice)
-        for choice in space.choices(parent)
-        if space.without(child, choice) == child
-    )
 
 
 def spans_decades(values: Sequence[float]) -> bool:

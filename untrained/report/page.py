@@ -9,11 +9,12 @@ from untrained.report import score_drawings, training_drawings
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
-from untrained.report.measured import MEANINGS, prunings, score_cloud, trajectory
+from untrained.report.measured import MEANINGS, failures, score_cloud, trajectory
+from untrained.report.pruned import prunings
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
 from untrained.runs.record import RunRecord
-from untrained.spaces.graph import CellGraph
+from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables.table import Standing
 
 CLASSES_IN_MATRIX = 20
@@ -27,6 +28,7 @@ def write_report(
     run: RunRecord,
     path: Path,
     *,
+    space: Space[Any] | None = None,
     graphs: Sequence[CellGraph] = (),
     standings: Sequence[Standing] = (),
     exported: Mapping[str, str] = {},
@@ -37,17 +39,21 @@ def write_report(
     Args:
         run: the run as it stands.
         path: the HTML file; its folder must exist.
+        space: the run's, to tell rounds and removals of a pruning search; by default ours of
+            that name. What a store names is never imported.
         graphs: the pick's cells, to be drawn.
         standings: where the pick stands in benchmark tables.
         exported: label -> path of a file, relative to the page's folder, with `/`.
         command: the command line that made the page; left out if empty.
     """
+    space = space or SPACES.get(run.space)
     write_page(
         path,
         "page.html.j2",
         run=run,
         **_pick_parts(graphs, standings, exported),
-        **_score_parts(run),
+        **_score_parts(run, space),
+        unknown_space=space is None,
         **_training_parts(run, image_facts(run.images)),
         ledger=ledger(run),
         command=command,
@@ -62,17 +68,20 @@ def _pick_parts(
         "cells": [draw_cell(graph, colours) for graph in graphs],
         "operations": colours,
         "standings": standings,
-        "links": {label: quote(file) for label, file in exported.items()},
+        "links": {
+            label: quote(file, errors="surrogateescape") for label, file in exported.items()
+        },
     }
 
 
-def _score_parts(run: RunRecord) -> Parts:
-    way, cloud = trajectory(run), score_cloud(run)
+def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
+    way, cloud = trajectory(run, space), score_cloud(run)
     kind: Literal["round", "batch"] = "round" if way.kind == "round" else "batch"
     return {
         "trajectory": way,
         "panels": [(panel, score_drawings.draw_panel(panel, way.kind)) for panel in way.panels],
-        "prunings": prunings(run),
+        "prunings": prunings(run, space),
+        "failures": failures(run),
         "cloud": cloud,
         "cloud_plot": score_drawings.draw_cloud(cloud, kind) if cloud.points else None,
         "points_with_errors": score_drawings.POINTS_WITH_ERRORS,

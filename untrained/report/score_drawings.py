@@ -1,6 +1,5 @@
 """Scores, drawn by Plotly."""
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,11 +12,12 @@ from untrained.report.canvas import (
     Properties,
     blank_figure,
     error_bar,
+    literal,
     log_axis,
     wrapped,
 )
 from untrained.report.measured import Estimate, Panel, Point, ScoreCloud, spans_decades
-from untrained.report.units import readable, significant
+from untrained.report.units import counted, readable, significant
 
 MEASURED = "#3f7fcf"
 ROUNDS = (MEASURED, "#2a9d8f", "#8f6fd1", "#c98a1b", "#b5486e", "#5c7f3b")
@@ -88,7 +88,7 @@ def draw_cloud(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> go.Figure:
 
 def _axis_title(cloud: ScoreCloud, k: int) -> str:
     better = "higher" if cloud.directions[k] > 0 else "lower"
-    return f"{html.escape(readable(cloud.scores[k]))} ({better} is better)"
+    return f"{literal(readable(cloud.scores[k]))} ({better} is better)"
 
 
 def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Properties]:
@@ -162,12 +162,13 @@ def _value_axis(values: Sequence[float]) -> Properties:
 
 def _hover(architecture: str, heading: str, values: Mapping[str, Estimate]) -> str:
     lines = [f"{readable(name)}: {_with_error(found)}" for name, found in values.items()]
-    escaped = [html.escape(line, quote=False) for line in (heading, *lines)]
-    return "<br>".join([f"<b>{escaped[0]}</b>", wrapped(architecture), *escaped[1:]])
+    return "<br>".join([f"<b>{literal(heading)}</b>", wrapped(architecture), *map(literal, lines)])
 
 
 def _with_error(found: Estimate) -> str:
     draws = f"{found.draws} draw{'' if found.draws == 1 else 's'}"
+    if found.is_count:
+        return f"{counted(found.mean, found.standard_error)} ({draws})"
     if found.standard_error is None:
         return f"{significant(found.mean)} ({draws})"
     return f"{significant(found.mean)} ± {significant(found.standard_error)} ({draws})"

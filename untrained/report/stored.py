@@ -1,14 +1,19 @@
 """Reports of what is stored: of runs and of trackings, finished or under way."""
 
+import logging
 from pathlib import Path
+from typing import Any
 
+from untrained.outside import command_line
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
 from untrained.runs import RunFolder, load_record
 from untrained.runs.track_config import as_plain, command_of, load_asked
 from untrained.runs.tracking import load_track
-from untrained.spaces import get_space
+from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables import standings
+
+logger = logging.getLogger(__name__)
 
 EXPORTED = {
     "network.py": "loader: needs torch and safetensors alone",
@@ -17,15 +22,21 @@ EXPORTED = {
 }
 
 
-def report_run(folder: RunFolder) -> Path:
+def report_run(folder: RunFolder, *, space: Space[Any] | None = None) -> Path:
     """Writes the page of a run, finished or under way, and returns its path.
+
+    Args:
+        folder: of the run.
+        space: the run's, where the caller has it; by default ours of the name in the store. What
+            a store names is never imported: an architecture of any other space is not drawn.
 
     Raises:
         ValueError: no such store or run.
         OSError: the page cannot be written.
     """
     record = load_record(folder.store, folder.name)
-    space = get_space(record.space)
+    space = space or SPACES.get(record.space)
+    graphs = _graphs(space, record.pick) if space and record.pick else None
     files = {
         label: f"network/{file}"
         for file, label in EXPORTED.items()
@@ -34,12 +45,22 @@ def report_run(folder: RunFolder) -> Path:
     write_report(
         record,
         folder.report,
-        graphs=space.graphs(space.parse(record.pick)) if record.pick else (),
-        standings=standings(record.space, record.pick) if record.pick else (),
+        space=space,
+        graphs=graphs or (),
+        standings=standings(record.space, record.pick or "") if graphs is not None else (),
         exported=files,
-        command=f"untrained report {folder.path}",
+        command=command_line("untrained", "report", str(folder.path)),
     )
     return folder.report
+
+
+def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | None:
+    """The cells, to be drawn; None where the space cannot read the architecture."""
+    try:
+        return space.graphs(space.parse(architecture))
+    except Exception as error:  # somebody else's space may raise anything
+        logger.warning("cannot draw %s: %s: %s", architecture, type(error).__name__, error)
+        return None
 
 
 def report_track(folder: RunFolder) -> Path:

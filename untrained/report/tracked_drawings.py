@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from untrained.report.canvas import PICK, RANDOM, Properties, blank_figure, log_axis
+from untrained.report.canvas import PICK, RANDOM, Properties, blank_figure, literal, log_axis
 from untrained.report.tracked import Panel, Picture, Series
 from untrained.report.units import significant
 from untrained.runs.moments import Moment
@@ -90,7 +90,7 @@ def draw_kernel(picture: Picture, classes: Sequence[str], scale: tuple[float, fl
     figure.update_yaxes(
         range=span[::-1],
         tickvals=middles if readable else [],
-        ticktext=[name if len(name) < 12 else f"{name[:10]}…" for name in names],
+        ticktext=[literal(name if len(name) < 12 else f"{name[:10]}…") for name in names],
         tickfont={"size": 11},
         ticks="",
         showgrid=False,

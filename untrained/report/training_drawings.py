@@ -15,7 +15,7 @@ from untrained.report.canvas import (
     wrapped,
 )
 from untrained.report.trained import Curve, Curves, TrainedPoint
-from untrained.report.units import compact, percent
+from untrained.report.units import percent
 
 
 def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
@@ -57,7 +57,7 @@ def _size_hover(point: TrainedPoint) -> str:
     error = f" ± {percent(point.standard_error)}" if point.standard_error else ""
     return (
         f"{wrapped(point.architecture)}<br>test accuracy {percent(point.accuracy)}{error}<br>"
-        f"{point.parameters:,} parameters, {compact(point.macs)} multiply-adds"
+        f"{point.parameters:,} parameters, {point.macs:,} multiply-adds"
     )
 
 

@@ -57,15 +57,28 @@ def significant(number: float | int) -> str:
     return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"
 
 
-def readable(name: str) -> str:
-    """A score's name for people.
+def counted(mean: float | int, error: float | None) -> str:
+    """A count as a whole number, or the mean of counts that differ, with its standard error.
 
     Example:
-        >>> readable("condition_number"), readable("ntk_trace@2")
-        ('Condition number', 'NTK trace after 2 epochs')
+        >>> counted(51_036_800.0, 0.0), counted(2345.25, 1.5)
+        ('51,036,800', '2,345.2 ± 1.5')
+    """
+    if not error:
+        return f"{mean:,.0f}"
+    return f"{mean:,.1f} ± {error:{',.2g' if error < 100 else ',.0f'}}"
+
+
+def readable(name: str) -> str:
+    """A score's name for people; `package.module:Name` stays as it is.
+
+    Example:
+        >>> readable("condition_number"), readable("ntk_trace@2"), readable("own_score:My_One@1")
+        ('Condition number', 'NTK trace after 2 epochs', 'own_score:My_One after 1 epoch')
     """
     name, _, epochs = name.partition("@")
     words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
     when = {"": "", "0": " at initialisation", "1": " after 1 epoch"}
-    text = " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    ours = " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    text = name if ":" in name else ours
     return text + when.get(epochs, f" after {epochs} epochs")

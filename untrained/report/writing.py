@@ -8,6 +8,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from untrained.files import write_whole
+from untrained.outside import visible
 from untrained.report import units
 
 
@@ -22,6 +23,7 @@ def write_page(path: Path, template: str, **parts: Any) -> None:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -34,3 +36,8 @@ def write_page(path: Path, template: str, **parts: Any) -> None:
     }
     page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
     write_whole(path, page.encode())
+
+
+def _shown(value: object) -> object:
+    """What a template writes: ours, and text from outside without what a browser would obey."""
+    return value if isinstance(value, Markup) else visible(str(value))

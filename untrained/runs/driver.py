@@ -19,7 +19,7 @@ from untrained.runs.comparing import train_all
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import check_probe, make_instruments, training_scale
+from untrained.runs.instrument import Instrument, check_probe, make_instruments, training_scale
 from untrained.runs.measuring import Measuring, version_of
 from untrained.runs.presets import with_preset, with_recipe
 from untrained.runs.searching import search
@@ -86,7 +86,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         start_engine(config.workers, images) as engine,
         Store.open(folder.store) as store,
     ):
-        store.begin_run(identity, describe(config, images, goals, folder.name))
+        store.begin_run(identity, describe(config, images, instruments, folder.name))
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         measuring = Measuring(identity, config, space, instruments, images, store, engine)
         session = Session(config, images, space, searcher, measuring, folder, store, engine, watch)
@@ -113,7 +113,7 @@ def run_name(config: RunConfig, images: Images, identity: str) -> str:
 
 
 def describe(
-    config: RunConfig, images: Images, goals: tuple[Goal, ...], name: str
+    config: RunConfig, images: Images, instruments: tuple[Instrument, ...], name: str
 ) -> dict[str, Any]:
     """The run's row in the store."""
     return {
@@ -137,5 +137,6 @@ def describe(
             "python": platform.python_version(),
             "machine": f"{platform.machine()}, {platform.system()}",
         },
-        "directions": {goal.score: 1 if goal.higher_is_better else -1 for goal in goals},
+        "directions": {i.name: 1 if i.score.higher_is_better else -1 for i in instruments},
+        "counts": [i.name for i in instruments if i.score.is_count],
     }

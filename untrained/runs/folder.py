@@ -32,6 +32,23 @@ class RunFolder:
         """Folder of the exported network."""
         return self.path / "network"
 
+    @property
+    def lock(self) -> Path:
+        """File that the process at work holds."""
+        return self.path / "lock"
+
+    def running(self) -> bool:
+        """Whether a process holds the run; taken for no where that cannot be asked."""
+        if self.lock.is_symlink() or not self.lock.exists():  # taking it empties it
+            return False
+        try:
+            with FileLock(self.lock, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that is read-only
+            return False
+
     def checkpoint(self, training: str) -> Path:
         """File of a training, which several runs may share."""
         return self.out / "trainings" / f"{training}.pt"
@@ -48,7 +65,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.out / "trainings").mkdir(exist_ok=True)
-            lock = FileLock(self.path / "lock", timeout=0)
+            lock = FileLock(self.lock, timeout=0.2)  # `running` takes it for a moment
             lock.acquire()
         except Timeout as error:
             raise OSError(

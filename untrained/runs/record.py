@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from untrained.runs.folder import RunFolder
 from untrained.runs.store import Store
 from untrained.scores.score import Reading
 from untrained.training.epoch import Epoch
@@ -80,11 +81,17 @@ class RunRecord:
     "Ranked score name -> +1 where higher is better, -1 where lower is."
     trials: tuple[TrialRecord, ...]
     pick: str | None
-    "The chosen architecture; None while the search goes on."
+    "The chosen architecture; None while the search goes on, and where it could not choose."
     trainings: tuple[TrainingRecord, ...]
     costs: tuple[Cost, ...]
     wall_seconds: Mapping[str, float]
     "Phase (`search`, `training`) -> wall seconds, summed over sessions."
+    counts: frozenset[str] = frozenset()
+    "Names of the scores that count something."
+    ended: bool = False
+    "Whether the search has come to its end; the trainings after it may not."
+    running: bool = True
+    "Whether a process is at work on it."
 
 
 def load_record(store: Path, name: str) -> RunRecord:
@@ -96,10 +103,10 @@ def load_record(store: Path, name: str) -> RunRecord:
     if not store.exists():
         raise ValueError(f"no store at {store}: expected one that `untrained search` made")
     with Store.open(store) as opened:
-        return _record(opened, name)
+        return _record(opened, name, RunFolder(store.parent, name).running())
 
 
-def _record(opened: Store, name: str) -> RunRecord:
+def _record(opened: Store, name: str, running: bool) -> RunRecord:
     names = opened.run_names()
     if name not in names:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
@@ -131,6 +138,9 @@ def _record(opened: Store, name: str) -> RunRecord:
             *_epochs_cost(trainings),
         ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
+        counts=frozenset(row["counts"] or ()),
+        ended=row["pick"] is not None or row["ended"] is not None,
+        running=running,
     )
 
 

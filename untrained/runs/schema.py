@@ -2,11 +2,24 @@
 
 from dataclasses import fields
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, String, Table
+import sqlalchemy
+from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData, Table
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 2
+SCHEMA = 3
+
+
+class String(sqlalchemy.TypeDecorator[str]):
+    """Text. Lone surrogates, which a database refuses, are kept as the escapes that they show as:
+    the bytes of a file's name that is not UTF-8, in the reason of a failure."""
+
+    impl = sqlalchemy.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.encode(errors="backslashreplace").decode()
+
 
 metadata = MetaData()
 
@@ -23,7 +36,9 @@ runs = Table(
     Column("images", JSON, nullable=False),
     Column("versions", JSON, nullable=False),
     Column("directions", JSON, nullable=False),
+    Column("counts", JSON),  # scores that count; NULL in runs of older schemas
     Column("pick", String),
+    Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),
 )
 

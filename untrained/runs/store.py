@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
 from untrained.runs.schema import (
@@ -57,8 +57,8 @@ class Store:
             version = connection.scalar(select(schema.c.version))
             if version is None:
                 connection.execute(insert(schema).values(version=SCHEMA))
-            elif version == 1:
-                connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN epochs INTEGER")
+            elif version < SCHEMA:
+                _add_columns(connection)
                 connection.execute(schema.update().values(version=SCHEMA))
             elif version > SCHEMA:
                 raise ValueError(
@@ -102,9 +102,10 @@ class Store:
                 connection.execute(runs.update().where(runs.c.id == run).values(**values))
 
     def set_pick(self, run: str, pick: str | None) -> None:
-        """Notes the architecture that the search chose."""
+        """Notes that the search has ended, and the architecture that it chose."""
+        ended = {"pick": pick, "ended": time.time()}
         with self._write() as connection:
-            connection.execute(runs.update().where(runs.c.id == run).values(pick=pick))
+            connection.execute(runs.update().where(runs.c.id == run).values(**ended))
 
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""
@@ -246,6 +247,18 @@ class Store:
             if not wall:
                 rows += [tuple(row) for row in connection.execute(measured)]
         return rows
+
+
+def _add_columns(connection: Connection) -> None:
+    """Brings an older schema up to date: all that came since are columns that may be NULL."""
+    for table in metadata.tables.values():
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                )
 
 
 BUSY_SECONDS = 10.0  # how long another writer is waited for

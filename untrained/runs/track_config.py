@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from untrained.images import Images, load_images
 from untrained.kernels import draw_weights
 from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
+from untrained.outside import command_line
 from untrained.plugins import find
 from untrained.runs.config import check_device, digest
 from untrained.runs.folder import RunFolder
@@ -227,4 +227,4 @@ def command_of(config: TrackConfig, architecture: str | None) -> str:
     usual = as_plain(TrackConfig())
     asked = {name: value for name, value in as_plain(config).items() if usual.get(name) != value}
     flags = [part for name in asked for part in (f"--{name.replace('_', '-')}", asked[name])]
-    return shlex.join(["untrained", "track", *([architecture] if architecture else []), *flags])
+    return command_line("untrained", "track", *([architecture] if architecture else []), *flags)

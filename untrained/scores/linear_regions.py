@@ -28,6 +28,7 @@ class LinearRegions(Score):
     pattern that occurs in two of them once."""
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     network: ClassVar = "thin"
     probe: ClassVar = ProbeSpec(count=3000, patch=3, one_channel=True)
     weights: ClassVar = "kaiming_fan_in"

@@ -40,6 +40,8 @@ class Score(ABC):
     "Epochs of training that the network has had when it is shown, unless a run says otherwise."
     recipe: ClassVar[str] = "brief"
     "The named recipe of that training."
+    is_count: ClassVar[bool] = False
+    "Whether it counts something, so that a value is shown as a whole number."
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:

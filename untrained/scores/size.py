@@ -1,10 +1,12 @@
 """Scores that look at the network's size alone: the baselines that every other must beat."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.images.probe import Probe, ProbeSpec
@@ -17,6 +19,7 @@ class Parameters(Score):
     """Number of trainable parameters."""
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 
@@ -26,17 +29,41 @@ class Parameters(Score):
 
 @dataclass(frozen=True)
 class MultiplyAdds(Score):
-    """Multiply-adds of convolutions and matrix products for one image: half the FLOPs."""
+    """Multiply-adds of convolutions and matrix products for one image: half the FLOPs.
+
+    Operations that no path leads to count as if they ran, where the network names them: a module
+    may have a method `unreached_operations() -> list[nn.Module]`, of what its `forward` skips,
+    each of which takes what the module takes. So they do in NAS-Bench-201's table, which counts
+    one addition more for each class, the classifier's bias.
+    """
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         counter = FlopCounterMode(display=False)
-        with evaluating(network), torch.no_grad(), counter:
+        with evaluating(network), torch.no_grad(), _running_unreached(network), counter:
             network(probe.inputs[:1])
         return Reading(counter.get_total_flops() / 2)
+
+
+@contextmanager
+def _running_unreached(network: nn.Module) -> Iterator[None]:
+    """Runs what each module skips, on the module's own input."""
+
+    def run(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        for operation in module.unreached_operations():  # type: ignore[operator]
+            operation(*inputs)
+
+    skipping = [module for module in network.modules() if hasattr(module, "unreached_operations")]
+    hooks = [module.register_forward_pre_hook(run) for module in skipping]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @dataclass(frozen=True)
@@ -48,6 +75,7 @@ class TrainableLayers(Score):
     """
 
     higher_is_better: ClassVar = True
+    is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     probe: ClassVar = ProbeSpec(count=1)
 

@@ -75,6 +75,22 @@ class Cell(nn.Module):
         output = nodes[-1]
         return torch.zeros_like(x) if output is None else output
 
+    def unreached_operations(self) -> list[nn.Module]:
+        """The operations on edges to which no path leads, which `forward` skips.
+
+        Their input would have the shape of the cell's, as every node has.
+        """
+        reached = {0}
+        for i, j in EDGES:  # in topological order of their targets
+            if i in reached and self.edges[f"{i}_{j}"]:
+                reached.add(j)
+        return [
+            operation
+            for i, j in EDGES
+            if i not in reached
+            for operation in self.edges[f"{i}_{j}"].values()  # type: ignore[operator]
+        ]
+
 
 class ResidualReduction(nn.Module):
     """Halves the resolution and doubles the channels between two stages."""
