@@ -107,7 +107,7 @@ def typed(hint: Any, value: Any, where: str) -> Any:
         if found is not _UNFIT:
             return found
     expected = " or ".join(_named(kind) for kind in kinds if kind is not NoneType)
-    raise ValueError(f"{where}: expected {expected}, got {value!r}")
+    raise ValueError(f"{where}: expected {expected}, got {_shortened(value)}")
 
 
 def kinds_of(hint: Any) -> tuple[Any, ...]:
@@ -153,6 +153,11 @@ def _named(kind: Any) -> str:
         return " or ".join(map(repr, get_args(kind)))
     kind = get_origin(kind) or kind
     return _EXPECTED.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 100 else f"{text[:80]}... of {len(text)} characters"
 
 
 def plain(settings: Mapping[str, Setting]) -> dict[str, Setting]:

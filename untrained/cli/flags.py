@@ -26,7 +26,7 @@ from untrained.settings import kinds_of, typed
 Words = Sequence[Token] | Mapping[str, Any]
 "The words of an argument; of one with keys, those of each key."
 
-WHOLE = re.compile(r"[+-]?[0-9]+")
+WHOLE = re.compile(r"[+-]?[0-9]{1,99}")  # Python reads at most 4300 digits
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 

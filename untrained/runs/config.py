@@ -99,6 +99,7 @@ class ResolvedConfig(RunConfig):
             value = getattr(self, name)
             if value is not None:
                 check_range(name, value, bound, most.get(name, LARGEST))
+        check_images(self.images)
         check_recipe(self.recipe)
         check_device(self.device)
         check_precision(self.recipe, self.device)
@@ -139,6 +140,14 @@ _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "settings", "train", "compare", "scale", "channels", "cells", "training",
     "recipe", "workers", "out",
 }  # fmt: skip
+
+
+def check_images(images: str) -> None:
+    """Refuse no name at all, which would be the working folder."""
+    if not images:
+        raise ValueError(
+            f"images: expected a name, a file or a folder, got {images!r}; try digits"
+        )
 
 
 def check_device(device: str) -> None:

@@ -173,4 +173,8 @@ def recipe_of(config: RunConfig) -> Recipe:
             f"recipe: expected RecipeChanges beside training={config.training!r}, got a whole "
             f"Recipe, which leaves nothing of it; try RecipeChanges(epochs={config.recipe.epochs})"
         )
-    return altered(get_recipe(config.training), config.recipe)
+    try:
+        named = get_recipe(config.training)
+    except ValueError as error:
+        raise ValueError(f"training: {error}") from error
+    return altered(named, config.recipe)

@@ -17,7 +17,7 @@ from untrained.kernels import draw_weights
 from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
 from untrained.plugins import find
-from untrained.runs.config import LARGEST_SEED, check_device, digest
+from untrained.runs.config import LARGEST_SEED, check_device, check_images, digest
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import named_scale
 from untrained.runs.measuring import code_version
@@ -109,6 +109,7 @@ class TrackConfig:
             if (value := getattr(found, name)) is not None:
                 check_range(name, value, bound)
         check_range("seed", found.seed, 0, LARGEST_SEED)
+        check_images(found.images)
         check_device(found.device)
         return found
 
