@@ -23,7 +23,7 @@ _EXPECTED = {
     float: "a finite number",
     bool: "true or false",
     str: "text",
-    Path: "a path",
+    Path: "a path (. for the working folder)",
     dict: "a table",
     tuple: "a list",
 }

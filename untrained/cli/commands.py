@@ -173,7 +173,7 @@ def launch(
     Parameters
     ----------
     config_file
-        TOML file whose keys are the flags of the command; flags win over it.
+        TOML file whose keys are the flags of the command; flags win over it, key by key.
     """
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)

@@ -78,7 +78,7 @@ class RunConfig:
     workers: int = os.cpu_count() or 1
     "Worker processes, one torch thread each; 0 works in this process. Changes no number."
     out: Path = Path("untrained-runs")
-    "Folder of the store and of one folder for each run."
+    "Folder of the store and of one folder for each run; its name is taken as it stands, `~` too."
 
 
 @dataclass(frozen=True, kw_only=True)

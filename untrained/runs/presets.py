@@ -13,7 +13,10 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Preset:
-    """What a name stands for on one space; the pages in `docs` explain them."""
+    """What a name stands for on one space; the pages in `docs` explain them.
+
+    The defaults are those of a configuration that names none.
+    """
 
     options: Settings = field(default_factory=dict)
     "Of the searcher."

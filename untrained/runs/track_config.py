@@ -21,7 +21,7 @@ from untrained.runs.config import LARGEST_SEED, check_device, check_images, dige
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import named_scale
 from untrained.runs.measuring import code_version
-from untrained.runs.moments import Moment, Tracking
+from untrained.runs.moments import Moment, Tracking, check_tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
 from untrained.settings import changed, check_range, checked
@@ -104,11 +104,11 @@ class TrackConfig:
     def check(self) -> "TrackConfig":
         """Itself, each value of its type, or ValueError for one that makes no sense."""
         found = checked(self)
-        least = {"size": 1, "subset": 2, "probe": 2, "support": 0, "held_out": 1, "every": 1}
-        for name, bound in least.items():
+        for name, least in (("size", 1), ("subset", 2)):
             if (value := getattr(found, name)) is not None:
-                check_range(name, value, bound)
+                check_range(name, value, least)
         check_range("seed", found.seed, 0, LARGEST_SEED)
+        check_tracking(found.tracking)
         check_images(found.images)
         check_device(found.device)
         return found
