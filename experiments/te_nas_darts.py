@@ -24,7 +24,7 @@ from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.spaces.darts import genotype
 from untrained.tables import agreement
-from untrained.training import Recipe
+from untrained.training import RecipeChanges
 
 RESULTS = Path(__file__).parents[1] / "results"
 SPACE = get_space("darts")
@@ -216,7 +216,7 @@ def training(
             channels=channels,
             cells=cells,
             training="te_nas_cifar10",
-            recipe=Recipe(epochs=epochs),
+            recipe=RecipeChanges(epochs=epochs),
         )
     )
     keep(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from parsing import Parse, until_images
 
 from untrained.data import data_folder
 from untrained.images import Images, load_images
@@ -22,3 +23,12 @@ def data() -> Path:
     if not data_folder().exists():
         pytest.skip("no data folder: set UNTRAINED_DATA")
     return data_folder()
+
+
+@pytest.fixture
+def parse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Parse:
+    """Commands in an empty folder, up to where they would read images."""
+    monkeypatch.chdir(tmp_path)
+    return until_images(monkeypatch, capsys)

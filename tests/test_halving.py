@@ -10,6 +10,7 @@ import pytest
 from untrained.images import Images
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.instrument import make_instruments
+from untrained.runs.presets import resolve
 from untrained.runs.tasks import Measure, measure
 from untrained.search import Goal, Trial
 from untrained.search.halving import SuccessiveHalving
@@ -85,7 +86,7 @@ def test_networks_are_trained_on_from_rung_to_rung(tmp_path: Path, digits: Image
     assert [t.epochs for t in record.trials] == [1, 1, 1, 1, 2, 2]
     kept = [load_brief(path).epochs for path in (tmp_path / "trainings").glob("*-0.pt")]
     assert sorted(kept) == [1, 1, 2, 2]
-    alignment, _ = make_instruments(SPACE, asked)
+    alignment, _ = make_instruments(SPACE, resolve(asked))
     for trial in record.trials:
         text = str(SPACE.canonical(SPACE.parse(trial.architecture)))
         alone = Measure("nasbench201", text, (alignment.after(trial.epochs),), (0,), "cpu")
@@ -104,7 +105,7 @@ def test_another_run_finds_every_rung(tmp_path: Path) -> None:
 
 
 def test_a_damaged_or_longer_training_is_begun_again(tmp_path: Path, digits: Images) -> None:
-    alignment, _ = make_instruments(SPACE, config(tmp_path))
+    alignment, _ = make_instruments(SPACE, resolve(config(tmp_path)))
     text = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
     (tmp_path / "it-0.pt").write_bytes(b"nothing")
     kept = Measure("nasbench201", text, (alignment,), (0,), "cpu", tmp_path / "it")

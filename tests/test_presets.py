@@ -1,17 +1,18 @@
 """What the names of published settings and recipes stand for, beside values copied by hand."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from untrained.runs import RunConfig, driver, run
+from untrained.runs.config import ResolvedConfig
 from untrained.runs.instrument import make_instruments, training_scale
-from untrained.runs.presets import PRESETS, with_preset, with_recipe
+from untrained.runs.presets import PRESETS, Preset, resolve
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
-from untrained.training import Recipe
+from untrained.training import Recipe, RecipeChanges
 from untrained.training.recipe import check_recipe
 
 NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces]
@@ -74,7 +75,10 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
 }  # fmt: skip
 
 
-def chosen(config: RunConfig) -> dict[str, Any]:
+DEFAULT_SCORES = ("condition_number", "linear_regions")
+
+
+def chosen(config: ResolvedConfig) -> dict[str, Any]:
     """What a preset may choose."""
     return {
         "searcher": config.searcher,
@@ -88,23 +92,47 @@ def chosen(config: RunConfig) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "space"), NAMES)
 def test_what_each_name_stands_for(name: str, space: str) -> None:
-    asked = RunConfig(settings=name, space=space)
-    found = with_preset(asked)
-    common = {"scores": RunConfig().scores, "schooling": {}}
+    found = resolve(RunConfig(settings=name, space=space))
+    common = {"scores": DEFAULT_SCORES, "schooling": {}}
     assert chosen(found) == {**common, **EXPECTED[name, space]}
-    untouched = {**chosen(RunConfig()), "settings": name, "space": space}
-    assert replace(found, **untouched) == replace(asked, **untouched)
-    assert with_preset(found) == found
+    plain = resolve(RunConfig(space=space))
+    assert replace(found, **chosen(plain), settings=None) == plain
 
 
-def test_no_name_is_no_change() -> None:
-    asked = RunConfig(options={"prune": 2})
-    assert with_preset(asked) is asked
+def test_without_a_name_the_defaults_are_those_that_the_help_says() -> None:
+    found = resolve(RunConfig(options={"prune": 2}))
+    assert chosen(found) == {
+        "searcher": "pruning", "draws": 3, "options": {"prune": 2}, "instruments": {},
+        "scores": DEFAULT_SCORES, "schooling": {},
+    }  # fmt: skip
+    assert found.recipe == Recipe()
+
+
+GIVEN: dict[str, Any] = {
+    "searcher": Preset.searcher, "scores": Preset.scores, "draws": Preset.draws,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", GIVEN)
+@pytest.mark.parametrize(("name", "space"), NAMES)
+def test_a_value_that_is_the_default_is_given_all_the_same(
+    name: str, space: str, field: str
+) -> None:
+    found = resolve(RunConfig(settings=name, space=space, **{field: GIVEN[field]}))
+    assert getattr(found, field) == GIVEN[field]
+
+
+def test_equal_resolutions_are_one_question_however_they_were_asked() -> None:
+    by_name = resolve(RunConfig(settings="deep"))
+    expected = EXPECTED["deep", "nasbench201"]
+    by_hand = resolve(RunConfig(scores=DEFAULT_SCORES, **expected))
+    assert by_name.identity("images", "code") == by_hand.identity("images", "code")
+    assert by_name.identity("images", "code") != resolve(RunConfig()).identity("images", "code")
 
 
 @pytest.mark.parametrize(("name", "space"), NAMES)
 def test_every_setting_is_one_that_is_there(name: str, space: str) -> None:
-    config = with_preset(RunConfig(settings=name, space=space))
+    config = resolve(RunConfig(settings=name, space=space))
     there = get_space(space)
     instruments = make_instruments(there, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
@@ -123,7 +151,7 @@ def test_what_is_asked_comes_first() -> None:
         instruments={"condition_number": {"count": 5, "cells": 2}},
         draws=7,
     )
-    found = with_preset(asked)
+    found = resolve(asked)
     released = EXPECTED["released", "nasbench201"]
     assert found.draws == 7
     assert found.options == {"prune": 4, "common": False, "gain": "absolute"}
@@ -137,15 +165,13 @@ def test_what_is_asked_comes_first() -> None:
 
 
 def test_another_searcher_is_not_given_options_of_the_preset_s_own() -> None:
-    found = with_preset(
-        RunConfig(settings="released", searcher="random", options={"evaluations": 9})
-    )
+    found = resolve(RunConfig(settings="released", searcher="random", options={"evaluations": 9}))
     assert (found.searcher, found.options) == ("random", {"evaluations": 9})
     assert found.instruments == EXPECTED["released", "nasbench201"]["instruments"]
 
 
 def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
-    found = with_preset(
+    found = resolve(
         RunConfig(settings="paper", scores=("parameters", "linear_regions"),
                   instruments={"parameters": {"scale": "small"}})
     )  # fmt: skip
@@ -173,7 +199,7 @@ def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
 )
 def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:
     with pytest.raises(ValueError, match=f"settings: expected {there}.*, got '{name}'$") as error:
-        with_preset(RunConfig(settings=name, space=space))
+        resolve(RunConfig(settings=name, space=space))
     assert "\n" not in str(error.value)
 
 
@@ -195,7 +221,7 @@ def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: s
     ],
 )  # fmt: skip
 def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
-    found = with_recipe(RunConfig(training=name)).recipe
+    found = resolve(RunConfig(training=name)).recipe
     check_recipe(found)
     if isinstance(published, Recipe):
         assert found == published
@@ -204,17 +230,30 @@ def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
 
 
 def test_a_named_recipe_with_altered_fields() -> None:
-    whole = with_recipe(RunConfig(training="te_nas_cifar10")).recipe
-    asked = RunConfig(training="te_nas_cifar10", recipe=Recipe(epochs=2, cutout=4, drop_path=0.1))
-    found = with_recipe(asked)
+    whole = resolve(RunConfig(training="te_nas_cifar10")).recipe
+    changes = RecipeChanges(epochs=2, cutout=4, drop_path=0.1)
+    found = resolve(RunConfig(training="te_nas_cifar10", recipe=changes))
     assert found.recipe == replace(whole, epochs=2, cutout=4, drop_path=0.1)
-    assert replace(found, recipe=asked.recipe) == asked
-    assert with_recipe(found) == found
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Recipe)])
+def test_what_is_given_as_the_default_recipe_has_it_alters_a_named_one(field: str) -> None:
+    whole = resolve(RunConfig(training="te_nas_cifar10")).recipe
+    default = getattr(Recipe(), field)
+    asked = RunConfig(training="te_nas_cifar10", recipe=RecipeChanges(**{field: default}))
+    assert resolve(asked).recipe == replace(whole, **{field: default})
+
+
+def test_a_whole_recipe_stands_in_place_of_the_default_and_contradicts_a_named_one() -> None:
+    recipe = Recipe(epochs=3, crop=False)
+    assert resolve(RunConfig(recipe=recipe)).recipe == recipe
+    with pytest.raises(ValueError, match=r"training='te_nas_cifar10'.*RecipeChanges\(epochs=3\)"):
+        resolve(RunConfig(training="te_nas_cifar10", recipe=recipe))
 
 
 def test_a_recipe_that_is_not_there_says_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"unknown recipe 'te_nas_cifar': .*'te_nas_cifar10'"):
-        with_recipe(RunConfig(training="te_nas_cifar"))
+        resolve(RunConfig(training="te_nas_cifar"))
 
 
 # Recipes beside networks and images
@@ -222,15 +261,16 @@ def test_a_recipe_that_is_not_there_says_the_nearest() -> None:
 
 def test_the_auxiliary_head_is_built_where_the_recipe_weighs_it() -> None:
     darts = get_space("darts")
-    without = training_scale(darts, RunConfig(space="darts"))
+    without = training_scale(darts, resolve(RunConfig(space="darts")))
     assert without == darts.scales["full"]
-    asked = RunConfig(space="darts", recipe=Recipe(auxiliary=0.4), channels=4, cells=3)
+    recipe = RecipeChanges(auxiliary=0.4)
+    asked = resolve(RunConfig(space="darts", recipe=recipe, channels=4, cells=3))
     full = darts.scales["full"]
     assert training_scale(darts, asked) == replace(full, channels=4, cells=3, auxiliary=True)
 
 
 def test_a_space_without_auxiliary_head_says_so() -> None:
-    asked = with_recipe(RunConfig(training="darts_cifar10"))
+    asked = resolve(RunConfig(training="darts_cifar10"))
     message = r"recipe.auxiliary: expected 0 on the space 'nasbench201'.* got 0.4; try another"
     with pytest.raises(ValueError, match=message):
         training_scale(get_space("nasbench201"), asked)

@@ -215,4 +215,4 @@ def test_what_was_measured_is_avoided_and_in_the_end_accepted() -> None:
 )
 def test_wrong_options_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_searcher("reinforce", SPACE, GOALS, 1, options).propose([], 1, random.Random(0))
+        make_searcher("reinforce", SPACE, GOALS, 1, options)

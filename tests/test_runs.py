@@ -382,8 +382,8 @@ def test_images_split_by_the_seed_of_the_run() -> None:
     ("settings", "message"),
     [
         ({"cout": 8.0}, "unknown setting 'cout'.*count"),
-        ({"count": "many"}, "expected int"),
-        ({"count": 2.5}, "expected int"),
+        ({"count": "many"}, "expected a whole number"),
+        ({"count": 2.5}, "expected a whole number"),
         ({"scale": "huge"}, "full or narrow or small or thin"),
         ({"batchnorm": "eval"}, "expected 'batch' or 'frozen' or 'running'"),
     ],

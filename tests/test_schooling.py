@@ -16,6 +16,7 @@ from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
 from untrained.runs import RunConfig, load_record, run, tasks
 from untrained.runs.instrument import Instrument, make_instrument, make_instruments
+from untrained.runs.presets import resolve
 from untrained.runs.tasks import Measure, build, measure, stream
 from untrained.scores.kernel import NTKView
 from untrained.settings import Setting
@@ -106,7 +107,7 @@ def test_scores_at_initialisation_and_after_training_are_other_questions() -> No
     ("name", "settings", "message"),
     [
         ("condition_number", {"batch": 32}, "expected no setting of training.*set epochs too"),
-        ("validation_accuracy", {"epochs": 0.5}, "expected int"),
+        ("validation_accuracy", {"epochs": 0.5}, "expected a whole number"),
         ("validation_accuracy", {"recipe": "nothing"}, "nothing"),
         ("validation_accuracy", {"learning_rate": 0.0}, "expected more than 0"),
         ("validation_accuracy", {"split": "test"}, "expected 'train' or 'validation'"),
@@ -220,7 +221,7 @@ def test_what_scores_view_alike_is_looked_at_once(
 )
 def test_wrong_questions_of_training_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_instruments(SPACE, RunConfig(**asked))
+        make_instruments(SPACE, resolve(RunConfig(**asked)))
 
 
 def test_what_an_instrument_says_comes_before_what_all_do() -> None:
@@ -229,7 +230,7 @@ def test_what_an_instrument_says_comes_before_what_all_do() -> None:
         instruments={"label_alignment": {"images": 50}, "label_alignment@4": {"batch": 16}},
         schooling={"images": 99, "batch": 32},
     )
-    one, four, start = make_instruments(SPACE, config)
+    one, four, start = make_instruments(SPACE, resolve(config))
     assert one.schooling is not None
     assert four.schooling is not None
     assert (one.schooling.images, one.schooling.recipe.batch) == (50, 32)

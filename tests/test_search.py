@@ -314,16 +314,16 @@ def test_rank_sums_and_best() -> None:
     [
         ("prunning", {}, "'pruning'"),
         ("random", {"evaluation": 3}, "evaluations"),
-        ("random", {"evaluations": "many"}, "expected int"),
-        ("random", {"evaluations": 2.5}, "expected int"),
+        ("random", {"evaluations": "many"}, "expected a whole number"),
+        ("random", {"evaluations": 2.5}, "expected a whole number"),
+        ("random", {"evaluations": 7.0}, "expected a whole number"),
+        ("random", {"evaluations": True}, "expected a whole number"),
+        ("random", {"evaluations": 10**12}, "at most"),
+        ("reinforce", {"momentum": float("nan")}, "expected a finite number"),
         ("random", {"evaluations": -3}, "at least 1"),
-        ("pruning", {"common": 3.0}, "expected bool"),
+        ("pruning", {"common": 3.0}, "expected true or false"),
     ],
 )
 def test_wrong_options(name: str, options: dict[str, float | bool | str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_searcher(name, SPACE, GOALS, 3, options)
-
-
-def test_a_whole_float_is_an_int() -> None:
-    assert make_searcher("random", SPACE, GOALS, 1, {"evaluations": 7.0}).evaluations == 7

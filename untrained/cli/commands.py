@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import tomllib
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Toml
 
+from untrained.cli.flags import check_words, read, read_file
 from untrained.cli.shown import show
 from untrained.cli.terminal import WORKING, prepare, say
 from untrained.cli.tracked import show_track, watching_moments
@@ -23,7 +22,6 @@ from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
 from untrained.settings import Setting
 from untrained.spaces import get_space
-from untrained.training import Recipe
 
 app = App(
     name="untrained",
@@ -38,7 +36,7 @@ stopped, even by kill -9, goes on where it was when it is given again.
 """,
     version=version("untrained"),
     help_format="markdown",
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(converter=read, consume_multiple=True, negative_iterable=()),
     exit_on_error=False,  # `main` says it in one line
     print_error=False,
     suppress_keyboard_interrupt=False,  # so does it this
@@ -72,9 +70,7 @@ def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().worke
     workers
         Worker processes.
     """
-    config = RunConfig(
-        train=True, channels=16, cells=1, recipe=Recipe(epochs=20), out=out, workers=workers
-    )
+    config = RunConfig(train=True, channels=16, cells=1, out=out, workers=workers)
     show(carry_out(config), False)
 
 
@@ -177,16 +173,9 @@ def launch(
     Parameters
     ----------
     config_file
-        TOML file whose keys are the flags of the command; flags win over it.
+        TOML file whose keys are the flags of the command; flags win over it, key by key.
     """
-    if config_file is not None:
-        try:
-            tomllib.loads(config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"--config: expected a TOML file, got {config_file}: {error}"
-            ) from error
-        app.config = (Toml(config_file, use_commands_as_keys=False),)
+    app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)
 
 

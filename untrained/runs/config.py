@@ -1,4 +1,7 @@
-"""What a run is asked: one frozen value, from flags or TOML, stored with the run."""
+"""What a run is asked: one frozen value, from flags or TOML; and what is carried out and stored.
+
+`presets.resolve` makes the second from the first.
+"""
 
 import hashlib
 import json
@@ -8,14 +11,17 @@ from pathlib import Path
 
 import torch
 
-from untrained.settings import Setting, plain
+from untrained.settings import LARGEST, Setting, check_range, plain
 from untrained.training.loop import check_precision
-from untrained.training.recipe import Recipe, check_recipe
+from untrained.training.recipe import Recipe, RecipeChanges, check_recipe
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """From images to a ranked, and if asked trained and exported, network."""
+    """From images to a ranked, and if asked trained and exported, network.
+
+    Where `settings` or `training` may say what is not given, None stands for that.
+    """
 
     images: str = "digits"
     """`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data
@@ -24,14 +30,14 @@ class RunConfig:
     "Side in pixels to which images are brought; by default their own, or 32 for a folder."
     space: str = "nasbench201"
     "Search space: a name, or package.module:name."
-    searcher: str = "pruning"
-    """`pruning`, `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`, or
-    package.module:name."""
+    searcher: str | None = None
+    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`,
+    or package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
-    scores: tuple[str, ...] = ("condition_number", "linear_regions")
+    scores: tuple[str, ...] | None = None
     """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
-    score after two epochs of training."""
+    score after two epochs of training. By default `condition_number` and `linear_regions`."""
     instruments: dict[str, dict[str, Setting]] = field(default_factory=dict)
     """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
     `split`, `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`,
@@ -44,10 +50,9 @@ class RunConfig:
     settings: str | None = None
     """Searcher, scores, draws, options, instruments and schooling by name: `deep` (better picks
     than the default), `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS also
-    `paper_imagenet` and `released_imagenet`. What flags or a file change from the default comes
-    first."""
-    draws: int = 3
-    "Draws of weights and probe for each score of each architecture."
+    `paper_imagenet` and `released_imagenet`. What flags or a file say comes first."""
+    draws: int | None = None
+    "Draws of weights and probe for each score of each architecture; by default 3."
     seed: int = 0
     "Seed of the run: other seeds, other draws, splits and choices."
     batch: int = 8
@@ -63,29 +68,46 @@ class RunConfig:
     cells: int | None = None
     "Cells a stage of trained networks; by default the scale's."
     training: str = "default"
-    "Named recipe: `default`, `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`."
-    recipe: Recipe = field(default_factory=Recipe)
-    "How networks are trained: what here differs from the default alters the named recipe."
+    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `darts_cifar10`,
+    `te_nas_cifar10`, `..._imagenet`, or package.module:name."""
+    recipe: RecipeChanges = field(default_factory=RecipeChanges)
+    """What is asked of the named recipe; what is not given is as it says. A whole `Recipe` stands
+    in place of `default`."""
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     workers: int = os.cpu_count() or 1
     "Worker processes, one torch thread each; 0 works in this process. Changes no number."
     out: Path = Path("untrained-runs")
-    "Folder of the store and of one folder for each run."
+    "Folder of the store and of one folder for each run; its name is taken as it stands, `~` too."
 
-    def check(self) -> "RunConfig":
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(RunConfig):
+    """A configuration in which nothing is left open: what is carried out, stored and compared."""
+
+    searcher: str
+    scores: tuple[str, ...]
+    draws: int
+    recipe: Recipe
+
+    def check(self) -> "ResolvedConfig":
         """Itself, or ValueError for a number that makes no sense."""
         least = {"draws": 1, "batch": 1, "compare": 0, "workers": 0, "size": 1, "seed": 0,
                  "channels": 1, "cells": 1}  # fmt: skip
+        most = {"draws": MOST_DRAWS, "seed": LARGEST_SEED}
         for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
+            if value is not None:
+                check_range(name, value, bound, most.get(name, LARGEST))
+        check_images(self.images)
         check_recipe(self.recipe)
         check_device(self.device)
         check_precision(self.recipe, self.device)
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
+        for name in self.scores:
+            if self.scores.count(name) > 1:
+                raise ValueError(f"scores: expected each once, got {name!r} twice or more")
         return self
 
     def plain(self) -> dict[str, object]:
@@ -109,10 +131,23 @@ class RunConfig:
         return digest([asked, fingerprint, code])
 
 
+MOST_DRAWS = 10_000
+"A pruning search needs up to `search.pruning.ROUND` draws for each, of `measuring.SEEDS_APART`."
+LARGEST_SEED = 2**63 - 1
+"Of torch's generators."
+
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "settings", "train", "compare", "scale", "channels", "cells", "training",
     "recipe", "workers", "out",
 }  # fmt: skip
+
+
+def check_images(images: str) -> None:
+    """Refuse no name at all, which would be the working folder."""
+    if not images:
+        raise ValueError(
+            f"images: expected a name, a file or a folder, got {images!r}; try digits"
+        )
 
 
 def check_device(device: str) -> None:

@@ -16,12 +16,12 @@ from torch import nn
 
 from untrained.images import Images, load_images
 from untrained.runs.comparing import train_all
-from untrained.runs.config import RunConfig
+from untrained.runs.config import ResolvedConfig, RunConfig
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import Instrument, check_probe, make_instruments, training_scale
 from untrained.runs.measuring import Measuring, version_of
-from untrained.runs.presets import with_preset, with_recipe
+from untrained.runs.presets import resolve
 from untrained.runs.searching import search
 from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.store import Store
@@ -49,7 +49,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
     begun = time.perf_counter()
-    config = with_preset(with_recipe(config).check())
+    config = resolve(config)
     space = get_space(config.space)
     instruments = make_instruments(space, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
@@ -106,14 +106,14 @@ def _check_recipe_fits(
         raise ValueError(f"{what}: {error}; or change {change}") from error
 
 
-def run_name(config: RunConfig, images: Images, identity: str) -> str:
+def run_name(config: ResolvedConfig, images: Images, identity: str) -> str:
     """What the run's folder is called: readable first, unique at the end."""
     words = "-".join((images.name, config.space, config.searcher, f"seed{config.seed}"))
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', words)}-{identity[:8]}"
 
 
 def describe(
-    config: RunConfig, images: Images, instruments: tuple[Instrument, ...], name: str
+    config: ResolvedConfig, images: Images, instruments: tuple[Instrument, ...], name: str
 ) -> dict[str, Any]:
     """The run's row in the store."""
     return {

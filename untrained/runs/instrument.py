@@ -1,5 +1,6 @@
 """An instrument: a score with the network scale, weight draw, training and probe it is shown."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
@@ -8,10 +9,10 @@ from typing import Any, NamedTuple
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.kernels.weights import check_weights
-from untrained.runs.config import RunConfig
+from untrained.runs.config import ResolvedConfig
 from untrained.runs.schooling import SCHOOLING, Schooling, take_schooling
 from untrained.scores import Score, get_score
-from untrained.settings import Setting, changed, check_known, typed
+from untrained.settings import Setting, changed, check_known, counted, typed
 from untrained.spaces import CellScale, Scale, Space
 
 
@@ -64,10 +65,11 @@ class Instrument:
         return asdict(self)
 
 
-def make_instruments(space: Space[Any], config: RunConfig) -> tuple[Instrument, ...]:
+def make_instruments(space: Space[Any], config: ResolvedConfig) -> tuple[Instrument, ...]:
     """The instruments of every score of a run.
 
-    Settings of `label_alignment` are those of `label_alignment@2` too, whose own come first.
+    Settings of `label_alignment` are those of `label_alignment@2` too, whose own come first;
+    `epochs` are those of `label_alignment` alone where the run has it.
 
     Raises:
         ValueError: as `make_instrument`; or settings of a score that the run does not have, or of
@@ -81,12 +83,7 @@ def make_instruments(space: Space[Any], config: RunConfig) -> tuple[Instrument, 
         )
     check_known("schooling", config.schooling, list(SCHOOLING))
     made = tuple(
-        make_instrument(
-            name,
-            space,
-            {**config.instruments.get(score_name(name), {}), **config.instruments.get(name, {})},
-            config.schooling,
-        )
+        make_instrument(name, space, _settings_of(name, config), config.schooling)
         for name in config.scores
     )
     if config.schooling and all(instrument.schooling is None for instrument in made):
@@ -95,6 +92,13 @@ def make_instruments(space: Space[Any], config: RunConfig) -> tuple[Instrument, 
             f"{dict(config.schooling)}; ask for one such as {config.scores[0]}@1"
         )
     return made
+
+
+def _settings_of(name: str, config: ResolvedConfig) -> dict[str, Setting]:
+    shared = dict(config.instruments.get(score_name(name), {}))
+    if name != score_name(name) and score_name(name) in config.scores:
+        shared.pop("epochs", None)
+    return {**shared, **config.instruments.get(name, {})}
 
 
 def score_name(name: str) -> str:
@@ -117,20 +121,17 @@ def make_instrument(
         schooling: of the training, where it trains; `settings` come before them.
 
     Raises:
-        ValueError: an unknown score or setting, or one of the wrong type.
+        ValueError: an unknown score or setting, one of the wrong type, or epochs other than those
+            in the name.
     """
     kind = get_score(score_name(name))
     left = dict(settings)
-    _, at, epochs = name.partition("@")
-    if at:
-        if not epochs.isdecimal():
-            raise ValueError(f"{name}: expected a number of epochs after @, got {epochs!r}")
-        left["epochs"] = int(epochs)
-    scale = named_scale(space, str(left.pop("scale", kind.network)))
-    weights = str(left.pop("weights", kind.weights))
+    if name != score_name(name):
+        left["epochs"] = _epochs_of(name, settings)
+    scale = named_scale(space, typed(str, left.pop("scale", kind.network), f"{name}.scale"))
+    weights = typed(str, left.pop("weights", kind.weights), f"{name}.weights")
     check_weights(weights)
-    redraw = typed(int, left.pop("redraw", 1), f"{name}.redraw")
-    assert isinstance(redraw, int)
+    redraw = counted(int, left.pop("redraw", 1), f"{name}.redraw")
     taught = take_schooling(name, kind, left, schooling)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
@@ -138,6 +139,19 @@ def make_instrument(
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
     return Instrument(name, score, scale, probe, weights, redraw, taught)
+
+
+def _epochs_of(name: str, settings: Mapping[str, Setting]) -> int:
+    """The epochs that the name of a score says, such as 2 of `label_alignment@2`."""
+    text = name.partition("@")[2]
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", text):
+        raise ValueError(f"{name}: expected a number of epochs after @, got {text!r}")
+    asked = counted(int, settings.get("epochs", int(text)), f"{name}.epochs", least=0)
+    if asked != int(text):
+        raise ValueError(
+            f"{name}.epochs: expected {text}, as the name says, or nothing, got {asked!r}"
+        )
+    return int(text)
 
 
 def check_probe(instrument: Instrument, images: Images) -> None:
@@ -164,7 +178,7 @@ def named_scale(space: Space[Any], name: str) -> Scale:
     return space.scales[name]
 
 
-def training_scale(space: Space[Any], config: RunConfig) -> Scale:
+def training_scale(space: Space[Any], config: ResolvedConfig) -> Scale:
     """The named scale of the space, altered as the configuration and its recipe ask.
 
     Raises:

@@ -39,6 +39,7 @@ from untrained.kernels.blocks import split
 from untrained.kernels.estimate import Quantity
 from untrained.kernels.label_energy import label_energy
 from untrained.kernels.validation import validate
+from untrained.settings import check_range, checked
 from untrained.training import Epoch, evaluate
 
 
@@ -132,13 +133,16 @@ class Earlier(NamedTuple):
     "Accuracy of regression with Theta_0."
 
 
+def check_tracking(spec: Tracking) -> None:
+    """Raise ValueError at the first value of a wrong type or that makes no sense."""
+    checked(spec)
+    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
+        check_range(name, getattr(spec, name), least)
+
+
 def draw_views(images: Images, spec: Tracking, generator: torch.Generator) -> Views:
     """The images of a tracking: probe and held-out ones may share some, neither is trained on."""
-    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
-        if getattr(spec, name) < least:
-            raise ValueError(
-                f"{name}: expected a number of at least {least}, got {getattr(spec, name)!r}"
-            )
+    check_tracking(spec)
     probe = images.validation.some(spec.probe, generator)
     order = probe.labels.sort(stable=True).indices
     return Views(

@@ -1,19 +1,22 @@
-"""Settings of a published search or training, by name."""
+"""Settings of a published search or training, by name; and what they leave of a configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
-from untrained.runs.config import RunConfig
+from untrained.runs.config import ResolvedConfig, RunConfig
 from untrained.runs.instrument import score_name
-from untrained.settings import Setting
-from untrained.training import Recipe, get_recipe
+from untrained.settings import Setting, checked
+from untrained.training import Recipe, altered, get_recipe
 
 Settings = Mapping[str, Setting]
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What a name stands for on one space; the pages in `docs` explain them."""
+    """What a name stands for on one space; the pages in `docs` explain them.
+
+    The defaults are those of a configuration that names none.
+    """
 
     options: Settings = field(default_factory=dict)
     "Of the searcher."
@@ -108,32 +111,26 @@ PRESETS: dict[str, dict[str, Preset]] = {
 }
 
 
-def with_preset(config: RunConfig) -> RunConfig:
-    """The configuration with the values that its `settings` stand for; its own come first.
+def resolve(config: RunConfig) -> ResolvedConfig:
+    """The configuration with everything that it leaves open, in the one place where that is said.
+
+    What is given comes first, whatever its value; then what `settings` stand for; then defaults,
+    which are those of `Preset`. Options, instruments and schooling are put together by key.
 
     Raises:
-        ValueError: a name that stands for nothing, or not on this space.
+        ValueError: a value of the wrong type or out of range, or a name that stands for nothing.
     """
-    if config.settings is None:
-        return config
-    known = PRESETS.get(config.settings, {})
-    if config.space not in known:
-        here = [name for name, spaces in PRESETS.items() if config.space in spaces]
-        raise ValueError(
-            f"settings: expected {' or '.join(here) or 'none'} on the space {config.space!r}, "
-            f"got {config.settings!r}"
-        )
-    preset = known[config.space]
-    default = RunConfig()
-    searcher = preset.searcher if config.searcher == default.searcher else config.searcher
-    scores = preset.scores if config.scores == default.scores else config.scores
-    return replace(
-        config,
-        searcher=searcher,
-        scores=scores,
-        draws=preset.draws if config.draws == default.draws else config.draws,
-        options={**(preset.options if searcher == preset.searcher else {}), **config.options},
-        instruments={
+    config = checked(config)
+    preset = preset_of(config)
+    searcher = preset.searcher if config.searcher is None else config.searcher
+    scores = preset.scores if config.scores is None else config.scores
+    given = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
+    chosen = {
+        "searcher": searcher,
+        "scores": scores,
+        "draws": preset.draws if config.draws is None else config.draws,
+        "options": {**(preset.options if searcher == preset.searcher else {}), **config.options},
+        "instruments": {
             **config.instruments,
             **{
                 score: {**settings, **config.instruments.get(score, {})}
@@ -141,16 +138,46 @@ def with_preset(config: RunConfig) -> RunConfig:
                 if score in map(score_name, scores)
             },
         },
-        schooling={**(preset.schooling if scores == preset.scores else {}), **config.schooling},
-    )
-
-
-def with_recipe(config: RunConfig) -> RunConfig:
-    """The configuration with the recipe that its `training` names; what it alters comes first."""
-    asked, default = config.recipe, Recipe()
-    altered = {
-        f.name: getattr(asked, f.name)
-        for f in fields(Recipe)
-        if getattr(asked, f.name) != getattr(default, f.name)
+        "schooling": {
+            **(preset.schooling if scores == preset.scores else {}),
+            **config.schooling,
+        },
+        "recipe": recipe_of(config),
     }
-    return replace(config, recipe=replace(get_recipe(config.training), **altered))
+    return ResolvedConfig(**{**given, **chosen}).check()
+
+
+def preset_of(config: RunConfig) -> Preset:
+    """What the configuration's `settings` stand for.
+
+    Raises:
+        ValueError: a name that stands for nothing, or not on this space.
+    """
+    if config.settings is None:
+        return Preset()
+    known = PRESETS.get(config.settings, {})
+    if config.space not in known:
+        here = [name for name, spaces in PRESETS.items() if config.space in spaces]
+        raise ValueError(
+            f"settings: expected {' or '.join(here) or 'none'} on the space {config.space!r}, "
+            f"got {config.settings!r}"
+        )
+    return known[config.space]
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """The recipe that the configuration's `training` names, with what is asked otherwise.
+
+    Raises:
+        ValueError: an unknown name; or a whole recipe beside one that is named.
+    """
+    if isinstance(config.recipe, Recipe) and config.training != "default":
+        raise ValueError(
+            f"recipe: expected RecipeChanges beside training={config.training!r}, got a whole "
+            f"Recipe, which leaves nothing of it; try RecipeChanges(epochs={config.recipe.epochs})"
+        )
+    try:
+        named = get_recipe(config.training)
+    except ValueError as error:
+        raise ValueError(f"training: {error}") from error
+    return altered(named, config.recipe)

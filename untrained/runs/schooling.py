@@ -7,7 +7,7 @@ import torch
 
 from untrained.images import Images
 from untrained.scores import Score
-from untrained.settings import Setting, changed, typed
+from untrained.settings import Setting, changed, counted, typed
 from untrained.training import Recipe, get_recipe, steady
 from untrained.training.recipe import check_recipe
 
@@ -55,7 +55,7 @@ def take_schooling(
     Raises:
         ValueError: a recipe that is not there, or settings that make no sense.
     """
-    epochs = left.pop("epochs", kind.epochs)
+    epochs = counted(int, left.pop("epochs", kind.epochs), f"{name}.epochs", least=0)
     asked = {setting: left.pop(setting) for setting in SCHOOLING if setting in left}
     if epochs == 0:
         if asked:
@@ -65,12 +65,8 @@ def take_schooling(
             )
         return None
     asked = {**common, **asked}
-    images = asked.pop("images", None)
-    if images is not None:
-        images = typed(int, images, f"{name}.images")
-    assert images is None or isinstance(images, int)
-    recipe = changed(
-        get_recipe(str(asked.pop("recipe", kind.recipe))), {"epochs": epochs, **asked}, name
-    )
+    images = counted(int | None, asked.pop("images", None), f"{name}.images")
+    named = typed(str, asked.pop("recipe", kind.recipe), f"{name}.recipe")
+    recipe = changed(get_recipe(named), {"epochs": epochs, **asked}, name)
     check_recipe(recipe)
     return Schooling(recipe, images)

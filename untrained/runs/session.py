@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from untrained.images import Images
-from untrained.runs.config import RunConfig
+from untrained.runs.config import ResolvedConfig
 from untrained.runs.engines import Engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
@@ -34,7 +34,7 @@ def ignore(progress: Progress) -> None:
 class Session:
     """A run that is open: what is asked, what answers it, and where answers are kept."""
 
-    config: RunConfig
+    config: ResolvedConfig
     images: Images
     space: Space[Any]
     searcher: Searcher

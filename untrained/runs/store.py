@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
 from untrained.runs.schema import (
@@ -46,8 +46,10 @@ class Store:
             ValueError: a store of a newer schema, or a file that is no database.
             OSError: it cannot be opened or written.
         """
-        address = f"sqlite:///{url}" if isinstance(url, Path) else url
-        engine = create_engine(address)
+        if isinstance(url, Path):  # absolute: SQLite takes `file:` at the start for a scheme
+            engine = create_engine(URL.create("sqlite", database=str(url.absolute())))
+        else:
+            engine = create_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_at_once)

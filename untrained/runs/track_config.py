@@ -17,14 +17,14 @@ from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
 from untrained.outside import command_line
 from untrained.plugins import find
-from untrained.runs.config import check_device, digest
+from untrained.runs.config import LARGEST_SEED, check_device, check_images, digest
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import named_scale
 from untrained.runs.measuring import code_version
-from untrained.runs.moments import Moment, Tracking
+from untrained.runs.moments import Moment, Tracking, check_tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
-from untrained.settings import changed
+from untrained.settings import changed, check_range, checked
 from untrained.spaces import get_space
 from untrained.training import Recipe, get_recipe
 from untrained.training.recipe import check_recipe
@@ -101,6 +101,18 @@ class TrackConfig:
         check_recipe(recipe)
         return recipe
 
+    def check(self) -> "TrackConfig":
+        """Itself, each value of its type, or ValueError for one that makes no sense."""
+        found = checked(self)
+        for name, least in (("size", 1), ("subset", 2)):
+            if (value := getattr(found, name)) is not None:
+                check_range(name, value, least)
+        check_range("seed", found.seed, 0, LARGEST_SEED)
+        check_tracking(found.tracking)
+        check_images(found.images)
+        check_device(found.device)
+        return found
+
 
 def track_one(
     config: TrackConfig,
@@ -116,8 +128,8 @@ def track_one(
         OSError: files that are missing or cannot be written, or a tracking held by another
             process.
     """
+    config = config.check()
     recipe = config.altered_recipe
-    check_device(config.device)
     images = images_of(config)
     network, name = network_of(config, architecture, images)
     asked = question(network, images, recipe, config.tracking, config.seed, config.device)
@@ -169,8 +181,6 @@ def images_of(config: TrackConfig) -> Images:
     images = load_images(config.images, size=config.size, seed=config.seed)
     if config.subset is None or config.subset >= len(images.train):
         return images
-    if config.subset < 2:
-        raise ValueError(f"subset: expected 2 training images or more, got {config.subset!r}")
     return replace(
         images,
         train=images.train.some(config.subset, stream(config.seed, "subset")),

@@ -51,4 +51,6 @@ def make_searcher(
     check_known(f"searcher {name!r}", options, [f.name for f in fields(kind)[3:]])
     if kind.prunes:
         space = prunable(space)
-    return changed(kind(space, goals, draws), options, "options")
+    searcher = changed(kind(space, goals, draws), options, "options")
+    searcher.check()
+    return searcher

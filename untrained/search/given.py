@@ -16,11 +16,12 @@ class Given(Searcher):
     architectures: str = ""
     "Text forms, separated by spaces."
 
-    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        texts = self.architectures.split()
-        if not texts:
+    def check(self) -> None:
+        if not self.architectures.split():
             raise ValueError("expected --options.architectures with at least one, got none")
-        draws = tuple(range(self.draws))
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        texts, draws = self.architectures.split(), tuple(range(self.draws))
         asked = [Proposal(self.space.parse(text), draws, "given") for text in texts]
         return list(dict.fromkeys(asked))[len(history) :]
 

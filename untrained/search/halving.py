@@ -36,11 +36,13 @@ class SuccessiveHalving(Searcher):
     epochs: int = 1
     "e, epochs before the first rung looks."
 
-    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+    def check(self) -> None:
         if self.factor < 2:
             raise ValueError(
                 f"factor: expected a number of at least 2, got {self.factor!r}; try 3"
             )
+
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         first = [trial for trial in history if trial.epochs == self.epochs]
         if len(first) < self.evaluations:
             sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)

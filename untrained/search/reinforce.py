@@ -70,8 +70,18 @@ class Reinforce(Searcher):
     entropy: float = 0.0
     "Weight of the policy's entropy, which keeps it from settling early; at least 0."
 
+    def check(self) -> None:
+        for name, fits, expected in (
+            ("learning_rate", self.learning_rate > 0, "above 0, such as 0.04"),
+            ("momentum", 0 <= self.momentum < 1, "from 0 to below 1, such as 0.9"),
+            ("entropy", self.entropy >= 0, "of at least 0, such as 0.01"),
+        ):
+            if not fits:
+                raise ValueError(
+                    f"options.{name}: expected a number {expected}, got {getattr(self, name)!r}"
+                )
+
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        self._check()
         if len(history) >= self.evaluations:
             return []
         seen = {self.space.canonical(trial.architecture) for trial in history}
@@ -116,17 +126,6 @@ class Reinforce(Searcher):
             mean, square = first / (1 - FIRST ** (t + 1)), second / (1 - SECOND ** (t + 1))
             theta = theta + self.learning_rate * mean / (np.sqrt(square) + EPSILON)
         return np.split(theta, ends[:-1])
-
-    def _check(self) -> None:
-        for name, fits, expected in (
-            ("learning_rate", self.learning_rate > 0, "above 0, such as 0.04"),
-            ("momentum", 0 <= self.momentum < 1, "from 0 to below 1, such as 0.9"),
-            ("entropy", self.entropy >= 0, "of at least 0, such as 0.01"),
-        ):
-            if not fits:
-                raise ValueError(
-                    f"options.{name}: expected a number {expected}, got {getattr(self, name)!r}"
-                )
 
 
 def decisions_of(space: PrunableSpace[Any]) -> list[Decision]:

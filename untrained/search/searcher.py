@@ -61,6 +61,9 @@ class Searcher(ABC):
     draws: int
     "Draws a proposal."
 
+    def check(self) -> None:  # noqa: B027  # most options of a right type make sense
+        """Raise ValueError for options that make no sense; their types are checked already."""
+
     @abstractmethod
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         """What to measure next; nothing when the search is over.

@@ -12,7 +12,7 @@ from untrained.training.epoch import Epoch
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.export import Exported, export
 from untrained.training.loop import Training, check_fits, train, train_briefly
-from untrained.training.recipe import Recipe, learning_rate, steady
+from untrained.training.recipe import Recipe, RecipeChanges, altered, learning_rate, steady
 from untrained.training.recipes import RECIPES, get_recipe
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "Evaluation",
     "Exported",
     "Recipe",
+    "RecipeChanges",
     "Training",
+    "altered",
     "check_fits",
     "evaluate",
     "export",

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
+
+from untrained.settings import LARGEST
 
 Schedule = Literal["cosine", "exponential", "constant"]
 Clock = Literal["step", "epoch"]
@@ -11,51 +13,88 @@ Precision = Literal["float32", "mixed"]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """SGD with momentum under a falling learning rate, and what regularises it."""
+class RecipeChanges:
+    """What is asked of a recipe beside its name; None leaves a value as it is."""
 
-    epochs: int = 20
+    epochs: int | None = None
     "Passes over the training images."
-    batch: int = 64
+    batch: int | None = None
     "Images a step."
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     "Peak learning rate; rises linearly to it over the warm-up, then falls by the schedule."
-    momentum: float = 0.9
+    momentum: float | None = None
     "Share of the last step's velocity that is kept."
-    weight_decay: float = 5e-4
+    weight_decay: float | None = None
     "L2 penalty on convolution and linear weights, not on biases and normalisation."
-    label_smoothing: float = 0.0
+    label_smoothing: float | None = None
     "Share of the target spread evenly over all classes."
-    crop: bool = True
+    crop: bool | None = None
     "Random crop after zero padding by an eighth of the side; images below 8 pixels stay whole."
     flip: bool | None = None
-    "Random horizontal flip; None flips colour images only."
-    cutout: int = 0
+    "Random horizontal flip; where a recipe says nothing, of colour images only."
+    cutout: int | None = None
     "Side in pixels of a square set to the mean; 0 cuts nothing."
-    resized_crop: bool = False
+    resized_crop: bool | None = None
     "Random part of 8 % to 100 % of the area, brought to the full size, as for ImageNet."
-    jitter: float = 0.0
+    jitter: float | None = None
     "Largest relative change of brightness, contrast and saturation, each at random; below 1."
-    nesterov: bool = True
+    nesterov: bool | None = None
     "Nesterov's momentum, or the plain one."
-    decay_all: bool = False
+    decay_all: bool | None = None
     "Let the L2 penalty count biases and normalisation too."
-    schedule: Schedule = "cosine"
+    schedule: Schedule | None = None
     "How the learning rate falls; see `learning_rate`."
-    clock: Clock = "step"
+    clock: Clock | None = None
     "Whether the learning rate changes with every step, or is the same all through an epoch."
-    warm_up: int = 1
+    warm_up: int | None = None
     "Epochs over which the learning rate rises, at most half of all; 0 starts at the peak."
-    clip: float = 0.0
+    clip: float | None = None
     "Largest norm of the gradient of all parameters; longer ones are scaled to it. 0 clips none."
-    drop_path: float = 0.0
+    drop_path: float | None = None
     """Probability of dropping a path, reached linearly; see `drop_probability`. The network has an
     attribute `drop_path`, which is set for each epoch."""
-    auxiliary: float = 0.0
+    auxiliary: float | None = None
     """Weight of the auxiliary head's loss. In training the network gives (logits, auxiliary
     logits); with a weight of 0 the second are ignored."""
-    precision: Precision = "float32"
+    precision: Precision | None = None
     "`mixed` computes most of the forward pass in float16 and scales the loss; CUDA only."
+
+
+@dataclass(frozen=True)
+class Recipe(RecipeChanges):
+    """SGD with momentum under a falling learning rate, and what regularises it: every choice."""
+
+    epochs: int = 20
+    batch: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    crop: bool = True
+    flip: bool | None = None
+    cutout: int = 0
+    resized_crop: bool = False
+    jitter: float = 0.0
+    nesterov: bool = True
+    decay_all: bool = False
+    schedule: Schedule = "cosine"
+    clock: Clock = "step"
+    warm_up: int = 1
+    clip: float = 0.0
+    drop_path: float = 0.0
+    auxiliary: float = 0.0
+    precision: Precision = "float32"
+
+
+def altered(recipe: Recipe, changes: RecipeChanges) -> Recipe:
+    """The recipe with what is asked otherwise.
+
+    Example:
+        >>> altered(Recipe(epochs=600), RecipeChanges(epochs=20)).epochs
+        20
+    """
+    asked = {name: value for name, value in vars(changes).items() if value is not None}
+    return replace(recipe, **asked)
 
 
 FALLS: dict[str, Callable[[float], float]] = {
@@ -162,6 +201,9 @@ def check_recipe(recipe: Recipe) -> None:
     _check_rate("clip", recipe.clip, math.inf, "try 5, or 0 for none")
     _check_rate("drop_path", recipe.drop_path, 1.0, "try 0.2, or 0 for none")
     _check_rate("auxiliary", recipe.auxiliary, math.inf, "try 0.4, or 0 for none")
+    for name in ("crop", "resized_crop", "nesterov", "decay_all"):
+        _check_choice(name, getattr(recipe, name), (True, False))
+    _check_choice("flip", recipe.flip, (None, True, False))
     _check_choice("schedule", recipe.schedule, get_args(Schedule))
     _check_choice("clock", recipe.clock, get_args(Clock))
     _check_choice("precision", recipe.precision, get_args(Precision))
@@ -170,19 +212,22 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_count(name: str, count: object, low: int) -> None:
-    if not isinstance(count, int) or count < low:
+    if type(count) is not int or not low <= count <= LARGEST:
         raise ValueError(
-            f"{name}: expected a whole number of {low} or more, got {count!r}; try {low}"
+            f"{name}: expected a whole number of {low} or more, and at most {LARGEST}, got "
+            f"{count!r}; try {low}"
         )
 
 
-def _check_rate(name: str, rate: float, below: float, hint: str) -> None:
-    if not 0 <= rate < below:
+def _check_rate(name: str, rate: object, below: float, hint: str) -> None:
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not number or not 0 <= rate < below:  # type: ignore[operator]
         raise ValueError(
             f"{name}: expected 0 or more and less than {below:g}, got {rate!r}; {hint}"
         )
 
 
-def _check_choice(name: str, choice: str, known: tuple[str, ...]) -> None:
-    if choice not in known:
-        raise ValueError(f"{name}: expected {' or '.join(known)}, got {choice!r}; try {known[0]}")
+def _check_choice(name: str, choice: object, known: tuple[object, ...]) -> None:
+    if not any(type(choice) is type(each) and choice == each for each in known):
+        expected = " or ".join(map(str, known))
+        raise ValueError(f"{name}: expected {expected}, got {choice!r}; try {known[0]}")
