@@ -5,6 +5,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from untrained.runs import RunFolder, RunRecord, load_record
@@ -35,6 +36,10 @@ def show(folder: RunFolder, as_json: bool) -> None:
     if folder.network.exists():
         PRINTED.print(f"Network: [bold]{folder.network}[/]", soft_wrap=True)
     PRINTED.print(f"Report:  [bold]{folder.report}[/]", soft_wrap=True)
+    for name in record.beside:
+        beside = RunFolder(folder.out, name)
+        if beside.path.exists():
+            PRINTED.print(f"Also of this search: {escape(str(beside.path))}", soft_wrap=True)
 
 
 def show_scores(record: RunRecord) -> None:

@@ -85,6 +85,8 @@ class RunRecord:
     costs: tuple[Cost, ...]
     wall_seconds: Mapping[str, float]
     "Phase (`search`, `training`) -> wall seconds, summed over sessions."
+    beside: tuple[str, ...] = ()
+    "Names of the other runs of the same search: with another training, or with none."
 
 
 def load_record(store: Path, name: str) -> RunRecord:
@@ -95,7 +97,7 @@ def load_record(store: Path, name: str) -> RunRecord:
     """
     if not store.exists():
         raise ValueError(f"no store at {store}: expected one that `untrained search` made")
-    with Store.open(store) as opened:
+    with Store.reading(store) as opened:
         return _record(opened, name)
 
 
@@ -104,6 +106,7 @@ def _record(opened: Store, name: str) -> RunRecord:
     if name not in names:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
+    search = row["search"]
     trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
     return RunRecord(
         name=name,
@@ -122,15 +125,16 @@ def _record(opened: Store, name: str) -> RunRecord:
                 epochs=trial["epochs"],
                 readings=trial["measurements"],
             )
-            for trial in opened.trials(row["id"])
+            for trial in opened.trials(search)
         ),
         pick=row["pick"],
         trainings=trainings,
         costs=(
-            *(Cost(*line) for line in opened.costs(row["id"], wall=False)),
+            *(Cost(*line) for line in opened.costs(row["id"], search, wall=False)),
             *_epochs_cost(trainings),
         ),
-        wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
+        wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
+        beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 
 

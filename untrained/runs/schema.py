@@ -6,7 +6,7 @@ from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, String, 
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 2
+SCHEMA = 3
 
 metadata = MetaData()
 
@@ -16,6 +16,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String, primary_key=True),
+    Column("search", String, nullable=False),  # whose trials they are: the id of the search
     Column("name", String, nullable=False),
     Column("space", String, nullable=False),
     Column("searcher", String, nullable=False),

@@ -17,10 +17,10 @@ from untrained.kernels import draw_weights
 from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
 from untrained.plugins import find
+from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import check_device, digest
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import named_scale
-from untrained.runs.measuring import code_version
 from untrained.runs.moments import Moment, Tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
@@ -121,8 +121,7 @@ def track_one(
     images = images_of(config)
     network, name = network_of(config, architecture, images)
     asked = question(network, images, recipe, config.tracking, config.seed, config.device)
-    plugin = (config.network or config.space).partition(":")
-    code = code_version(("spaces",), *([plugin[0]] if plugin[1] else []))
+    code = code_version(("spaces",), *modules_of(config.network or config.space))
     words = f"track-{images.name}-{name}-seed{config.seed}"
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)
     folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")

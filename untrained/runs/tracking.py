@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from untrained.files import write_whole
 from untrained.images import Images
 from untrained.kernels.estimate import Quantity
+from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import digest
-from untrained.runs.measuring import code_version
 from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, Views, draw_views, look
 from untrained.runs.tasks import stream
 from untrained.training import Epoch, Recipe, check_fits, train
@@ -226,7 +226,10 @@ def question(
         "seed": seed,
         "device": device,
         "version": code_version(
-            ("images", "kernels", "training"), "untrained.runs.moments", "untrained.runs.tracking"
+            ("images", "kernels", "training"),
+            "untrained.runs.moments",
+            "untrained.runs.tracking",
+            *modules_of(*network.modules()),
         ),
     }
 
