@@ -14,7 +14,7 @@ from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
-from untrained.runs.schema import SCHEMA, metadata, runs, schema
+from untrained.runs.schema import SCHEMA, metadata, schema
 
 BUSY_SECONDS = 10.0  # how long another writer is waited for
 
@@ -43,11 +43,13 @@ def engine_of(url: str | Path) -> Engine:
 def reading_engine(path: Path) -> Iterator[Engine]:
     """A store to be read, which is not written: neither the file nor its folder.
 
-    Where SQLite cannot read it in place, as in a folder that cannot be written, or where it is of
-    an older schema, a copy is read.
+    Where SQLite cannot read it in place, as with a journal in a folder that cannot be written, or
+    where it is of an older schema, a copy is read.
     """
     _check_file(path)
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    journal = path.with_name(f"{path.name}-wal")
+    writing = journal.exists() and journal.stat().st_size > 0  # or else SQLite needs no locks
+    address = f"file:{quote(str(path.absolute()))}?{'mode=ro' if writing else 'immutable=1'}"
     engine = create_engine(
         "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
     )
@@ -60,7 +62,7 @@ def reading_engine(path: Path) -> Iterator[Engine]:
         engine.dispose()
     with TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
-        for file in (path, path.with_name(f"{path.name}-wal")):
+        for file in (path, journal):
             if file.exists():
                 shutil.copyfile(file, copy.with_name(file.name))
         engine = _sqlite(copy)
@@ -164,13 +166,21 @@ def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
             f"the store {where} was written by a newer untrained, or is damaged: expected schema "
             f"1 to {SCHEMA}, got {version!r}; upgrade untrained, or choose another --out"
         )
-    if version < 2:
-        connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN epochs INTEGER")
-    if version < 3:
-        connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN search VARCHAR")
-        connection.execute(runs.update().values(search=runs.c.id))
     if version < SCHEMA:
+        _add_columns(connection)
         connection.execute(schema.update().values(version=SCHEMA))
+
+
+def _add_columns(connection: Connection) -> None:
+    """Brings an older schema up to date: all that came since are columns that may be NULL."""
+    for table in metadata.tables.values():
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                )
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def _record(opened: Store, name: str) -> RunRecord:
     if name not in names:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
-    search = row["search"]
+    search = row["search"] or row["id"]
     trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
     return RunRecord(
         name=name,

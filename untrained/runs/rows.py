@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, String
+from sqlalchemy import JSON, Column
 
 
 class Damaged(ValueError):
@@ -32,16 +32,19 @@ def _holds(column: "Column[Any]", value: object) -> bool:
         return bool(column.nullable)
     if isinstance(column.type, JSON):
         return SHAPES.get(f"{column.table.name}.{column.name}", _mapping)(value)
-    if isinstance(column.type, Float):
+    kind = column.type.python_type
+    if kind is float:
         return type(value) in (int, float) and isfinite(value)  # type: ignore[arg-type]
-    kinds = {Boolean: bool, Integer: int, String: str}
-    return type(value) is kinds[type(column.type)]
+    return type(value) is kind
 
 
 def _expected(column: "Column[Any]") -> str:
-    words = {JSON: "what was written there", Float: "a finite number", Integer: "a whole number",
-             Boolean: "true or false", String: "text"}  # fmt: skip
-    return words[type(column.type)]
+    if isinstance(column.type, JSON):
+        return "what was written there"
+    kind = column.type.python_type
+    return {float: "a finite number", int: "a whole number", str: "text"}.get(
+        kind, "true or false"
+    )
 
 
 def _mapping(value: object) -> bool:
@@ -86,6 +89,7 @@ SHAPES: dict[str, Callable[[object], bool]] = {
     "runs.images": _images,
     "runs.versions": _texts,
     "runs.directions": _directions,
+    "runs.counts": _list_of(str),
     "trials.draws": _list_of(int),
     "trials.measurements": _columns,
     "trainings.confusion": _matrix,

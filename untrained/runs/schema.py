@@ -16,7 +16,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String, primary_key=True),
-    Column("search", String, nullable=False),  # whose trials they are: the id of the search
+    Column("search", String),  # the id of the run whose trials are this one's; NULL is its own
     Column("name", String, nullable=False),
     Column("space", String, nullable=False),
     Column("searcher", String, nullable=False),

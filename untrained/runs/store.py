@@ -10,13 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 
 from untrained.runs.opening import engine_of, explaining, reading_engine
 from untrained.runs.rows import Damaged, check_row
 from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
 from untrained.scores.score import Reading
 from untrained.training.epoch import Epoch
+
+shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
+"Whose trials a run's are."
 
 
 class Store:
@@ -97,7 +100,7 @@ class Store:
     def set_pick(self, search: str, pick: str | None) -> None:
         """Notes the architecture that the search chose, in every run that shares it."""
         with self._write() as connection:
-            connection.execute(runs.update().where(runs.c.search == search).values(pick=pick))
+            connection.execute(runs.update().where(shared == search).values(pick=pick))
 
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""
@@ -110,7 +113,7 @@ class Store:
         """Every run, or every one that shares a search, the latest first."""
         query = select(runs.c.name).order_by(runs.c.started.desc())
         if search is not None:
-            query = query.where(runs.c.search == search)
+            query = query.where(shared == search)
         return [row["name"] for row in self._rows(query)]
 
     # Measurements and trials

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -155,12 +155,25 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
+        for name, hint in get_type_hints(TrackConfig).items():
+            if not _fits(str if hint is Path else hint, about[name]):
+                raise TypeError(f"{name} is {about[name]!r}")
+        if not _fits(str | None, architecture):
+            raise TypeError(f"the architecture is {architecture!r}")
         return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "
             f"{type(error).__name__}: {error}; give the track command again"
         ) from error
+
+
+def _fits(hint: Any, value: object) -> bool:
+    """Whether a value that JSON holds is of a field's type."""
+    kinds = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        return value in kinds
+    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def images_of(config: TrackConfig) -> Images:
