@@ -74,7 +74,7 @@ def _admit(module: Found, found: Closure) -> list[Found]:
     if module.path is None:
         return []
     installed = _installed(module.path)
-    if not installed and _beneath(module.path, _standard()):
+    if not installed and not is_local(module.path):
         return []
     version = _version(top) if installed else ""
     if version:
@@ -169,6 +169,11 @@ def _find(name: str, folders: list[str] | None) -> importlib.machinery.ModuleSpe
         if spec is not None:
             return spec
     return None
+
+
+def is_local(path: Path) -> bool:
+    """Whether a file is the user's: neither of an installed package nor of Python."""
+    return not _beneath(path, (*_packages(), *_standard()))
 
 
 def _installed(path: Path) -> bool:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from untrained.runs.closure import OURS, is_local
+
 PLAIN = (int, float, complex, str, bytes, bool, tuple, type(None))  # those that cannot change
 
 
@@ -31,11 +33,11 @@ def check_loaded(name: str, path: Path, digest: str) -> None:
         return
     spec, before = _noted.get(name, (None, digest))
     same = before == digest or spec is not module.__spec__  # another one: loaded anew
-    if not (same and _as_written(module, path)):
+    edited = _edited(module, path) if same else path
+    if edited is not None:
         raise ValueError(
-            f"{path}: expected the code that this process runs, got a file that differs from "
-            f"what was loaded, or imports what does: it was edited since; start a new process "
-            f"(in a notebook, restart the kernel)"
+            f"{edited}: expected the code that {name} runs in this process, got a file that was "
+            f"edited since it was loaded; start a new process (in a notebook, restart the kernel)"
         )
     _noted[name] = module.__spec__, digest
 
@@ -43,11 +45,14 @@ def check_loaded(name: str, path: Path, digest: str) -> None:
 _noted: dict[str, tuple[object, str]] = {}  # of each module, what its file said when last checked
 
 
-def _as_written(module: ModuleType, path: Path) -> bool:
+def _edited(module: ModuleType, path: Path) -> Path | None:
+    """The file that is no longer what the module holds; None if each is."""
     if not _compiled_as_is(module):
-        return True
-    written = _written(path, *_state(path))
-    return all(map(_current, _functions(module))) and _agrees(vars(module), written.body)
+        return None
+    for function in _functions(module):
+        if not _current(function):
+            return Path(function.__code__.co_filename)
+    return None if _agrees(vars(module), _written(path, *_state(path)).body) else path
 
 
 def _compiled_as_is(module: ModuleType) -> bool:
@@ -73,7 +78,7 @@ def _current(function: FunctionType) -> bool:
     path = Path(code.co_filename)
     if module is None or not _compiled_as_is(module) or module.__file__ != code.co_filename:
         return True  # made by a decorator, or of a module that is not at hand
-    if module.__name__.partition(".")[0] == "untrained" or not path.is_file():
+    if module.__name__.partition(".")[0] == OURS or not (is_local(path) and path.is_file()):
         return True
     written = _codes(path, *_state(path)).get(code.co_qualname, ())
     return any(_equal(code, other) for other in written)

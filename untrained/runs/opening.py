@@ -47,12 +47,7 @@ def reading_engine(path: Path) -> Iterator[Engine]:
     where it is of an older schema, a copy is read.
     """
     _check_file(path)
-    journal = path.with_name(f"{path.name}-wal")
-    writing = journal.exists() and journal.stat().st_size > 0  # or else SQLite needs no locks
-    address = f"file:{quote(str(path.absolute()))}?{'mode=ro' if writing else 'immutable=1'}"
-    engine = create_engine(
-        "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
-    )
+    engine = _reader(path)
     try:
         if _readable(engine):
             with explaining(path):
@@ -62,7 +57,7 @@ def reading_engine(path: Path) -> Iterator[Engine]:
         engine.dispose()
     with TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
-        for file in (path, journal):
+        for file in (path, _journal(path)):
             if file.exists():
                 shutil.copyfile(file, copy.with_name(file.name))
         engine = _sqlite(copy)
@@ -73,6 +68,20 @@ def reading_engine(path: Path) -> Iterator[Engine]:
                 yield engine
         finally:
             engine.dispose()
+
+
+def _reader(path: Path) -> Engine:
+    """A database that is only read, in place; SQLite writes nothing beside it where none is."""
+    journal = _journal(path)
+    written = journal.exists() and journal.stat().st_size > 0  # by others, perhaps right now
+    address = f"file:{quote(str(path.absolute()))}?{'mode=ro' if written else 'immutable=1'}"
+    return create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
+    )
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _readable(engine: Engine) -> bool:
@@ -91,8 +100,15 @@ def make_file(path: Path) -> None:
     """
     with FileLock(path.with_name(f".{path.name}.lock")):
         if path.exists():
-            return _check_file(path)
-        journal = path.with_name(f"{path.name}-wal")
+            _check_file(path)
+            engine = _reader(path)  # what is somebody else's is not even opened for writing
+            try:
+                with explaining(path), engine.connect() as connection:
+                    _check_ours(connection, path)
+            finally:
+                engine.dispose()
+            return
+        journal = _journal(path)
         if journal.exists() and journal.stat().st_size:
             raise ValueError(
                 f"{journal}: expected the store {path.name} beside it, got none; put it back, or "
@@ -155,11 +171,7 @@ def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
     Raises:
         ValueError: a database of something else, or of a newer schema.
     """
-    if "schema" not in inspect(connection).get_table_names():
-        raise ValueError(
-            f"{where}: expected a store of untrained, got a database of something else; choose "
-            f"another --out"
-        )
+    _check_ours(connection, where)
     version = connection.scalar(select(schema.c.version))
     if version is None or not 1 <= version <= SCHEMA:
         raise ValueError(
@@ -169,6 +181,14 @@ def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
     if version < SCHEMA:
         _add_columns(connection)
         connection.execute(schema.update().values(version=SCHEMA))
+
+
+def _check_ours(connection: Connection, where: str | Path) -> None:
+    if "schema" not in inspect(connection).get_table_names():
+        raise ValueError(
+            f"{where}: expected a store of untrained, got a database of something else; choose "
+            f"another --out"
+        )
 
 
 def _add_columns(connection: Connection) -> None:
@@ -193,7 +213,7 @@ def explaining(where: str | Path) -> Iterator[None]:
 
 
 def _explained(error: DatabaseError, where: str | Path) -> Exception:
-    reason = str(error.orig)
+    reason = " ".join(str(error.orig).split())[:200]
     advice = {
         "locked": (OSError, "another program holds it; wait for it, or choose another --out"),
         "full": (OSError, "free some space and run the same command again: it resumes"),

@@ -7,6 +7,7 @@ that is damaged is left out; the others stand.
 import hashlib
 import io
 import json
+import tokenize
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -23,7 +24,10 @@ from untrained.kernels.estimate import Quantity
 from untrained.runs.moments import MEASURED, Moment
 
 MOMENTS = "moments.jsonl"
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError)
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError),
+    *(SyntaxError, tokenize.TokenError, RecursionError, ArithmeticError, MemoryError),
+)
 "What reading a damaged line or array raises."
 
 
