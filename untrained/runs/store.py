@@ -81,21 +81,28 @@ class Store:
                 check_row(query.selected_columns, row)
         except (ValueError, TypeError) as error:  # also JSON that is none
             raise Damaged(
-                f"the store {self.where} is damaged in one place: {error}; give the command "
-                f"that made it again: it makes this anew and keeps the rest"
+                f"the store {self.where} is damaged in one place: {error}; {AGAIN}"
             ) from error
         return rows
+
+    def _is_whole(self, connection: Connection, query: Any, least: int = 1) -> bool:
+        """Whether there are so many rows or more, and none is damaged."""
+        try:
+            return len(self._read(connection, query)) >= least
+        except Damaged:
+            return False
 
     # Runs
 
     def begin_run(self, run: str, values: Mapping[str, Any]) -> None:
         """Notes a run, or renews what is noted of it."""
         with self._write() as connection:
-            known = connection.scalar(select(runs.c.id).where(runs.c.id == run))
-            if known is None:
-                connection.execute(insert(runs).values(id=run, started=time.time(), **values))
-            else:
+            if self._is_whole(connection, select(runs).where(runs.c.id == run)):
                 connection.execute(runs.update().where(runs.c.id == run).values(**values))
+            else:
+                either = (runs.c.id == run) | (runs.c.name == values["name"])
+                connection.execute(runs.delete().where(either))
+                connection.execute(insert(runs).values(id=run, started=time.time(), **values))
 
     def set_pick(self, search: str, pick: str | None) -> None:
         """Notes the architecture that the search chose, in every run that shares it."""
@@ -155,6 +162,11 @@ class Store:
         """Trials from a number on; `measurements` maps each score to the readings of its draws."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
+        if [row["number"] for row in rows] != list(range(since, since + len(rows))):
+            raise Damaged(
+                f"the store {self.where} is damaged in one place: trials of {run} are missing; "
+                f"{AGAIN}"
+            )
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         readings = self.known(sorted(keys))
         for row in rows:
@@ -187,17 +199,12 @@ class Store:
             there = (trained.c.run == run) & (trained.c.position == named["position"])
             connection.execute(trained.delete().where(there))
             connection.execute(insert(trained).values(run=run, training=training["key"], **named))
-            if not self._training_is_whole(connection, training["key"]):
-                connection.execute(trainings.delete().where(trainings.c.key == training["key"]))
-                connection.execute(epochs.delete().where(epochs.c.training == training["key"]))
+            row, done = trainings.c.key == training["key"], epochs.c.training == training["key"]
+            trained_before = self._is_whole(connection, select(trainings).where(row))
+            if not (trained_before and self._is_whole(connection, select(epochs).where(done), 0)):
+                connection.execute(trainings.delete().where(row))
+                connection.execute(epochs.delete().where(done))
                 connection.execute(insert(trainings).values(**training))
-
-    def _training_is_whole(self, connection: Connection, key: str) -> bool:
-        try:
-            self._read(connection, select(epochs).where(epochs.c.training == key))
-            return bool(self._read(connection, select(trainings).where(trainings.c.key == key)))
-        except Damaged:
-            return False
 
     def end_trainings(self, run: str, count: int) -> None:
         """Forgets trainings of the run beyond the first `count`: it was asked for fewer."""
@@ -262,6 +269,7 @@ class Store:
         return [row for row in rows if isinstance(row[0], str)]
 
 
+AGAIN = "give the command that made it again: it makes this anew and keeps the rest"
 LOST = Reading(None, "lost from the store; give the search command again to measure it anew")
 
 
@@ -273,5 +281,7 @@ def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]
     for row in rows:
         with suppress(Damaged):
             check_row(columns, dict(row))
+            if row["value"] is not None and row["reason"]:
+                continue  # a value has no reason
             found[row["key"]] = Reading(row["value"], row["reason"])
     return found
