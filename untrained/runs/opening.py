@@ -88,7 +88,7 @@ def _readable(engine: Engine) -> bool:
     try:
         with engine.connect() as connection:
             return connection.scalar(select(schema.c.version)) == SCHEMA
-    except DatabaseError:
+    except (DatabaseError, UnicodeDecodeError):
         return False
 
 
@@ -209,11 +209,13 @@ def explaining(where: str | Path) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise _explained(error, where) from error
+        raise _explained(str(error.orig), where) from error
+    except UnicodeDecodeError as error:  # in a name or a message of a damaged database
+        raise _explained(str(error), where) from error
 
 
-def _explained(error: DatabaseError, where: str | Path) -> Exception:
-    reason = " ".join(str(error.orig).split())[:200]
+def _explained(reason: str, where: str | Path) -> Exception:
+    reason = " ".join(reason.split())[:200]
     advice = {
         "locked": (OSError, "another program holds it; wait for it, or choose another --out"),
         "full": (OSError, "free some space and run the same command again: it resumes"),

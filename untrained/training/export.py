@@ -179,7 +179,7 @@ def check_loader(
         difference = _largest(loaded(inputs) - expected)
         if not difference <= TOLERANCE * _largest(expected):
             raise RuntimeError(
-                f"{loader}: expected the logits of the network, got a difference of "
+                f"{loader.name}: expected the logits of the network, got a difference of "
                 f"{difference:g}; constructor and source must build the same network"
             )
     return loaded
