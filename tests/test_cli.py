@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from untrained.cli import main
-from untrained.runs import RunFolder, store
+from untrained.runs import RunFolder, opening
 from untrained.runs.schema import SCHEMA
 from untrained.runs.store import Store
 
@@ -272,7 +272,7 @@ def test_store_that_is_none(command: Command) -> None:
 def test_store_locked_by_another_program(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.1)
     Path("untrained-runs").mkdir()
     Store.open(Path("untrained-runs/store.db")).close()
     other = sqlite3.connect("untrained-runs/store.db", isolation_level=None)

@@ -1,11 +1,13 @@
 """Exported files work without the library, and give the network's own logits."""
 
+import errno
 import logging
 import os
 import runpy
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
-from untrained.training import export
+from untrained.images.resizing import resize_square
+from untrained.training import evaluate, export
 from untrained.training.export import defined_names, render
 from untrained.training.onnx_file import compare, missing_packages
 
@@ -169,6 +173,108 @@ def pictures() -> dict[str, Image.Image]:
     }
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 13])
+def test_loader_reads_arrays_of_every_number_of_channels(tmp_path, monkeypatch, channels):
+    """Of the size that the network was trained on they are as they are, larger ones resized."""
+    without_onnx(monkeypatch)
+    network, exported = write(tmp_path / "exported", channels)
+    images = noise_images(channels)
+    large = torch.randint(256, (1, channels, 20, 31), dtype=torch.uint8)
+    preprocess = runpy.run_path(str(exported.loader))["preprocess"]
+    for pixels in (images.test.pixels[:1], large):
+        np.save(tmp_path / "array.npy", pixels[0].permute(1, 2, 0).numpy())
+        expected = images.normalise(resize_square(pixels, 8))
+        torch.testing.assert_close(preprocess(tmp_path / "array.npy"), expected)
+    with torch.no_grad():
+        label = network.eval()(expected).argmax(1)
+    if channels in (1, 6):
+        done = run(tmp_path, str(exported.loader), "array.npy")
+        assert done.stdout.startswith(f"array.npy: {images.classes[label]} ("), done.stderr
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
+def test_loader_takes_pictures_of_two_and_four_channels(tmp_path, monkeypatch, channels, mode):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported", channels)
+    images = noise_images(channels)
+    bands = [Image.fromarray(band.numpy()) for band in images.test.pixels[0]]
+    Image.merge(mode, bands).save(tmp_path / "same.png")
+    preprocess = runpy.run_path(str(exported.loader))["preprocess"]
+    expected = images.normalise(images.test.pixels[:1])
+    torch.testing.assert_close(preprocess(tmp_path / "same.png"), expected)
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "red.png")
+    assert preprocess(tmp_path / "red.png").shape == (1, channels, 8, 8)
+
+
+WRONG_ARRAYS = {
+    "floats": np.zeros((8, 8, 3), np.float32),
+    "grey": np.zeros((8, 8), np.uint8),
+    "channels first": np.zeros((3, 8, 8), np.uint8),
+    "empty": np.zeros((0, 8, 3), np.uint8),
+    "pickled": np.array([{"an": "object"}]),
+}
+
+
+def test_loader_says_which_arrays_it_takes(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported")
+    files = [f"{name}.npy" for name in WRONG_ARRAYS]
+    for name, array in WRONG_ARRAYS.items():
+        np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
+    done = run(tmp_path, str(exported.loader), *files)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert [line.partition(": cannot be read: ")[0] for line in lines] == files
+
+
+def test_loader_of_many_channels_refuses_pictures_in_a_line(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported", 6)
+    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
+    done = run(tmp_path, str(exported.loader), "red.png")
+    assert done.returncode == 1
+    assert "expected a .npy file with 6 channels, got red.png" in done.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_loader_helps(tmp_path, monkeypatch, channels):
+    without_onnx(monkeypatch)
+    _, exported = write(tmp_path / "exported", channels)
+    done = run(tmp_path, str(exported.loader), "--help")
+    assert done.returncode == 0
+    assert "tells 3 classes of images apart" in done.stdout
+    assert f"(height, width, {channels})" in done.stdout
+
+
+NAMES = (
+    "it's", 'a "b"', "back\\slash", "two\nlines", "\x1b[31mred", "tab\t", "nul\x00",
+    "\u202egnp.exe", "\udcff\udcfe", "{{ braces }}", "# coding: utf-16", "", "日本", "'" * 3,
+    '"' * 3, "\\N{BULLET}", "%s {0}",
+)  # fmt: skip
+
+
+def test_names_of_any_text_survive(tmp_path, monkeypatch):
+    """Quotes, control characters, bytes that are not UTF-8, templates: as they are in CLASSES,
+    and without control characters on the terminal."""
+    without_onnx(monkeypatch)
+    images = replace(noise_images(), classes=NAMES)
+    text = constructor().replace("classes=3", f"classes={len(NAMES)}")
+    names: dict[str, object] = {"__name__": "cells"}
+    exec(SOURCE, names)
+    network = eval(text, names)
+    title = "coding: utf-16 \x00 \udcff {{ title }}"
+    _, exported = write(
+        tmp_path / "exported", network=network, images=images, constructor=text, title=title
+    )
+    loaded = runpy.run_path(str(exported.loader))
+    assert loaded["CLASSES"] == NAMES
+    assert all(loaded["printable"](name).isprintable() for name in NAMES)
+    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
+    done = run(tmp_path, str(exported.loader), "red.png", "\udcff.png")
+    assert done.stdout.startswith("red.png: "), done.stderr
+    assert done.stderr.startswith("\\udcff.png: cannot be read: ")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatch, channels):
     without_onnx(monkeypatch)
@@ -186,12 +292,12 @@ def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatc
 
 def test_loader_is_readable_and_holds_the_data(tmp_path):
     images = noise_images()
-    text = render(images, SOURCE, constructor(), 'A """title""" \\ in\ntwo lines')
+    text = render(images, SOURCE, constructor(), 'A """title""" \\ in\ntwo lines\x00\x1b')
     names = {"__name__": "loader", "__file__": str(tmp_path / "network.py")}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(compile(text, "network.py", "exec"), names)
-    assert text.startswith('# A """title""" \\ in two lines\n')
+    assert '\n# A """title""" \\ in two lines\\x00\\x1b\n' in text
     assert names["CLASSES"] == images.classes
     assert torch.equal(torch.tensor(names["MEAN"]), images.mean)
     assert torch.equal(torch.tensor(names["STD"]), images.std)
@@ -230,6 +336,96 @@ def test_names_of_a_source():
         *("x", "a", "b", "C")
     }
     assert "CellNetwork" in defined_names(SOURCE)
+
+
+# ---- Whole or not at all ------------------------------------------------------------------------
+
+
+class Cut(Exception):
+    """Stands for whatever interrupts."""
+
+
+EXPORT = sys.modules["untrained.training.export"]  # the package has a function of that name
+STEPS = [
+    *((EXPORT, name, 1) for name in ("_write_weights", "check_loader", "evaluate", "_write_onnx")),
+    *((os, name, call) for name in ("fsync", "rename") for call in (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "call"), STEPS)
+def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
+    tmp_path, monkeypatch, module, name, call
+):
+    """A kill between two renames leaves the old one beside, for the next export to put back."""
+    without_onnx(monkeypatch)
+    folder = tmp_path / "network"
+    write(folder)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "network.onnx").write_bytes(b"of the old one")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    new = cell_network()
+    with torch.no_grad():
+        new.classifier.weight.mul_(2)
+    whole, called = getattr(module, name), []
+
+    def cut(*arguments, **options):
+        called.append(name)
+        if len(called) == call:
+            raise Cut
+        return whole(*arguments, **options)
+
+    with monkeypatch.context() as patch, suppress(Cut):
+        patch.setattr(module, name, cut)
+        write(folder, network=new)
+    kept = folder if folder.exists() else tmp_path / ".network.old"
+    found = {p.name: p.read_bytes() for p in kept.iterdir()}
+    if found != before:
+        assert found["weights.safetensors"] != before["weights.safetensors"]
+        assert {"network.py", "weights.safetensors"} <= set(found)
+        assert "network.onnx" not in found
+    write(folder, network=new)
+    assert [p.name for p in tmp_path.iterdir()] == ["network"]
+    assert (folder / "notes.txt").read_text() == "mine"
+    loaded = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in new.state_dict().items())
+
+
+def test_a_full_disk_is_said_as_one(tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    without_onnx(monkeypatch)
+    monkeypatch.setattr(EXPORT, "save_model", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path / "network")
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_working_folder_is_not_replaced(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="replaced as a whole"):
+        write(Path())
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="got a file"):
+        write(tmp_path / "file")
+
+
+def test_an_export_must_reach_the_accuracy_that_is_known(tmp_path, monkeypatch):
+    without_onnx(monkeypatch)
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(3, (200,), generator=generator)
+    images = replace(noise_images(), test=Labelled(pixels, labels))
+    network, exported = write(tmp_path / "network", images=images)
+    reached = evaluate(network, images.test, images)
+    assert exported.evaluation == reached
+    write(tmp_path / "near", images=images, accuracy=reached.accuracy + 1 / 200)
+    for known in (reached.accuracy + 0.05, reached.accuracy - 0.05):
+        with pytest.raises(RuntimeError, match="nothing is exported"):
+            write(tmp_path / "far", images=images, accuracy=known)
+    assert not (tmp_path / "far").exists()
 
 
 # ---- Weights ------------------------------------------------------------------------------------

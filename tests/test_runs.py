@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -27,7 +28,7 @@ from untrained.runs.store import Store
 from untrained.runs.tasks import Measure, measure
 from untrained.scores import Reading, Score
 from untrained.spaces import get_space
-from untrained.training import Recipe
+from untrained.training import Recipe, evaluate
 
 QUICK: dict[str, dict[str, float | bool | str]] = {
     "condition_number": {"count": 8, "channels": 2},
@@ -197,14 +198,69 @@ def test_the_same_question_is_never_computed_twice_in_whatever_run(tmp_path: Pat
     assert not {cost.step for cost in record.costs} & set(QUICK)
 
 
-def test_a_search_with_train_goes_on_with_the_same_run(tmp_path: Path) -> None:
+def test_a_search_with_train_goes_on_with_the_same_search(tmp_path: Path) -> None:
     searched = run(quick(tmp_path))
-    assert load_record(searched.store, searched.name).trainings == ()
+    before = load_record(searched.store, searched.name)
+    assert before.trainings == ()
     trained = run(quick(tmp_path, train=True, recipe=Recipe(epochs=1)))
-    assert trained == searched
     record = load_record(trained.store, trained.name)
     assert [t.role for t in record.trainings] == ["pick", "random"]
     assert (trained.network / "network.py").exists()
+    assert record.trials == before.trials
+    assert record.beside == (searched.name,)
+    assert rows(trained.store, "select count(*) from trials") == [(3,)]
+    measured = {cost.step: cost.count for cost in record.costs}
+    assert measured["condition_number"] == 2 * len(record.trials)  # the search's cost is there
+    assert load_record(searched.store, searched.name).trainings == ()
+
+
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "fewer epochs": {"recipe": Recipe(epochs=1)},
+    "another rate": {"recipe": Recipe(epochs=2, learning_rate=0.05)},
+    "no random ones": {"compare": 0},
+    "more channels": {"channels": 6},
+    "another scale": {"scale": "thin"},
+    "another seed": {"seed": 1},
+}
+
+
+def test_a_quick_retry_keeps_what_was_trained_before(tmp_path: Path) -> None:
+    """Each way of training has a folder, a network and a record; the search is done once."""
+    few = {"scores": ("parameters",), "instruments": {}, "train": True}
+    first = run(quick(tmp_path, **few))
+    kept = {path: path.read_bytes() for path in first.network.iterdir()}
+    expected = facts(first)
+    others = {name: run(quick(tmp_path, **few, **change)) for name, change in OTHERWISE.items()}
+    assert all((other.network / "weights.safetensors").exists() for other in others.values())
+    assert len({first, *others.values()}) == 1 + len(OTHERWISE)
+    assert {path: path.read_bytes() for path in first.network.iterdir()} == kept
+    assert facts(first) == expected
+    of_another_search = others.pop("another seed")
+    beside = load_record(first.store, first.name).beside
+    assert set(beside) == {other.name for other in others.values()}
+    assert of_another_search.name not in beside
+    assert run(quick(tmp_path, **few)) == first
+
+
+def test_an_export_has_the_accuracy_that_is_stored(tmp_path: Path, digits: Images) -> None:
+    folder = run(quick(tmp_path, train=True))
+    [pick, _] = load_record(folder.store, folder.name).trainings
+    loaded = runpy.run_path(str(folder.network / "network.py"))["load"]()
+    found = evaluate(loaded, digits.test, digits)
+    assert (found.accuracy, found.confusion) == (pick.test_accuracy, pick.confusion)
+
+
+def test_weights_that_were_not_trained_are_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever loses the trained weights between training and export."""
+    from untrained.runs import comparing
+
+    monkeypatch.setattr(comparing, "train", lambda network, *_, **__: None)
+    with pytest.raises(ValueError, match=r"nothing is exported; the training is kept"):
+        run(quick(tmp_path, train=True, recipe=Recipe(epochs=8)))
+    assert not list(tmp_path.glob("*/network"))
+    assert not list(tmp_path.glob("*/.network*"))
 
 
 def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
@@ -320,8 +376,9 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_and_loses_nothing(
     """It is today's without the columns that later schemas brought."""
     folder = run(quick(tmp_path))
     expected, measured = facts(folder), rows(folder.store, "select * from measurements")
+    later = {"trials": ("epochs",), "runs": ("counts", "ended", "search")}
     with sqlite3.connect(folder.store) as connection:
-        for table, column in (("trials", "epochs"), ("runs", "counts"), ("runs", "ended")):
+        for table, column in ((t, c) for t, columns in later.items() for c in columns):
             connection.execute(f"alter table {table} drop column {column}")
         connection.execute("update schema set version = 1")
     connection.close()
@@ -334,7 +391,7 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's own page limit makes the store run full in the middle of the search."""
-    from untrained.runs import store as module
+    from untrained.runs import opening as module
 
     whole = run(quick(tmp_path / "unbroken", options={"evaluations": 12}, train=True))
     expected = facts(whole)

@@ -1,9 +1,12 @@
-"""Files that are written whole or not at all.
+"""Files and folders that are written whole or not at all.
 
 Any room may import this; it imports none.
 """
 
 import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,3 +21,69 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of `folder` once all of it is written.
+
+    An error, a kill or a full disk at any moment leaves the old one or the new one. Between two
+    renames there is, for a moment, none: after a kill right then, the next call puts the old one
+    back.
+
+    Args:
+        folder: where what is written ends.
+        names: of the files that are replaced, or go where none is written; others are kept.
+
+    Raises:
+        ValueError: the working folder, which cannot be replaced under a running program.
+        OSError: it cannot be written.
+    """
+    whole = folder.resolve()
+    if Path.cwd().is_relative_to(whole):
+        raise ValueError(
+            f"expected a folder that can be replaced as a whole, got {folder}, in which this "
+            f"program runs; try a folder in it, such as {folder / 'network'}"
+        )
+    new, old = (whole.with_name(f".{whole.name}.{end}") for end in ("new", "old"))
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    if old.exists():
+        _keep_others(old, whole, names)
+    if whole.exists() and not whole.is_dir():
+        raise FileExistsError(f"cannot write to {folder}: expected a folder, got a file")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir()
+        if whole.exists():
+            shutil.copymode(whole, new)
+        yield new
+        for path in new.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        _exchange(new, whole, old)
+        if old.exists():
+            _keep_others(old, whole, names)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange(new: Path, whole: Path, old: Path) -> None:
+    if whole.exists():
+        os.rename(whole, old)
+    try:
+        os.rename(new, whole)
+    except OSError:
+        if old.exists():
+            os.rename(old, whole)
+        raise
+
+
+def _keep_others(old: Path, whole: Path, names: Collection[str]) -> None:
+    """Moves what a replaced folder holds besides; all of it, where nothing has replaced it."""
+    if not whole.exists():
+        os.rename(old, whole)
+        return
+    for path in old.iterdir():
+        if path.name not in names and not (whole / path.name).exists():
+            os.rename(path, whole / path.name)
+    shutil.rmtree(old)

@@ -142,16 +142,18 @@ def track(
 
 
 @app.command
-def report(folder: Path) -> None:
+def report(folder: Path, *, page: Path | None = None) -> None:
     """Write the report of a run or a tracking again, finished or under way.
 
     Parameters
     ----------
     folder
         Its folder, as `search` or `track` printed it.
+    page
+        The file to write; by default report.html in the folder, which is otherwise only read.
     """
     found = RunFolder(folder.parent, folder.name)
-    path = report_track(found) if holds_tracking(found) else report_run(found)
+    path = report_track(found, page) if holds_tracking(found) else report_run(found, page)
     say(path, label="Report:", style="bold")
 
 

@@ -30,8 +30,16 @@ def show(folder: RunFolder, as_json: bool) -> None:
         if folder.network.exists():
             say(folder.network, label="Network:", style="bold")
         say(folder.report, label="Report: ", style="bold")
+        show_beside(record, folder)
     if found_nothing(record):
         sys.exit(1)
+
+
+def show_beside(record: RunRecord, folder: RunFolder) -> None:
+    """The folders of other runs of the same search, which keep what they trained."""
+    for other in (RunFolder(folder.out, name) for name in record.beside):
+        if other.path.exists():
+            say(other.path, label="Also of this search:")
 
 
 def found_nothing(record: RunRecord) -> bool:

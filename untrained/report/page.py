@@ -32,6 +32,7 @@ def write_report(
     graphs: Sequence[CellGraph] = (),
     standings: Sequence[Standing] = (),
     exported: Mapping[str, str] = {},
+    beside: Mapping[str, str] = {},
     command: str = "",
 ) -> None:
     """Write the report of a run, finished or not; an older one is replaced in one step.
@@ -44,6 +45,7 @@ def write_report(
         graphs: the pick's cells, to be drawn.
         standings: where the pick stands in benchmark tables.
         exported: label -> path of a file, relative to the page's folder, with `/`.
+        beside: name -> report of each other run of the same search, in the same way.
         command: the command line that made the page; left out if empty.
     """
     space = space or SPACES.get(run.space)
@@ -56,6 +58,7 @@ def write_report(
         unknown_space=space is None,
         **_training_parts(run, image_facts(run.images)),
         ledger=ledger(run),
+        beside={name: quote(file) for name, file in beside.items()},
         command=command,
     )
 

@@ -1,6 +1,10 @@
 """Reports of what is stored: of runs and of trackings, finished or under way."""
 
+import errno
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,14 @@ EXPORTED = {
 }
 
 
-def report_run(folder: RunFolder, *, space: Space[Any] | None = None) -> Path:
+def report_run(
+    folder: RunFolder, page: Path | None = None, *, space: Space[Any] | None = None
+) -> Path:
     """Writes the page of a run, finished or under way, and returns its path.
 
     Args:
-        folder: of the run.
+        folder: the run's; it and its store are only read if the page lies elsewhere.
+        page: where to write; by default in the folder.
         space: the run's, where the caller has it; by default ours of the name in the store. What
             a store names is never imported: an architecture of any other space is not drawn.
 
@@ -34,24 +41,29 @@ def report_run(folder: RunFolder, *, space: Space[Any] | None = None) -> Path:
         ValueError: no such store or run.
         OSError: the page cannot be written.
     """
+    page = page or folder.report
     record = load_record(folder.store, folder.name)
     space = space or SPACES.get(record.space)
     graphs = _graphs(space, record.pick) if space and record.pick else None
     files = {
-        label: f"network/{file}"
+        label: _link(folder.network / file, page)
         for file, label in EXPORTED.items()
         if (folder.network / file).exists()
     }
-    write_report(
-        record,
-        folder.report,
-        space=space,
-        graphs=graphs or (),
-        standings=standings(record.space, record.pick or "") if graphs is not None else (),
-        exported=files,
-        command=command_line("untrained", "report", str(folder.path)),
-    )
-    return folder.report
+    with _explaining(folder, page):
+        write_report(
+            record,
+            page,
+            space=space,
+            graphs=graphs or (),
+            standings=standings(record.space, record.pick or "") if graphs is not None else (),
+            exported=files,
+            beside={
+                name: _link(RunFolder(folder.out, name).report, page) for name in record.beside
+            },
+            command=command_line("untrained", "report", str(folder.path)),
+        )
+    return page
 
 
 def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | None:
@@ -63,20 +75,46 @@ def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | Non
         return None
 
 
-def report_track(folder: RunFolder) -> Path:
+def report_track(folder: RunFolder, page: Path | None = None) -> Path:
     """Writes the page of a tracking, finished or under way, and returns its path.
+
+    Args:
+        folder: the tracking's; it is only read if the page lies elsewhere.
+        page: where to write; by default in the folder.
 
     Raises:
         ValueError: nothing was looked at yet, or what is there cannot be read.
         OSError: no such tracking, or the page cannot be written.
     """
+    page = page or folder.report
     config, architecture = load_asked(folder)
-    write_tracked(
-        load_track(folder.path),
-        folder.report,
-        title=f"{config.network or config.space} on {config.images}",
-        network=architecture or str(config.network),
-        facts=as_plain(config),
-        command=command_of(config, architecture),
-    )
-    return folder.report
+    track = load_track(folder.path)
+    with _explaining(folder, page):
+        write_tracked(
+            track,
+            page,
+            title=f"{config.network or config.space} on {config.images}",
+            network=architecture or str(config.network),
+            facts=as_plain(config),
+            command=command_of(config, architecture),
+        )
+    return page
+
+
+def _link(file: Path, page: Path) -> str:
+    """The way from a page to a file, with `/`."""
+    return Path(os.path.relpath(file.absolute(), page.absolute().parent)).as_posix()
+
+
+@contextmanager
+def _explaining(folder: RunFolder, page: Path) -> Iterator[None]:
+    """A page that cannot be written, as in a folder that is only to be read, may lie elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise OSError(
+            f"cannot write {page}: {error.strerror or error}; write it elsewhere: "
+            f"{command_line('untrained', 'report', str(folder.path), '--page', 'report.html')}"
+        ) from error

@@ -6,14 +6,15 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from untrained.runs.config import digest
+from untrained.images import Images
+from untrained.runs.code import code_version, modules_of
+from untrained.runs.config import ResolvedConfig, digest
 from untrained.runs.instrument import training_scale
-from untrained.runs.measuring import code_version
 from untrained.runs.session import Progress, Session
 from untrained.runs.tasks import Train, Trained, build
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
-from untrained.spaces import Architecture
+from untrained.spaces import Architecture, Space
 from untrained.training import export, train
 
 logger = logging.getLogger(__name__)
@@ -23,12 +24,12 @@ def train_all(session: Session, pick: Architecture) -> None:
     """Trains the pick and the random architectures beside it, an epoch of each at a time."""
     roles = [("pick", pick), *(("random", a) for a in comparison(session, pick))]
     keys = [begin_training(session, i, role, a) for i, (role, a) in enumerate(roles)]
-    session.store.end_trainings(session.id, len(keys))
+    session.store.end_trainings(session.run, len(keys))
     phase = f"training {len(keys)} networks"
     total = len(keys) * session.config.recipe.epochs
     while True:
         begun = time.perf_counter()
-        rows = {row["key"]: row for row in session.store.trainings(session.id)}
+        rows = {row["key"]: row for row in session.store.trainings(session.run)}
         left = [key for key in keys if not rows[key]["finished"]]
         done = total - sum(session.config.recipe.epochs - len(rows[k]["epochs"]) for k in left)
         session.watch(Progress(phase, done, total))
@@ -37,9 +38,9 @@ def train_all(session: Session, pick: Architecture) -> None:
         tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
         for index, outcome in session.engine(tasks):
             assert isinstance(outcome, Trained)
-            keep_training(session, left[index], outcome)
+            keep_training(session, rows[left[index]], outcome)
             session.watch(Progress(phase, done := done + 1, total))
-        session.store.add_cost(session.id, "training", time.perf_counter() - begun, wall=True)
+        session.store.add_cost(session.run, "training", time.perf_counter() - begun, wall=True)
     export_pick(session, rows[keys[0]])
 
 
@@ -54,22 +55,28 @@ def comparison(session: Session, pick: Architecture) -> list[Architecture]:
 
 def begin_training(session: Session, position: int, role: str, architecture: Architecture) -> str:
     """Notes a training in the store, and gives its key: equal for equal questions."""
-    config = session.config
-    scale = training_scale(session.space, config)
     question = {
-        "space": config.space,
+        **training_question(session.config, session.space, session.images),
         "architecture": str(session.space.canonical(architecture)),
-        "scale": asdict(scale),
-        "recipe": asdict(config.recipe),
-        "images": session.images.fingerprint,
-        "seed": config.seed,
-        "device": config.device,
-        "version": code_version(("spaces", "images", "training"), type(session.space).__module__),
     }
     key = digest(question)
     named = {"position": position, "role": role, "architecture": str(architecture)}
-    session.store.begin_training(session.id, named, {"key": key, "question": question})
+    session.store.begin_training(session.run, named, {"key": key, "question": question})
     return key
+
+
+def training_question(config: ResolvedConfig, space: Space[Any], images: Images) -> dict[str, Any]:
+    """What decides every training of a run, but for the architecture."""
+    modules = modules_of(config.space, space)
+    return {
+        "space": config.space,
+        "scale": asdict(training_scale(space, config)),
+        "recipe": asdict(config.recipe),
+        "images": images.fingerprint,
+        "seed": config.seed,
+        "device": config.device,
+        "version": code_version(("spaces", "images", "training"), *modules),
+    }
 
 
 def training_task(session: Session, row: dict[str, Any], until: int) -> Train:
@@ -87,11 +94,21 @@ def training_task(session: Session, row: dict[str, Any], until: int) -> Train:
     )
 
 
-def keep_training(session: Session, key: str, outcome: Trained) -> None:
-    """Stores how far a training has come."""
+def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> None:
+    """Stores how far a training has come.
+
+    Raises:
+        ValueError: code was edited since the run began, so that what was trained is not known.
+    """
+    now = training_question(session.config, session.space, session.images)
+    if now["version"] != row["question"]["version"]:
+        raise ValueError(
+            "expected the code that the training began with, got files that were edited since; "
+            "give the same command again: it trains anew"
+        )
     training, evaluation = outcome.training, outcome.evaluation
     session.store.update_training(
-        key,
+        row["key"],
         training.epochs,
         {
             "parameters": outcome.parameters,
@@ -106,14 +123,20 @@ def keep_training(session: Session, key: str, outcome: Trained) -> None:
 
 
 def export_pick(session: Session, row: dict[str, Any]) -> None:
-    """Writes the trained pick where it can be used without the library."""
+    """Writes the trained pick where it can be used without the library.
+
+    Its accuracy on the test images is from then on that of the files as they were written.
+    """
     if row["failure"]:
         return
     begun = time.perf_counter()
     session.watch(Progress("exporting the network", 0, 1))
     task = training_task(session, row, session.config.recipe.epochs)
-    for _ in session.engine([task]):  # trains again only where the checkpoint was lost
-        pass
+    [(_, outcome)] = session.engine([task])  # trains again only where the checkpoint was lost
+    assert isinstance(outcome, Trained)
+    keep_training(session, row, outcome)
+    if outcome.evaluation is None:
+        return
     network = build(task.space, task.architecture, task.scale, session.images)
     train(
         network,
@@ -129,15 +152,20 @@ def export_pick(session: Session, row: dict[str, Any]) -> None:
         inputs=session.images.shape[0],
         classes=len(session.images.classes),
     )
-    exported = export(
-        network.cpu(),
-        session.folder.network,
-        images=session.images,
-        source=source,
-        constructor=constructor,
-        title=f"{session.folder.name}: {row['architecture']}",
-    )
+    try:
+        exported = export(
+            network.cpu(),
+            session.folder.network,
+            images=session.images,
+            source=source,
+            constructor=constructor,
+            title=f"{session.folder.name}: {row['architecture']}",
+            accuracy=outcome.evaluation.accuracy,
+        )
+    except RuntimeError as error:
+        raise ValueError(f"{session.folder.network}: {error}; the training is kept") from error
+    keep_training(session, row, outcome._replace(evaluation=exported.evaluation))
     for note in exported.notes:
         logger.warning(note)
-    session.store.add_cost(session.id, "export", time.perf_counter() - begun)
+    session.store.add_cost(session.run, "export", time.perf_counter() - begun)
     session.watch(Progress("exporting the network", 1, 1))

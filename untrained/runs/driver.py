@@ -15,12 +15,13 @@ from typing import Any
 from torch import nn
 
 from untrained.images import Images, load_images
-from untrained.runs.comparing import train_all
-from untrained.runs.config import ResolvedConfig, RunConfig
+from untrained.runs.code import version_of
+from untrained.runs.comparing import train_all, training_question
+from untrained.runs.config import ResolvedConfig, RunConfig, digest
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import Instrument, check_probe, make_instruments, training_scale
-from untrained.runs.measuring import Measuring, version_of
+from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.searching import search
 from untrained.runs.session import Session, Watch, ignore
@@ -78,18 +79,31 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     schooled = any(instrument.schooling is not None for instrument in instruments)
     identity = config.identity(
         images.fingerprint,
-        version_of(space, searcher, *(i.score for i in instruments), training=schooled),
+        version_of(
+            *(config.space, space, config.searcher, searcher, *config.scores),
+            *(instrument.score for instrument in instruments),
+            training=schooled,
+        ),
     )
-    folder = RunFolder(config.out, run_name(config, images, identity))
+    name = run_name(config, images, identity)
+    searched = identity
+    if config.train:  # a folder and a record of its own for each way of training
+        asked = [searched, training_question(config, space, images), config.compare]
+        identity = digest(asked)
+        name += f"-trained-{identity[:8]}"
+    folder = RunFolder(config.out, name)
     with (
         folder.held(),
         start_engine(config.workers, images) as engine,
         Store.open(folder.store) as store,
     ):
-        store.begin_run(identity, describe(config, images, instruments, folder.name))
+        described = describe(config, images, instruments, folder.name)
+        store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
-        measuring = Measuring(identity, config, space, instruments, images, store, engine)
-        session = Session(config, images, space, searcher, measuring, folder, store, engine, watch)
+        measuring = Measuring(searched, config, space, instruments, images, store, engine)
+        session = Session(
+            config, images, space, searcher, measuring, folder, store, engine, watch, identity
+        )
         pick = search(session)
         if config.train and pick is not None:
             train_all(session, pick)

@@ -1,17 +1,13 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import cache
-from importlib import import_module
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import untrained
 from untrained.images import Images
+from untrained.runs.code import version_of
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
 from untrained.runs.folder import RunFolder
@@ -26,22 +22,6 @@ from untrained.training import steady
 SEEDS_APART = 720_720_000
 """Draws of one run's seed; those of another never meet them. A multiple of whatever numbers of
 draws share weights."""
-
-
-@cache
-def code_version(rooms: tuple[str, ...], *modules: str) -> str:
-    """A digest of torch's version and of the source of our rooms and of others' modules."""
-    package = Path(untrained.__file__).parent
-    files = [p for room in rooms for p in sorted((package / room).glob("*.py"))]
-    files += [package / "runs" / "tasks.py"]
-    files += [Path(inspect.getsourcefile(import_module(module)) or "") for module in modules]
-    return digest([torch.__version__, *(path.read_text(encoding="utf-8") for path in files)])
-
-
-def version_of(*parts: object, training: bool = False) -> str:
-    """The code that a measurement depends on, that of a space, score or searcher included."""
-    rooms = ("spaces", "images", "kernels", "scores", *(["training"] if training else []))
-    return code_version(rooms, *sorted({type(part).__module__ for part in parts}))
 
 
 @dataclass(frozen=True)
@@ -65,10 +45,35 @@ class Measuring:
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
-            "version": version_of(
-                self.space, instrument.score, training=instrument.schooling is not None
-            ),
+            "version": self.versions[instrument.name],
         }
+
+    @cached_property
+    def versions(self) -> Mapping[str, str]:
+        """Score name -> the code that its numbers depend on, as it was when the run began."""
+        return {instrument.name: self._version(instrument) for instrument in self.instruments}
+
+    def _version(self, instrument: Instrument) -> str:
+        return version_of(
+            self.config.space,
+            self.space,
+            instrument.name,
+            instrument.score,
+            training=instrument.schooling is not None,
+        )
+
+    def check_code(self, instruments: Sequence[Instrument]) -> None:
+        """Refuse to keep numbers where code was edited since the run began.
+
+        A worker may have begun before or after: whose code it ran is not known.
+        """
+        for instrument in instruments:
+            if self._version(instrument) != self.versions[instrument.name]:
+                raise ValueError(
+                    f"{instrument.name}: expected the code that the run began with, got files "
+                    f"that were edited since; give the same command again: what was measured "
+                    f"before is kept"
+                )
 
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
         """Score name -> the key of each draw's measurement."""
@@ -110,6 +115,7 @@ class Measuring:
         for index, outcome in self.engine(tasks):
             task = tasks[index]
             assert isinstance(outcome, list)
+            self.check_code(task.instruments)
             self.store.add_measurements(
                 [
                     {
@@ -180,7 +186,7 @@ class Measuring:
             "look": [asdict(part) if is_dataclass(part) else part for part in look],
             "images": self.images.fingerprint,
             "device": self.config.device,
-            "version": version_of(self.space, training=True),
+            "version": version_of(self.config.space, self.space, training=True),
         }
         return RunFolder(self.config.out, self.run).checkpoint(digest(question)).with_suffix("")
 

@@ -92,6 +92,8 @@ class RunRecord:
     "Whether the search has come to its end; the trainings after it may not."
     running: bool = True
     "Whether a process is at work on it."
+    beside: tuple[str, ...] = ()
+    "Names of the other runs of the same search: with another training, or with none."
 
 
 def load_record(store: Path, name: str) -> RunRecord:
@@ -102,7 +104,7 @@ def load_record(store: Path, name: str) -> RunRecord:
     """
     if not store.exists():
         raise ValueError(f"no store at {store}: expected one that `untrained search` made")
-    with Store.open(store) as opened:
+    with Store.reading(store) as opened:
         return _record(opened, name, RunFolder(store.parent, name).running())
 
 
@@ -111,6 +113,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
     if name not in names:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
+    search = row["search"] or row["id"]
     trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
     return RunRecord(
         name=name,
@@ -129,18 +132,19 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
                 epochs=trial["epochs"],
                 readings=trial["measurements"],
             )
-            for trial in opened.trials(row["id"])
+            for trial in opened.trials(search)
         ),
         pick=row["pick"],
         trainings=trainings,
         costs=(
-            *(Cost(*line) for line in opened.costs(row["id"], wall=False)),
+            *(Cost(*line) for line in opened.costs(row["id"], search, wall=False)),
             *_epochs_cost(trainings),
         ),
-        wall_seconds={step: s for step, _, s in opened.costs(row["id"], wall=True)},
+        wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
         counts=frozenset(row["counts"] or ()),
         ended=row["pick"] is not None or row["ended"] is not None,
         running=running,
+        beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 
 

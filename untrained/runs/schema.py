@@ -29,6 +29,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String, primary_key=True),
+    Column("search", String),  # the id of the run whose trials are this one's; NULL is its own
     Column("name", String, nullable=False),
     Column("space", String, nullable=False),
     Column("searcher", String, nullable=False),

@@ -1,5 +1,6 @@
 """Searching: propose, measure, store, until the searcher has nothing to ask."""
 
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -7,14 +8,17 @@ from functools import partial
 
 from untrained.runs.measuring import history_of
 from untrained.runs.session import Progress, Session, Watch
-from untrained.search import Proposal
+from untrained.runs.store import LOST
+from untrained.search import Proposal, Trial
 from untrained.spaces import Architecture
+
+logger = logging.getLogger(__name__)
 
 
 def search(session: Session) -> Architecture | None:
     """The pick of a search, gone on with from what is stored; it is noted there too."""
     store, searcher, seed = session.store, session.searcher, session.config.seed
-    history = history_of(session.space, store.trials(session.id))
+    history = recall(session)
     batch = store.batches(session.id)
     while True:
         begun = time.perf_counter()
@@ -31,6 +35,22 @@ def search(session: Session) -> Architecture | None:
     pick = searcher.pick(history)
     store.set_pick(session.id, None if pick is None else str(pick))
     return pick
+
+
+def recall(session: Session) -> list[Trial]:
+    """What was tried so far; what the store has lost of it is measured, or tried, again."""
+    store = session.store
+    try:
+        rows = store.trials(session.id)
+        history = history_of(session.space, rows)
+    except ValueError as error:
+        logger.warning("the search is retraced from what was measured: %s", error)
+        store.forget_trials(session.id)
+        return []
+    if not any(LOST in column for row in rows for column in row["measurements"].values()):
+        return history
+    session.measuring.measure(history, partial(_tell, session.watch, "measuring what was lost"))
+    return history_of(session.space, store.trials(session.id))
 
 
 def _tell(watch: Watch, phase: str, done: int, total: int) -> None:

@@ -43,8 +43,10 @@ class Session:
     store: Store
     engine: Engine
     watch: Watch
+    run: str
+    "The run's key in the store."
 
     @property
     def id(self) -> str:
-        """The run's key in the store."""
+        """The search's key in the store: runs that differ in their training alone share it."""
         return self.measuring.run

@@ -6,34 +6,28 @@ a run writes.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, inspect, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 
-from untrained.runs.schema import (
-    SCHEMA,
-    costs,
-    epochs,
-    measurements,
-    metadata,
-    runs,
-    schema,
-    trained,
-    trainings,
-    trials,
-)
+from untrained.runs.opening import engine_of, explaining, reading_engine
+from untrained.runs.rows import Damaged, check_row
+from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
 from untrained.scores.score import Reading
 from untrained.training.epoch import Epoch
+
+shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
+"Whose trials a run's are."
 
 
 class Store:
     """One database; opened by `Store.open`, shared by any number of runs."""
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, where: str | Path):
         self.engine = engine
+        self.where = where
 
     @classmethod
     def open(cls, url: str | Path) -> "Store":
@@ -46,28 +40,19 @@ class Store:
             ValueError: a store of a newer schema, or a file that is no database.
             OSError: it cannot be opened or written.
         """
-        if isinstance(url, Path):  # absolute: SQLite takes `file:` at the start for a scheme
-            engine = create_engine(URL.create("sqlite", database=str(url.absolute())))
-        else:
-            engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_at_once)
-        store = cls(engine)
-        with store._write() as connection:
-            metadata.create_all(connection)
-            version = connection.scalar(select(schema.c.version))
-            if version is None:
-                connection.execute(insert(schema).values(version=SCHEMA))
-            elif version < SCHEMA:
-                _add_columns(connection)
-                connection.execute(schema.update().values(version=SCHEMA))
-            elif version > SCHEMA:
-                raise ValueError(
-                    f"the store {url} was written by a newer untrained: expected schema {SCHEMA} "
-                    f"or older, got {version}; upgrade untrained, or choose another --out"
-                )
-        return store
+        return cls(engine_of(url), url)
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator["Store"]:
+        """A store to be read; neither the file nor its folder is written.
+
+        Raises:
+            ValueError: as `open`.
+            OSError: it cannot be read.
+        """
+        with reading_engine(path) as engine:
+            yield cls(engine, path)
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -82,32 +67,48 @@ class Store:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         """A transaction whose failures say what to try."""
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except DatabaseError as error:
-            raise _explained(error, self.engine.url.database or str(self.engine.url)) from error
+        with explaining(self.where), self.engine.begin() as connection:
+            yield connection
 
     def _rows(self, query: Any) -> list[dict[str, Any]]:
         with self._write() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return self._read(connection, query)
+
+    def _read(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
+        try:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            for row in rows:
+                check_row(query.selected_columns, row)
+        except (ValueError, TypeError) as error:  # also JSON that is none
+            raise Damaged(
+                f"the store {self.where} is damaged in one place: {error}; {AGAIN}"
+            ) from error
+        return rows
+
+    def _is_whole(self, connection: Connection, query: Any, least: int = 1) -> bool:
+        """Whether there are so many rows or more, and none is damaged."""
+        try:
+            return len(self._read(connection, query)) >= least
+        except Damaged:
+            return False
 
     # Runs
 
     def begin_run(self, run: str, values: Mapping[str, Any]) -> None:
         """Notes a run, or renews what is noted of it."""
         with self._write() as connection:
-            known = connection.scalar(select(runs.c.id).where(runs.c.id == run))
-            if known is None:
-                connection.execute(insert(runs).values(id=run, started=time.time(), **values))
-            else:
+            if self._is_whole(connection, select(runs).where(runs.c.id == run)):
                 connection.execute(runs.update().where(runs.c.id == run).values(**values))
+            else:
+                either = (runs.c.id == run) | (runs.c.name == values["name"])
+                connection.execute(runs.delete().where(either))
+                connection.execute(insert(runs).values(id=run, started=time.time(), **values))
 
-    def set_pick(self, run: str, pick: str | None) -> None:
-        """Notes that the search has ended, and the architecture that it chose."""
+    def set_pick(self, search: str, pick: str | None) -> None:
+        """Notes that the search has ended and what it chose, in every run that shares it."""
         ended = {"pick": pick, "ended": time.time()}
         with self._write() as connection:
-            connection.execute(runs.update().where(runs.c.id == run).values(**ended))
+            connection.execute(runs.update().where(shared == search).values(**ended))
 
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""
@@ -116,27 +117,30 @@ class Store:
             raise KeyError(name)
         return rows[0]
 
-    def run_names(self) -> list[str]:
-        """Every run, the latest first."""
-        return [row["name"] for row in self._rows(select(runs).order_by(runs.c.started.desc()))]
+    def run_names(self, search: str | None = None) -> list[str]:
+        """Every run, or every one that shares a search, the latest first."""
+        query = select(runs.c.name).order_by(runs.c.started.desc())
+        if search is not None:
+            query = query.where(shared == search)
+        return [row["name"] for row in self._rows(query)]
 
     # Measurements and trials
 
     def known(self, keys: Sequence[str]) -> dict[str, Reading]:
-        """Those of the measurements that were made before, in whatever run."""
+        """Those of the measurements that were made before, in whatever run, and are whole."""
         found: dict[str, Reading] = {}
-        for start in range(0, len(keys), 500):  # databases limit the variables of a statement
-            chunk = measurements.c.key.in_(keys[start : start + 500])
-            for row in self._rows(select(measurements).where(chunk)):
-                found[row["key"]] = Reading(row["value"], row["reason"])
+        with self._write() as connection:
+            for start in range(0, len(keys), 500):  # databases limit a statement's variables
+                found |= _readings(connection, keys[start : start + 500])
         return found
 
     def add_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keeps measurements; one that another run made meanwhile stays, and is counted again."""
         with self._write() as connection:
             keys = [row["key"] for row in rows]
-            query = select(measurements.c.key).where(measurements.c.key.in_(keys))
-            there = set(connection.scalars(query))
+            there = set(_readings(connection, keys))
+            damaged = measurements.c.key.in_(set(keys) - there)
+            connection.execute(measurements.delete().where(damaged))
             again = measurements.update().where(measurements.c.key.in_(there))
             connection.execute(again.values(times=measurements.c.times + 1))
             fresh = [dict(row) for row in rows if row["key"] not in there]
@@ -144,19 +148,31 @@ class Store:
                 connection.execute(insert(measurements), fresh)
 
     def add_trials(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps a whole batch of trials, in one transaction."""
+        """Keeps a whole batch of trials, if another run of the same search has not meanwhile."""
+        first = (trials.c.run == rows[0]["run"]) & (trials.c.number == rows[0]["number"])
         with self._write() as connection:
-            connection.execute(insert(trials), [dict(row) for row in rows])
+            if connection.scalar(select(trials.c.number).where(first)) is None:
+                connection.execute(insert(trials), [dict(row) for row in rows])
+
+    def forget_trials(self, run: str) -> None:
+        """Forgets what was tried, not what was measured."""
+        with self._write() as connection:
+            connection.execute(trials.delete().where(trials.c.run == run))
 
     def trials(self, run: str, since: int = 0) -> list[dict[str, Any]]:
         """Trials from a number on; `measurements` maps each score to the readings of its draws."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
+        if [row["number"] for row in rows] != list(range(since, since + len(rows))):
+            raise Damaged(
+                f"the store {self.where} is damaged in one place: trials of {run} are missing; "
+                f"{AGAIN}"
+            )
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         readings = self.known(sorted(keys))
         for row in rows:
             row["measurements"] = {
-                score: tuple(readings[key] for key in column)
+                score: tuple(readings.get(key, LOST) for key in column)
                 for score, column in row["measurements"].items()
             }
         return rows
@@ -184,8 +200,11 @@ class Store:
             there = (trained.c.run == run) & (trained.c.position == named["position"])
             connection.execute(trained.delete().where(there))
             connection.execute(insert(trained).values(run=run, training=training["key"], **named))
-            known = select(trainings.c.key).where(trainings.c.key == training["key"])
-            if connection.scalar(known) is None:
+            row, done = trainings.c.key == training["key"], epochs.c.training == training["key"]
+            trained_before = self._is_whole(connection, select(trainings).where(row))
+            if not (trained_before and self._is_whole(connection, select(epochs).where(done), 0)):
+                connection.execute(trainings.delete().where(row))
+                connection.execute(epochs.delete().where(done))
                 connection.execute(insert(trainings).values(**training))
 
     def end_trainings(self, run: str, count: int) -> None:
@@ -235,62 +254,35 @@ class Store:
                 insert(costs).values(run=run, step=step, wall=wall, seconds=seconds)
             )
 
-    def costs(self, run: str, *, wall: bool) -> list[tuple[str, int, float]]:
-        """Step, count and seconds, summed over sessions, with the measurements of this run."""
+    def costs(self, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
+        """Step, count and seconds of a run and its search, summed over sessions."""
         total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
-        query = total.where(costs.c.run == run, costs.c.wall == wall).group_by(costs.c.step)
+        query = total.where(costs.c.run.in_(ids), costs.c.wall == wall).group_by(costs.c.step)
         measured = (
             select(measurements.c.score, func.count(), func.sum(measurements.c.seconds))
-            .where(measurements.c.run == run)
+            .where(measurements.c.run.in_(ids))
             .group_by(measurements.c.score)
         )
         with self._write() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
             if not wall:
                 rows += [tuple(row) for row in connection.execute(measured)]
-        return rows
+        return [row for row in rows if isinstance(row[0], str)]
 
 
-def _add_columns(connection: Connection) -> None:
-    """Brings an older schema up to date: all that came since are columns that may be NULL."""
-    for table in metadata.tables.values():
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                connection.exec_driver_sql(
-                    f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
-                )
+AGAIN = "give the command that made it again: it makes this anew and keeps the rest"
+LOST = Reading(None, "lost from the store; give the search command again to measure it anew")
 
 
-BUSY_SECONDS = 10.0  # how long another writer is waited for
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_at_once` says
-    busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
-    for pragma in (busy, "journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_at_once(connection: Connection) -> None:
-    """Takes the write lock before reading, so that what was read still holds when writing."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _explained(error: DatabaseError, where: str) -> Exception:
-    """The same failure, saying what was expected and what to try."""
-    reason = str(error.orig)
-    advice = {
-        "locked": (OSError, "another program holds it; wait for it, or choose another --out"),
-        "full": (OSError, "free some space and run the same command again: it resumes"),
-        "readonly": (OSError, "choose an --out that can be written"),
-        "unable to open": (OSError, "choose an --out that can be written"),
-        "disk I/O": (OSError, "check the disk and run the same command again: it resumes"),
-        "not a database": (ValueError, "expected a store of untrained; choose another --out"),
-        "no column": (ValueError, "expected a store of this version; choose another --out"),
-        "no such": (ValueError, "expected a store of this version; choose another --out"),
-    }
-    elsewhere = (OSError, "move it away or choose another --out")
-    kind, what_to_try = next((a for sign, a in advice.items() if sign in reason), elsewhere)
-    return kind(f"cannot use the store {where}: {reason}; {what_to_try}")
+def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
+    """The measurements with these keys that are as they were written."""
+    columns = measurements.c.key, measurements.c.value, measurements.c.reason
+    rows = connection.execute(select(*columns).where(measurements.c.key.in_(keys))).mappings()
+    found = {}
+    for row in rows:
+        with suppress(Damaged):
+            check_row(columns, dict(row))
+            if row["value"] is not None and row["reason"]:
+                continue  # a value has no reason
+            found[row["key"]] = Reading(row["value"], row["reason"])
+    return found

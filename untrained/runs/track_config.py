@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -17,10 +17,10 @@ from untrained.kernels.arguments import Named
 from untrained.kernels.batchnorm import Policy
 from untrained.outside import command_line
 from untrained.plugins import find
+from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import LARGEST_SEED, check_device, check_images, digest
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import named_scale
-from untrained.runs.measuring import code_version
 from untrained.runs.moments import Moment, Tracking, check_tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
@@ -133,8 +133,7 @@ def track_one(
     images = images_of(config)
     network, name = network_of(config, architecture, images)
     asked = question(network, images, recipe, config.tracking, config.seed, config.device)
-    plugin = (config.network or config.space).partition(":")
-    code = code_version(("spaces",), *([plugin[0]] if plugin[1] else []))
+    code = code_version(("spaces",), *modules_of(config.network or config.space))
     words = f"track-{images.name}-{name}-seed{config.seed}"
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)
     folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")
@@ -168,12 +167,25 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
+        for name, hint in get_type_hints(TrackConfig).items():
+            if not _fits(str if hint is Path else hint, about[name]):
+                raise TypeError(f"{name} is {about[name]!r}")
+        if not _fits(str | None, architecture):
+            raise TypeError(f"the architecture is {architecture!r}")
         return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "
             f"{type(error).__name__}: {error}; give the track command again"
         ) from error
+
+
+def _fits(hint: Any, value: object) -> bool:
+    """Whether a value that JSON holds is of a field's type."""
+    kinds = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        return value in kinds
+    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def images_of(config: TrackConfig) -> Images:

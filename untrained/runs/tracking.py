@@ -8,31 +8,34 @@ Source: Mok et al., "Demystifying the Neural Tangent Kernel from a Practical Per
 """
 
 import hashlib
-import io
 import json
+import logging
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from untrained.files import write_whole
 from untrained.images import Images
-from untrained.kernels.estimate import Quantity
+from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import digest
-from untrained.runs.measuring import code_version
-from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, Views, draw_views, look
+from untrained.runs.moments import Earlier, Moment, Tracking, Views, draw_views, look
+from untrained.runs.snapshots import MOMENTS, UNREADABLE, Snapshot, read_snapshots, write_snapshot
 from untrained.runs.tasks import stream
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
 
-MOMENTS, ABOUT = "moments.jsonl", "about.json"
-"Files of a folder: its moments, one a line, and what else a track says."
+logger = logging.getLogger(__name__)
+
+ABOUT = "about.json"
+"The file that says what else a track does, beside its looks."
+LEFT_OUT = "left out; track again to repeat it, without training.pt if it is not the last"
+AGAIN = "give the track command again: it writes this anew and keeps the rest"
 
 
 @dataclass(frozen=True)
@@ -137,41 +140,42 @@ class _Looks:
     device: str
     folder: Path | None
     on_moment: Callable[[Moment], None] | None
-    moments: list[Moment] = field(default_factory=list)
-    kernels: list[Tensor] = field(default_factory=list)
+    seen: list[Snapshot] = field(default_factory=list)
 
     def go_on(self, folder: Path) -> None:
-        """From what the folder holds of the same tracking."""
+        """From what the folder holds of the same tracking, and is not damaged."""
         if (folder / MOMENTS).exists():
-            kept = load_track(folder)
-            self.moments, self.kernels = list(kept.moments), list(kept.kernels)
+            self.seen, damage = read_snapshots(folder, len(self.views.probe))
+            for line in damage:
+                logger.warning("%s; %s", line, LEFT_OUT)
 
     def see(self, epoch: Epoch | None, last: int = 0) -> None:
         """Looks after the epoch, if it is due and not yet seen; None is initialisation."""
         number = 0 if epoch is None else epoch.number
         if number % self.spec.every and number != last:
             return
-        if self.moments and number <= self.moments[-1].epoch:
+        if number in {kept.moment.epoch for kept in self.seen}:
             return
+        before = [kept for kept in self.seen if kept.moment.epoch < number]
         earlier = None
-        if self.moments:
-            accuracy = self.moments[0].regression_accuracy
-            earlier = Earlier(self.kernels[0], self.kernels[-1], accuracy)
-        moment, kernel = look(
-            self.network, self.images, self.views, self.spec, epoch, earlier, self.device
+        if before:
+            accuracy = before[0].moment.regression_accuracy
+            earlier = Earlier(before[0].kernel, before[-1].kernel, accuracy)
+        new = Snapshot(
+            *look(self.network, self.images, self.views, self.spec, epoch, earlier, self.device)
         )
-        self.moments.append(moment)
-        self.kernels.append(kernel)
+        self.seen.insert(len(before), new)
         if self.folder is not None:
-            _keep(self.folder, self.track())
+            _write_about(self.folder, self.track())
+            write_snapshot(self.folder, self.seen, new)
         if self.on_moment is not None:
-            self.on_moment(moment)
+            self.on_moment(new.moment)
 
     def track(self, failure: str = "") -> Track:
         """What they gave."""
         return Track(
-            tuple(self.moments),
-            torch.stack(self.kernels),
+            tuple(kept.moment for kept in self.seen),
+            torch.stack([kept.kernel for kept in self.seen]),
             self.views.probe.labels,
             self.images.classes,
             len(self.views.support),
@@ -181,32 +185,48 @@ class _Looks:
 
 
 def load_track(folder: Path) -> Track:
-    """What `track` has kept in a folder so far.
+    """What `track` has kept in a folder so far; looks that are damaged are left out, with a word.
 
     Raises:
         ValueError: nothing was looked at yet, or what is there cannot be read.
     """
     if not (folder / MOMENTS).exists():
         raise ValueError(f"{folder}: expected a tracking with one look or more, got none yet")
+    about = _read_about(folder / ABOUT)
+    looks, damage = read_snapshots(folder, len(about["labels"]))
+    if not looks or looks[0].moment.epoch:
+        where = damage[0] if damage else folder / MOMENTS
+        raise ValueError(f"{where}: the look at initialisation is lost; {AGAIN}")
+    for line in damage:
+        logger.warning("%s; %s", line, LEFT_OUT)
+    return Track(
+        tuple(kept.moment for kept in looks),
+        torch.stack([kept.kernel for kept in looks]),
+        torch.tensor(about["labels"]),
+        tuple(about["classes"]),
+        about["support"],
+        about["held_out"],
+        about["failure"],
+    )
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    kinds = {"labels": list, "classes": list, "support": int, "held_out": int, "failure": str}
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        lines = (folder / MOMENTS).read_text(encoding="utf-8").splitlines()
-        moments = tuple(_moment(json.loads(line)) for line in lines)
-        kernels = [torch.from_numpy(np.load(_kernel(folder, moment))) for moment in moments]
-        return Track(
-            moments,
-            torch.stack(kernels),
-            torch.tensor(about["labels"]),
-            tuple(about["classes"]),
-            about["support"],
-            about["held_out"],
-            about["failure"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about: dict[str, Any] = json.loads(path.read_bytes())
+        typed = all(type(about[name]) is kind for name, kind in kinds.items())
+        if not typed or any(type(label) is not int for label in about["labels"]):
+            raise TypeError(f"got {about}")
+        if not all(isinstance(name, str) for name in about["classes"]):
+            raise TypeError(f"got {about['classes']}")
+        if any(not 0 <= label < len(about["classes"]) for label in about["labels"]):
+            raise IndexError("a label without a class")
+    except UNREADABLE as error:
         raise ValueError(
-            f"{folder}: expected moments and their kernels, got what cannot be read as such "
-            f"({type(error).__name__}: {error}); delete the folder to start anew"
+            f"{path}: expected labels and classes of the looks, got what cannot be read as such "
+            f"({type(error).__name__}); {AGAIN}"
         ) from error
+    return about
 
 
 def question(
@@ -226,7 +246,10 @@ def question(
         "seed": seed,
         "device": device,
         "version": code_version(
-            ("images", "kernels", "training"), "untrained.runs.moments", "untrained.runs.tracking"
+            ("images", "kernels", "training"),
+            "untrained.runs.moments",
+            "untrained.runs.tracking",
+            *modules_of(*network.modules()),
         ),
     }
 
@@ -235,34 +258,21 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
     """Makes the folder that of this very tracking, if it is not that of another."""
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
     path = folder / "question.json"
-    if not path.exists():
+    if not path.exists() and not (folder / MOMENTS).exists():
         write_whole(path, json.dumps(asked, indent=2).encode())
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        kept = dict(json.loads(path.read_bytes()))
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path}: expected what this tracking was asked, got what cannot be read as such "
+            f"({type(error).__name__}); put a copy back, or delete {folder} to start anew"
+        ) from error
     for name, value in asked.items():
         if kept.get(name) != value:
             raise ValueError(
                 f"{folder}: holds another tracking: {name}: expected {value!r}, got "
                 f"{kept.get(name)!r}; use another folder, or delete this one"
             )
-
-
-def _moment(kept: dict[str, Any]) -> Moment:
-    quantities = {name: Quantity(*kept[name]) for name in MEASURED}
-    return Moment(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
-
-
-def _kernel(folder: Path, moment: Moment) -> Path:
-    return folder / "kernels" / f"{moment.epoch:05d}.npy"
-
-
-def _keep(folder: Path, track: Track) -> None:
-    """The last look of a track, its moment last: one that is written has all that goes with it."""
-    content = io.BytesIO()
-    np.save(content, track.kernels[-1].numpy())
-    write_whole(_kernel(folder, track.moments[-1]), content.getvalue())
-    _write_about(folder, track)
-    lines = [json.dumps(asdict(moment)) + "\n" for moment in track.moments]
-    write_whole(folder / MOMENTS, "".join(lines).encode())
 
 
 def _write_about(folder: Path, track: Track) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,7 +22,10 @@ LAYOUT = 2  # raise when a field changes its meaning
 
 # What reading a damaged file raises, then what a whole file with other contents leads to.
 DAMAGED = (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError)
-UNREADABLE = (*DAMAGED, pickle.UnpicklingError, LookupError, AttributeError, TypeError)
+UNREADABLE = (
+    *(*DAMAGED, pickle.UnpicklingError, LookupError, AttributeError, TypeError),
+    *(struct.error, zlib.error, ArithmeticError, MemoryError),  # of sizes that are nonsense
+)
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,30 @@ def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:
             differs.
     """
     loaded = _load(path, "asked")
-    kept = dict(loaded["asked"])
-    _check_same(path, asked, kept)  # the layout too, which says what the other fields are
-    epochs = tuple(Epoch(**epoch) for epoch in loaded.pop("epochs"))
-    return Checkpoint(**loaded, epochs=epochs)
+    if not isinstance(loaded["asked"], dict):
+        raise _damaged(path, "TypeError")
+    _check_same(path, asked, loaded["asked"])  # the layout too: it says what other fields are
+    try:
+        epochs = tuple(Epoch(**epoch) for epoch in loaded.pop("epochs"))
+        found = Checkpoint(**loaded, epochs=epochs)
+    except UNREADABLE as error:
+        raise _damaged(path, type(error).__name__) from error
+    if not _whole(found):
+        raise _damaged(path, "of other values")
+    return found
+
+
+def _whole(found: Checkpoint) -> bool:
+    """Whether each value is of its kind."""
+    numbers = [epoch.number for epoch in found.epochs]
+    values = [value for epoch in found.epochs for value in vars(epoch).values()]
+    mappings = found.network, found.best, found.optimizer, found.scaler
+    return (
+        numbers == list(range(1, len(numbers) + 1))
+        and all(type(value) in (int, float) for value in values)
+        and all(isinstance(mapping, Mapping) for mapping in mappings)
+        and isinstance(found.failure, str)
+    )
 
 
 def load_brief(path: Path) -> Brief:
@@ -130,10 +155,14 @@ def _load(path: Path, *names: str) -> dict[str, Any]:
             raise KeyError(*missing)
         return loaded
     except UNREADABLE as error:
-        raise ValueError(
-            f"{path}: expected a training checkpoint, got a file that cannot be read as one "
-            f"({type(error).__name__}); delete it to train from the start"
-        ) from error
+        raise _damaged(path, type(error).__name__) from error
+
+
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(
+        f"{path}: expected a training checkpoint, got a file that cannot be read as one ({what}); "
+        f"delete it to train from the start"
+    )
 
 
 def _check_same(path: Path, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:

@@ -1,0 +1,235 @@
+"""Opening a store's database: made whole or not at all, read without writing, faults explained."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.exc import DatabaseError
+
+from untrained.runs.schema import SCHEMA, metadata, schema
+
+BUSY_SECONDS = 10.0  # how long another writer is waited for
+
+
+def engine_of(url: str | Path) -> Engine:
+    """A database to be written; a file of SQLite that is not there is made first.
+
+    Raises:
+        ValueError: a file that is no store.
+    """
+    if isinstance(url, Path):
+        make_file(url)
+        engine = _sqlite(url)
+    else:
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            _prepare(engine)
+        with explaining(url), engine.begin() as connection:
+            _make_tables(connection)
+    with explaining(url), engine.begin() as connection:
+        _bring_up_to_date(connection, url)
+    return engine
+
+
+@contextmanager
+def reading_engine(path: Path) -> Iterator[Engine]:
+    """A store to be read, which is not written: neither the file nor its folder.
+
+    Where SQLite cannot read it in place, as with a journal in a folder that cannot be written, or
+    where it is of an older schema, a copy is read.
+    """
+    _check_file(path)
+    engine = _reader(path)
+    try:
+        if _readable(engine):
+            with explaining(path):
+                yield engine
+            return
+    finally:
+        engine.dispose()
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        for file in (path, _journal(path)):
+            if file.exists():
+                shutil.copyfile(file, copy.with_name(file.name))
+        engine = _sqlite(copy)
+        try:
+            with explaining(path):
+                with engine.begin() as connection:
+                    _bring_up_to_date(connection, path)
+                yield engine
+        finally:
+            engine.dispose()
+
+
+def _reader(path: Path) -> Engine:
+    """A database that is only read, in place; SQLite writes nothing beside it where none is."""
+    journal = _journal(path)
+    written = journal.exists() and journal.stat().st_size > 0  # by others, perhaps right now
+    address = f"file:{quote(str(path.absolute()))}?{'mode=ro' if written else 'immutable=1'}"
+    return create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
+    )
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _readable(engine: Engine) -> bool:
+    try:
+        with engine.connect() as connection:
+            return connection.scalar(select(schema.c.version)) == SCHEMA
+    except (DatabaseError, UnicodeDecodeError):
+        return False
+
+
+def make_file(path: Path) -> None:
+    """Makes an empty store where there is no file, so that a kill leaves a whole one or none.
+
+    Raises:
+        ValueError: what is there is no store.
+    """
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            _check_file(path)
+            engine = _reader(path)  # what is somebody else's is not even opened for writing
+            try:
+                with explaining(path), engine.connect() as connection:
+                    _check_ours(connection, path)
+            finally:
+                engine.dispose()
+            return
+        journal = _journal(path)
+        if journal.exists() and journal.stat().st_size:
+            raise ValueError(
+                f"{journal}: expected the store {path.name} beside it, got none; put it back, or "
+                f"move {journal.name} away to start anew"
+            )
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            engine = _sqlite(unfinished)
+            with explaining(path), engine.begin() as connection:
+                _make_tables(connection)
+            engine.dispose()
+            os.replace(unfinished, path)
+        finally:
+            for end in ("", "-wal", "-shm"):
+                unfinished.with_name(unfinished.name + end).unlink(missing_ok=True)
+
+
+def _check_file(path: Path) -> None:
+    what = "a folder" if path.is_dir() else "an empty file" if not path.stat().st_size else ""
+    if what:
+        raise ValueError(
+            f"{path}: expected a store of untrained, got {what}; put a copy back, or move it away "
+            f"to start anew"
+        )
+
+
+def _sqlite(path: Path) -> Engine:
+    # Absolute: SQLite takes `file:` at the start of a name for a scheme.
+    engine = create_engine(URL.create("sqlite", database=str(path.absolute())))
+    _prepare(engine)
+    return engine
+
+
+def _prepare(engine: Engine) -> None:
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_at_once)
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_at_once` says
+    busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
+    for pragma in (busy, "journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_at_once(connection: Connection) -> None:
+    """Takes the write lock before reading, so that what was read still holds when writing."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _make_tables(connection: Connection) -> None:
+    metadata.create_all(connection)
+    if connection.scalar(select(schema.c.version)) is None:
+        connection.execute(insert(schema).values(version=SCHEMA))
+
+
+def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
+    """Adds what an older schema lacks.
+
+    Raises:
+        ValueError: a database of something else, or of a newer schema.
+    """
+    _check_ours(connection, where)
+    version = connection.scalar(select(schema.c.version))
+    if version is None or not 1 <= version <= SCHEMA:
+        raise ValueError(
+            f"the store {where} was written by a newer untrained, or is damaged: expected schema "
+            f"1 to {SCHEMA}, got {version!r}; upgrade untrained, or choose another --out"
+        )
+    if version < SCHEMA:
+        _add_columns(connection)
+        connection.execute(schema.update().values(version=SCHEMA))
+
+
+def _check_ours(connection: Connection, where: str | Path) -> None:
+    if "schema" not in inspect(connection).get_table_names():
+        raise ValueError(
+            f"{where}: expected a store of untrained, got a database of something else; choose "
+            f"another --out"
+        )
+
+
+def _add_columns(connection: Connection) -> None:
+    """Brings an older schema up to date: all that came since are columns that may be NULL."""
+    for table in metadata.tables.values():
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                )
+
+
+@contextmanager
+def explaining(where: str | Path) -> Iterator[None]:
+    """Failures of the database inside say what was expected and what to try."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise _explained(str(error.orig), where) from error
+    except UnicodeDecodeError as error:  # in a name or a message of a damaged database
+        raise _explained(str(error), where) from error
+
+
+def _explained(reason: str, where: str | Path) -> Exception:
+    reason = " ".join(reason.split())[:200]
+    advice = {
+        "locked": (OSError, "another program holds it; wait for it, or choose another --out"),
+        "full": (OSError, "free some space and run the same command again: it resumes"),
+        "readonly": (OSError, "choose an --out that can be written"),
+        "unable to open": (OSError, "choose an --out that can be written"),
+        "disk I/O": (OSError, "check the disk and run the same command again: it resumes"),
+        "not a database": (ValueError, "expected a store of untrained; choose another --out"),
+        "no column": (ValueError, "expected a store of this version; choose another --out"),
+        "no such": (ValueError, "expected a store of this version; choose another --out"),
+    }
+    damaged = (
+        OSError,
+        "it is damaged: put a copy back, or move it away to start anew; `sqlite3 FILE .recover` "
+        "saves the rows that are whole",
+    )
+    kind, what_to_try = next((a for sign, a in advice.items() if sign in reason), damaged)
+    return kind(f"cannot use the store {where}: {reason}; {what_to_try}")
