@@ -83,7 +83,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     folder = RunFolder(config.out, run_name(config, images, identity))
     with (
         folder.held(),
-        start_engine(config.workers, images) as engine,
+        start_engine(config.workers, images, config.time_limit) as engine,
         Store.open(folder.store) as store,
     ):
         store.begin_run(identity, describe(config, images, goals, folder.name))
