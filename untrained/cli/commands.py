@@ -2,10 +2,8 @@
 
 import errno
 import os
-import shlex
 import sys
 import tomllib
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +13,13 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 from rich.markup import escape
 
+from untrained.cli.ending import interrupted
 from untrained.cli.shown import PRINTED, show
 from untrained.cli.tracked import show_track, watching_moments
 from untrained.cli.watching import WORKING, watching
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.failures import out_of_memory
 from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
 from untrained.settings import Setting
 from untrained.spaces import get_space
@@ -197,11 +197,7 @@ def main() -> None:
     try:
         app.meta(sys.argv[1:])
     except KeyboardInterrupt:
-        again = f"untrained {shlex.join(sys.argv[1:])}"
-        fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
-    except (BrokenProcessPool, MemoryError):
-        fail("Memory ran out, or a worker process was killed; everything computed so far is kept. "
-             "Try again with fewer --workers.", 1)  # fmt: skip
+        fail(interrupted("Interrupted"), 130)
     except (ValueError, CycloptsError) as error:
         fail(str(error), 2)
     except OSError as error:
@@ -209,6 +205,11 @@ def main() -> None:
             fail("The disk is full; everything computed so far is kept. Free some space and give "
                  "the same command again: it resumes.", 1)  # fmt: skip
         fail(str(error), 1)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        fail(f"Memory ran out; everything computed so far is kept. Give the same command again "
+             f"with fewer --workers or on a larger machine: it resumes. ({error})", 1)  # fmt: skip
 
 
 def fail(message: str, code: int) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from multiprocessing import reduction
+from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
 from typing import IO, Any, NamedTuple
 
@@ -165,8 +165,9 @@ def _clean_start() -> Iterator[None]:
     Neither does an interrupt reach it before it can ignore one.
     """
     path, safe = sys.path, os.environ.get("PYTHONSAFEPATH")
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     sys.path, os.environ["PYTHONSAFEPATH"] = working_folder_last(path), "1"
+    resource_tracker.ensure_running()  # a process too; it would lift the block
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         yield
     finally:
@@ -198,20 +199,27 @@ def _serve(pipe: Connection, descriptor: int, time_limit: float | None) -> None:
 
     @contextmanager
     def step() -> Iterator[None]:
-        pipe.send(Begun())
+        _say(pipe, Begun())
         with nullcontext() if time_limit is None else alarm(time_limit):
             yield
 
-    pipe.send(Begun())
+    _say(pipe, Begun())
     while True:
         try:
             task = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the driver has ended
             os._exit(0)  # whatever threads scores have left
-        pipe.send(_done(task, images, step))
+        _say(pipe, _done(task, images, step))
 
 
 _PR_SET_PDEATHSIG = 1
+
+
+def _say(pipe: Connection, said: Any) -> None:
+    try:
+        pipe.send(said)
+    except OSError:  # the driver has ended, or a score has closed the pipe
+        os._exit(1)
 
 
 def _done(task: Task, images: Images, step: Step) -> Outcome | Raised:
