@@ -5,8 +5,8 @@ The command is `untrained`; the rooms are `spaces`, `images`, `tables`, `kernels
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as typing has it, whose import takes longer than Python's start
 if TYPE_CHECKING:
     from untrained.kernels import (
         NNGP,
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports torch when something is asked for: the command must hear Ctrl-C before that."""
     if name not in __all__:
         raise AttributeError(f"module 'untrained' has no attribute {name!r}")

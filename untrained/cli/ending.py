@@ -6,14 +6,11 @@ a traceback by what cannot raise it. Imports little, since it is to be ready bef
 """
 
 import atexit
-import multiprocessing
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 
 ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Ended by SIGTERM"}
 
@@ -23,9 +20,11 @@ def ended_by_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM end this process with exit codes 130 and 143, and its workers with it."""
     owner = os.getpid()
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: object) -> None:
+        from multiprocessing import active_children
+
         if os.getpid() == owner:  # and not what a score forked
-            for worker in multiprocessing.active_children():
+            for worker in active_children():
                 with suppress(ProcessLookupError):
                     worker.kill()
             shown_again = "\x1b[?25h\n" if sys.__stderr__ and os.isatty(2) else ""
@@ -51,5 +50,7 @@ def _deaf() -> None:
 
 def interrupted(how: str) -> str:
     """What a person is told who, or whose system, ended the command."""
-    again = shlex.join(["untrained", *sys.argv[1:]])
+    from shlex import join
+
+    again = join(["untrained", *sys.argv[1:]])
     return f"{how}; everything computed so far is kept. To resume: {again}"

@@ -14,6 +14,7 @@ import untrained
 from untrained.images import Images
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
+from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import Instrument, Look
 from untrained.runs.store import Store
@@ -119,6 +120,7 @@ class Measuring:
                         "score": instrument.name,
                         "value": reading.value,
                         "reason": reading.reason,
+                        "bound": reading.bound,
                         "seconds": seconds,
                     }
                     for draw, measured in zip(task.draws, outcome, strict=True)
@@ -153,7 +155,11 @@ class Measuring:
         known = self.store.known([key for column in wanted.values() for key in column.values()])
         together: dict[tuple[str, Look, tuple[int, ...], bool], list[Instrument]] = {}
         for (architecture, instrument), column in wanted.items():
-            missing = tuple(draw for draw, key in column.items() if key not in known)
+            missing = tuple(
+                draw
+                for draw, key in column.items()
+                if key not in known or self.asks_again(known[key])
+            )
             if missing:
                 kept = (architecture, instrument) in rungs
                 alike = together.setdefault((architecture, instrument.look, missing, kept), [])
@@ -168,6 +174,28 @@ class Measuring:
                 self.warm(architecture, look) if kept else None,
             )
             for (architecture, look, draws, kept), instruments in together.items()
+        ]
+
+    def asks_again(self, reading: Reading) -> bool:
+        """Whether this machine or this time limit offers more than what a reading ran out of."""
+        if reading.bound is None:
+            return False
+        if reading.bound.kind == "memory":
+            return memory_of(self.config.device) > reading.bound.amount
+        limit = self.config.time_limit
+        return limit is None or limit > reading.bound.amount
+
+    def to_ask_again(self, rows: Sequence[dict[str, Any]]) -> list[Proposal]:
+        """The store's trials that have a reading to ask again, as they were proposed."""
+        return [
+            Proposal(
+                self.space.parse(row["architecture"]),
+                tuple(row["draws"]),
+                row["note"],
+                epochs=row["epochs"],
+            )
+            for row in rows
+            if any(self.asks_again(r) for column in row["measurements"].values() for r in column)
         ]
 
     def warm(self, architecture: str, look: Look) -> Path | None:

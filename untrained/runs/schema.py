@@ -6,7 +6,7 @@ from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, String, 
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 2
+SCHEMA = 3
 
 metadata = MetaData()
 
@@ -51,6 +51,7 @@ measurements = Table(
     Column("reason", String, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("times", Integer, nullable=False, default=1),  # more than 1 is work done in vain
+    Column("bound", JSON(none_as_null=True)),  # what ran out, and its amount: see `Bound`
 )
 
 trainings = Table(

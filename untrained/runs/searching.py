@@ -14,7 +14,11 @@ from untrained.spaces import Architecture
 def search(session: Session) -> Architecture | None:
     """The pick of a search, gone on with from what is stored; it is noted there too."""
     store, searcher, seed = session.store, session.searcher, session.config.seed
-    history = history_of(session.space, store.trials(session.id))
+    rows = store.trials(session.id)
+    if again := session.measuring.to_ask_again(rows):
+        session.measuring.measure(again, partial(_tell, session.watch, "search, asked again"))
+        rows = store.trials(session.id)
+    history = history_of(session.space, rows)
     batch = store.batches(session.id)
     while True:
         begun = time.perf_counter()

@@ -25,7 +25,7 @@ from untrained.runs.schema import (
     trainings,
     trials,
 )
-from untrained.scores.score import Reading
+from untrained.scores.score import Bound, Reading
 from untrained.training.epoch import Epoch
 
 
@@ -57,8 +57,10 @@ class Store:
             version = connection.scalar(select(schema.c.version))
             if version is None:
                 connection.execute(insert(schema).values(version=SCHEMA))
-            elif version == 1:
-                connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN epochs INTEGER")
+            elif version < SCHEMA:
+                if version == 1:
+                    connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN epochs INTEGER")
+                connection.exec_driver_sql("ALTER TABLE measurements ADD COLUMN bound JSON")
                 connection.execute(schema.update().values(version=SCHEMA))
             elif version > SCHEMA:
                 raise ValueError(
@@ -125,13 +127,19 @@ class Store:
         for start in range(0, len(keys), 500):  # databases limit the variables of a statement
             chunk = measurements.c.key.in_(keys[start : start + 500])
             for row in self._rows(select(measurements).where(chunk)):
-                found[row["key"]] = Reading(row["value"], row["reason"])
+                bound = None if row["bound"] is None else Bound(*row["bound"])
+                found[row["key"]] = Reading(row["value"], row["reason"], bound)
         return found
 
     def add_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps measurements; one that another run made meanwhile stays, and is counted again."""
+        """Keeps measurements; one that another run made meanwhile stays, and is counted again.
+
+        One that ran into a bound gives way.
+        """
         with self._write() as connection:
             keys = [row["key"] for row in rows]
+            bounded = measurements.c.key.in_(keys) & measurements.c.bound.is_not(None)
+            connection.execute(measurements.delete().where(bounded))
             query = select(measurements.c.key).where(measurements.c.key.in_(keys))
             there = set(connection.scalars(query))
             again = measurements.update().where(measurements.c.key.in_(there))
