@@ -137,10 +137,20 @@ GRACE = 1.0
 
 
 def images_file(images: Images) -> IO[bytes]:
-    """The images in a file without a name, which every worker maps; it needs no shared memory."""
+    """The images in a file without a name, which every worker maps; it needs no shared memory.
+
+    Raises:
+        OSError: there is no space for it.
+    """
     file = tempfile.TemporaryFile(prefix="untrained")  # noqa: SIM115  # the caller closes it
-    torch.save(images, file)
-    file.flush()
+    try:
+        torch.save(images, file)
+        file.flush()
+    except (OSError, RuntimeError) as error:  # torch's writer has its own
+        raise OSError(
+            f"cannot write the images for worker processes to {tempfile.gettempdir()}: set TMPDIR "
+            f"to a folder with more space, or try --workers 0"
+        ) from error
     return file
 
 
