@@ -17,7 +17,7 @@ from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
 from untrained.kernels.blocks import Blocks, split
 from untrained.kernels.validation import validate
-from untrained.runs.tasks import read
+from untrained.runs.readings import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
 from untrained.scores.linear_regions import LinearRegions

@@ -41,6 +41,17 @@ def find(kind: str, name: str, ours: Mapping[str, T], of: type) -> T:
     )
 
 
+def working_folder_last(path: list[str]) -> list[str]:
+    """The same folders to import from; the working folder last, unless PYTHONPATH names it.
+
+    Plug-ins are found there, but no file in it stands in the way of a module of Python's own.
+    """
+    here = {"", os.getcwd()} - {*os.environ.get("PYTHONPATH", "").split(os.pathsep)} | {""}
+    return [folder for folder in path if folder not in here] + (
+        [os.getcwd()] if here & {*path} else []
+    )
+
+
 def _import(kind: str, path: str, of: type, *, classes: bool) -> Any:
     module_name, _, attribute = path.partition(":")
     if os.getcwd() not in sys.path:  # a console script does not put the working folder there

@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file
 from untrained.cli.shown import show
 from untrained.cli.terminal import WORKING, prepare, say
 from untrained.cli.tracked import show_track, watching_moments
 from untrained.cli.watching import watching
-from untrained.outside import command_line
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.failures import out_of_memory
 from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
 from untrained.settings import Setting
 from untrained.spaces import get_space
@@ -189,11 +189,7 @@ def main() -> None:
     try:
         app.meta(sys.argv[1:])
     except KeyboardInterrupt:
-        again = command_line("untrained", *sys.argv[1:])
-        fail(f"Interrupted; everything computed so far is kept. To resume: {again}", 130)
-    except (BrokenProcessPool, MemoryError):
-        fail("Memory ran out, or a worker process was killed; everything computed so far is kept. "
-             "Try again with fewer --workers.", 1)  # fmt: skip
+        fail(interrupted("Interrupted"), 130)
     except (ValueError, CycloptsError) as error:
         fail(str(error), 2)
     except OSError as error:
@@ -201,6 +197,11 @@ def main() -> None:
             fail("The disk is full; everything computed so far is kept. Free some space and give "
                  "the same command again: it resumes.", 1)  # fmt: skip
         fail(str(error), 1)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        fail(f"Memory ran out; everything computed so far is kept. Give the same command again "
+             f"with fewer --workers or on a larger machine: it resumes. ({error})", 1)  # fmt: skip
 
 
 def fail(message: str, code: int) -> None:

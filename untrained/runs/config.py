@@ -76,7 +76,12 @@ class RunConfig:
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     workers: int = os.cpu_count() or 1
-    "Worker processes, one torch thread each; 0 works in this process. Changes no number."
+    """Worker processes, one torch thread each; changes no number. 0 works in this process, which
+    a network that crashes takes along; with workers, that is a failure of that network alone."""
+    time_limit: float | None = None
+    """Seconds that each step of a measurement may take: building a network, training it before
+    scores, a score of one draw. What takes longer fails, and is asked again under a longer limit.
+    With 0 workers, only Python code can be stopped."""
     out: Path = Path("untrained-runs")
     "Folder of the store and of one folder for each run; its name is taken as it stands, `~` too."
 
@@ -99,6 +104,11 @@ class ResolvedConfig(RunConfig):
             value = getattr(self, name)
             if value is not None:
                 check_range(name, value, bound, most.get(name, LARGEST))
+        if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
+            raise ValueError(
+                f"time_limit: expected seconds, more than 0, got {self.time_limit!r}; leave it "
+                f"out for none"
+            )
         check_images(self.images)
         check_recipe(self.recipe)
         check_device(self.device)
@@ -138,7 +148,7 @@ LARGEST_SEED = 2**63 - 1
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "settings", "train", "compare", "scale", "channels", "cells", "training",
-    "recipe", "workers", "out",
+    "recipe", "workers", "time_limit", "out",
 }  # fmt: skip
 
 

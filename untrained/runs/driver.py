@@ -94,7 +94,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
-        start_engine(config.workers, images) as engine,
+        start_engine(config.workers, images, config.time_limit) as engine,
         Store.open(folder.store) as store,
     ):
         described = describe(config, images, instruments, folder.name)

@@ -1,18 +1,32 @@
 """Engines: where tasks are done. Each gives the same outcomes."""
 
-import multiprocessing
-import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import wait
+from typing import IO, Any, Protocol, runtime_checkable
 
 import torch
 
 from untrained.images import Images
-from untrained.runs.tasks import Outcome, Task, perform
+from untrained.runs.failures import Interrupted, Step, alarm
+from untrained.runs.tasks import (
+    Measure,
+    Measured,
+    Outcome,
+    Task,
+    Train,
+    joined,
+    perform,
+    unmeasured,
+    untrainable,
+)
+from untrained.runs.workers import Answer, Lost, Raised, Worker, images_file
+from untrained.scores import Reading
 
 
 @runtime_checkable
@@ -23,32 +37,177 @@ class Engine(Protocol):
 
 
 @contextmanager
-def start_engine(workers: int, images: Images) -> Iterator[Engine]:
+def start_engine(
+    workers: int, images: Images, time_limit: float | None = None
+) -> Iterator[Engine]:
     """An engine of so many processes, or of this process if there are none.
 
     Every process computes on one thread: small networks scale better so, and sums are taken in
-    one order whatever the number of workers.
+    one order whatever the number of workers. A network that crashes its worker or takes longer
+    than the limit is a failure of its own. In this process, a crash ends everything, and the limit
+    ends what Python runs, not what a loop in C does.
+
+    Args:
+        workers: processes.
+        images: what tasks are done on.
+        time_limit: seconds for each step of a measurement: building a network, a training before
+            scores, a score or what several view together. None is without end.
     """
     if workers == 0:
-        with _one_thread():
-            yield lambda tasks: ((i, perform(task, images)) for i, task in enumerate(tasks))
+        if time_limit is not None and not _in_main_thread():
+            raise ValueError(
+                f"time_limit: expected None without workers and outside the main thread, where "
+                f"nothing can be interrupted, got {time_limit!r}; try workers=1"
+            )
+        step: Step = nullcontext if time_limit is None else partial(alarm, time_limit)
+        with _one_thread(), _interruptible():
+            yield lambda tasks: ((i, perform(task, images, step)) for i, task in enumerate(tasks))
         return
-    # Forking a process that has run torch's threads can hang; a spawned one starts clean.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin_worker, (images,)
+    with images_file(images) as file:
+        pool = Pool(workers, file, time_limit)
+        try:
+            yield pool
+        finally:
+            pool.dismiss()
+
+
+class Pool:
+    """An engine of worker processes."""
+
+    def __init__(self, count: int, images: IO[bytes], time_limit: float | None):
+        self.count = count
+        self.images = images
+        self.time_limit = time_limit
+        self.idle: list[Worker] = []
+        self.busy: dict[Worker, int] = {}
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+        """Outcomes as they come; at the end, of tasks whose worker was lost or lacked memory."""
+        again: list[tuple[int, Answer]] = []
+        for index, answer in self.spread(tasks, self.count):
+            if isinstance(answer, Lost | Raised) or lacks_memory(answer):
+                again.append((index, answer))
+            else:
+                yield index, answer
+        for index, answer in again:
+            yield index, self.retry(tasks[index], answer)
+
+    def spread(self, tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Answer]]:
+        """Each task's answer as it comes, from at most so many workers."""
+        waiting = deque(range(len(tasks)))
+        starts = 0
+        while waiting or self.busy:
+            while waiting and len(self.busy) < count:
+                worker = self.idle.pop() if self.idle else self.started()
+                if worker is None:
+                    break  # those at work will do
+                worker.give(tasks[waiting[0]])
+                self.busy[worker] = waiting.popleft()
+            wait([w.pipe for w in self.busy] + [w.process.sentinel for w in self.busy], PATIENCE)
+            for worker, index in list(self.busy.items()):
+                answer = worker.answer()
+                if answer is None:
+                    continue
+                del self.busy[worker]
+                if not isinstance(answer, Lost):
+                    self.idle.append(worker)
+                if isinstance(answer, Lost) and answer.at_start:
+                    starts += 1
+                    if starts == MOST_STARTS:
+                        raise OSError(
+                            f"cannot start a worker process ({answer.failure.reason}): expected "
+                            f"memory for --workers {self.count}, or another --workers"
+                        )
+                    waiting.appendleft(index)
+                elif isinstance(answer, Raised) and answer.kind is not MemoryError:
+                    raise answer.kind(*answer.arguments)
+                else:
+                    yield index, answer
+
+    def started(self) -> Worker | None:
+        """A new worker; None where the system gives no more, but some are at work."""
+        try:
+            return Worker(self.images, self.time_limit)
+        except OSError:
+            if not self.busy:
+                raise
+            return None
+
+    def retry(self, task: Task, answer: Answer) -> Outcome:
+        """A task once more; what is lost again, in a process of its own, is at fault itself."""
+        self.dismiss()
+        if isinstance(task, Train):
+            return self.trained_alone(task)
+        columns = []
+        for j, instrument in enumerate(task.instruments):
+            part = replace(task, instruments=(instrument,))
+            found = [m.part(j) for m in answer] if isinstance(answer, list) else answer
+            if part != task and isinstance(answer, Lost):
+                found = self.alone(part)
+            columns.append(self.draw_by_draw(part, found))
+        return [joined(parts) for parts in zip(*columns, strict=True)]
+
+    def draw_by_draw(self, task: Measure, answer: Answer) -> list[Measured]:
+        """The readings of one instrument, those that are still missing in a new process each."""
+        if isinstance(answer, list) and not lacks_memory(answer):
+            return answer
+        if isinstance(answer, Lost) and answer.failure.out_of_time and len(task.draws) == 1:
+            return [unmeasured(task, answer.failure, answer.seconds)]
+        found = []
+        for draw in task.draws:
+            self.dismiss()
+            one = replace(task, draws=(draw,))
+            answer = self.alone(one)
+            if isinstance(answer, Lost):
+                found.append(unmeasured(one, answer.failure, answer.seconds))
+            else:
+                assert isinstance(answer, list)
+                found += answer
+        return found
+
+    def trained_alone(self, task: Train) -> Outcome:
+        """A training, up to the same epoch."""
+        answer = self.alone(task)
+        if isinstance(answer, Raised):
+            raise answer.kind(*answer.arguments)
+        if not isinstance(answer, Lost):
+            return answer
+        if answer.failure.bound:  # a larger machine goes on with it
+            raise MemoryError(f"training {task.architecture}: {answer.failure.reason}")
+        return untrainable(answer.failure.reason)
+
+    def alone(self, task: Task) -> Answer:
+        """The answer of one worker while no other is at work."""
+        [(_, answer)] = self.spread([task], 1)
+        return answer
+
+    def dismiss(self) -> None:
+        """Ends all workers; after an interrupt, nobody wants what they are at."""
+        for worker in (*self.busy, *self.idle):
+            worker.end()
+        self.busy.clear()
+        self.idle.clear()
+
+
+PATIENCE = 0.2
+"Seconds after which workers are asked even if none has said anything."
+MOST_STARTS = 3
+"Workers lost before their first task until the run ends."
+
+
+def lacks_memory(answer: Answer) -> bool:
+    """Whether a reading is missing for want of memory, which other workers may have had."""
+    return isinstance(answer, list) and any(
+        wants_memory(reading) for measured in answer for reading in measured.readings
     )
 
-    def engine(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        futures = {pool.submit(_work, task): i for i, task in enumerate(tasks)}
-        return ((futures[future], future.result()) for future in as_completed(futures))
 
-    try:
-        yield engine
-    finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:  # after an interrupt, nobody wants what they are at
-            process.terminate()
+def wants_memory(reading: Reading) -> bool:
+    """Whether memory ran out."""
+    return reading.bound is not None and reading.bound.kind == "memory"
+
+
+# In this process
 
 
 @contextmanager
@@ -61,24 +220,22 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-_images: Images | None = None  # what this worker process was given when it began
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises what no score is taken for; other handlers than Python's own stay."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _in_main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _begin_worker(images: Images) -> None:
-    global _images
-    _images = images
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
-    threading.Thread(target=_die_with_driver, daemon=True).start()
-
-
-def _die_with_driver() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _work(task: Task) -> Outcome:
-    assert _images is not None
-    return perform(task, _images)
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

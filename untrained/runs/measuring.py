@@ -10,6 +10,7 @@ from untrained.images import Images
 from untrained.runs.code import version_of
 from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
+from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
 from untrained.runs.instrument import Instrument, Look
 from untrained.runs.store import Store
@@ -125,6 +126,8 @@ class Measuring:
                         "score": instrument.name,
                         "value": reading.value,
                         "reason": reading.reason,
+                        "bound_kind": reading.bound and reading.bound.kind,
+                        "bound_amount": reading.bound and reading.bound.amount,
                         "seconds": seconds,
                     }
                     for draw, measured in zip(task.draws, outcome, strict=True)
@@ -159,7 +162,11 @@ class Measuring:
         known = self.store.known([key for column in wanted.values() for key in column.values()])
         together: dict[tuple[str, Look, tuple[int, ...], bool], list[Instrument]] = {}
         for (architecture, instrument), column in wanted.items():
-            missing = tuple(draw for draw, key in column.items() if key not in known)
+            missing = tuple(
+                draw
+                for draw, key in column.items()
+                if key not in known or self.asks_again(known[key])
+            )
             if missing:
                 kept = (architecture, instrument) in rungs
                 alike = together.setdefault((architecture, instrument.look, missing, kept), [])
@@ -175,6 +182,15 @@ class Measuring:
             )
             for (architecture, look, draws, kept), instruments in together.items()
         ]
+
+    def asks_again(self, reading: Reading) -> bool:
+        """Whether this machine or this time limit offers more than what a reading ran out of."""
+        if reading.bound is None:
+            return False
+        if reading.bound.kind == "memory":
+            return memory_of(self.config.device) > reading.bound.amount
+        limit = self.config.time_limit
+        return limit is None or limit > reading.bound.amount
 
     def warm(self, architecture: str, look: Look) -> Path | None:
         """Where trainings before scores are kept for rungs to come; None where none can go on."""

@@ -67,6 +67,8 @@ measurements = Table(
     Column("reason", String, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("times", Integer, nullable=False, default=1),  # more than 1 is work done in vain
+    Column("bound_kind", String),  # what ran out, and how much there was: see `Bound`
+    Column("bound_amount", Float),
 )
 
 trainings = Table(

@@ -38,7 +38,11 @@ def search(session: Session) -> Architecture | None:
 
 
 def recall(session: Session) -> list[Trial]:
-    """What was tried so far; what the store has lost of it is measured, or tried, again."""
+    """What was tried so far.
+
+    What the store has lost of it is measured or tried again, and what ran out of memory or time
+    where there is more now.
+    """
     store = session.store
     try:
         rows = store.trials(session.id)
@@ -47,9 +51,10 @@ def recall(session: Session) -> list[Trial]:
         logger.warning("the search is retraced from what was measured: %s", error)
         store.forget_trials(session.id)
         return []
-    if not any(LOST in column for row in rows for column in row["measurements"].values()):
+    readings = [r for row in rows for column in row["measurements"].values() for r in column]
+    if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
-    session.measuring.measure(history, partial(_tell, session.watch, "measuring what was lost"))
+    session.measuring.measure(history, partial(_tell, session.watch, "search, measured again"))
     return history_of(session.space, store.trials(session.id))
 
 

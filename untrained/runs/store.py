@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 from untrained.runs.opening import engine_of, explaining, reading_engine
 from untrained.runs.rows import Damaged, check_row
 from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
-from untrained.scores.score import Reading
+from untrained.scores.score import Bound, Reading
 from untrained.training.epoch import Epoch
 
 shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
@@ -135,12 +135,15 @@ class Store:
         return found
 
     def add_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps measurements; one that another run made meanwhile stays, and is counted again."""
+        """Keeps measurements; one that another run made meanwhile stays, and is counted again.
+
+        One that is damaged, or ran out of memory or time, gives way.
+        """
         with self._write() as connection:
             keys = [row["key"] for row in rows]
-            there = set(_readings(connection, keys))
-            damaged = measurements.c.key.in_(set(keys) - there)
-            connection.execute(measurements.delete().where(damaged))
+            there = {k for k, reading in _readings(connection, keys).items() if not reading.bound}
+            given_up = measurements.c.key.in_(set(keys) - there)
+            connection.execute(measurements.delete().where(given_up))
             again = measurements.update().where(measurements.c.key.in_(there))
             connection.execute(again.values(times=measurements.c.times + 1))
             fresh = [dict(row) for row in rows if row["key"] not in there]
@@ -276,7 +279,8 @@ LOST = Reading(None, "lost from the store; give the search command again to meas
 
 def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
     """The measurements with these keys that are as they were written."""
-    columns = measurements.c.key, measurements.c.value, measurements.c.reason
+    c = measurements.c
+    columns = c.key, c.value, c.reason, c.bound_kind, c.bound_amount
     rows = connection.execute(select(*columns).where(measurements.c.key.in_(keys))).mappings()
     found = {}
     for row in rows:
@@ -284,5 +288,9 @@ def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]
             check_row(columns, dict(row))
             if row["value"] is not None and row["reason"]:
                 continue  # a value has no reason
-            found[row["key"]] = Reading(row["value"], row["reason"])
+            kind, amount = row["bound_kind"], row["bound_amount"]
+            if (kind is None) != (amount is None):
+                continue
+            bound = None if kind is None else Bound(kind, amount)
+            found[row["key"]] = Reading(row["value"], row["reason"], bound)
     return found

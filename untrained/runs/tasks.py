@@ -1,32 +1,32 @@
 """Work that a process can do on its own: plain values in, plain values out, nothing stored."""
 
-import hashlib
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock
 from torch import nn
 
-from untrained.images import Images, Probe, ProbeSpec, draw_probe
+from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
 from untrained.kernels.layout import channels_last
+from untrained.runs.failures import Failure, Interrupted, Step, out_of_memory, told
 from untrained.runs.instrument import Instrument
+from untrained.runs.readings import look_at
 from untrained.runs.schooling import Schooling
-from untrained.scores import Reading, Score
-from untrained.scores.score import View, ViewScore
+from untrained.runs.streams import stream
+from untrained.runs.surroundings import attempt_apart, surroundings
+from untrained.scores import Reading
 from untrained.scores.size import MultiplyAdds, Parameters
 from untrained.spaces import Scale, get_space
 from untrained.training import Brief, Evaluation, Recipe, Training, evaluate, train, train_briefly
 from untrained.training.checkpoint import load_brief, save_brief
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ class Measured(NamedTuple):
     schooling: float
     "Seconds of the training that came first."
 
+    def part(self, number: int) -> "Measured":
+        """One instrument's; the training is that of the first."""
+        reading, seconds = self.readings[number], self.seconds[number]
+        return Measured((reading,), (seconds,), 0.0 if number else self.schooling)
+
+
+def joined(parts: Sequence[Measured]) -> Measured:
+    """The parts of one draw together."""
+    readings, seconds, schooling = zip(*parts, strict=True)
+    return Measured(sum(readings, ()), sum(seconds, ()), sum(schooling))
+
 
 @dataclass(frozen=True)
 class Train:
@@ -75,8 +86,8 @@ class Trained(NamedTuple):
     training: Training
     evaluation: Evaluation | None
     "On the test images, with the weights of the best validation epoch."
-    parameters: int
-    macs: int
+    parameters: int | None
+    macs: int | None
     "Multiply-adds for one image."
 
 
@@ -84,59 +95,72 @@ Task = Measure | Train
 Outcome = list[Measured] | Trained
 
 
-def perform(task: Task, images: Images) -> Outcome:
+def perform(task: Task, images: Images, step: Step = nullcontext) -> Outcome:
     """Does the task."""
-    return measure(task, images) if isinstance(task, Measure) else train_on(task, images)
+    return measure(task, images, step) if isinstance(task, Measure) else train_on(task, images)
 
 
-def stream(*names: object) -> torch.Generator:
-    """A generator that stands for these names: equal names, equal numbers, in any process."""
-    text = "/".join(map(str, names))
-    digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest))
-
-
-def measure(task: Measure, images: Images) -> list[Measured]:
+def measure(task: Measure, images: Images, step: Step = nullcontext) -> list[Measured]:
     """A reading of each instrument for each draw.
 
     Draw d has one stream for weights, one for training and one for the probe, whatever the
     architecture and the score, so that architectures are compared on common weights and images.
     Where an instrument redraws weights less often, draws share those of the first of them.
     """
-    look = task.instruments[0].look
-    inputs = 1 if look.one_channel else images.shape[0]
     began = time.perf_counter()
-    network = build(task.space, task.architecture, look.scale, images, inputs=inputs)
-    network.to(task.device)
-    if look.course is not None:  # a third less time in training, at 16 channels and 16 x 16
-        channels_last(network, torch.zeros(1, *images.shape, device=task.device))
+    network, failure = attempt_apart(partial(built, task, images), task.device, step, "build")
     building = (time.perf_counter() - began) / len(task.draws) / len(task.instruments)
+    if network is None:
+        return [unmeasured(task, failure, building)] * len(task.draws)
+    look = task.instruments[0].look
     found = []
     for draw in task.draws:
         first = draw // look.redraw * look.redraw
-        draw_weights(network, look.weights, stream(first, "weights"))
+        weights = partial(draw_weights, network, look.weights, stream(first, "weights"))
+        _, failure = attempt_apart(weights, task.device, step, first)
+        if failure:
+            found.append(unmeasured(task, failure, building))
+            continue
         taught, readings, seconds = Taught(), [], []
         for _, group in groupby(task.instruments, key=lambda instrument: instrument.epochs):
             alike = list(group)
-            taught = teach(network, alike[0].schooling, images, first, task, taught)
+            taught = teach(network, alike[0].schooling, images, first, task, step, taught)
             if taught.failure:
-                failed = Reading(None, f"training before the score: {taught.failure}")
-                readings += [failed] * len(alike)
+                reason = f"training before the score: {taught.failure.reason}"
+                readings += [Reading(None, reason, taught.failure.bound)] * len(alike)
                 seconds += [0.0] * len(alike)
                 continue
-            for reading, spent in look_at(network, alike, images, draw, task.device):
+            for reading, spent in look_at(network, alike, images, draw, task.device, step):
                 readings.append(reading)
                 seconds.append(spent + building)
         found.append(Measured(tuple(readings), tuple(seconds), taught.seconds))
     return found
 
 
+def built(task: Measure, images: Images) -> nn.Module:
+    """The network that the task's instruments look at, with weights yet to be drawn."""
+    look = task.instruments[0].look
+    inputs = 1 if look.one_channel else images.shape[0]
+    network = build(task.space, task.architecture, look.scale, images, inputs=inputs)
+    network.to(task.device)
+    if look.course is not None:  # a third less time in training, at 16 channels and 16 x 16
+        channels_last(network, torch.zeros(1, *images.shape, device=task.device))
+    return network
+
+
+def unmeasured(task: Measure, failure: Failure | None, seconds: float) -> Measured:
+    """What a draw comes to whose network cannot be shown to any instrument."""
+    assert failure is not None
+    count = len(task.instruments)
+    return Measured((Reading(None, *failure),) * count, (seconds,) * count, 0.0)
+
+
 class Taught(NamedTuple):
     """How far the training before the scores has come on one draw."""
 
     brief: Brief | None = None
-    failure: str = ""
-    "Why it ended; empty if it did not."
+    failure: Failure | None = None
+    "Why it ended; None if it did not."
     seconds: float = 0.0
 
 
@@ -146,6 +170,7 @@ def teach(
     images: Images,
     draw: int,
     task: Measure,
+    step: Step,
     taught: Taught,
 ) -> Taught:
     """Trains the network to the end of the schooling, from where the task or the disk has it."""
@@ -153,23 +178,20 @@ def teach(
         return taught
     began = time.perf_counter()
     kept = None if task.warm is None else task.warm.with_name(f"{task.warm.name}-{draw}.pt")
-
-    def go_on() -> Brief:
-        found = stored(kept) if kept else None
-        longer = found is not None and found.epochs > schooling.recipe.epochs
-        brief = train_briefly(
-            network,
-            schooling.lesson(images, stream(draw, "schooling")),
-            schooling.recipe,
-            seed=draw,
-            since=taught.brief or (None if longer else found),
-            device=task.device,
-        )
-        if kept and not longer:
-            save_brief(kept, brief)
-        return brief
-
-    brief, failure = attempt(go_on)
+    found = stored(kept) if kept else None
+    longer = found is not None and found.epochs > schooling.recipe.epochs
+    go_on = partial(
+        train_briefly,
+        network,
+        schooling.lesson(images, stream(draw, "schooling")),
+        schooling.recipe,
+        seed=draw,
+        since=taught.brief or (None if longer else found),
+        device=task.device,
+    )
+    brief, failure = attempt_apart(go_on, task.device, step, draw)
+    if kept and brief and not longer:
+        save_brief(kept, brief)
     return Taught(brief, failure, taught.seconds + time.perf_counter() - began)
 
 
@@ -179,38 +201,6 @@ def stored(path: Path) -> Brief | None:
         return load_brief(path) if path.exists() else None
     except ValueError:  # damaged: train from the start
         return None
-
-
-def look_at(
-    network: nn.Module, instruments: Sequence[Instrument], images: Images, draw: int, device: str
-) -> list[tuple[Reading, float]]:
-    """What each instrument reads of a network, and in how many seconds.
-
-    What several scores view alike is looked at once, and its seconds are theirs in equal parts.
-    """
-    alike: dict[tuple[View | Score, ProbeSpec], list[Instrument]] = {}
-    for instrument in instruments:
-        score = instrument.score
-        what = score.view if isinstance(score, ViewScore) else score
-        alike.setdefault((what, instrument.probe), []).append(instrument)
-    found: dict[Instrument, tuple[Reading, float]] = {}
-    for (what, spec), group in alike.items():
-        began = time.perf_counter()
-        probe = _to(draw_probe(images, spec, stream(draw, "probe")), device)
-        seen, failure = attempt(partial(what, network, probe, stream(draw, "score")))
-        spent = (time.perf_counter() - began) / len(group)
-        for instrument in group:
-            began = time.perf_counter()
-            score = instrument.score
-            if failure:
-                reading = Reading(None, failure)
-            elif isinstance(score, ViewScore):
-                reading = read(partial(score.of, seen, probe))
-            else:
-                assert isinstance(seen, Reading)
-                reading = finite(seen)
-            found[instrument] = reading, spent + time.perf_counter() - began
-    return [found[instrument] for instrument in instruments]
 
 
 def build(
@@ -226,39 +216,31 @@ def build(
     )
 
 
-def read(look: Callable[[], Reading]) -> Reading:
-    """What a score gives; an error in computing it, or NaN, becomes a reason."""
-    reading, failure = attempt(look)
-    return finite(reading) if reading else Reading(None, failure)
+def train_on(task: Train, images: Images) -> Trained:
+    """Epochs up to `task.until`; and when training is over, the look at the test images.
 
-
-def finite(reading: Reading) -> Reading:
-    """Itself, or a reason in place of NaN and infinity."""
-    if reading.value is not None and not math.isfinite(reading.value):
-        return Reading(None, f"the score is {reading.value}")
-    return reading
-
-
-def attempt(call: Callable[[], T]) -> tuple[T | None, str]:
-    """What a call gives, or None and why it gave nothing.
-
-    The one place where failures of networks and scores are caught: the search goes on without
-    their numbers. Want of memory is no property of a network, so it is not kept as one.
+    Raises:
+        MemoryError: it is too large for this machine; a larger one goes on with it.
+        ValueError: the checkpoint cannot be used.
+        OSError: it cannot be written.
     """
     try:
-        return call(), ""
-    except Exception as error:  # somebody else's network or score may raise anything
-        if "memory" in str(error).lower():
-            raise MemoryError(str(error)) from error
-        return None, f"{type(error).__name__}: {error}"
+        with surroundings(task.seed):
+            return _trained(task, images)
+    except (ValueError, OSError, Interrupted):
+        raise
+    except BaseException as error:  # somebody else's network may raise anything
+        if out_of_memory(error):
+            raise MemoryError(f"training {task.architecture}: {told(error)}") from error
+        return untrainable(told(error))
 
 
-def _to(probe: Probe, device: str) -> Probe:
-    return replace(probe, inputs=probe.inputs.to(device), labels=probe.labels.to(device))
+def untrainable(reason: str) -> Trained:
+    """What training comes to that the network itself ended."""
+    return Trained(Training((), None, reason, finished=True), None, None, None)
 
 
-def train_on(task: Train, images: Images) -> Trained:
-    """Epochs up to `task.until`; and when training is over, the look at the test images."""
+def _trained(task: Train, images: Images) -> Trained:
     network = build(task.space, task.architecture, task.scale, images)
     draw_weights(network, "kaiming_fan_out", stream(task.seed, "training"))
     size = network_size(network, images)

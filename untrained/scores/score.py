@@ -10,6 +10,14 @@ from torch import nn
 from untrained.images.probe import Probe, ProbeSpec
 
 
+class Bound(NamedTuple):
+    """What a measurement ran out of, and how much of it there was; with more it is asked again."""
+
+    kind: Literal["memory", "seconds"]
+    "Bytes of the machine or device, or seconds of the time limit."
+    amount: float
+
+
 class Reading(NamedTuple):
     """One number that one score gave on one draw, or the reason why it gave none."""
 
@@ -17,14 +25,27 @@ class Reading(NamedTuple):
     "None if the score failed; never NaN, never a stand-in such as 1e5."
     reason: str = ""
     "Why there is no value; empty if there is one."
+    bound: Bound | None = None
+    "Set by a run, not by a score, where the reason is this machine or the time limit."
 
 
 @dataclass(frozen=True)
 class Score(ABC):
     """A frozen value, called on a network, a probe and a generator.
 
-    A score leaves the network as it was: parameters, buffers, `training` flags, hooks, and the
-    global random state.
+    The network arrives in training mode, as it was built, or in evaluation mode after short
+    training; with gradients required and none computed. A score that needs a mode sets it.
+
+    What a score computes must not depend on which scores came before it, so a run puts back what
+    a call has changed: buffers (those that BatchNorm moves in training mode too), `training`
+    flags, gradients, hooks and other attributes of the network; random state, settings of torch,
+    NumPy and Python, working folder, environment and standard streams, of which the output goes
+    to the error stream. The global random state is seeded before each call, by the draw.
+
+    Parameters and submodules are not a score's to change: a call that leaves them with other
+    values or replaced is a failure, even if it gave a number; work on `copy.deepcopy(network)`.
+    So is one that raises, gives anything but a `Reading`, ends its process or exceeds the run's
+    time limit. The search goes on, and the reason is kept.
     """
 
     higher_is_better: ClassVar[bool]

@@ -1,0 +1,148 @@
+"""What scores read of one network on one draw, none of them disturbed by another."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from numbers import Real
+from typing import Any, TypeVar
+
+from torch import nn
+
+from untrained.images import Images, Probe, ProbeSpec, draw_probe
+from untrained.runs.failures import Failure, Step, attempt, text_of
+from untrained.runs.instrument import Instrument
+from untrained.runs.keeping import Kept
+from untrained.runs.streams import stream
+from untrained.runs.surroundings import attempt_apart
+from untrained.scores import Reading, Score
+from untrained.scores.score import View, ViewScore
+
+T = TypeVar("T")
+
+
+def look_at(
+    network: nn.Module,
+    instruments: Sequence[Instrument],
+    images: Images,
+    draw: int,
+    device: str,
+    step: Step,
+) -> list[tuple[Reading, float]]:
+    """What each instrument reads of a network, and in how many seconds.
+
+    What several scores view alike is looked at once, and its seconds are theirs in equal parts.
+    None of them meets what another did to the network, to what is viewed, or to the process.
+    """
+    kept = Kept(network)
+
+    def untouched(call: Callable[[], T]) -> tuple[T | None, Failure | None]:
+        found, failure = attempt_apart(call, device, step, draw)
+        changed = kept.restore()
+        return found, failure or (Failure(CHANGED.format(changed)) if changed else None)
+
+    alike: dict[tuple[View | Score, ProbeSpec], list[Instrument]] = {}
+    for instrument in instruments:
+        alike.setdefault((view_of(instrument.score), instrument.probe), []).append(instrument)
+    found: dict[Instrument, tuple[Reading, float]] = {}
+    for (what, spec), group in alike.items():
+        began = time.perf_counter()
+        view = partial(viewed, what, network, images, spec, draw, device)
+        seen, failure = untouched(view)
+        spent = (time.perf_counter() - began) / len(group)
+        # Those of others come last, and each has a copy of what was seen if it shares that.
+        for instrument in sorted(group, key=lambda instrument: not ours(instrument.score)):
+            began = time.perf_counter()
+            if seen is None or failure:
+                reading = reading_of(None, failure)
+            else:
+                shared = len(group) > 1 and not ours(instrument.score)
+                own = partial(copied, seen, view if shared else None)
+                reading = reading_of(*untouched(partial(number, instrument.score, own)))
+            found[instrument] = reading, spent + time.perf_counter() - began
+    return [found[instrument] for instrument in instruments]
+
+
+CHANGED = (
+    "the score changed {} of the network: expected parameters and submodules as they were; let it "
+    "work on copy.deepcopy(network)"
+)
+
+Seen = tuple[Any, Probe]
+"What a view saw, or a score gave, and of which probe."
+
+
+def ours(score: Score) -> bool:
+    """Whether a score is one of this package, which keep the contract."""
+    return type(score).__module__.partition(".")[0] == "untrained"
+
+
+def view_of(score: Score) -> View | Score:
+    """What is to be looked at: the score's view if it has one, else the score itself."""
+    if not isinstance(score, ViewScore):
+        return score
+    view, failure = attempt(lambda: score.view)
+    return score if view is None or failure else view  # called, the score fails for that reason
+
+
+def viewed(
+    what: View | Score,
+    network: nn.Module,
+    images: Images,
+    spec: ProbeSpec,
+    draw: int,
+    device: str,
+) -> Seen:
+    """What a view or score gives of the network on the draw's probe."""
+    probe = _to(draw_probe(images, spec, stream(draw, "probe")), device)
+    return what(network, probe, stream(draw, "score")), probe
+
+
+def copied(seen: Seen, view: Callable[[], Seen] | None) -> Seen:
+    """The same or, if a view is given, a copy; another view where that cannot be copied."""
+    if view is None:
+        return seen
+    try:
+        return deepcopy(seen)
+    except Exception:  # somebody else's values may forbid it in any way
+        return view()
+
+
+def number(score: Score, own: Callable[[], Seen]) -> Reading:
+    """The reading of a score by what is seen."""
+    seen, probe = own()
+    return checked(score.of(seen, probe) if isinstance(score, ViewScore) else seen)
+
+
+def read(look: Callable[[], object]) -> Reading:
+    """What a score gives; an error in computing it, or NaN, becomes a reason."""
+    return reading_of(*attempt(lambda: checked(look())))
+
+
+def reading_of(found: Reading | None, failure: Failure | None) -> Reading:
+    """What was read, or the failure in its place."""
+    if failure:
+        return Reading(None, *failure)
+    assert found is not None
+    return found
+
+
+def checked(given: object) -> Reading:
+    """A score's reading as plain values; what is no finite number becomes a reason."""
+    if not isinstance(given, Reading):
+        return Reading(None, f"expected a Reading from the score, got {text_of(given, repr)}")
+    value, reason = given[:2]
+    if value is None:
+        silent = "the score gave neither a value nor a reason"
+        return Reading(None, (text_of(reason) if isinstance(reason, str) else "") or silent)
+    if not isinstance(value, Real):
+        said = text_of(value, repr)
+        return Reading(None, f"expected a number in the Reading, got {said}; try float(...)")
+    number = float(value)
+    return Reading(number) if math.isfinite(number) else Reading(None, f"the score is {number}")
+
+
+def _to(probe: Probe, device: str) -> Probe:
+    return replace(probe, inputs=probe.inputs.to(device), labels=probe.labels.to(device))

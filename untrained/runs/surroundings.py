@@ -1,0 +1,172 @@
+"""What scores share with all of the process: as it was before a call, for the next."""
+
+import gc
+import locale
+import os
+import random
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.nn.modules import module as modules
+
+from untrained.runs.failures import Failure, Step, attempt
+from untrained.runs.streams import stream
+
+T = TypeVar("T")
+
+
+class Setting(NamedTuple):
+    """A choice that holds in the whole process."""
+
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+
+
+def attempt_apart(
+    call: Callable[[], T], device: str, step: Step, seed: object
+) -> tuple[T | None, Failure | None]:
+    """`attempt` of what may be somebody else's code, in surroundings seeded by a name."""
+    with surroundings(stream(seed, "surroundings").initial_seed()):
+        return attempt(call, device, step)
+
+
+@contextmanager
+def surroundings(seed: int) -> Iterator[None]:
+    """Seeds the global random state; afterwards that and the process's settings are as before.
+
+    Output goes to the error stream meanwhile, so that no score writes into a command's own.
+    """
+    before = [(setting, setting.get()) for setting in SETTINGS]
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    functions = [(namespace, dict(namespace)) for namespace in NAMESPACES]
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # what others draw from
+    random.seed(seed)
+    try:
+        with warnings.catch_warnings(), _streams():
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for setting, then in before:
+            if setting.get() != then:
+                setting.set(then)
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+        for namespace, kept in functions:  # what is new was loaded late, and stays
+            namespace.update((name, f) for name, f in kept.items() if namespace.get(name) is not f)
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """All output on the error stream, through objects that may be closed or replaced."""
+    streams = sys.stdin, sys.stdout, sys.stderr
+    for output in streams[1:]:
+        output.flush()
+    kept = [os.dup(descriptor) for descriptor in (0, 1, 2)]
+    os.dup2(2, 1)
+    sys.stdout, sys.stderr = _error_stream(), _error_stream()
+    try:
+        yield
+    finally:
+        for descriptor, copy in enumerate(kept):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        sys.stdin, sys.stdout, sys.stderr = streams
+
+
+def _error_stream() -> Any:
+    return open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+
+
+# Settings
+
+
+def _attribute(owner: Any, name: str) -> Setting:
+    return Setting(partial(getattr, owner, name), partial(setattr, owner, name))
+
+
+def _list(entries: list[Any]) -> Setting:
+    return Setting(entries.copy, partial(entries.__setitem__, slice(None)))
+
+
+def _dict(table: Any) -> Setting:
+    def put(then: dict[Any, Any]) -> None:
+        table.clear()
+        table.update(then)
+
+    return Setting(partial(dict, table), put)
+
+
+def _set_default_device(device: torch.device) -> None:
+    torch.set_default_device(None if device.type == "cpu" else device)  # "cpu" costs each call
+
+
+def _flushes_denormals() -> bool:
+    return sys.float_info.min * 0.5 == 0
+
+
+def _handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in _SIGNALS]
+
+
+def _set_handlers(then: list[Any]) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # only that one may, a score's included
+    for number, handler in zip(_SIGNALS, then, strict=True):
+        if handler is not None and handler != signal.getsignal(number):
+            signal.signal(number, handler)
+
+
+def _blocked() -> set[signal.Signals]:
+    return {*map(signal.Signals, signal.pthread_sigmask(signal.SIG_BLOCK, ()))}
+
+
+_SIGNALS = [s for s in signal.Signals if s not in (signal.SIGKILL, signal.SIGSTOP)]
+_CUDA = torch.backends.cuda
+
+SETTINGS = (
+    Setting(torch.get_default_dtype, torch.set_default_dtype),
+    Setting(torch.get_default_device, _set_default_device),
+    Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
+    Setting(torch.get_num_threads, torch.set_num_threads),
+    Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    Setting(_flushes_denormals, torch.set_flush_denormal),
+    *(
+        Setting(partial(get, kind), partial(put, kind))
+        for kind in ("cpu", "cuda")
+        for get, put in (
+            (torch.is_autocast_enabled, torch.set_autocast_enabled),
+            (torch.get_autocast_dtype, torch.set_autocast_dtype),
+        )
+    ),
+    *(_attribute(torch.backends.cudnn, n) for n in ("enabled", "benchmark", "deterministic")),
+    _attribute(torch.backends.mkldnn, "enabled"),
+    Setting(_CUDA.math_sdp_enabled, _CUDA.enable_math_sdp),
+    Setting(_CUDA.flash_sdp_enabled, _CUDA.enable_flash_sdp),
+    Setting(_CUDA.mem_efficient_sdp_enabled, _CUDA.enable_mem_efficient_sdp),
+    *(_dict(hooks) for name, hooks in vars(modules).items() if name.endswith("_hooks")),
+    Setting(np.geterr, lambda then: np.seterr(**then)),
+    *(_attribute(sys, name) for name in ("path", "excepthook", "displayhook")),
+    _list(sys.path),
+    _dict(os.environ),
+    Setting(os.getcwd, os.chdir),
+    Setting(sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting(partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
+    Setting(gc.isenabled, lambda then: gc.enable() if then else gc.disable()),
+    Setting(_handlers, _set_handlers),
+    Setting(_blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK)),
+)
+NAMESPACES: tuple[dict[str, Any], ...] = (vars(torch), vars(F), vars(modules))
+"Where a function of torch may be replaced by another."

@@ -1,0 +1,252 @@
+"""Worker processes: one as its driver has it, and what it does itself.
+
+Driver and worker are joined by a pipe alone: no semaphores, no shared memory, no threads of the
+driver. A worker is told a task at a time and answers when a step of it begins, and with its
+outcome; so its driver knows what a worker that died or hangs was at.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing import reduction, resource_tracker
+from multiprocessing.connection import Connection
+from typing import IO, Any, NamedTuple
+
+import torch
+
+from untrained.images import Images
+from untrained.plugins import working_folder_last
+from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
+from untrained.runs.tasks import Outcome, Task, perform
+
+# Forking a process that has run torch's threads can hang; a spawned one starts clean.
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class Begun(NamedTuple):
+    """A step of the task has begun, or the worker itself."""
+
+
+class Raised(NamedTuple):
+    """An error that ends the run: it is told to people, and no fault of a network."""
+
+    kind: type[Exception]
+    arguments: tuple[str | int, ...]
+
+
+class Lost(NamedTuple):
+    """A worker that ended, or was ended, in the midst of a task."""
+
+    failure: Failure
+    seconds: float
+    "Since the last step began."
+    at_start: bool = False
+    "Before it took the task: no fault of the task."
+
+
+Answer = Outcome | Raised | Lost
+
+
+class Worker:
+    """A process that does one task after another, one torch thread and a process group its own."""
+
+    def __init__(self, images: IO[bytes], time_limit: float | None):
+        self.time_limit = time_limit
+        self.begun: float | None = None
+        self.device = "cpu"
+        self.pipe, theirs = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_serve, args=(theirs, _descriptor(images), time_limit))
+        with theirs, _clean_start():
+            self.process.start()
+
+    def give(self, task: Task) -> None:
+        """Hands it a task.
+
+        Raises:
+            ValueError: a task that cannot be sent to a process.
+        """
+        self.device = task.device
+        if self.begun is not None:
+            self.begun = time.monotonic()
+        try:
+            self.pipe.send(task)
+        except OSError:  # it is dead, which `answer` tells
+            pass
+        except Exception as error:
+            raise ValueError(
+                f"expected what can be sent to a worker process, got {type(error).__name__}: "
+                f"{error}; define scores at the top of a module, or try --workers 0"
+            ) from error
+
+    def answer(self) -> Answer | None:
+        """What has become of its task; None as long as it is at it."""
+        try:
+            while self.pipe.poll():
+                said = self.pipe.recv()
+                if not isinstance(said, Begun):
+                    return said
+                self.begun = time.monotonic()
+        except Exception:  # the pipe is closed, or somebody wrote into it
+            self.process.join(1)
+            return self._lost()
+        if not self.process.is_alive():
+            return self._lost()
+        if self.time_limit is not None and self.seconds > self.time_limit + GRACE:
+            return self._lost(too_slow(self.time_limit))
+        return None
+
+    @property
+    def seconds(self) -> float:
+        """Since its last step began."""
+        return time.monotonic() - self.begun if self.begun else 0.0
+
+    def _lost(self, failure: Failure | None = None) -> Lost:
+        lost = Lost(failure or self._end_of_itself(), self.seconds, self.begun is None)
+        self.end()
+        return lost
+
+    def _end_of_itself(self) -> Failure:
+        code = self.process.exitcode
+        if code is None:
+            return Failure("its worker process closed its connection")
+        if code == -signal.SIGKILL:  # by the system, which needs its memory
+            return too_large("its worker process was killed (SIGKILL)", self.device)
+        if code < 0:
+            return Failure(f"its worker process crashed ({signal.Signals(-code).name})")
+        return Failure(f"its worker process ended with exit code {code}")
+
+    def end(self) -> None:
+        """Kills it, and what it forked."""
+        assert self.process.pid is not None
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+GRACE = 1.0
+"Seconds that a worker is given to end a step by itself, as it can where Python code runs."
+
+
+def images_file(images: Images) -> IO[bytes]:
+    """The images in a file without a name, which every worker maps; it needs no shared memory.
+
+    Raises:
+        OSError: there is no space for it.
+    """
+    file = tempfile.TemporaryFile(prefix="untrained")  # noqa: SIM115  # the caller closes it
+    try:
+        torch.save(images, file)
+        file.flush()
+    except (OSError, RuntimeError) as error:  # torch's writer has its own
+        raise OSError(
+            f"cannot write the images for worker processes to {tempfile.gettempdir()}: set TMPDIR "
+            f"to a folder with more space, or try --workers 0"
+        ) from error
+    return file
+
+
+class _descriptor:
+    """A file that a process which is started inherits."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inherited, (reduction.DupFd(self.file.fileno()),)
+
+
+def _inherited(descriptor: Any) -> int:
+    return int(descriptor.detach())
+
+
+@contextmanager
+def _clean_start() -> Iterator[None]:
+    """A process that is started here imports nothing from the working folder but plug-ins.
+
+    Neither does an interrupt reach it before it can ignore one.
+    """
+    path, safe = sys.path, os.environ.get("PYTHONSAFEPATH")
+    sys.path, os.environ["PYTHONSAFEPATH"] = working_folder_last(path), "1"
+    resource_tracker.ensure_running()  # a process too; it would lift the block
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        yield
+    finally:
+        sys.path = path
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
+# What a worker does itself
+
+
+def _serve(pipe: Connection, descriptor: int, time_limit: float | None) -> None:
+    os.environ.pop("PYTHONSAFEPATH", None)  # what scores start is theirs
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    threading.Thread(target=_die_with_driver, daemon=True).start()
+    if sys.platform == "linux":  # even where a loop in C never lets that thread run
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.dup2(2, 1)  # the output is the driver's
+    torch.set_num_threads(1)
+    images = torch.load(f"/dev/fd/{descriptor}", mmap=True, weights_only=False)
+    os.close(descriptor)
+
+    @contextmanager
+    def step() -> Iterator[None]:
+        _say(pipe, Begun())
+        with nullcontext() if time_limit is None else alarm(time_limit):
+            yield
+
+    _say(pipe, Begun())
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):  # the driver has ended
+            os._exit(0)  # whatever threads scores have left
+        _say(pipe, _done(task, images, step))
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _say(pipe: Connection, said: Any) -> None:
+    try:
+        pipe.send(said)
+    except OSError:  # the driver has ended, or a score has closed the pipe
+        os._exit(1)
+
+
+def _done(task: Task, images: Images, step: Step) -> Outcome | Raised:
+    try:
+        return perform(task, images, step)
+    except OSError as error:
+        numbered = error.errno is not None
+        told = (error.errno, error.strerror, error.filename) if numbered else error.args
+        return Raised(OSError, tuple(a if isinstance(a, int) else str(a) for a in told if a))
+    except MemoryError as error:
+        return Raised(MemoryError, (str(error),))
+    except ValueError as error:
+        return Raised(ValueError, (str(error),))
+
+
+def _die_with_driver() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
