@@ -16,6 +16,7 @@ class String(sqlalchemy.TypeDecorator[str]):
 
     impl = sqlalchemy.String
     cache_ok = True
+    python_type = str
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value and value.encode(errors="backslashreplace").decode()
