@@ -23,6 +23,7 @@ from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_recor
 from untrained.runs.engines import start_engine
 from untrained.runs.instrument import make_instrument
 from untrained.runs.measuring import SEEDS_APART
+from untrained.runs.presets import resolve
 from untrained.runs.schema import SCHEMA
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measure, measure
@@ -266,17 +267,17 @@ def test_weights_that_were_not_trained_are_not_exported(
 def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
     config = quick(tmp_path)
     names = {
-        quick(tmp_path, **change).identity("f", "code")
+        resolve(quick(tmp_path, **change)).identity("f", "code")
         for change in ({}, {"seed": 1}, {"draws": 3}, {"instruments": {}}, {"space": "other"})
     }
     assert len(names) == 5
     same = {
-        quick(tmp_path, workers=w, train=t).identity("f", "code")
+        resolve(quick(tmp_path, workers=w, train=t)).identity("f", "code")
         for w in (0, 2)
         for t in (True, False)
     }
-    assert same == {config.identity("f", "code")}
-    assert config.identity("f", "other code") not in same
+    assert same == {resolve(config).identity("f", "code")}
+    assert resolve(config).identity("f", "other code") not in same
 
 
 def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:
