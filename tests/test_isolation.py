@@ -18,9 +18,10 @@ from untrained.runs import RunConfig, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.failures import out_of_memory
 from untrained.runs.instrument import Instrument, make_instrument
-from untrained.runs.tasks import Measure, Outcome, measure
+from untrained.runs.tasks import Measure, Outcome, Train, Trained, measure
 from untrained.scores import Reading
 from untrained.spaces import get_space
+from untrained.training import Recipe
 
 SPACE = get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
@@ -222,6 +223,31 @@ def test_scores_beside_a_crash_have_their_numbers(
     assert fork[0].readings[0] == Reading(3.0)
     assert abort[0].readings[0] == fork[0].readings[1] == sleep[0].readings[1]
     assert abort[0].readings[0] != abort[1].readings[0]
+
+
+def test_the_limit_of_a_measurement_is_none_of_a_training(
+    digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("untrained.runs.workers.GRACE", -1000)  # whatever is timed is too late
+    kind = SPACE.scales["small"]
+    training = Train(
+        "nasbench201",
+        CELL,
+        SPACE.scales["small"],
+        Recipe(epochs=1),
+        0,
+        1,
+        tmp_path / "t.pt",
+        "cpu",
+    )
+    with start_engine(1, digits, 900.0) as engine:
+        [(_, trained)] = engine([training])
+        [(_, measured)] = engine([task(WITNESS)])
+    assert isinstance(trained, Trained)
+    assert trained.training.finished
+    assert not trained.training.failure
+    assert isinstance(measured, list)
+    assert measured[0].readings[0].reason == "took longer than the time limit of 900 s"
 
 
 # Where modules come from

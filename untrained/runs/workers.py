@@ -24,7 +24,7 @@ import torch
 from untrained.images import Images
 from untrained.plugins import working_folder_last
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
-from untrained.runs.tasks import Outcome, Task, perform
+from untrained.runs.tasks import Measure, Outcome, Task, perform
 
 # Forking a process that has run torch's threads can hang; a spawned one starts clean.
 SPAWN = multiprocessing.get_context("spawn")
@@ -60,7 +60,7 @@ class Worker:
     def __init__(self, images: IO[bytes], time_limit: float | None):
         self.time_limit = time_limit
         self.begun: float | None = None
-        self.device = "cpu"
+        self.device, self.timed = "cpu", False
         self.pipe, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_serve, args=(theirs, _descriptor(images), time_limit))
         with theirs, _clean_start():
@@ -72,7 +72,7 @@ class Worker:
         Raises:
             ValueError: a task that cannot be sent to a process.
         """
-        self.device = task.device
+        self.device, self.timed = task.device, isinstance(task, Measure)
         if self.begun is not None:
             self.begun = time.monotonic()
         try:
@@ -98,8 +98,9 @@ class Worker:
             return self._lost()
         if not self.process.is_alive():
             return self._lost()
-        if self.time_limit is not None and self.seconds > self.time_limit + GRACE:
-            return self._lost(too_slow(self.time_limit))
+        limit = self.time_limit
+        if limit is not None and self.timed and self.seconds > limit + GRACE:
+            return self._lost(too_slow(limit))
         return None
 
     @property
