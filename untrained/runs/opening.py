@@ -74,7 +74,9 @@ def _reader(path: Path) -> Engine:
     """A database that is only read, in place; SQLite writes nothing beside it where none is."""
     journal = _journal(path)
     written = journal.exists() and journal.stat().st_size > 0  # by others, perhaps right now
-    address = f"file:{quote(str(path.absolute()))}?{'mode=ro' if written else 'immutable=1'}"
+    address = (
+        f"file:{quote(os.fsencode(path.absolute()))}?{'mode=ro' if written else 'immutable=1'}"
+    )
     return create_engine(
         "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
     )
