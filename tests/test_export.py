@@ -275,15 +275,16 @@ def test_names_of_any_text_survive(tmp_path, monkeypatch):
     assert done.stderr.startswith("\\udcff.png: cannot be read: ")
 
 
+@pytest.mark.parametrize("bits", [9, 16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatch, channels):
+def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatch, channels, bits):
     without_onnx(monkeypatch)
-    _, exported = write(tmp_path / "exported", channels)
-    images = noise_images(channels)
+    images = replace(noise_images(channels), grey_bits=bits)
+    _, exported = write(tmp_path / "exported", channels, images=images)
     preprocess = runpy.run_path(str(exported.loader))["preprocess"]
     for name, picture in pictures().items():
         picture.save(tmp_path / name, exif=picture.getexif())
-        pixels = read_picture(tmp_path / name, 8)
+        pixels = read_picture(tmp_path / name, 8, bits).square
         if channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
         expected = images.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])

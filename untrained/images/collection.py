@@ -39,6 +39,8 @@ class Collection:
     "What was converted or left out, one line each."
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     "Split -> the file of each image, where each has one."
+    grey_bits: int = 16
+    "As in `Images`."
 
 
 def assemble(collection: Collection, seed: int) -> Images:
@@ -64,6 +66,7 @@ def assemble(collection: Collection, seed: int) -> Images:
         std=std,
         fingerprint=hash_splits(splits, collection.classes),
         notes=(*collection.notes, *repeated),
+        grey_bits=collection.grey_bits,
     )
 
 

@@ -47,6 +47,8 @@ class Images:
     "Hash of every pixel, label and split: equal fingerprints, equal data."
     notes: tuple[str, ...] = ()
     "What was converted or left out while loading, one line each."
+    grey_bits: int = 16
+    "Bits that 16-bit grey pictures fill, of which the upper 8 are kept."
 
     @property
     def shape(self) -> tuple[int, int, int]:

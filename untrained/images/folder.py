@@ -89,8 +89,9 @@ def read_folder(path: Path, size: int | None) -> Collection:
     check_known(pictures, classes, path)
     every = [found for classwise in pictures.values() for found in classwise.values()]
     filled = max(found.filled for found in every)
-    if 0 < filled < 16:
-        pictures, _ = read_layout(layout, path, side, bits=max(8, filled))
+    bits = max(8, filled) if filled else 16
+    if bits < 16:
+        pictures, _ = read_layout(layout, path, side, bits)
         notes.append(f"16-bit grey pictures fill {filled} bits: the upper 8 of these were kept")
     if narrowed := sum(found.narrowed for found in every):
         notes.append(f"of {narrowed} pictures in 16-bit colour the upper 8 bits were kept")
@@ -106,6 +107,7 @@ def read_folder(path: Path, size: int | None) -> Collection:
             f"centre square of each picture resized to {side} x {side}, transparency over white",
             *notes,
         ),
+        grey_bits=bits,
         files={split: sum((f.files for f in p.values()), ()) for split, p in splits.items()},
     )
 

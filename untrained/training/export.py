@@ -232,6 +232,7 @@ def _fill_template(images: Images, source: str, constructor: str, title: str) ->
         shape=images.shape,
         mean=tuple(images.mean.tolist()),
         std=tuple(images.std.tolist()),
+        grey_bits=images.grey_bits,
     )
 
 
