@@ -1,7 +1,7 @@
-# Two commands: `make demo`, `make test`. Both set up .venv first.
+# Two commands: `make demo`, `make test`; and `make stress`. All set up .venv first.
 PYTHON ?= python3
 
-.PHONY: demo test format
+.PHONY: demo test stress format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,11 @@ test: .venv/ready
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/pytest --numprocesses 2
+
+# The stress suite: all of it takes about an hour. Less of it: make stress SHARE=0.1
+SHARE ?= 1
+stress: .venv/ready
+	.venv/bin/pytest tests/stress --share $(SHARE) --timeout 3600
 
 format: .venv/ready
 	.venv/bin/ruff check --fix

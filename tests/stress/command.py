@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -125,13 +124,7 @@ def rows(store: Path) -> dict[str, Any]:
         for table in ("measurements", "trials", "trainings", "epochs", "trained"):
             read = connection.execute(f"SELECT * FROM {table}").fetchall()
             found[table] = sorted(
-                repr([(k, row[k]) for k in row.keys() if k not in TIMES]) for row in read
+                repr([(k, v) for k, v in dict(row).items() if k not in TIMES]) for row in read
             )
     connection.close()
     return found
-
-
-def one_line(ended: Ended) -> bool:
-    """Whether a failure was told in one line of plain text, with no control characters."""
-    lines = [line for line in ended.err.splitlines() if line.strip()]
-    return len(lines) >= 1 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", ended.message)

@@ -29,7 +29,8 @@ class Server:
 
     def __call__(self, folder: Path, *arguments: str, seconds: float = 60) -> Ended:
         """`untrained` with these arguments in this folder."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         asked = [str(folder), [os.fsencode(a).hex() for a in arguments], str(self.out),
                  str(self.err), seconds]  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
