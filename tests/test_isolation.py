@@ -229,7 +229,6 @@ def test_the_limit_of_a_measurement_is_none_of_a_training(
     digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("untrained.runs.workers.GRACE", -1000)  # whatever is timed is too late
-    kind = SPACE.scales["small"]
     training = Train(
         "nasbench201",
         CELL,
