@@ -35,10 +35,13 @@ def look_at(
 
     What several scores view alike is looked at once, and its seconds are theirs in equal parts.
     None of them meets what another did to the network, to what is viewed, or to the process.
+    Scores of this package keep the contract, as its tests see to; others are made to.
     """
-    kept = Kept(network)
+    kept = None if all(ours(instrument.score) for instrument in instruments) else Kept(network)
 
-    def untouched(call: Callable[[], T]) -> tuple[T | None, Failure | None]:
+    def untouched(call: Callable[[], T], by: object) -> tuple[T | None, Failure | None]:
+        if kept is None or ours(by):
+            return attempt(call, device, step)
         found, failure = attempt_apart(call, device, step, draw)
         changed = kept.restore()
         return found, failure or (Failure(CHANGED.format(changed)) if changed else None)
@@ -50,17 +53,18 @@ def look_at(
     for (what, spec), group in alike.items():
         began = time.perf_counter()
         view = partial(viewed, what, network, images, spec, draw, device)
-        seen, failure = untouched(view)
+        seen, failure = untouched(view, what)
         spent = (time.perf_counter() - began) / len(group)
         # Those of others come last, and each has a copy of what was seen if it shares that.
         for instrument in sorted(group, key=lambda instrument: not ours(instrument.score)):
             began = time.perf_counter()
+            score = instrument.score
             if seen is None or failure:
                 reading = reading_of(None, failure)
             else:
-                shared = len(group) > 1 and not ours(instrument.score)
+                shared = len(group) > 1 and not ours(score)
                 own = partial(copied, seen, view if shared else None)
-                reading = reading_of(*untouched(partial(number, instrument.score, own)))
+                reading = reading_of(*untouched(partial(number, score, own), score))
             found[instrument] = reading, spent + time.perf_counter() - began
     return [found[instrument] for instrument in instruments]
 
@@ -74,8 +78,8 @@ Seen = tuple[Any, Probe]
 "What a view saw, or a score gave, and of which probe."
 
 
-def ours(score: Score) -> bool:
-    """Whether a score is one of this package, which keep the contract."""
+def ours(score: object) -> bool:
+    """Whether a score, or a view, is one of this package, which keep the contract."""
     return type(score).__module__.partition(".")[0] == "untrained"
 
 

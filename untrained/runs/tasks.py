@@ -16,7 +16,7 @@ from torch import nn
 from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.kernels import draw_weights
 from untrained.kernels.layout import channels_last
-from untrained.runs.failures import Failure, Interrupted, Step, out_of_memory, told
+from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
 from untrained.runs.instrument import Instrument
 from untrained.runs.readings import look_at
 from untrained.runs.schooling import Schooling
@@ -117,7 +117,7 @@ def measure(task: Measure, images: Images, step: Step = nullcontext) -> list[Mea
     for draw in task.draws:
         first = draw // look.redraw * look.redraw
         weights = partial(draw_weights, network, look.weights, stream(first, "weights"))
-        _, failure = attempt_apart(weights, task.device, step, first)
+        _, failure = attempt(weights, task.device, step)
         if failure:
             found.append(unmeasured(task, failure, building))
             continue
