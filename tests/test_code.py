@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +198,6 @@ def test_a_file_that_is_not_python_counts_by_its_bytes(tmp_path: Path) -> None:
 def test_our_own_subpackages_count_and_those_that_a_plug_in_reaches(write: Write) -> None:
     write(mine="x = 1\n", trains="from untrained.training import train\nx = 1\n")
     assert version_of() == version_of() != version_of(training=True)
-    assert "untrained.training" in closure_of("trains").ours
     assert version("trains") != version("mine")
 
 
@@ -400,5 +398,3 @@ def test_a_tracking_counts_what_its_network_imports(write: Write, tmp_path: Path
     del sys.modules["mine"], sys.modules["helper"]
     write(helper="WIDTH = 8\n")
     assert track_one(config)[0] != folder
-    with pytest.raises(ValueError, match="cannot load network"):
-        track_one(replace(config, network="nobody:make"))
