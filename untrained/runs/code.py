@@ -18,7 +18,10 @@ from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 
 PACKAGE = Path(untrained.__file__).parent
-SHARED = ("untrained.runs.tasks", "untrained.runs.schooling")
+SHARED = tuple(
+    f"untrained.runs.{name}"
+    for name in ("tasks", "readings", "keeping", "surroundings", "streams", "schooling")
+)
 "Modules of `runs` that decide numbers."
 
 
