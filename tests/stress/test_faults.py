@@ -55,7 +55,8 @@ def test_full_disks(
         # What the small disk holds at the end is copied to where there is room.
         copied = '("$0" "$@"; code=$?; cp -a disk kept; exit $code)'
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", f"{limit} && {copied}", UNTRAINED, *command, "--out", "disk"],
+            ["unshare", "-m", "sh", "-c", f"{limit} && {copied}", UNTRAINED, *command,
+             "--out", "disk"],
             cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
             timeout=300,
         )  # fmt: skip
