@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from untrained.cli import main
+from untrained.cli.terminal import PRINTED
 from untrained.runs import RunFolder, opening
 from untrained.runs.schema import SCHEMA
 from untrained.runs.store import Store
@@ -38,7 +39,8 @@ def command(
 ) -> Command:
     """Runs `untrained ...` in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(PRINTED, "_width", 200)
+    monkeypatch.setenv("COLUMNS", "200")  # of help, whose console is made anew
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["untrained", *arguments])

@@ -260,7 +260,7 @@ def test_store_and_terminal_show_it_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "3000")
+    monkeypatch.setattr(terminal.PRINTED, "_width", 3000)
     folder = stored(tmp_path, NASTY, picked)
     code = shown_code(folder, as_json=False)
     printed = capsys.readouterr().out
@@ -297,7 +297,7 @@ def shown_code(folder: RunFolder, *, as_json: bool) -> int:
 def test_scores_of_named_architectures_and_their_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "3000")
+    monkeypatch.setattr(terminal.PRINTED, "_width", 3000)
     record = replace(run_of(NASTY), searcher="given", counts=frozenset({NASTY}))
     shown.show_found(record)
     shown.show_failures(record)
