@@ -18,6 +18,7 @@ from untrained.runs import RunConfig, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.failures import out_of_memory
 from untrained.runs.instrument import Instrument, make_instrument
+from untrained.runs.presets import resolve
 from untrained.runs.tasks import Measure, Outcome, Train, Trained, measure
 from untrained.scores import Reading
 from untrained.spaces import get_space
@@ -171,7 +172,7 @@ DEEDS = dict(misbehaving.DEEDS)
 @pytest.mark.parametrize("limit", [0.0, -1.0, math.inf, math.nan])
 def test_wrong_time_limits(limit: float) -> None:
     with pytest.raises(ValueError, match="time_limit: expected seconds"):
-        RunConfig(time_limit=limit).check()
+        resolve(RunConfig(time_limit=limit))
 
 
 # Workers
