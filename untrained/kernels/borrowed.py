@@ -1,0 +1,73 @@
+"""A network lent for a while: whatever is done to it meanwhile, it comes back as it was."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """Gives parameters, buffers, flags, hooks and attributes back at the end of the block.
+
+    It works on the network itself, as networks may hold what no copy can be made of: locks, open
+    files, tensors that were computed. A backward pass of the caller's that was prepared before is
+    still right after it. What an attribute refers to is not copied.
+
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> before = model.weight.clone()
+        >>> with borrowed(model), torch.no_grad():
+        ...     _ = model.weight.zero_()
+        >>> torch.equal(model.weight, before)
+        True
+    """
+    attributes = [(module, _attributes(module)) for module in model.modules()]
+    held = (t for t in (*model.parameters(), *model.buffers()) if not is_lazy(t))
+    tensors = list({id(t): t for t in held}.values())
+    # `data` keeps the very memory, which others may share; the copy, what lay in it.
+    values = [(t, t.data, t.detach().clone()) for t in tensors]
+    gradients = [(t.grad, t.grad.data) for t in tensors if t.is_leaf and t.grad is not None]
+    with ExitStack() as versions:
+        for t in tensors:
+            versions.enter_context(torch.autograd._unsafe_preserve_version_counter(t))
+        try:
+            yield
+        finally:
+            for module, (plain, tables) in attributes:
+                module.__dict__.clear()
+                module.__dict__.update(plain)
+                for name, table in tables.items():
+                    module.__dict__[name].clear()
+                    module.__dict__[name].update(table)
+            for t, memory, value in values:
+                t.data = memory
+                t.data.copy_(value)
+            for gradient, memory in gradients:
+                gradient.data = memory
+
+
+def _attributes(module: nn.Module) -> tuple[dict[str, Any], dict[str, dict[Any, Any]]]:
+    """A module's attributes, and what its tables of parameters, buffers, hooks and so on hold."""
+    plain = dict(module.__dict__)
+    return plain, {
+        name: dict(table)
+        for name, table in plain.items()
+        if name.startswith("_") and isinstance(table, dict)
+    }
+
+
+def shares_memory(model: nn.Module) -> bool:
+    """Whether anything but a parameter lies in the memory of one, as a view that is kept does.
+
+    Then parameters must stay where they are.
+    """
+    own = {id(p) for p in model.parameters()}
+    memory = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    held = (t for module in model.modules() for t in tree_leaves(vars(module)))
+    others = (t for t in held if isinstance(t, Tensor) and id(t) not in own and t.numel())
+    return any(t.untyped_storage().data_ptr() in memory for t in others)
