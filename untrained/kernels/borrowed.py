@@ -30,7 +30,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
     held = (t for t in (*model.parameters(), *model.buffers()) if not is_lazy(t))
     tensors = list({id(t): t for t in held}.values())
     # `data` keeps the very memory, which others may share; the copy, what lay in it.
-    values = [(t, t.data, t.detach().clone()) for t in tensors]
+    values = [(t, t.data, t.detach().clone(), t.requires_grad) for t in tensors]
     gradients = [(t.grad, t.grad.data) for t in tensors if t.is_leaf and t.grad is not None]
     with ExitStack() as versions:
         for t in tensors:
@@ -44,7 +44,8 @@ def borrowed(model: nn.Module) -> Iterator[None]:
                 for name, table in tables.items():
                     module.__dict__[name].clear()
                     module.__dict__[name].update(table)
-            for t, memory, value in values:
+            for t, memory, value, trained in values:
+                t.requires_grad = trained
                 t.data = memory
                 t.data.copy_(value)
             for gradient, memory in gradients:

@@ -12,13 +12,13 @@ Source: Salimans & Kingma, "Weight Normalization", NeurIPS 2016, https://arxiv.o
 Miyato et al., "Spectral Normalization", ICLR 2018, https://arxiv.org/abs/1802.05957.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import _Orthogonal, _SpectralNorm
+from torch.nn.utils.parametrizations import _Orthogonal, _SpectralNorm, _WeightNorm
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -57,31 +57,28 @@ class Held(NamedTuple):
         return self.parts == (self.key,)
 
 
-def held_by(module: nn.Module, path: str) -> Iterator[Held]:
-    """The tensors of a module's own that hold parameters.
+def held_by(module: nn.Module, path: str, kept: Collection[int] = ()) -> Iterator[Held]:
+    """The tensors of a module's own that hold parameters, less those of ids in `kept`.
 
     Raises:
         ValueError: a parametrisation that cannot be made to give a weight that was drawn.
     """
-    found = [*_by_hooks(module)]
-    if is_parametrized(module):
-        lists = module.parametrizations
-        assert isinstance(lists, nn.ModuleDict)
-        found += [_parametrised(module, key, lists[key], path) for key in lists]
-    taken = {part for held in found for part in held.parts}
     own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
-    everything = dict(module.named_parameters(remove_duplicate=False)) if found else own
-    for held in found:
-        if not set(held.parts) <= set(everything):
+    hooked = list(_by_hooks(module))
+    for held in hooked:
+        if not set(held.parts) <= set(own):
             raise ValueError(
                 f"{_name(path, held.key)!r} is parametrised twice: expected one of weight norm, "
                 f"spectral norm and pruning, whose weights can be drawn; try to make one of them "
                 f"permanent, as torch.nn.utils.prune.remove does"
             )
-    yield from found
-    for key, parameter in own.items():
-        if key not in taken:
-            yield Held(key, parameter.shape, (key,), parameter.copy_)
+    taken = {part for held in hooked for part in held.parts}
+    plain = [Held(k, p.shape, (k,), p.copy_) for k, p in own.items() if k not in taken]
+    for held in (*hooked, *plain):
+        if not any(id(own[part]) in kept for part in held.parts):
+            yield held
+    if is_parametrized(module):
+        yield from _by_lists(module, path, kept)
 
 
 def _name(path: str, key: str) -> str:
@@ -103,9 +100,9 @@ def _normed(module: nn.Module, hook: WeightNorm) -> Held:
     key = hook.name
 
     def write(drawn: Tensor) -> None:
-        v = getattr(module, f"{key}_v")
-        v.copy_(drawn)
-        getattr(module, f"{key}_g").copy_(torch.norm_except_dim(v, 2, hook.dim))
+        g, v = _length_and_direction(drawn, hook.dim)
+        getattr(module, f"{key}_g").copy_(g)
+        getattr(module, f"{key}_v").copy_(v)
         with torch.enable_grad():  # as each forward pass leaves it
             setattr(module, key, hook.compute_weight(module))
 
@@ -138,14 +135,29 @@ def _pruned(module: nn.Module, hook: BasePruningMethod) -> Held:
     return Held(key, getattr(module, key).shape, (f"{key}_orig",), write)
 
 
+def _length_and_direction(drawn: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """g and v of weight norm; what is zero, as the row of a padding word, has any direction."""
+    g = torch.norm_except_dim(drawn, 2, dim)
+    return g, torch.where(g == 0, torch.ones_like(drawn), drawn)
+
+
 def _leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The singular vectors of the largest singular value."""
     u, _, vh = torch.linalg.svd(matrix.detach().float(), full_matrices=False)
     return u[:, 0], vh[0]
 
 
-def _parametrised(module: nn.Module, key: str, by: nn.Module, path: str) -> Held:
-    assert isinstance(by, ParametrizationList)
+def _by_lists(module: nn.Module, path: str, kept: Collection[int]) -> Iterator[Held]:
+    """The tensors that `torch.nn.utils.parametrize` makes at each access."""
+    lists = module.parametrizations
+    assert isinstance(lists, nn.ModuleDict)
+    for key, by in lists.items():
+        assert isinstance(by, ParametrizationList)
+        if not any(id(p) in kept for p in by.parameters(recurse=False)):
+            yield _parametrised(key, by, path)
+
+
+def _parametrised(key: str, by: ParametrizationList, path: str) -> Held:
     names = ["original"] if by.is_tensor else [f"original{k}" for k in range(by.ntensors)]
     parts = tuple(f"parametrizations.{key}.{name}" for name in names)
     originals = [getattr(by, name) for name in names]
@@ -153,7 +165,11 @@ def _parametrised(module: nn.Module, key: str, by: nn.Module, path: str) -> Held
         return Held(key, originals[0].shape, parts, originals[0].copy_, standard=True)
 
     def write(drawn: Tensor) -> None:
-        values = _inverse(by, drawn.to(originals[0]))
+        values: tuple[Tensor, ...]
+        if isinstance(by[0], _WeightNorm) and len(by) == 1:
+            values = _length_and_direction(drawn, by[0].dim)
+        else:
+            values = _inverse(by, drawn.to(originals[0]))
         for original, value in zip(originals, values, strict=True):
             original.copy_(value)
         if isinstance(by[0], _SpectralNorm) and drawn.ndim > 1:

@@ -80,15 +80,19 @@ def find_slots(
     Raises:
         ValueError: a parameter that is not understood, or cannot be drawn; an unknown name.
     """
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter) or parameter.is_meta:
+            raise ValueError(
+                f"{name!r} has no values yet: expected a network whose layers know their sizes, "
+                f"got {type(parameter).__name__}; try to pass an example through it first"
+            )
     kept = _kept(model, keep)
     known: list[Slot] = []
     raw: list[Slot] = []
     for path, module in model.named_modules():
         if isinstance(module, ParametrizationList) or path in without:
             continue  # the former's are seen with the layer that it belongs to
-        for held in held_by(module, path):
-            if any(id(module.get_parameter(part)) in kept for part in held.parts):
-                continue
+        for held in held_by(module, path, kept):
             fans = layer_fans(module, held.key, held.shape)
             if held.standard:  # its scale says what it is
                 fans = fans or Fans("weight")
@@ -96,12 +100,17 @@ def find_slots(
             own = fans is not None and (
                 held.standard or not isinstance(module, MAPS) or is_own_forward(module)
             )
-            (known if own else raw).append(slot)
+            if fans is not None or module.get_parameter(held.parts[-1]).dtype not in _COUNTS:
+                (known if own else raw).append(slot)
     known = _as_torch_composes(model, known)
     found = [slot for slot in known + _understood(model, raw, x) if slot.fans.role != "stays"]
     for slot in found:
         _check_type(slot)
     return found
+
+
+# Of parameters that are indices and masks.
+_COUNTS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _kept(model: nn.Module, keep: Collection[str]) -> set[int]:
@@ -116,16 +125,11 @@ def _kept(model: nn.Module, keep: Collection[str]) -> set[int]:
 
 
 def _check_type(slot: Slot) -> None:
-    parameter = slot.module.get_parameter(slot.held.parts[-1])
-    if is_lazy(parameter) or parameter.is_meta:
+    dtype = slot.module.get_parameter(slot.held.parts[-1]).dtype
+    if not dtype.is_floating_point:
         raise ValueError(
-            f"{slot.parameter!r} has no values yet: expected a network whose layers know their "
-            f"sizes, got {type(parameter).__name__}; try to pass an example through it first"
-        )
-    if not parameter.dtype.is_floating_point:
-        raise ValueError(
-            f"{slot.parameter!r} cannot be drawn: expected real numbers, got {parameter.dtype}; "
-            f"try to draw it yourself, with keep={[slot.parameter]!r}"
+            f"{slot.parameter!r} cannot be drawn: expected real numbers, got {dtype}; try to draw "
+            f"it yourself, with keep={[slot.parameter]!r}"
         )
 
 
@@ -197,10 +201,10 @@ def _named(slot: Slot, found: Mapping[str, Fans]) -> Fans:
 
 
 def _not_understood(slot: Slot, uses: Sequence[Use], failure: str) -> ValueError:
-    why = f"it is used {len(uses)} times, in ways that no one law fits" if uses else failure
+    why = "no one law fits what is done with it" if uses else failure
     return ValueError(
         f"what {slot.parameter!r} of shape {tuple(slot.shape)} is to {type(slot.module).__name__} "
         f"is not understood: {why}; expected a layer of torch.nn, a weight that maps examples, or "
-        f"a table or scale that meets them entry by entry; try an example, x=inputs[:1], or "
-        f"draw it yourself, with keep={[slot.parameter]!r}"
+        f"a scale or table that meets them entry by entry; try to give an example, x=inputs[:1], "
+        f"or to draw it yourself, with keep={[slot.parameter]!r}"
     )

@@ -4,7 +4,6 @@ A shape does not tell: (8, 4) is a linear layer of 4 inputs in `F.linear(x, W)`,
 and none at all in `x + W`. The calls of one forward pass do.
 """
 
-import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
@@ -249,16 +248,25 @@ def _added_product(input: Tensor, mat1: Tensor, mat2: Tensor, **_: Any) -> Parts
 
 def _einsum(equation: str, *operands: Any) -> Parts:
     tensors = operands[0] if isinstance(operands[0], list | tuple) else operands
-    left, _, right = equation.replace(" ", "").partition("->")
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    if not arrow:  # then what occurs once stays
+        right = "".join(letter for letter in left if left.count(letter) == 1)
     terms = left.split(",")
-    if not set(right) <= set(string.ascii_letters) or "." in left or "->" not in equation:
-        raise ValueError(equation)
     for k, (tensor, term) in enumerate(zip(tensors, terms, strict=True)):
+        if "..." in term:
+            continue  # axes without a name
         elsewhere = "".join(terms[:k] + terms[k + 1 :])
         inputs = [axis for axis, letter in enumerate(term) if letter not in right]
         shared = [a for a, letter in enumerate(term) if letter in right and letter in elsewhere]
-        # An entry for each example's own: nothing is summed.
+        # Without a sum, entries meet those of the examples one by one.
         yield tensor, _axes(tensor, inputs, shared) if inputs else _OTHER
+
+
+def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, **_: Any) -> Parts:
+    if isinstance(dims, int):
+        dims = range(a.ndim - dims, a.ndim), range(dims)
+    yield a, _axes(a, dims[0])
+    yield b, _axes(b, dims[1])
 
 
 def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Parts:
@@ -321,6 +329,7 @@ _MAPS: dict[str, Callable[..., Parts]] = {
     "rmatmul": lambda other, input: _product(input, other),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _added_product),
     "einsum": _einsum,
+    "tensordot": _tensordot,
     "bilinear": _bilinear,
     **dict.fromkeys(("embedding", "embedding_bag"), _looked_up),
     **dict.fromkeys(("getitem", "index_select"), _indexed),
@@ -341,7 +350,7 @@ _RESHAPING = frozenset(
 )
 # Calls that leave every entry where it is: other types, and products with masks and constants.
 _SCALING = frozenset(
-    {"to", "float", "double", "half", "bfloat16", "type", "type_as", "dropout"}
+    {"to", "float", "double", "half", "bfloat16", "type", "type_as", "dropout", "weight_norm"}
     | {"mul", "rmul", "div", "truediv"}
 )
 # Calls that take the parameter entry by entry.
