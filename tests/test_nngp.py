@@ -469,3 +469,39 @@ class Squared(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ (self.weight @ self.weight)
+
+
+class Coupling(nn.Module):
+    """Subtracts the mean of the batch by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).tanh()
+        return self.last(h - h.mean(0))
+
+
+@pytest.mark.parametrize("batchnorm", ["frozen", "running", "published"])
+def test_examples_that_influence_each_other_pass_together(batchnorm: Any) -> None:
+    model, x, other = Coupling(), torch.randn(10, 4), torch.randn(9, 4)
+    found, whole = (
+        nngp(model, x, other, generator=generator(), draws=3, batchnorm=batchnorm, chunk=chunk)
+        for chunk in (3, None)
+    )
+    torch.testing.assert_close(found.mean, whole.mean)
+
+
+def test_networks_without_python_are_refused_by_name() -> None:
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        traced = torch.jit.trace(mlp(), torch.randn(3, 4))
+    with pytest.raises(ValueError, match="TorchScript"):
+        nngp(nn.Sequential(traced), torch.randn(3, 4), generator=generator())
+
+
+def test_an_unused_weight_has_no_part() -> None:
+    model = mlp()
+    model.token = nn.Parameter(torch.randn(3, 4))
+    found = nngp(model, torch.randn(3, 4), generator=generator(), draws=1)
+    assert found.mean.isfinite().all()

@@ -28,7 +28,7 @@ from untrained.kernels.batchnorm import (
 )
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.borrowed import borrowed, shares_memory
-from untrained.kernels.features import Features, pass_through
+from untrained.kernels.features import Features, coupled, pass_through
 from untrained.kernels.layout import LAYOUT, channels_last
 from untrained.kernels.weights import Initialisation
 
@@ -93,9 +93,9 @@ def nngp(
             one update of momentum 0.997 from 100 random examples of `calibration`, which is nearly
             none).
         calibration: inputs; None means `x1`.
-        chunk: examples to pass at a time; None means all, for a network that couples them. A
-            batch whose statistics are taken passes whole: for many images, give a smaller
-            `calibration`, such as `x1[:100]`.
+        chunk: examples to pass at a time; None means all, as for a network whose examples
+            influence each other. A batch whose statistics are taken passes whole: for many images,
+            give a smaller `calibration`, such as `x1[:100]`.
         keep: names of parameters that are not drawn, see `draw_weights`.
 
     Raises:
@@ -261,6 +261,10 @@ class _Sample(NamedTuple):
     chunk: int | None
     keep: Collection[str]
 
+    def splits(self, x: Tensor) -> bool:
+        """Whether a batch passes in parts."""
+        return self.batchnorm != "batch" and self.chunk is not None and len(x) > self.chunk
+
     def check(self) -> None:
         if self.draws < 1:
             raise ValueError(f"expected at least one draw, got draws={self.draws!r}")
@@ -290,8 +294,14 @@ def _features_of_draws(
             if last:
                 model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
             drawing.draw(generator)
+            state = generator.get_state()
             with evaluating(model):
-                found = _features(model, batches, sample, generator)
+                found, policy = _features(model, batches, sample, generator)
+                parted = m == 1 and sample.splits(batches[-1])  # one draw tells
+                if parted and coupled(model, batches[-1], policy, found[-1]):
+                    sample = sample._replace(chunk=None)
+                    generator.set_state(state)
+                    found, _ = _features(model, batches, sample, generator)
         if not all(torch.isfinite(part.z).all() for part in found):
             raise ValueError(
                 f"the features of draw {m} of {sample.draws} are NaN or infinite: expected a "
@@ -325,21 +335,22 @@ def _channels_last(batches: Sequence[Tensor], sample: _Sample) -> tuple[Sequence
 
 def _features(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample, generator: torch.Generator
-) -> list[Features]:
+) -> tuple[list[Features], BatchNormPolicy]:
     """The features of each batch, under one policy that has seen the calibration first."""
     policy = _POLICIES[sample.batchnorm]()
     first, *others = batches
     if sample.batchnorm == "batch":
-        return [pass_through(model, x, policy) for x in batches]
+        return [pass_through(model, x, policy) for x in batches], policy
     if sample.batchnorm == "frozen" and sample.calibration is None:
         calibrating = pass_through(model, first, policy)  # records the statistics, and is kept
-        return [calibrating, *(pass_through(model, x, policy, sample.chunk) for x in others)]
+        rest = [pass_through(model, x, policy, sample.chunk) for x in others]
+        return [calibrating, *rest], policy
     if sample.batchnorm != "running":
         seen = first if sample.calibration is None else sample.calibration
         if sample.batchnorm == "published":
             seen = seen[torch.randperm(len(seen), generator=generator)[:UPDATE].to(seen.device)]
         pass_through(model, seen, policy)
-    return [pass_through(model, x, policy, sample.chunk) for x in batches]
+    return [pass_through(model, x, policy, sample.chunk) for x in batches], policy
 
 
 def _gram(z1: Float[Tensor, "n d"], z2: Float[Tensor, "m d"]) -> Float64[Tensor, "n m"]:

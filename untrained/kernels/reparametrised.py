@@ -63,7 +63,7 @@ def held_by(module: nn.Module, path: str, kept: Collection[int] = ()) -> Iterato
     Raises:
         ValueError: a parametrisation that cannot be made to give a weight that was drawn.
     """
-    own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+    own = {key: p for key, p in module._parameters.items() if p is not None}
     hooked = list(_by_hooks(module))
     for held in hooked:
         if not set(held.parts) <= set(own):

@@ -30,7 +30,7 @@ from untrained.kernels.fans import (
     xavier,
 )
 from untrained.kernels.reparametrised import Held, held_by
-from untrained.kernels.uses import Use, Uses, uses_alone, uses_on
+from untrained.kernels.uses import Use, Uses, has_influence, uses_alone, uses_on
 
 
 class Slot(NamedTuple):
@@ -92,6 +92,11 @@ def find_slots(
     for path, module in model.named_modules():
         if isinstance(module, ParametrizationList) or path in without:
             continue  # the former's are seen with the layer that it belongs to
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{path or 'the network'} is TorchScript, whose calls cannot be seen: expected "
+                f"modules in Python; try the network that it was made from"
+            )
         for held in held_by(module, path, kept):
             fans = layer_fans(module, held.key, held.shape)
             if held.standard:  # its scale says what it is
@@ -114,7 +119,7 @@ _COUNTS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.
 
 
 def _kept(model: nn.Module, keep: Collection[str]) -> set[int]:
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = dict(model.named_parameters(remove_duplicate=False)) if keep else {}
     for name in keep:
         if name not in parameters:
             raise ValueError(
@@ -158,6 +163,7 @@ def _understood(model: nn.Module, raw: Sequence[Slot], x: Tensor | None) -> list
     failure = "no call of torch that uses it was seen when its modules were tried alone"
     if raw and x is not None:
         seen, failure = uses_on(model, x, [slot.parameter for slot in raw])
+        failure = failure or "no call of torch that uses it was seen"
     elif raw:
         seen = {slot.parameter: uses_alone(model, slot.parameter) for slot in raw}
     found: dict[str, Fans] = {}
@@ -165,8 +171,10 @@ def _understood(model: nn.Module, raw: Sequence[Slot], x: Tensor | None) -> list
         fans = _fans_of(seen.get(slot.parameter, []))
         if fans is None or fans.role == "stays":  # a class tells more
             fans = layer_fans(slot.module, slot.held.key, slot.shape) or fans
-        if fans is None and (len(slot.shape) < 2 or (slot.parameter not in seen and not failure)):
-            fans = Fans("stays")  # a scale or a slope; or without influence
+        if fans is None and len(slot.shape) < 2:
+            fans = Fans("stays")  # a scale or a slope
+        if fans is None and x is not None and slot.parameter not in seen:
+            fans = None if has_influence(model, x, slot.parameter) else Fans("stays")
         if fans is None:
             raise _not_understood(slot, seen.get(slot.parameter, []), failure)
         found[slot.name] = fans

@@ -66,6 +66,19 @@ def uses_on(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[Uses, st
     return watch.uses, ""
 
 
+def has_influence(model: nn.Module, x: Tensor, name: str) -> bool:
+    """Whether the outputs for x depend on a parameter, by a backward pass; True if that fails."""
+    parameter = model.get_parameter(name)
+    devices = [x.device] if x.is_cuda else []
+    try:
+        with evaluating(model), torch.enable_grad(), torch.random.fork_rng(devices):
+            outputs = [t for t in tree_leaves(model(x.clone())) if isinstance(t, Tensor)]
+            total = torch.stack([t.sum().real for t in outputs if t.requires_grad]).sum()
+            return torch.autograd.grad(total, parameter, allow_unused=True)[0] is not None
+    except Exception:  # anybody's network
+        return True
+
+
 def uses_alone(model: nn.Module, name: str) -> list[Use]:
     """The uses of one parameter when the module that has it is tried on inputs that may fit.
 
