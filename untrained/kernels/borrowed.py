@@ -26,7 +26,6 @@ def borrowed(model: nn.Module) -> Iterator[None]:
         >>> torch.equal(model.weight, before)
         True
     """
-    attributes = [(module, _attributes(module)) for module in model.modules()]
     held = (t for t in (*model.parameters(), *model.buffers()) if not is_lazy(t))
     tensors = list({id(t): t for t in held}.values())
     # `data` keeps the very memory, which others may share; the copy, what lay in it.
@@ -36,20 +35,30 @@ def borrowed(model: nn.Module) -> Iterator[None]:
         for t in tensors:
             versions.enter_context(torch.autograd._unsafe_preserve_version_counter(t))
         try:
-            yield
+            with same_attributes(model):
+                yield
         finally:
-            for module, (plain, tables) in attributes:
-                module.__dict__.clear()
-                module.__dict__.update(plain)
-                for name, table in tables.items():
-                    module.__dict__[name].clear()
-                    module.__dict__[name].update(table)
             for t, memory, value, trained in values:
                 t.requires_grad = trained
                 t.data = memory
                 t.data.copy_(value)
             for gradient, memory in gradients:
                 gradient.data = memory
+
+
+@contextmanager
+def same_attributes(model: nn.Module) -> Iterator[None]:
+    """Gives attributes back alone, among them flags, hooks, and which tensors a module has."""
+    attributes = [(module, _attributes(module)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, (plain, tables) in attributes:
+            module.__dict__.clear()
+            module.__dict__.update(plain)
+            for name, table in tables.items():
+                module.__dict__[name].clear()
+                module.__dict__[name].update(table)
 
 
 def _attributes(module: nn.Module) -> tuple[dict[str, Any], dict[str, dict[Any, Any]]]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from torch import Size, nn
 
-from untrained.kernels.uses import Entries
+from untrained.kernels.maps import Entries
 
 
 class Own(NamedTuple):

@@ -29,8 +29,9 @@ from untrained.kernels.fans import (
     uniform,
     xavier,
 )
+from untrained.kernels.maps import Use
 from untrained.kernels.reparametrised import Held, held_by
-from untrained.kernels.uses import Use, Uses, has_influence, uses_alone, uses_on
+from untrained.kernels.uses import Uses, has_influence, uses_alone, uses_on
 
 
 class Slot(NamedTuple):
