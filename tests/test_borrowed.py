@@ -86,5 +86,8 @@ def test_what_lies_in_the_memory_of_a_parameter() -> None:
     tied = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
     tied[0].weight = tied[1].weight
     assert not shares_memory(tied)
+    apart = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+    apart[0].weight = nn.Parameter(apart[1].weight.detach().T)
+    assert shares_memory(apart)
     tied[0].kept = [tied[0].weight.T]
     assert shares_memory(tied)

@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -494,7 +495,7 @@ def test_examples_that_influence_each_other_pass_together(batchnorm: Any) -> Non
 
 
 def test_networks_without_python_are_refused_by_name() -> None:
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         traced = torch.jit.trace(mlp(), torch.randn(3, 4))
     with pytest.raises(ValueError, match="TorchScript"):
         nngp(nn.Sequential(traced), torch.randn(3, 4), generator=generator())

@@ -72,12 +72,12 @@ def _attributes(module: nn.Module) -> tuple[dict[str, Any], dict[str, dict[Any, 
 
 
 def shares_memory(model: nn.Module) -> bool:
-    """Whether anything but a parameter lies in the memory of one, as a view that is kept does.
+    """Whether anything else lies in the memory of a parameter, as a view that is kept does.
 
     Then parameters must stay where they are.
     """
-    own = {id(p) for p in model.parameters()}
-    memory = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    own = {id(p): p for p in model.parameters() if p.numel()}
+    memory = {p.untyped_storage().data_ptr() for p in own.values()}
     held = (t for module in model.modules() for t in tree_leaves(vars(module)))
     others = (t for t in held if isinstance(t, Tensor) and id(t) not in own and t.numel())
-    return any(t.untyped_storage().data_ptr() in memory for t in others)
+    return len(memory) < len(own) or any(t.untyped_storage().data_ptr() in memory for t in others)

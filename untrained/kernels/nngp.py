@@ -285,7 +285,7 @@ def _features_of_draws(
     """The features of each batch on each draw, for the time of which the model is borrowed."""
     sample.check()
     with borrowed(model):
-        drawing = Initialisation.of(model, sample.weights, batches[0][:1], sample.keep)
+        drawing = Initialisation.of(model, sample.weights, batches[0][:2], sample.keep)
         last = _takes_channels_last(model, batches[0])
     if last:
         batches, sample = _channels_last(batches, sample)

@@ -214,6 +214,6 @@ def _not_understood(slot: Slot, uses: Sequence[Use], failure: str) -> ValueError
     return ValueError(
         f"what {slot.parameter!r} of shape {tuple(slot.shape)} is to {type(slot.module).__name__} "
         f"is not understood: {why}; expected a layer of torch.nn, a weight that maps examples, or "
-        f"a scale or table that meets them entry by entry; try to give an example, x=inputs[:1], "
+        f"a scale or table that meets them entry by entry; try to give an example, x=inputs[:2], "
         f"or to draw it yourself, with keep={[slot.parameter]!r}"
     )
