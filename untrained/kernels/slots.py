@@ -81,38 +81,42 @@ def find_slots(
     Raises:
         ValueError: a parameter that is not understood, or cannot be drawn; an unknown name.
     """
-    for name, parameter in model.named_parameters():
-        if is_lazy(parameter) or parameter.is_meta:
-            raise ValueError(
-                f"{name!r} has no values yet: expected a network whose layers know their sizes, "
-                f"got {type(parameter).__name__}; try to pass an example through it first"
-            )
+    _check_visible(model)
     kept = _kept(model, keep)
     known: list[Slot] = []
     raw: list[Slot] = []
     for path, module in model.named_modules():
         if isinstance(module, ParametrizationList) or path in without:
             continue  # the former's are seen with the layer that it belongs to
+        for held in held_by(module, path, kept):
+            fans = layer_fans(module, held.key, held.shape)
+            if held.standard:  # its scale says what it is
+                known.append(Slot(module, path, held, fans or Fans("weight")))
+            elif fans is not None and (not isinstance(module, MAPS) or is_own_forward(module)):
+                known.append(Slot(module, path, held, fans))
+            elif fans is not None or module.get_parameter(held.parts[-1]).dtype not in _COUNTS:
+                raw.append(Slot(module, path, held, Fans("stays")))
+    drawn = _as_torch_composes(model, known) + _understood(model, raw, x)
+    found = [slot for slot in drawn if slot.fans.role != "stays"]
+    for slot in found:
+        _check_type(slot)
+    return found
+
+
+def _check_visible(model: nn.Module) -> None:
+    """Refuses layers without values, and code that nobody can look into."""
+    for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
                 f"{path or 'the network'} is TorchScript, whose calls cannot be seen: expected "
                 f"modules in Python; try the network that it was made from"
             )
-        for held in held_by(module, path, kept):
-            fans = layer_fans(module, held.key, held.shape)
-            if held.standard:  # its scale says what it is
-                fans = fans or Fans("weight")
-            slot = Slot(module, path, held, fans or Fans("stays"))
-            own = fans is not None and (
-                held.standard or not isinstance(module, MAPS) or is_own_forward(module)
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter) or parameter.is_meta:
+            raise ValueError(
+                f"{name!r} has no values yet: expected a network whose layers know their sizes, "
+                f"got {type(parameter).__name__}; try to pass an example through it first"
             )
-            if fans is not None or module.get_parameter(held.parts[-1]).dtype not in _COUNTS:
-                (known if own else raw).append(slot)
-    known = _as_torch_composes(model, known)
-    found = [slot for slot in known + _understood(model, raw, x) if slot.fans.role != "stays"]
-    for slot in found:
-        _check_type(slot)
-    return found
 
 
 # Of parameters that are indices and masks.
