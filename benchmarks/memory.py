@@ -68,7 +68,7 @@ from untrained import ntk, ntk_contributions, regression, spectrum
 torch.manual_seed(0)
 network = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 10))
 x = torch.randn({n}, 16)
-few = ntk(copy.deepcopy(network), x[:300])  # the network itself is yet to be surveyed
+few = ntk(copy.deepcopy(network), x[:300], method={method!r})  # the network is yet to be surveyed
 """
 KERNEL = """
 theta = ntk(network, x)
@@ -80,14 +80,12 @@ spectrum(few)
 KERNELS = {
     "sum": ("theta = ntk(network, x, {options})", 1, 1),
     "trace": ("theta = ntk(network, x, output='trace', {options})", 1, 1),
-    "full, a tenth of the examples": ("theta = ntk(network, x, output='full', {options})", 1, 0.1),
+    "full": ("theta = ntk(network, x, output='full', {options})", 100, 0.1),
     "two batches": ("theta = ntk(network, x[::2], x[1::2], {options})", 0.25, 1),
     "by layer": ("shares = ntk_contributions(network, x, {options})", 2, 1),
 }
-ROWS = {
-    f"sum, {method}": (f"theta = ntk(network, x, method={method!r}, {{options}})", 1, share)
-    for method, share in (("vmap", 1), ("loop", 0.25), ("batched", 0.25), ("products", 0.1))
-}
+METHODS = {"structured": 1, "vmap": 1, "loop": 0.25, "batched": 0.25, "products": 0.1}
+"The share of the examples that each takes."
 MADE = {"spectrum": "spectrum(theta)", "regression": "regression(theta, torch.arange(len(x)) % 3)"}
 
 
@@ -98,16 +96,20 @@ def kernels(examples: int = 8000, share: float = 1.5) -> None:
         examples: n.
         share: the ceiling in units of the kernels that are returned.
     """
-    for name, (work, count, part) in {**KERNELS, **ROWS}.items():
+    asked = [(name, "auto", *KERNELS[name]) for name in KERNELS]
+    asked += [("sum", method, *KERNELS["sum"][:2], part) for method, part in METHODS.items()]
+    for name, method, work, count, part in asked:
         n = int(examples * part)
-        size = int(8 * n**2 * count * (100 if "full" in name else 1))
+        size = int(8 * n**2 * count)
         ceiling = max(int(share * size), size + 2**26)
-        peak = peak_bytes(work.format(options=f"memory={ceiling}"), NETWORK.format(n=n))
-        print(f"{name:32} n={n:5} {ceiling:14,} bytes allowed, {peak / ceiling:4.0%} taken")
+        options = f"method={method!r}, memory={ceiling}"
+        setup = NETWORK.format(n=n, method=method)
+        taken = peak_bytes(work.format(options=options), setup) / ceiling
+        print(f"{name:12} {method:12} n={n:5} {ceiling:14,} bytes allowed, {taken:4.0%} taken")
     n = examples // 4
     for name, work in MADE.items():
-        peak = peak_bytes(work, NETWORK.format(n=n) + KERNEL)
-        print(f"{name:32} n={n:5} {peak / (8 * n**2):.1f} kernels beside the one given")
+        peak = peak_bytes(work, NETWORK.format(n=n, method="auto") + KERNEL)
+        print(f"{name:25} n={n:5} {peak / (8 * n**2):.1f} kernels beside the one given")
 
 
 def run(code: str, setup: str = "") -> None:

@@ -335,5 +335,6 @@ def test_scales_of_sums_and_differences() -> None:
     assert one.beside(two) == Rounding(1e-3, 1e-6, 5.0)
     assert one.apart().entries == 1e-3
     assert one.times(0.0).scale == 0
+    assert one.plus(two.times(0.0)) == one == two.times(0.0).plus(one)
     assert one.resolution(10, 1.0) == 2 * one.resolution(10, 4.0) == 2 * one.share(10) == 2e-4
     assert one.resolution(10, 0.0) == one.share(10)

@@ -51,7 +51,9 @@ class Rounding:
         )
 
     def plus(self, other: "Rounding") -> "Rounding":
-        """That of K_1 + K_2."""
+        """That of K_1 + K_2; a kernel of zeros adds nothing."""
+        if not self.scale or not other.scale:
+            return other if other.scale else self
         return replace(self.beside(other), scale=self.scale + other.scale)
 
     def apart(self) -> "Rounding":
