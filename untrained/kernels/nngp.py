@@ -29,6 +29,7 @@ from untrained.kernels.batchnorm import (
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.borrowed import borrowed, shares_memory
 from untrained.kernels.features import Features, coupled, pass_through
+from untrained.kernels.kernel import rounded
 from untrained.kernels.layout import LAYOUT, channels_last
 from untrained.kernels.weights import Initialisation
 
@@ -40,7 +41,7 @@ class NNGP:
     """A Monte-Carlo estimate of the kernel between two batches, or of one with itself."""
 
     mean: Float64[Tensor, "n m"]
-    "K."
+    "K, a `Kernel`, whose rounding is that of the features; it knows nothing of `standard_error`."
     standard_error: Float64[Tensor, "n m"] | None
     "Of each entry of `mean`, over draws; None for one draw, which does not tell."
     draws: int
@@ -124,6 +125,7 @@ def nngp(
         mean += deviation / m
         squares += deviation.mul_(k - mean)
     error = (squares / (draws * (draws - 1))).sqrt() if draws > 1 else None
+    mean = rounded(mean, z[0].z.dtype)
     return NNGP(mean, error, draws, z[0].z.shape[1], z[0].readout)
 
 
@@ -165,6 +167,7 @@ def nngp_blocks(
         if draws * t.z.shape[1] < len(train):  # then they are smaller than the kernel
             columns.append(t.z.double() / (draws * t.z.shape[1]) ** 0.5)
     k, k_vt, prior = (total.div_(draws) for total in sums)
+    k, k_vt = (rounded(block, t.z.dtype) for block in (k, k_vt))
     return Blocks(k, k_vt, prior, torch.cat(columns, 1) if columns else None)
 
 

@@ -11,7 +11,7 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from untrained.kernels.arguments import Selection, check_inputs, plain, select
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.contraction import ROUNDING, Precision
+from untrained.kernels.kernel import Kernel, rounded
 from untrained.kernels.passes import Work, compute
 from untrained.kernels.plan import Plan, make_plan
 from untrained.kernels.products import NTKOperator
@@ -34,16 +35,6 @@ Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
 
 METHODS = ("structured", "vmap", "batched", "loop", "products")
 "All of them; those of `verification.INDEPENDENT` are for independent examples alone."
-
-
-class Kernel(Tensor):
-    """A kernel in float64, with how it was computed; what is made of it is a plain tensor."""
-
-    plan: Plan
-    resolution: float
-    "Eigenvalues below this share of the largest are rounding noise."
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
 
 def ntk(
@@ -219,7 +210,7 @@ def _kernels(
                     f"use method='auto'"
                 ) from error
             log.info("%s", plan.reason)
-            return {name: _kernel(theta, plan, like) for name, theta in thetas.items()}
+            return {name: _kernel(theta, plan, chosen.values()) for name, theta in thetas.items()}
     raise AssertionError("the loop applies to every network")
 
 
@@ -233,20 +224,10 @@ _DOES_NOT_FOLLOW: dict[str, tuple[type[Exception], ...]] = {
 }
 
 
-def _kernel(theta: Tensor, plan: Plan, like: Tensor) -> Kernel:
-    """Theta with its plan.
-
-    A relative error n eps of the singular values of J is (n eps)^2 of their squares, and the sums
-    have errors of their own.
-    """
-    n = len(theta)
-    eps = torch.finfo(like.dtype).eps
-    kernel = theta.as_subclass(Kernel)
-    kernel.plan = plan
-    kernel.resolution = max(
-        (n * eps) ** 2, n * torch.finfo(torch.float64).eps, n * ROUNDING[plan.precision]
-    )
-    return kernel
+def _kernel(theta: Tensor, plan: Plan, parameters: Iterable[Tensor]) -> Kernel:
+    """Theta with its plan, and the rounding of the least precise of the parameters."""
+    coarsest = max((p.dtype for p in parameters), key=lambda dtype: torch.finfo(dtype).eps)
+    return rounded(theta, coarsest, ROUNDING[plan.precision], plan)
 
 
 def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:

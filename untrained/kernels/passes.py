@@ -50,26 +50,23 @@ def compute(work: Work, labels: Mapping[str, str]) -> dict[str, Tensor]:
     if isinstance(work.policy, FrozenStatistics) and parts:
         work.policy.calibrate(work.model, work.x1.split(plan.calibration))
     way = WAYS.get(plan.method, _by_rows)
-    places = list(_tiles(n, m, plan.side))
-    thetas: dict[str, Tensor] = {}
-    for rows, columns in places:
+    a = readout.rows
+    shape = n * a, (n if m is None else m) * a
+    thetas = {
+        label: torch.zeros(shape, dtype=torch.float64, device=work.x1.device)
+        for label in dict.fromkeys(labels.values())
+    }
+    for rows, columns in _tiles(n, m, plan.side):
         width = None if columns is None else len(columns)
+        i = slice(rows.start * a, rows.stop * a)
+        j = i if columns is None else slice(columns.start * a, columns.stop * a)
         tiles = {
-            label: Tile(len(rows), width, readout.rows, plan.precision, work.x1.device)
-            for label in dict.fromkeys(labels.values())
+            label: Tile(len(rows), width, a, plan.precision, theta[i, j])
+            for label, theta in thetas.items()
         }
         way(work, rows, columns, {name: tiles[label] for name, label in labels.items()})
         for label, tile in tiles.items():
             block = tile.theta()
-            if len(places) == 1:
-                thetas[label] = block
-                continue
-            a = readout.rows
-            if label not in thetas:
-                thetas[label] = block.new_zeros(n * a, (m or n) * a)
-            i = slice(rows.start * a, rows.stop * a)
-            j = i if columns is None else slice(columns.start * a, columns.stop * a)
-            thetas[label][i, j] = block
             if m is None and columns is not None:
                 thetas[label][j, i] = block.T
     return thetas
