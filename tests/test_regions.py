@@ -119,6 +119,24 @@ class Applied(nn.Module):
         return self.function(x)
 
 
+def _masked(x: Tensor) -> Tensor:
+    x[x < 0] = 0
+    return x
+
+
+class OwnReLU(torch.autograd.Function):
+    """An activation with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * (ctx.saved_tensors[0] > 0)
+
+
 TENSOR = torch.tensor([2.0])
 ONE_BEND: dict[str, Callable[..., Tensor]] = {
     "F.relu": F.relu,
@@ -156,6 +174,17 @@ ONE_BEND: dict[str, Callable[..., Tensor]] = {
     "amin": lambda x: torch.cat([x, 1 - x], 1).amin(1, keepdim=True),
     "nn.MaxPool1d": lambda x: nn.MaxPool1d(2)(torch.stack([x, 1 - x], 2)),
     "nn.AdaptiveMaxPool1d": lambda x: nn.AdaptiveMaxPool1d(1)(torch.stack([x, 1 - x], 2)),
+    "a product with a comparison": lambda x: x * (x > 0),
+    "a comparison with a tensor": lambda x: x * x.ge(TENSOR),
+    "a comparison, swapped": lambda x: x * (0 < x),
+    "torch.lt": lambda x: x * torch.lt(x, 0).float(),
+    "torch.where": lambda x: torch.where(x > 1, x, 2 * x - 1),
+    "Tensor.where": lambda x: x.where(x <= 0, 2 * x),
+    "masked_fill": lambda x: x.masked_fill(x < 0, 0),
+    "assignment by a mask": _masked,
+    "torch.sgn": lambda x: x * torch.sgn(x),
+    "relu of autograd.Function": lambda x: OwnReLU.apply(x),
+    "the mean of x and abs": lambda x: (x + x.abs()) / 2,
 }
 TWO_BENDS: dict[str, Callable[..., Tensor]] = {
     "F.relu6": F.relu6,
@@ -169,9 +198,11 @@ TWO_BENDS: dict[str, Callable[..., Tensor]] = {
     "Tensor.clip_": lambda x: x.clip_(min=-TENSOR, max=TENSOR),
 }
 NO_BENDS: dict[str, Callable[..., Tensor]] = {
-    "tanh": torch.tanh,
-    "Hardswish": nn.Hardswish(),
     "integers": lambda x: x + torch.arange(3).clamp(max=1),
+    "affine": lambda x: 3 * x - 2,
+    "constant": lambda x: torch.ones_like(x),
+    "linear along the batch": lambda x: x - x.mean(0),
+    "BatchNorm": nn.BatchNorm1d(1),
 }
 
 

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.kernels.batchnorm import BatchNormPolicy, Policy, evaluating, policy_mode
+from untrained.kernels.foreign import foreign
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.unwrapping import unwrapped
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    policy = policy_mode(batchnorm)
-    with evaluating(model):
+    model, policy = unwrapped(model), policy_mode(batchnorm)
+    with evaluating(model), foreign(x):
         return pass_through(model, x, policy, chunk if batchnorm == "running" else None)
 
 

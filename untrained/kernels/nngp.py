@@ -29,7 +29,9 @@ from untrained.kernels.batchnorm import (
 )
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.features import Features, pass_through
+from untrained.kernels.foreign import foreign
 from untrained.kernels.layout import LAYOUT, channels_last
+from untrained.kernels.unwrapping import unwrapped
 from untrained.kernels.weights import draw_weights
 
 Statistics = Literal["frozen", "batch", "running", "published"]
@@ -274,10 +276,10 @@ def _features_of_draws(
 ) -> Iterator[list[Features]]:
     """The features of each batch on each draw, of a copy of the model."""
     sample.check()
-    model, batches, sample = _channels_last(model, batches, sample)
+    model, batches, sample = _channels_last(unwrapped(model), batches, sample)
     for m in range(1, sample.draws + 1):
         draw_weights(model, sample.weights, generator)
-        with evaluating(model):
+        with evaluating(model), foreign(batches[0]):
             found = _features(model, batches, sample, generator)
         if not all(torch.isfinite(part.z).all() for part in found):
             raise ValueError(

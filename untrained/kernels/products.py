@@ -24,9 +24,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
-from untrained.kernels.jacobian import Swapped, quiet
-from untrained.kernels.readout import Readout, flattened
+from untrained.kernels.interception import gradients
+from untrained.kernels.jacobian import Swapped, parameters_kept, quiet
+from untrained.kernels.readout import Readout, flattened, read
 
+DETACHED = (
+    "the network's outputs do not require gradients: no trainable parameter reaches them, or they "
+    "are detached, or made under no_grad; the NTK needs outputs that autograd can differentiate"
+)
 Vector = list[Tensor]
 "One number for each parameter."
 
@@ -80,10 +85,10 @@ class NTKOperator(LinearOperator):
         v = [torch.zeros_like(p) for p in tensors]
         for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
             with self.policy, torch.enable_grad():
-                g = flattened(self.model(x.clone()), len(x)) @ r
+                g = read(flattened(self.model(x.clone()), len(x)), r)
                 if not g.requires_grad:
-                    continue
-                found = torch.autograd.grad(g, tensors, weights, materialize_grads=True)
+                    raise ValueError(DETACHED)
+                found = gradients(g, tensors, weights.to(g), materialize_grads=True)
             for total, part in zip(v, found, strict=True):
                 total += part
         return v
@@ -94,11 +99,11 @@ class NTKOperator(LinearOperator):
         for x in self.x1:
             if self.forward_mode:
                 try:
-                    parts.append(self._forward(x, v) @ r)
+                    parts.append(read(self._forward(x, v), r))
                     continue
                 except (ValueError, RuntimeError, NotImplementedError):
                     self.forward_mode = False
-            parts.append(self._twice_backward(x, v) @ r)
+            parts.append(read(self._twice_backward(x, v), r))
         return torch.cat(parts).detach().double()
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
@@ -111,7 +116,8 @@ class NTKOperator(LinearOperator):
                 functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
             )
 
-        with self.policy, Swapped(self.model), sdpa_kernel(SDPBackend.MATH), quiet():
+        unfused = sdpa_kernel(SDPBackend.MATH)
+        with self.policy, Swapped(self.model), parameters_kept(self.model), unfused, quiet():
             _, tangent = jvp(f, (theta,), (dict(zip(theta, v, strict=True)),))[:2]
         return tangent
 
@@ -124,11 +130,11 @@ class NTKOperator(LinearOperator):
             if not f.requires_grad:
                 return torch.zeros_like(f)
             w = torch.zeros_like(f, requires_grad=True)
-            pulled = torch.autograd.grad(f, tensors, w, create_graph=True, materialize_grads=True)
+            pulled = gradients(f, tensors, w, create_graph=True, materialize_grads=True)
             inner = torch.stack([(a * b).sum() for a, b in zip(pulled, v, strict=True)]).sum()
             if not inner.requires_grad:
                 return torch.zeros_like(f)
-            (tangent,) = torch.autograd.grad(inner, w)
+            (tangent,) = gradients(inner, w)
         return tangent
 
 

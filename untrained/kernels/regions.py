@@ -8,16 +8,27 @@ https://arxiv.org/abs/1402.1869; as a count over samples, TE-NAS, https://arxiv.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.kernels.affine import check_affine
+from untrained.kernels.batchnorm import (
+    BatchNormPolicy,
+    FrozenStatistics,
+    Policy,
+    RunningStatistics,
+    evaluating,
+    policy_mode,
+)
+from untrained.kernels.foreign import foreign
 from untrained.kernels.patterns import PatternHash
+from untrained.kernels.unwrapping import unwrapped
 
 
 class Richness(NamedTuple):
@@ -114,7 +125,8 @@ def count_regions(
     """Counts the activation patterns of `model` on the inputs `x`.
 
     The model is left as it was. Nonlinearities that are not piecewise linear have no pieces; see
-    `untrained.kernels.bends` for those that have. Where entries of a maximum are equal whatever
+    `untrained.kernels.bends` for those that have. A network in which none is seen is tried
+    whether it is affine, as it must be for one region. Where entries of a maximum are equal whatever
     the input, as when windows overlap, rounding decides between them; `region_slices` does not.
 
     Args:
@@ -130,7 +142,8 @@ def count_regions(
 
     Raises:
         ValueError: an activation that is not finite, or a nonlinearity on something other than
-            one row for each input, or no inputs.
+            one row for each input, or no inputs; a network whose activations cannot be seen, or
+            are all smooth.
 
     Example:
         >>> line = torch.linspace(-1, 1, 100)[:, None]
@@ -142,11 +155,11 @@ def count_regions(
         raise ValueError(
             f"expected one input or more, in chunks of as many, got {len(x)} and chunk={chunk!r}"
         )
-    chunks = x.split(chunk or len(x))
+    model, chunks = unwrapped(model), x.split(chunk or len(x))
     policy = policy_mode(batchnorm)
     multiplicity: Counter[bytes] = Counter()
     neurons = set()
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), foreign(x):
         if len(chunks) > 1 and batchnorm != "running" and not apart:
             policy = FrozenStatistics()
             policy.calibrate(model, chunks)
@@ -157,6 +170,8 @@ def count_regions(
                 model(part.clone())  # a network may change its input in place
             multiplicity.update(patterns.digests())
             neurons.add(patterns.neurons)
+        if neurons == {0}:
+            check_affine(_constant(model, policy), chunks[-1])
     if len(neurons) > 1:
         raise ValueError(
             f"expected the same units for every input, got {sorted(neurons)} of them: the "
@@ -164,3 +179,15 @@ def count_regions(
         )
     often = Counter(multiplicity.values())
     return Regions(len(multiplicity), len(x), neurons.pop(), often[1], often[2])
+
+
+def _constant(model: nn.Module, policy: BatchNormPolicy) -> Callable[[Tensor], Any]:
+    """The network under statistics that do not change from batch to batch."""
+    held = isinstance(policy, FrozenStatistics | RunningStatistics)
+    constant = policy if held else FrozenStatistics()
+
+    def network(x: Tensor) -> Any:
+        with constant:
+            return model(x.clone())
+
+    return network

@@ -33,6 +33,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
+from untrained.kernels.unwrapping import unwrapped
+
 
 def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> None:
     """Redraws every parameter of `model` in place, and resets its buffers of statistics.
@@ -47,7 +49,7 @@ def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> N
             or another for one that is.
     """
     check_weights(method)
-    slots = list(_slots(model))
+    slots = list(_slots(unwrapped(model)))
     for slot in slots:
         if slot.standard != (method == "ntk"):
             raise ValueError(
