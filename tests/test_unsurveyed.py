@@ -138,7 +138,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], float]] = {
         ), 1e-12,
     ),
     "autograd.Function of a parameter": (
-        lambda: Net(lambda m, x: m.body(Cube.apply(x, m.w)), w=torch.randn(3, 3).double(), body=BODY()),
+        lambda: Net(
+            lambda m, x: m.body(Cube.apply(x, m.w)), w=torch.randn(3, 3).double(), body=BODY(),
+        ),
         1e-12,
     ),
     "inputs changed in place": (lambda: Net(in_place, body=BODY()), 1e-12),

@@ -286,12 +286,12 @@ _NAMED: dict[str, Callable[..., Bend]] = {
 }
 # What has pieces that are neither counted nor cut.
 _UNFOLLOWED = (
-    "numpy __array__ sort msort argsort topk kthvalue median nanmedian quantile mode argmax argmin "
-    "cummax cummin round floor ceil trunc fix frac fmod remainder floor_divide bucketize "
+    "numpy __array__ sort msort argsort topk kthvalue median nanmedian quantile mode argmax "
+    "argmin cummax cummin round floor ceil trunc fix frac fmod remainder floor_divide bucketize "
     "searchsorted fake_quantize_per_tensor_affine fake_quantize_per_channel_affine"
-).split()
+)
 _BENT: dict[str, Callable[..., Bend]] = {
-    **{name: _unfollowed(name) for name in _UNFOLLOWED},
+    **{name: _unfollowed(name) for name in _UNFOLLOWED.split()},
     **{name: found for names, found in _NAMED.items() for name in names.split()},
 }
 BENDS: dict[Function, Callable[..., Bend]] = {

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-OUT_OF_MEMORY: tuple[type[Exception], ...] = (MemoryError, torch.cuda.OutOfMemoryError)
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 "No fault of a network or a method: these are never taken for one."
 
 

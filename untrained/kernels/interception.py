@@ -40,6 +40,7 @@ def _unintercepted(function: Function) -> Function:
     return copy
 
 
-gradients, backward = map(_unintercepted, (torch.autograd.grad, torch.autograd.backward))
-"""Torch's, inside which interceptions see the calls of the backward pass: gradient checkpointing
+gradients = _unintercepted(torch.autograd.grad)
+backward = _unintercepted(torch.autograd.backward)
+"""Torch's own, in which interceptions see the calls of the backward pass: gradient checkpointing
 computes parts of the network there again."""

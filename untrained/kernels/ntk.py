@@ -230,9 +230,9 @@ def _differentiating(x: Tensor) -> Iterator[None]:
     Inference tensors have no versions, by which changes in place are noticed; autocast around the
     call would round the products too.
     """
-    with torch.inference_mode(False), torch.autocast(x.device.type, enabled=False):
-        with none_left_out():
-            yield
+    as_written = torch.autocast(x.device.type, enabled=False)
+    with torch.inference_mode(False), as_written, none_left_out():
+        yield
 
 
 def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:

@@ -1,8 +1,8 @@
 """Networks that compute parts of themselves again in a backward pass: gradient checkpointing.
 
 `torch.utils.checkpoint` has two ways. Of `use_reentrant=False`, all that is to be known here is
-that BatchNorm is called again. `use_reentrant=True` gives gradients by `Tensor.backward` alone, and
-none at all to a part whose inputs require none, of which it only warns.
+that BatchNorm is called again. `use_reentrant=True` gives gradients by `Tensor.backward` alone,
+and none at all to a part whose inputs require none, of which it only warns.
 """
 
 import warnings
@@ -46,8 +46,8 @@ def recorded(
         ):
             return known
     raise ValueError(
-        "gradient checkpointing computes BatchNorm again, on another batch than that of its frozen "
-        "statistics: expected x2=None or batchnorm='running', or checkpointing turned off"
+        "gradient checkpointing computes BatchNorm again, on another batch than that of its "
+        "frozen statistics: expected x2=None or batchnorm='running', or checkpointing turned off"
     )
 
 

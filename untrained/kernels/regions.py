@@ -8,24 +8,16 @@ https://arxiv.org/abs/1402.1869; as a count over samples, TE-NAS, https://arxiv.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from untrained.kernels.affine import check_affine
-from untrained.kernels.batchnorm import (
-    BatchNormPolicy,
-    FrozenStatistics,
-    Policy,
-    RunningStatistics,
-    evaluating,
-    policy_mode,
-)
+from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
 from untrained.kernels.foreign import foreign
 from untrained.kernels.patterns import PatternHash
 from untrained.kernels.unwrapping import unwrapped
@@ -125,9 +117,9 @@ def count_regions(
     """Counts the activation patterns of `model` on the inputs `x`.
 
     The model is left as it was. Nonlinearities that are not piecewise linear have no pieces; see
-    `untrained.kernels.bends` for those that have. A network in which none is seen is tried
-    whether it is affine, as it must be for one region. Where entries of a maximum are equal whatever
-    the input, as when windows overlap, rounding decides between them; `region_slices` does not.
+    `untrained.kernels.bends` for those that have. A network in which none is seen must be affine,
+    which is tried. Where entries of a maximum are equal whatever the input, as when windows
+    overlap, rounding decides between them; `region_slices` does not.
 
     Args:
         model: any network whose first argument is a batch.
@@ -171,7 +163,7 @@ def count_regions(
             multiplicity.update(patterns.digests())
             neurons.add(patterns.neurons)
         if neurons == {0}:
-            check_affine(_constant(model, policy), chunks[-1])
+            check_affine(model, chunks[-1], batchnorm)
     if len(neurons) > 1:
         raise ValueError(
             f"expected the same units for every input, got {sorted(neurons)} of them: the "
@@ -179,15 +171,3 @@ def count_regions(
         )
     often = Counter(multiplicity.values())
     return Regions(len(multiplicity), len(x), neurons.pop(), often[1], often[2])
-
-
-def _constant(model: nn.Module, policy: BatchNormPolicy) -> Callable[[Tensor], Any]:
-    """The network under statistics that do not change from batch to batch."""
-    held = isinstance(policy, FrozenStatistics | RunningStatistics)
-    constant = policy if held else FrozenStatistics()
-
-    def network(x: Tensor) -> Any:
-        with constant:
-            return model(x.clone())
-
-    return network

@@ -55,8 +55,8 @@ def known(
         found, why = _unsurveyed(model, x1, x2, policy_mode(batchnorm), chosen, apart, error)
     if found.coupled and (apart or x2 is not None):
         raise ValueError(
-            "the examples of a batch influence each other: expected one batch, shown whole "
-            "(x2=None, chunk=None), got " + ("parts of one" if x2 is None else "a second batch")
+            "the examples of a batch influence each other: expected chunk=None and x2=None, got "
+            + ("parts of one batch" if x2 is None else "a second batch")
         )
     return found, why
 

@@ -9,17 +9,14 @@ autograd all the same, and so has an NTK, but nothing else that is read off the 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-Policy = str | None
 
-
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: Any) -> nn.Module:
     """The network itself, whose calls can be seen.
 
     Out of `torch.compile`, `DataParallel` and `DistributedDataParallel`, which compute the same.
@@ -43,7 +40,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def differentiable(model: nn.Module, batchnorm: str) -> nn.Module:
+def differentiable(model: Any, batchnorm: str) -> nn.Module:
     """The network itself, TorchScript too: for what needs autograd alone.
 
     Raises:
@@ -77,10 +74,10 @@ def eager() -> Iterator[None]:
         yield
 
 
-def _bare(model: nn.Module) -> nn.Module:
+def _bare(model: Any) -> nn.Module:
     """Out of its wrappers, and neither exported, quantised, sharded nor without numbers."""
     while isinstance(model, DataParallel | DistributedDataParallel) or _compiled(model):
-        model = model._orig_mod if _compiled(model) else model.module  # type: ignore[assignment]
+        model = model._orig_mod if _compiled(model) else model.module
     if not isinstance(model, nn.Module):
         raise ValueError(
             f"expected a network as nn.Module, got {_kind(model)}; wrap it in a module, or give "
@@ -165,11 +162,10 @@ def _scripts(model: nn.Module) -> Iterator[tuple[str, Any]]:
             yield f"{key!r} of {_named(name, module)}", script
 
 
-@lru_cache(maxsize=1024)
 def _globals(kind: type[nn.Module]) -> dict[str, Any]:
     """The scripted functions that a class's `forward` names."""
-    code = getattr(kind.forward, "__code__", None)
-    known = getattr(kind.forward, "__globals__", {})
+    forward = getattr(kind, "forward", None)
+    code, known = getattr(forward, "__code__", None), getattr(forward, "__globals__", {})
     names = () if code is None else code.co_names
     return {name: known[name] for name in names if _is_script(known.get(name))}
 
