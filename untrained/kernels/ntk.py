@@ -12,7 +12,7 @@ in the infinite-width limit it is K times the kernel of one logit.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -230,7 +230,9 @@ def _differentiating(x: Tensor) -> Iterator[None]:
     Inference tensors have no versions, by which changes in place are noticed; autocast around the
     call would round the products too.
     """
-    as_written = torch.autocast(x.device.type, enabled=False)
+    kind = x.device.type
+    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    as_written = torch.autocast(kind, enabled=False) if rounds else nullcontext()
     with torch.inference_mode(False), as_written, none_left_out():
         yield
 
