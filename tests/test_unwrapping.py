@@ -11,6 +11,8 @@ import torch
 from compare import deviation
 from torch import Tensor, nn
 from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from zoo import Net
 
@@ -108,12 +110,18 @@ def test_names_are_those_of_the_network() -> None:
     assert list(ntk_contributions(nn.DataParallel(plain()), X)) == ["0", "2"]
 
 
-def test_distributed_data_parallel(tmp_path: Any) -> None:
+def test_distributed_networks(tmp_path: Any) -> None:
     init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     try:
         wrapped = DistributedDataParallel(plain())
         assert deviation(ntk(wrapped, X), ntk(plain(), X)) < 1e-6
         assert count_regions(wrapped, X) == count_regions(plain(), X)
+        sharded = nn.Linear(3, 2)
+        mesh = init_device_mesh("cpu", (1,))
+        sharded.weight = nn.Parameter(distribute_tensor(sharded.weight.detach(), mesh))
+        for door in (ntk, count_regions, features):
+            with pytest.raises(ValueError, match="'weight' is a DTensor: expected it whole"):
+                door(sharded, X)
     finally:
         destroy_process_group()
 

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Literal
 
 import torch
@@ -72,7 +73,8 @@ def ntk(
     parameters is in float64. `.plan` of what is returned says how it was computed, and why so.
 
     Args:
-        model: any network whose first argument is a batch.
+        model: any network whose first argument is a batch, and that autograd can differentiate;
+            inside `torch.compile` and data parallelism too, or TorchScript.
         x1: n inputs.
         x2: m inputs; None means `x1`. Under `frozen`, both see the statistics of `x1`.
         output: `sum` of the K outputs, as the published codes have it; `trace`, the sum of the
@@ -93,7 +95,10 @@ def ntk(
 
     Raises:
         ValueError: an unknown choice, a method that cannot be exact here, `x2` under `batch`, no
-            parameter, inputs that are not finite, or a ceiling too low for one example.
+            parameter, inputs that are not finite, or a ceiling too low for one example; a network
+            that is exported, quantised, sharded or not initialised; outputs that require no
+            gradients; whatever the network itself raises.
+        MemoryError, torch.cuda.OutOfMemoryError: as the network or torch raises them.
 
     Example:
         >>> import torch
@@ -244,6 +249,7 @@ def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
         if asked.method != "auto"
         else f"no method can follow this network, autograd's loop neither: {first_line(error)}"
     )
+    clear_frames(error.__traceback__)  # else they hold their tensors while the next method runs
     refusal.__cause__ = error
     return refusal
 

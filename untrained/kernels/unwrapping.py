@@ -104,7 +104,8 @@ def _compiled(model: Any) -> bool:
 
 def _exported(module: nn.Module) -> bool:
     """Whether it is a graph of aten operations, not of modules and torch functions."""
-    graph = getattr(module, "graph", None)
+    held = vars(module)
+    graph = held.get("_graph", held.get("graph"))
     return isinstance(graph, torch.fx.Graph) and any(
         isinstance(node.target, torch._ops.OpOverload) for node in graph.nodes
     )
@@ -121,8 +122,9 @@ def _sharded(module: nn.Module) -> bool:
 
 def _compiled_for_good(module: nn.Module) -> bool:
     """Whether it is compiled, under a torch that cannot set that aside for a while."""
-    compiled = _compiled(module) or getattr(module, "_compiled_call_impl", None) is not None
-    return compiled and not hasattr(torch.compiler, "set_stance")
+    if hasattr(torch.compiler, "set_stance"):
+        return False
+    return _compiled(module) or getattr(module, "_compiled_call_impl", None) is not None
 
 
 _REFUSED: tuple[tuple[Callable[[nn.Module], bool], str], ...] = (
