@@ -56,7 +56,9 @@ class NTKOperator(LinearOperator):
         self.parameters = parameters
         self.policy = policy
         self.forward_mode = True
-        "Until a function of the network turns out to have no forward derivative."
+        "Until a function of the network turns out to have no forward derivative, or another one."
+        self.checked = False
+        "Whether J was seen to be the transpose of J^T."
         n, m = (sum(map(len, x)) * readout.rows for x in (self.x1, self.x2))
         super().__init__(np.float64, (n, m))
 
@@ -99,12 +101,39 @@ class NTKOperator(LinearOperator):
         for x in self.x1:
             if self.forward_mode:
                 try:
-                    parts.append(read(self._forward(x, v), r))
+                    parts.append(read(self._adjoint_of(x, v, self._forward(x, v)), r))
                     continue
                 except (ValueError, RuntimeError, NotImplementedError):
                     self.forward_mode = False
-            parts.append(read(self._twice_backward(x, v), r))
+            parts.append(read(self._adjoint_of(x, v, self._twice_backward(x, v)), r))
         return torch.cat(parts).detach().double()
+
+    def _adjoint_of(self, x: Tensor, v: Vector, tangent: Tensor) -> Tensor:
+        """J v, of which it is tried once that <w, J v> = <J^T w, v>, for a random w.
+
+        Hooks on gradients, and functions with gradients of their own, change J^T alone.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if self.checked:
+            return tangent
+        w = torch.randn(tangent.shape, generator=torch.Generator().manual_seed(0)).to(tangent)
+        with self.policy, torch.enable_grad():
+            f = flattened(self.model(x.clone()), len(x))
+            tensors = list(self.parameters.values())
+            pulled = gradients(f, tensors, w.to(f), materialize_grads=True)
+        ahead = (w * tangent).double().sum()
+        back = torch.stack([(a * b).double().sum() for a, b in zip(pulled, v, strict=True)]).sum()
+        eps = max(torch.finfo(p.dtype).eps for p in tensors)
+        size = w.double().norm() * tangent.double().norm()
+        if (ahead - back).abs() > max(1e-3, 30 * eps) * size:
+            raise ValueError(
+                "the network's gradients are not those of its outputs, as with hooks that change "
+                "them: expected none for products; use ntk, method='loop'"
+            )
+        self.checked = True
+        return tangent
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
         """J v by dual numbers."""
