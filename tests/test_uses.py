@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Net(lambda m, x: (x + 0j) @ m.w, w=randn(4, 4, dtype=torch.complex64)),
         "real numbers",
     ),
-    "lazy": (lambda: nn.LazyLinear(4), "pass an example through it first"),
+    "lazy": (lambda: nn.LazyLinear(4), "has no numbers yet"),
 }
 
 

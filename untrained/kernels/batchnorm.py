@@ -19,6 +19,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.recomputing import in_backward, recorded
+from untrained.kernels.unwrapping import eager
 
 Policy = Literal["batch", "frozen", "running"]
 Channels = Float[Tensor, " c"]
@@ -84,6 +86,8 @@ class FrozenStatistics(BatchNormPolicy):
         return self
 
     def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        if in_backward():  # gradient checkpointing computes the call again
+            return asked.under(*recorded(_moments(asked.input.detach()), self.statistics))
         if self.calls == len(self.statistics):
             self.statistics.append(_moments(asked.input.detach()))
         self.calls += 1
@@ -193,13 +197,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with eager():
+            yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in zip(modules, flags, strict=True):
             module.training = training
         for module, buffers in held:
-            module._buffers.update(buffers)
+            for name, buffer in buffers.items():  # TorchScript's have no `update`
+                module._buffers[name] = buffer
         kept.restore()
 
 

@@ -77,7 +77,7 @@ def shares_memory(model: nn.Module) -> bool:
     Then parameters must stay where they are.
     """
     own = {id(p): p for p in model.parameters() if p.numel()}
-    memory = {p.untyped_storage().data_ptr() for p in own.values()}
+    memory = {p.untyped_storage()._cdata for p in own.values()}
     held = (t for module in model.modules() for t in tree_leaves(vars(module)))
     others = (t for t in held if isinstance(t, Tensor) and id(t) not in own and t.numel())
-    return len(memory) < len(own) or any(t.untyped_storage().data_ptr() in memory for t in others)
+    return len(memory) < len(own) or any(t.untyped_storage()._cdata in memory for t in others)

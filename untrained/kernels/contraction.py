@@ -52,7 +52,7 @@ def accumulate(
 def rounded(x: Tensor, precision: str) -> Tensor:
     """x in the type that products of this precision take; a float64 network keeps its own."""
     if precision == "float32":
-        return x
+        return x if x.dtype == torch.float64 else x.float()
     return x.double() if precision == "float64" else x.bfloat16()
 
 

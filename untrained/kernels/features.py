@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.kernels.batchnorm import BatchNormPolicy, Policy, evaluating, policy_mode
+from untrained.kernels.foreign import foreign
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.unwrapping import unwrapped
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    policy = policy_mode(batchnorm)
+    model, policy = unwrapped(model), policy_mode(batchnorm)
     if batchnorm != "running":
         chunk = None
-    with evaluating(model):
+    with evaluating(model), foreign(x):
         found = pass_through(model, x, policy, chunk)
         if chunk is None or len(x) <= chunk or not coupled(model, x, policy, found):
             return found

@@ -29,8 +29,10 @@ from untrained.kernels.batchnorm import (
 from untrained.kernels.blocks import Blocks
 from untrained.kernels.borrowed import borrowed, shares_memory
 from untrained.kernels.features import Features, coupled, pass_through
+from untrained.kernels.foreign import foreign
 from untrained.kernels.kernel import rounded
 from untrained.kernels.layout import LAYOUT, channels_last
+from untrained.kernels.unwrapping import unwrapped
 from untrained.kernels.weights import Initialisation
 
 Statistics = Literal["frozen", "batch", "running", "published"]
@@ -287,6 +289,7 @@ def _features_of_draws(
 ) -> Iterator[list[Features]]:
     """The features of each batch on each draw, for the time of which the model is borrowed."""
     sample.check()
+    model = unwrapped(model)
     with borrowed(model):
         drawing = Initialisation.of(model, sample.weights, batches[0][:2], sample.keep)
         last = _takes_channels_last(model, batches[0])
@@ -298,7 +301,7 @@ def _features_of_draws(
                 model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
             drawing.draw(generator)
             state = generator.get_state()
-            with evaluating(model):
+            with evaluating(model), foreign(batches[0]):
                 found, policy = _features(model, batches, sample, generator)
                 parted = m == 1 and sample.splits(batches[-1])  # one draw tells
                 if parted and coupled(model, batches[-1], policy, found[-1]):

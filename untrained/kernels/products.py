@@ -24,9 +24,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
-from untrained.kernels.jacobian import Swapped, quiet
-from untrained.kernels.readout import Readout, flattened
+from untrained.kernels.interception import gradients
+from untrained.kernels.jacobian import Swapped, parameters_kept, quiet
+from untrained.kernels.readout import Readout, flattened, read
 
+DETACHED = (
+    "the network's outputs do not require gradients: no trainable parameter reaches them, or they "
+    "are detached, or made under no_grad; the NTK needs outputs that autograd can differentiate"
+)
 Vector = list[Tensor]
 "One number for each parameter."
 
@@ -51,7 +56,9 @@ class NTKOperator(LinearOperator):
         self.parameters = parameters
         self.policy = policy
         self.forward_mode = True
-        "Until a function of the network turns out to have no forward derivative."
+        "Until a function of the network turns out to have no forward derivative, or another one."
+        self.checked = False
+        "Whether J was seen to be the transpose of J^T."
         n, m = (sum(map(len, x)) * readout.rows for x in (self.x1, self.x2))
         super().__init__(np.float64, (n, m))
 
@@ -80,10 +87,10 @@ class NTKOperator(LinearOperator):
         v = [torch.zeros_like(p) for p in tensors]
         for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
             with self.policy, torch.enable_grad():
-                g = flattened(self.model(x.clone()), len(x)) @ r
+                g = read(flattened(self.model(x.clone()), len(x)), r)
                 if not g.requires_grad:
-                    continue
-                found = torch.autograd.grad(g, tensors, weights, materialize_grads=True)
+                    raise ValueError(DETACHED)
+                found = gradients(g, tensors, weights.to(g), materialize_grads=True)
             for total, part in zip(v, found, strict=True):
                 total += part
         return v
@@ -94,12 +101,39 @@ class NTKOperator(LinearOperator):
         for x in self.x1:
             if self.forward_mode:
                 try:
-                    parts.append(self._forward(x, v) @ r)
+                    parts.append(read(self._adjoint_of(x, v, self._forward(x, v)), r))
                     continue
                 except (ValueError, RuntimeError, NotImplementedError):
                     self.forward_mode = False
-            parts.append(self._twice_backward(x, v) @ r)
+            parts.append(read(self._adjoint_of(x, v, self._twice_backward(x, v)), r))
         return torch.cat(parts).detach().double()
+
+    def _adjoint_of(self, x: Tensor, v: Vector, tangent: Tensor) -> Tensor:
+        """J v, of which it is tried once that <w, J v> = <J^T w, v>, for a random w.
+
+        Hooks on gradients, and functions with gradients of their own, change J^T alone.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if self.checked:
+            return tangent
+        w = torch.randn(tangent.shape, generator=torch.Generator().manual_seed(0)).to(tangent)
+        with self.policy, torch.enable_grad():
+            f = flattened(self.model(x.clone()), len(x))
+            tensors = list(self.parameters.values())
+            pulled = gradients(f, tensors, w.to(f), materialize_grads=True)
+        ahead = (w * tangent).double().sum()
+        back = torch.stack([(a * b).double().sum() for a, b in zip(pulled, v, strict=True)]).sum()
+        eps = max(torch.finfo(p.dtype).eps for p in tensors)
+        size = w.double().norm() * tangent.double().norm()
+        if (ahead - back).abs() > max(1e-3, 30 * eps) * size:
+            raise ValueError(
+                "the network's gradients are not those of its outputs, as with hooks that change "
+                "them: expected none for products; use ntk, method='loop'"
+            )
+        self.checked = True
+        return tangent
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
         """J v by dual numbers."""
@@ -111,7 +145,8 @@ class NTKOperator(LinearOperator):
                 functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
             )
 
-        with self.policy, Swapped(self.model), sdpa_kernel(SDPBackend.MATH), quiet():
+        unfused = sdpa_kernel(SDPBackend.MATH)
+        with self.policy, Swapped(self.model), parameters_kept(self.model), unfused, quiet():
             _, tangent = jvp(f, (theta,), (dict(zip(theta, v, strict=True)),))[:2]
         return tangent
 
@@ -124,11 +159,11 @@ class NTKOperator(LinearOperator):
             if not f.requires_grad:
                 return torch.zeros_like(f)
             w = torch.zeros_like(f, requires_grad=True)
-            pulled = torch.autograd.grad(f, tensors, w, create_graph=True, materialize_grads=True)
+            pulled = gradients(f, tensors, w, create_graph=True, materialize_grads=True)
             inner = torch.stack([(a * b).sum() for a, b in zip(pulled, v, strict=True)]).sum()
             if not inner.requires_grad:
                 return torch.zeros_like(f)
-            (tangent,) = torch.autograd.grad(inner, w)
+            (tangent,) = gradients(inner, w)
         return tangent
 
 

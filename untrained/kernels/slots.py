@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Size, Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from untrained.kernels.fans import (
@@ -81,7 +80,6 @@ def find_slots(
     Raises:
         ValueError: a parameter that is not understood, or cannot be drawn; an unknown name.
     """
-    _check_visible(model)
     kept = _kept(model, keep)
     known: list[Slot] = []
     raw: list[Slot] = []
@@ -101,22 +99,6 @@ def find_slots(
     for slot in found:
         _check_type(slot)
     return found
-
-
-def _check_visible(model: nn.Module) -> None:
-    """Refuses layers without values, and code that nobody can look into."""
-    for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ValueError(
-                f"{path or 'the network'} is TorchScript, whose calls cannot be seen: expected "
-                f"modules in Python; try the network that it was made from"
-            )
-    for name, parameter in model.named_parameters():
-        if is_lazy(parameter) or parameter.is_meta:
-            raise ValueError(
-                f"{name!r} has no values yet: expected a network whose layers know their sizes, "
-                f"got {type(parameter).__name__}; try to pass an example through it first"
-            )
 
 
 # Of parameters that are indices and masks.

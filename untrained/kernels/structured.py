@@ -29,7 +29,7 @@ from untrained.kernels.interception import Function
 from untrained.kernels.layers import LAYERS, Layer, operation, spread
 from untrained.kernels.operation import Operation
 from untrained.kernels.places import Unstructured
-from untrained.kernels.readout import Readout, flattened
+from untrained.kernels.readout import Readout, flattened, read
 from untrained.kernels.sites import DERIVED, ParameterCalls, Site, name_of
 
 
@@ -63,7 +63,7 @@ def run_pass(
         with recorder, policy:
             f = flattened(model(x.clone()), len(x))
         recorder.check_end()
-        g = f @ readout.matrix
+        g = read(f, readout.matrix)
         columns = recorder.collector.columns
         for q in columns if g.requires_grad else ():  # else no parameter reaches the output
             recorder.q = q

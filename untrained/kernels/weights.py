@@ -42,6 +42,7 @@ from untrained.kernels.borrowed import borrowed
 from untrained.kernels.fans import NORMALISATION
 from untrained.kernels.reparametrised import Scaled
 from untrained.kernels.slots import Slot, find_slots
+from untrained.kernels.unwrapping import unwrapped
 
 
 def draw_weights(
@@ -69,7 +70,7 @@ def draw_weights(
         ValueError: unknown method; a parameter that is not understood; or `ntk` for a network that
             is not in that parametrisation, or another for one that is.
     """
-    Initialisation.of(model, method, x, keep).draw(generator)
+    Initialisation.of(unwrapped(model), method, x, keep).draw(generator)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def stacked_weights(
     """
     if draws < 1:
         raise ValueError(f"expected at least one draw, got draws={draws!r}")
-    rows = []
+    model, rows = unwrapped(model), []
     with borrowed(model):
         initialisation = Initialisation.of(model, method, x, keep)
         for _ in range(draws):
@@ -213,6 +214,7 @@ def ntk_parametrisation(
         >>> [name for name, _ in model.named_parameters()]
         ['parametrizations.weight.original', 'parametrizations.bias.original']
     """
+    model = unwrapped(model)
     slots = [s for s in find_slots(model, x, keep) if not isinstance(s.module, NORMALISATION)]
     if len({id(model.get_parameter(slot.parameter)) for slot in slots}) < len(slots):
         raise ValueError(
