@@ -59,7 +59,7 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     with evaluating(model):
         return pass_through(model, x, policy, chunk if batchnorm == "running" else None)
 

@@ -22,11 +22,12 @@ from untrained.kernels.arguments import Selection, check_inputs, plain, select
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.contraction import ROUNDING, Precision
+from untrained.kernels.influence import Coupled
 from untrained.kernels.passes import Work, compute
-from untrained.kernels.plan import Plan, make_plan
+from untrained.kernels.plan import MEMORY, Plan, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
-from untrained.kernels.verification import INDEPENDENT, check_rows, surveyed
+from untrained.kernels.verification import INDEPENDENT, apart, check_pieces, surveyed
 
 log = logging.getLogger(__name__)
 
@@ -177,8 +178,8 @@ def _kernels(
     with evaluating(model), torch.inference_mode(False):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
         found, why = surveyed(model, x1, asked.batchnorm, chosen)
-        if found.coupled and x2 is not None:
-            raise ValueError(f"{why['vmap']}: expected x2=None, got a second batch")
+        if x2 is not None and (found.coupled or not apart(model, x1, x2, asked.batchnorm)):
+            raise ValueError(f"{Coupled()}: expected x2=None, got a second batch")
         like = next(iter(chosen.values()))
         readout = make_readout(asked.output, found.outputs, like)
         problem = Problem(
@@ -194,6 +195,8 @@ def _kernels(
         precision = precision_for(problem) if asked.precision == "auto" else asked.precision
         last = "loop" if asked.method == "auto" else asked.method
         for choice in _choices(problem, asked, why):
+            if choice.method in why:
+                continue
             try:
                 plan = make_plan(problem, choice, precision, asked.memory)
             except ValueError as error:
@@ -201,16 +204,17 @@ def _kernels(
                     raise
                 why[choice.method] = str(error)
                 continue
-            policy = policy_mode(asked.batchnorm)
+            policy = policy_mode(asked.batchnorm, model)
             work = Work(model, x1, x2, readout, policy, chosen, found, plan)
             try:
-                if choice.method == "vmap":
-                    check_rows(model, x1, policy_mode(asked.batchnorm), chosen)
                 thetas = compute(work, labels)
             except _DOES_NOT_FOLLOW.get(choice.method, ()) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
+                if isinstance(error, Coupled) and x2 is not None:
+                    raise ValueError(f"{reason}: expected x2=None, got a second batch") from error
                 if asked.method == "auto":
-                    why[choice.method] = reason
+                    coupled = isinstance(error, Coupled)
+                    why |= dict.fromkeys(INDEPENDENT if coupled else [choice.method], reason)
                     continue
                 if isinstance(error, torch.cuda.OutOfMemoryError):
                     raise  # no fault of the method
@@ -294,15 +298,20 @@ def ntk_operator(
     check_inputs(x1, x2, batchnorm)
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     with evaluating(model), torch.inference_mode(False):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, why = surveyed(model, x1, batchnorm, chosen)
-        if found.coupled and (chunk is not None or x2 is not None):
-            raise ValueError(f"{why['vmap']}: expected chunk=None and x2=None")
+        found, _ = surveyed(model, x1, batchnorm, chosen)
+        if (found.coupled and (chunk is not None or x2 is not None)) or (
+            x2 is not None and not apart(model, x1, x2, batchnorm)
+        ):
+            raise ValueError(f"{Coupled()}: expected chunk=None and x2=None")
         readout = make_readout(output, found.outputs, next(iter(chosen.values())))
         pieces = x1.split(chunk or len(x1))
         others = None if x2 is None else x2.split(chunk or len(x2))
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, pieces)
+        largest = max(1, MEMORY // 2 // (4 * found.widest_bytes + 1))
+        for each in (pieces, others or ()):
+            check_pieces(model, each, policy, largest)
     return NTKOperator(model, pieces, others, readout, chosen, policy)

@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
+from untrained.kernels.influence import random_weights, tolerance
 from untrained.kernels.jacobian import Swapped, quiet
 from untrained.kernels.readout import Readout, flattened
 
@@ -51,7 +52,9 @@ class NTKOperator(LinearOperator):
         self.parameters = parameters
         self.policy = policy
         self.forward_mode = True
-        "Until a function of the network turns out to have no forward derivative."
+        "Until a function of the network turns out to have no forward derivative, or another."
+        self.compared = False
+        "Whether forward derivatives have been compared with backward ones."
         n, m = (sum(map(len, x)) * readout.rows for x in (self.x1, self.x2))
         super().__init__(np.float64, (n, m))
 
@@ -76,17 +79,20 @@ class NTKOperator(LinearOperator):
 
     def _transposed(self, u: Float[Tensor, "m q"], r: Float[Tensor, "k q"]) -> Vector:
         """v = J2^T u"""
-        tensors = list(self.parameters.values())
-        v = [torch.zeros_like(p) for p in tensors]
+        v = [torch.zeros_like(p) for p in self.parameters.values()]
         for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
-            with self.policy, torch.enable_grad():
-                g = flattened(self.model(x.clone()), len(x)) @ r
-                if not g.requires_grad:
-                    continue
-                found = torch.autograd.grad(g, tensors, weights, materialize_grads=True)
-            for total, part in zip(v, found, strict=True):
+            for total, part in zip(v, self._pulled(x, r, weights), strict=True):
                 total += part
         return v
+
+    def _pulled(self, x: Tensor, r: Float[Tensor, "k q"], w: Float[Tensor, "n q"]) -> Vector:
+        """J^T w of some examples."""
+        tensors = list(self.parameters.values())
+        with self.policy, torch.enable_grad():
+            g = flattened(self.model(x.clone()), len(x)) @ r
+            if not g.requires_grad:
+                return [torch.zeros_like(p) for p in tensors]
+            return list(torch.autograd.grad(g, tensors, w, materialize_grads=True))
 
     def _along(self, v: Vector, r: Float[Tensor, "k q"]) -> Float64[Tensor, "n q"]:
         """J1 v"""
@@ -94,12 +100,25 @@ class NTKOperator(LinearOperator):
         for x in self.x1:
             if self.forward_mode:
                 try:
-                    parts.append(self._forward(x, v) @ r)
-                    continue
+                    tangent = self._forward(x, v)
                 except (ValueError, RuntimeError, NotImplementedError):
                     self.forward_mode = False
+                else:
+                    self.forward_mode = self.compared or self._agree(x, v, tangent)
+                    if self.forward_mode:
+                        parts.append(tangent @ r)
+                        continue
             parts.append(self._twice_backward(x, v) @ r)
+        self.compared = True
         return torch.cat(parts).detach().double()
+
+    def _agree(self, x: Tensor, v: Vector, tangent: Float[Tensor, "n k"]) -> bool:
+        """Whether <w, J v> = <J^T w, v> for a random w: a hook may change what goes backward."""
+        w = random_weights(tangent.numel(), tangent).to(tangent).view_as(tangent)
+        pulled = self._pulled(x, torch.eye(w.shape[1]).to(w), w)
+        backward = torch.stack([(a * b).sum() for a, b in zip(pulled, v, strict=True)]).sum()
+        error = (backward - (w * tangent).sum()).abs()
+        return not bool(error > tolerance(w.dtype) * w.norm() * tangent.norm())
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
         """J v by dual numbers."""
@@ -107,9 +126,9 @@ class NTKOperator(LinearOperator):
         theta = {name: others.pop(name) for name in self.parameters}
 
         def f(theta: dict[str, Tensor]) -> Tensor:
-            return flattened(
-                functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
-            )
+            swapped = {**others, **theta}
+            self.policy.own.add(swapped)
+            return flattened(functional_call(self.model, swapped, (x.clone(),)), len(x))
 
         with self.policy, Swapped(self.model), sdpa_kernel(SDPBackend.MATH), quiet():
             _, tangent = jvp(f, (theta,), (dict(zip(theta, v, strict=True)),))[:2]

@@ -71,15 +71,17 @@ def _runner(
         name: value.detach().double() if value.is_floating_point() else value.clone()
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     if reference is not None:
         with evaluating(model), torch.no_grad(), policy:
+            policy.own.add(state)
             torch.func.functional_call(model, state, (reference.to(torch.float64, copy=True),))
 
     def run(cutter: "_Cutter") -> bool:
         x = origin + torch.tensordot(torch.from_numpy(cutter.points).to(origin), directions, 1)
         try:
             with evaluating(model), torch.no_grad(), cutter, policy:
+                policy.own.add(state)
                 output = torch.func.functional_call(model, state, (x,))
         except _Cut:
             return False
