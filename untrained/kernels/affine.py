@@ -80,10 +80,11 @@ def _network(
         name: value.detach().to(dtype) if value.is_floating_point() else value.clone()
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
-    policy = RunningStatistics() if batchnorm == "running" else FrozenStatistics()
+    policy = RunningStatistics(model) if batchnorm == "running" else FrozenStatistics(model)
 
     def f(x: Tensor) -> Tensor:
         with parameters_kept(model), policy:
+            policy.own.add(state)
             outputs = functional_call(model, state, (x.clone(),))
         return _numbers(outputs)
 

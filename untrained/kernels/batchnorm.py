@@ -1,7 +1,8 @@
 """BatchNorm policies: which statistics normalise a network while it is measured.
 
 A policy intercepts calls of `torch.nn.functional.batch_norm`, so it covers modules and functional
-uses alike and changes no module, flag or buffer.
+uses alike and changes no module, flag or buffer. What is no example's, such as the weights that
+some networks standardise by this function, is left to it as the network has it.
 
     batch     statistics of the mini-batch, differentiated: examples are coupled
     frozen    statistics of the mini-batch, held constant: examples are independent
@@ -19,6 +20,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.provenance import Provenance
 from untrained.kernels.recomputing import in_backward, recorded
 from untrained.kernels.unwrapping import eager
 
@@ -44,9 +46,29 @@ class BatchNormCall(NamedTuple):
 
 
 class BatchNormPolicy(Interception, ABC):
-    """A context in which BatchNorm calls, and they alone, go another way."""
+    """A context in which BatchNorm calls over examples, and they alone, go another way."""
+
+    def __init__(self, model: nn.Module | None = None):
+        super().__init__()
+        self.model = model
+        "Whose parameters and buffers are no example's; without one, every BatchNorm is altered."
+        self.own = Provenance()
+
+    def __enter__(self) -> "BatchNormPolicy":
+        tensors = () if self.model is None else (*self.model.parameters(), *self.model.buffers())
+        self.own = Provenance(tensors)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.own = Provenance()  # what was made of weights is let go
+        super().__exit__(*error)
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if self.own.makes(func, args, kwargs):
+            outputs = func(*args, **kwargs)
+            self.own.add(outputs)
+            return outputs
         if func is torch.batch_norm:
             raise ValueError(
                 "torch.batch_norm is called as such: expected torch.nn.functional.batch_norm or a "
@@ -54,7 +76,8 @@ class BatchNormPolicy(Interception, ABC):
             )
         if func is not F.batch_norm:
             return func(*args, **kwargs)
-        return F.batch_norm(*self.altered(BatchNormCall(*args, **kwargs)))
+        asked = BatchNormCall(*args, **kwargs)
+        return F.batch_norm(*(asked if asked.input in self.own else self.altered(asked)))
 
     @abstractmethod
     def altered(self, asked: BatchNormCall) -> BatchNormCall:
@@ -75,8 +98,8 @@ class FrozenStatistics(BatchNormPolicy):
     the k-th call of every later pass, begun by entering the context again, uses them.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, model: nn.Module | None = None) -> None:
+        super().__init__(model)
         self.statistics: list[tuple[Channels, Channels]] = []
         self.calls = 0
 
@@ -104,7 +127,7 @@ class FrozenStatistics(BatchNormPolicy):
                 model(batches[0].clone())
             return
         while True:
-            streamed = _Streamed(self.statistics)
+            streamed = _Streamed(self.statistics, self.model)
             for batch in batches:
                 with torch.no_grad(), suppress(_Reached), streamed:
                     model(batch.clone())
@@ -124,8 +147,8 @@ class _Streamed(FrozenStatistics):
     sample variances", 1979.
     """
 
-    def __init__(self, statistics: list[tuple[Tensor, Tensor]]) -> None:
-        super().__init__()
+    def __init__(self, statistics: list[tuple[Tensor, Tensor]], model: nn.Module | None) -> None:
+        super().__init__(model)
         self.statistics = statistics
         self.moments: tuple[Channels, Channels] | None = None
         self.count = 0
@@ -166,21 +189,24 @@ def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Channels, Channels]:
     return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
 
 
-POLICIES: dict[str, Callable[[], BatchNormPolicy]] = {
+POLICIES: dict[str, Callable[[nn.Module | None], BatchNormPolicy]] = {
     "batch": BatchStatistics,
     "frozen": FrozenStatistics,
     "running": RunningStatistics,
 }
 
 
-def policy_mode(policy: str) -> BatchNormPolicy:
-    """The context in which a network follows `policy`; ValueError for an unknown one."""
+def policy_mode(policy: str, model: nn.Module | None = None) -> BatchNormPolicy:
+    """The context in which a network follows `policy`; ValueError for an unknown one.
+
+    `model` is the network: without it, BatchNorm of weights is taken for BatchNorm of examples.
+    """
     if policy not in POLICIES:
         raise ValueError(
             f"unknown BatchNorm policy: expected one of {', '.join(get_args(Policy))}, "
             f"got {policy!r}"
         )
-    return POLICIES[policy]()
+    return POLICIES[policy](model)
 
 
 @contextmanager

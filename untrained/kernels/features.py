@@ -62,7 +62,8 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    model, policy = unwrapped(model), policy_mode(batchnorm)
+    model = unwrapped(model)
+    policy = policy_mode(batchnorm, model)
     if batchnorm != "running":
         chunk = None
     with evaluating(model), foreign(x):

@@ -148,7 +148,9 @@ def per_example(
     theta = {name: others.pop(name) for name in names}
 
     def g(theta: dict[str, Tensor], x_i: Tensor) -> Tensor:
-        f = flattened(functional_call(model, {**others, **theta}, (x_i[None],)), 1)
+        swapped = {**others, **theta}
+        policy.own.add(swapped)
+        f = flattened(functional_call(model, swapped, (x_i[None],)), 1)
         return read(f, readout)[0]
 
     def jacobian(x_i: Tensor) -> dict[str, Tensor]:

@@ -250,7 +250,7 @@ class PublishedStatistics(FrozenStatistics):
 MOMENTUM = 0.997
 UPDATE = 100  # examples of the published update
 
-_POLICIES: dict[str, Callable[[], BatchNormPolicy]] = {
+_POLICIES: dict[str, Callable[[nn.Module | None], BatchNormPolicy]] = {
     **POLICIES,
     "published": PublishedStatistics,
 }
@@ -343,7 +343,7 @@ def _features(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample, generator: torch.Generator
 ) -> tuple[list[Features], BatchNormPolicy]:
     """The features of each batch, under one policy that has seen the calibration first."""
-    policy = _POLICIES[sample.batchnorm]()
+    policy = _POLICIES[sample.batchnorm](model)
     first, *others = batches
     if sample.batchnorm == "batch":
         return [pass_through(model, x, policy) for x in batches], policy

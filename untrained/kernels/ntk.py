@@ -20,21 +20,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.arguments import Selection, check_inputs, finest, plain, select
+from untrained.kernels.arguments import Selection, check_inputs, coarsest, finest, plain, select
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.contraction import ROUNDING, Precision
 from untrained.kernels.foreign import OUT_OF_MEMORY, first_line
+from untrained.kernels.influence import Coupled
 from untrained.kernels.jacobian import real_numbers
 from untrained.kernels.kernel import Kernel, rounded
 from untrained.kernels.passes import Work, compute
-from untrained.kernels.plan import Plan, make_plan
+from untrained.kernels.plan import MEMORY, Plan, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
 from untrained.kernels.recomputing import none_left_out
 from untrained.kernels.unsurveyed import check_differentiable, known
 from untrained.kernels.unwrapping import differentiable
-from untrained.kernels.verification import INDEPENDENT, check_rows
+from untrained.kernels.verification import INDEPENDENT, check_pieces
 
 log = logging.getLogger(__name__)
 
@@ -200,16 +201,18 @@ def _kernels(
             except ValueError as error:
                 refusals[choice.method], why[choice.method] = error, str(error)
                 continue
-            policy = policy_mode(asked.batchnorm)
+            policy = policy_mode(asked.batchnorm, model)
             work = Work(model, x1, x2, readout, policy, chosen, found, plan)
             try:
-                if choice.method == "vmap":
-                    check_rows(model, x1, policy_mode(asked.batchnorm), chosen)
                 thetas = compute(work, labels)
             except OUT_OF_MEMORY:
                 raise
             except Exception as error:  # torch.func has no errors of its own, networks have any
-                why[choice.method] = first_line(error)
+                coupled = isinstance(error, Coupled)
+                if coupled and x2 is not None:
+                    raise ValueError(f"{error}: expected x2=None, got a second batch") from error
+                failed = {choice.method, *(INDEPENDENT if coupled else ())}
+                why |= dict.fromkeys(failed, first_line(error))
                 refusals[choice.method] = _refusal(choice.method, asked, error)
                 continue
             if not any(theta.any() for theta in thetas.values()):
@@ -247,12 +250,11 @@ def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
 
 def _kernel(theta: Tensor, plan: Plan, parameters: Iterable[Tensor]) -> Kernel:
     """Theta with its plan, and the rounding of the least precise of the parameters."""
-    coarsest = max((p.dtype for p in parameters), key=lambda dtype: torch.finfo(dtype).eps)
-    return rounded(theta, coarsest, ROUNDING[plan.precision], plan)
+    return rounded(theta, coarsest(parameters), ROUNDING[plan.precision], plan)
 
 
 def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:
-    """Methods to try, the fastest first."""
+    """Methods to try, the fastest first; those that fail meanwhile, `why` comes to name."""
     if asked.method != "auto":
         if asked.method in why:
             raise ValueError(
@@ -261,11 +263,8 @@ def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterato
         predicted: dict[str, float] = {asked.method: seconds(problem, asked.method)}
         yield Choice(asked.method, f"{asked.method}: as asked for", predicted)
         return
-    left = [method for method in METHODS if method not in why]
-    while left:
-        choice = choose({method: seconds(problem, method) for method in left}, why)
-        yield choice
-        left.remove(choice.method)
+    while left := [method for method in METHODS if method not in why]:
+        yield choose({method: seconds(problem, method) for method in left}, why)
 
 
 def ntk_operator(
@@ -299,13 +298,16 @@ def ntk_operator(
         raise ValueError("expected real parameters, got complex ones; use ntk, method='loop'")
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     with evaluating(model), _differentiating(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, _ = known(model, x1, x2, batchnorm, chosen, apart=chunk is not None)
+        found, _ = known(model, x1, x2, batchnorm, chosen, in_parts=chunk is not None)
         readout = make_readout(output, found.outputs, finest(chosen))
         pieces = x1.split(chunk or len(x1))
         others = None if x2 is None else x2.split(chunk or len(x2))
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, pieces)
+        largest = max(1, MEMORY // 2 // (4 * found.widest_bytes + 1))
+        for each in (pieces, others or ()):
+            check_pieces(model, each, policy, largest)
     return NTKOperator(model, pieces, others, readout, chosen, policy)

@@ -83,17 +83,24 @@ class NTKOperator(LinearOperator):
 
     def _transposed(self, u: Float[Tensor, "m q"], r: Float[Tensor, "k q"]) -> Vector:
         """v = J2^T u"""
-        tensors = list(self.parameters.values())
-        v = [torch.zeros_like(p) for p in tensors]
+        v = [torch.zeros_like(p) for p in self.parameters.values()]
         for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
-            with self.policy, torch.enable_grad():
-                g = read(flattened(self.model(x.clone()), len(x)), r)
-                if not g.requires_grad:
-                    raise ValueError(DETACHED)
-                found = gradients(g, tensors, weights.to(g), materialize_grads=True)
-            for total, part in zip(v, found, strict=True):
+            for total, part in zip(v, self._pulled(x, weights.to(r) @ r.T), strict=True):
                 total += part
         return v
+
+    def _pulled(self, x: Tensor, w: Float[Tensor, "n k"]) -> Sequence[Tensor]:
+        """J^T w of some examples.
+
+        Raises:
+            ValueError: no gradient leaves the outputs.
+        """
+        with self.policy, torch.enable_grad():
+            f = flattened(self.model(x.clone()), len(x))
+            if not f.requires_grad:
+                raise ValueError(DETACHED)
+            tensors = list(self.parameters.values())
+            return gradients(f, tensors, w.to(f), materialize_grads=True)
 
     def _along(self, v: Vector, r: Float[Tensor, "k q"]) -> Float64[Tensor, "n q"]:
         """J1 v"""
@@ -119,13 +126,10 @@ class NTKOperator(LinearOperator):
         if self.checked:
             return tangent
         w = torch.randn(tangent.shape, generator=torch.Generator().manual_seed(0)).to(tangent)
-        with self.policy, torch.enable_grad():
-            f = flattened(self.model(x.clone()), len(x))
-            tensors = list(self.parameters.values())
-            pulled = gradients(f, tensors, w.to(f), materialize_grads=True)
+        pulled = self._pulled(x, w)
         ahead = (w * tangent).double().sum()
         back = torch.stack([(a * b).double().sum() for a, b in zip(pulled, v, strict=True)]).sum()
-        eps = max(torch.finfo(p.dtype).eps for p in tensors)
+        eps = max(torch.finfo(p.dtype).eps for p in self.parameters.values())
         size = w.double().norm() * tangent.double().norm()
         if (ahead - back).abs() > max(1e-3, 30 * eps) * size:
             raise ValueError(
@@ -141,9 +145,9 @@ class NTKOperator(LinearOperator):
         theta = {name: others.pop(name) for name in self.parameters}
 
         def f(theta: dict[str, Tensor]) -> Tensor:
-            return flattened(
-                functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
-            )
+            swapped = {**others, **theta}
+            self.policy.own.add(swapped)
+            return flattened(functional_call(self.model, swapped, (x.clone(),)), len(x))
 
         unfused = sdpa_kernel(SDPBackend.MATH)
         with self.policy, Swapped(self.model), parameters_kept(self.model), unfused, quiet():

@@ -148,16 +148,16 @@ def count_regions(
             f"expected one input or more, in chunks of as many, got {len(x)} and chunk={chunk!r}"
         )
     model, chunks = unwrapped(model), x.split(chunk or len(x))
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     multiplicity: Counter[bytes] = Counter()
     neurons = set()
     with evaluating(model), torch.no_grad(), foreign(x):
         if len(chunks) > 1 and batchnorm != "running" and not apart:
-            policy = FrozenStatistics()
+            policy = FrozenStatistics(model)
             policy.calibrate(model, chunks)
         for part in chunks:
             if apart:
-                policy = policy_mode(batchnorm)  # with statistics of its own
+                policy = policy_mode(batchnorm, model)  # with statistics of its own
             with PatternHash(len(part)) as patterns, policy:
                 model(part.clone())  # a network may change its input in place
             multiplicity.update(patterns.digests())

@@ -73,10 +73,11 @@ def _runner(
         name: value.detach().double() if value.is_floating_point() else value.clone()
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     if reference is not None:
         kept = parameters_kept(model)
         with foreign(reference), evaluating(model), kept, torch.no_grad(), policy:
+            policy.own.add(state)
             torch.func.functional_call(model, state, (reference.to(torch.float64, copy=True),))
 
     def run(cutter: "_Cutter") -> bool:
@@ -84,6 +85,7 @@ def _runner(
         with foreign(x):
             try:
                 with evaluating(model), torch.no_grad(), parameters_kept(model), cutter, policy:
+                    policy.own.add(state)
                     output = torch.func.functional_call(model, state, (x,))
             except _Cut:
                 return False

@@ -2,27 +2,26 @@
 
 A survey follows a network's calls, and some networks cannot be followed: they differentiate
 themselves, compute parts again, or are not Python's. The loop needs none of it. With a second
-batch, examples must be independent, which autograd tells by itself,
-
-    d sum_i c_i s_i / d theta    of the whole batch, and added up over two parts of it.
+batch, examples must be independent, which gradients tell by themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from untrained.kernels.batchnorm import BatchNormPolicy, Policy, policy_mode
 from untrained.kernels.foreign import OUT_OF_MEMORY, first_line, foreign
-from untrained.kernels.jacobian import differentiated, row_of
+from untrained.kernels.influence import Coupled
 from untrained.kernels.products import DETACHED
-from untrained.kernels.readout import flattened
+from untrained.kernels.readout import flattened, make_readout
 from untrained.kernels.recomputing import requiring
 from untrained.kernels.survey import Survey
-from untrained.kernels.verification import INDEPENDENT, surveyed
+from untrained.kernels.verification import INDEPENDENT, apart, check_batches, surveyed
 
 
 def known(
@@ -31,7 +30,7 @@ def known(
     x2: Tensor | None,
     batchnorm: Policy,
     chosen: Mapping[str, nn.Parameter],
-    apart: bool = False,
+    in_parts: bool = False,
 ) -> tuple[Survey, dict[str, str]]:
     """What is known of a network, surveyed or not, and why some methods do not apply to it.
 
@@ -41,7 +40,7 @@ def known(
         x2: those of a second batch, which must be independent of the first.
         batchnorm: the policy.
         chosen: the parameters asked for.
-        apart: whether the examples of x1 are to be shown in parts, for the same condition.
+        in_parts: whether the examples of x1 are to be shown in parts, for the same condition.
 
     Raises:
         ValueError: inputs that the network does not take, outputs that are not one tensor with a
@@ -49,13 +48,18 @@ def known(
     """
     try:
         found, why = surveyed(model, x1, batchnorm, chosen)
+        together = x2 is not None and not apart(model, x1, x2, batchnorm)
     except OUT_OF_MEMORY:
         raise
     except Exception as error:  # a network's own code may raise anything at all
-        found, why = _unsurveyed(model, x1, x2, policy_mode(batchnorm), chosen, apart, error)
-    if found.coupled and (apart or x2 is not None):
+        half = len(x1) // 2
+        halves = (x1[: len(x1) - half], x1[half:]) if in_parts else None
+        parts = halves if x2 is None else (x1, x2)
+        found, why = _unsurveyed(model, x1, parts, policy_mode(batchnorm, model), chosen, error)
+        together = False
+    if together or (found.coupled and (in_parts or x2 is not None)):
         raise ValueError(
-            "the examples of a batch influence each other: expected chunk=None and x2=None, got "
+            f"{Coupled()}: expected chunk=None and x2=None, got "
             + ("parts of one batch" if x2 is None else "a second batch")
         )
     return found, why
@@ -64,33 +68,28 @@ def known(
 def _unsurveyed(
     model: nn.Module,
     x1: Tensor,
-    x2: Tensor | None,
+    parts: tuple[Tensor, Tensor] | None,
     policy: BatchNormPolicy,
     chosen: Mapping[str, nn.Parameter],
-    apart: bool,
     error: Exception,
 ) -> tuple[Survey, dict[str, str]]:
-    """What one plain pass shows, of a network whose survey raised an error."""
+    """What one plain pass shows, of a network whose survey raised an error.
+
+    Examples count as coupled unless gradients of two parts show that they are not.
+    """
     sizes = _Sizes()
     try:
         with foreign(x1), policy, torch.enable_grad(), sizes:
             outputs = flattened(model(requiring(x1)), len(x1))
     except ValueError as refusal:
         raise (error if isinstance(error, ValueError) else refusal) from error
-    coupled = not (apart or x2 is not None)  # unknown, and so taken for true
-    if not coupled:
-        x = x1 if x2 is None else torch.cat([x1, x2])
-        ones = outputs.new_ones(outputs.shape[1], 1)
-        with foreign(x):
-            coupled = not _independent(model, x, ones, policy, [*chosen.values()])
     n = len(x1)
     found = Survey(
         sites=(),
         outputs=outputs.shape[1],
-        coupled=coupled,
+        coupled=parts is None or not _independent(model, parts, outputs, policy, chosen),
         uses={},
         obstacle="",
-        complete=False,
         forward_bytes=sizes.total // n,
         widest_bytes=sizes.widest // n,
         kept_bytes={},
@@ -103,24 +102,20 @@ def _unsurveyed(
 
 
 def _independent(
-    model: nn.Module, x: Tensor, ones: Tensor, policy: BatchNormPolicy, tensors: Sequence[Tensor]
+    model: nn.Module,
+    parts: tuple[Tensor, Tensor],
+    outputs: Float[Tensor, "n k"],
+    policy: BatchNormPolicy,
+    chosen: Mapping[str, nn.Parameter],
 ) -> bool:
-    """Whether two parts of a batch add up to the gradient that the whole has."""
-    c = (torch.rand(len(x), generator=torch.Generator().manual_seed(0)) + 0.5).to(x.device)
-
-    def gradient(part: slice) -> Tensor:
-        """d sum_i c_i s_i / d theta, over a part of the examples."""
-        with differentiated(model, x[part], ones, policy) as (s, derivatives):
-            if not s.requires_grad:
-                return torch.zeros(1, dtype=torch.float64, device=x.device)
-            found = derivatives((s[:, 0].double() * c[part]).sum(), tensors)
-            return torch.cat([row_of(d).double() for d in found])
-
-    if len(x) < 2:
-        return True
-    whole, parts = gradient(slice(None)), gradient(slice(0, None, 2)) + gradient(slice(1, None, 2))
-    eps = max(torch.finfo(t.dtype).eps for t in tensors)
-    return bool((whole - parts).norm() <= max(1e-3, 30 * eps) * whole.norm())
+    """Whether examples of two parts have the same gradients together as apart."""
+    readout = make_readout("sum", outputs.shape[1], outputs)
+    try:
+        with foreign(torch.cat(parts)):
+            check_batches(model, *parts, readout, policy, chosen)
+    except Coupled:
+        return False
+    return True
 
 
 class _Sizes(TorchDispatchMode):
@@ -146,7 +141,7 @@ def check_differentiable(model: nn.Module, x: Tensor, batchnorm: Policy) -> None
     Raises:
         ValueError: they do not require gradients.
     """
-    with policy_mode(batchnorm), torch.enable_grad():
+    with policy_mode(batchnorm, model), torch.enable_grad():
         outputs = flattened(model(x.clone()), len(x))
     if not outputs.requires_grad:
         raise ValueError(DETACHED)
