@@ -11,7 +11,7 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from traceback import clear_frames
@@ -29,7 +29,7 @@ from untrained.kernels.influence import Coupled
 from untrained.kernels.jacobian import real_numbers
 from untrained.kernels.kernel import Kernel, rounded
 from untrained.kernels.passes import Work, compute
-from untrained.kernels.plan import MEMORY, Plan, make_plan
+from untrained.kernels.plan import MEMORY, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
 from untrained.kernels.recomputing import none_left_out
@@ -218,7 +218,8 @@ def _kernels(
             if not any(theta.any() for theta in thetas.values()):
                 check_differentiable(model, x1, asked.batchnorm)
             log.info("%s", plan.reason)
-            return {name: _kernel(theta, plan, chosen.values()) for name, theta in thetas.items()}
+            factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+            return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
     raise refusals["loop" if asked.method == "auto" else asked.method]
 
 
@@ -246,11 +247,6 @@ def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
     clear_frames(error.__traceback__)  # else they hold their tensors while the next method runs
     refusal.__cause__ = error
     return refusal
-
-
-def _kernel(theta: Tensor, plan: Plan, parameters: Iterable[Tensor]) -> Kernel:
-    """Theta with its plan, and the rounding of the least precise of the parameters."""
-    return rounded(theta, coarsest(parameters), ROUNDING[plan.precision], plan)
 
 
 def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:

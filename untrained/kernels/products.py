@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
+from untrained.kernels.influence import tolerance
 from untrained.kernels.interception import gradients
 from untrained.kernels.jacobian import Swapped, parameters_kept, quiet
 from untrained.kernels.readout import Readout, flattened, read
@@ -129,14 +130,13 @@ class NTKOperator(LinearOperator):
         pulled = self._pulled(x, w)
         ahead = (w * tangent).double().sum()
         back = torch.stack([(a * b).double().sum() for a, b in zip(pulled, v, strict=True)]).sum()
-        eps = max(torch.finfo(p.dtype).eps for p in self.parameters.values())
-        size = w.double().norm() * tangent.double().norm()
-        if (ahead - back).abs() > max(1e-3, 30 * eps) * size:
+        size = w.double().norm() * tangent.double().norm() + _norm(pulled) * _norm(v)
+        if (ahead - back).abs() > tolerance(tangent, *pulled) * size:
             raise ValueError(
                 "the network's gradients are not those of its outputs, as with hooks that change "
                 "them: expected none for products; use ntk, method='loop'"
             )
-        self.checked = True
+        self.checked = bool(size > 0)
         return tangent
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
@@ -169,6 +169,10 @@ class NTKOperator(LinearOperator):
                 return torch.zeros_like(f)
             (tangent,) = gradients(inner, w)
         return tangent
+
+
+def _norm(v: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part.double().norm() for part in v]).norm()
 
 
 class Eigenvalues(NamedTuple):
