@@ -5,13 +5,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from untrained.kernels import attention
 from untrained.kernels.interception import Function, Interception
-from untrained.kernels.places import Place
+from untrained.kernels.places import Place, Unstructured
 from untrained.kernels.provenance import tensors_in
 
 DERIVED = "#"
@@ -44,6 +45,8 @@ class ParameterCalls(Interception, ABC):
         self.known = {id(p): p for p in parameters}
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if func in _BACKWARD:
+            raise Unstructured("the network differentiates itself")
         tensors = [*tensors_in(args), *tensors_in(kwargs.values())]
         if not any(id(t) in self.known for t in tensors):
             return self.plain(func, args, kwargs)
@@ -73,6 +76,10 @@ class ParameterCalls(Interception, ABC):
     def derive(self, outputs: Any) -> None:
         """From now on, these count as parameters."""
         self.known |= {id(t): t for t in tree_leaves(outputs) if isinstance(t, Tensor)}
+
+
+_BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, Tensor.backward})
+"What these use cannot be told from the gradients that a kernel is made from."
 
 
 @contextmanager

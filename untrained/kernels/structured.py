@@ -93,7 +93,8 @@ def run_pass(
         with recorder, policy:
             f = flattened(model(x.clone()), len(x))
         recorder.check_end()
-        g = read(f, readout.matrix)[:, list(recorder.collector.columns)]
+        columns = recorder.collector.columns
+        g = read(f, readout.matrix[:, columns[0] : columns[-1] + 1])
         if g.requires_grad:  # else no parameter reaches the output
             if not recorder.apart(f):
                 recorder.influence = Influence(
@@ -108,7 +109,7 @@ def run_pass(
                 )
                 recorder.influence.weighing = False
             last = g.shape[1] - 1
-            for k, q in enumerate(recorder.collector.columns):
+            for k, q in enumerate(columns):
                 recorder.q = q
                 torch.autograd.grad(
                     g[:, k].sum(), recorder.leaves, retain_graph=k < last, allow_unused=True

@@ -26,7 +26,8 @@ from untrained.kernels.maps import (
     Use,
     parts_of,
 )
-from untrained.kernels.sites import name_of, tensors_in
+from untrained.kernels.provenance import tensors_in
+from untrained.kernels.sites import name_of
 
 Uses = dict[str, list[Use]]
 

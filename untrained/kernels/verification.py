@@ -114,7 +114,7 @@ def check_outputs(found: Tensor, expected: Tensor, model: nn.Module) -> None:
 
 def _same(a: Tensor, b: Tensor, model: nn.Module) -> bool:
     """Equal but for rounding; NaN is equal to NaN."""
-    size = tolerance(a, *model.parameters()) * float(b.abs().nan_to_num(posinf=0).max())
+    size = tolerance(a, *model.parameters()) * float(b.detach().abs().nan_to_num(posinf=0).max())
     return bool(torch.isclose(a, b, 0, size, equal_nan=True).all())
 
 
