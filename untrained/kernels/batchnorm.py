@@ -55,8 +55,9 @@ class BatchNormPolicy(Interception, ABC):
         self.own = Provenance()
 
     def __enter__(self) -> "BatchNormPolicy":
-        tensors = () if self.model is None else (*self.model.parameters(), *self.model.buffers())
-        self.own = Provenance(tensors)
+        modules = () if self.model is None else self.model.modules()
+        tables = (table for m in modules for table in (m._parameters, m._buffers))
+        self.own = Provenance(t for table in tables for t in table.values() if t is not None)
         super().__enter__()
         return self
 
@@ -183,10 +184,11 @@ class RunningStatistics(BatchNormPolicy):
 
 def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Channels, Channels]:
     """Mean and variance of each channel; summed within examples first, ten times faster here."""
-    x = x.flatten(2) if x.ndim > 2 else x[..., None]
-    count = x.shape[0] * x.shape[2]
-    mean = x.sum(2).sum(0) / count
-    return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
+    with torch._C.DisableTorchFunction():  # other interceptions need not follow each step
+        x = x.flatten(2) if x.ndim > 2 else x[..., None]
+        count = x.shape[0] * x.shape[2]
+        mean = x.sum(2).sum(0) / count
+        return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
 
 
 POLICIES: dict[str, Callable[[nn.Module | None], BatchNormPolicy]] = {
