@@ -51,7 +51,8 @@ def test_tiles_by_rows_and_by_grams(apart: int, m: int | None, positions: int) -
     expected = (
         theta.flatten(2).flatten(0, 1) if apart == q else theta.diagonal(dim1=1, dim2=3).sum(-1)
     )
-    by_rows, by_grams = (Tile(n, m, apart, "float64", a.device) for _ in range(2))
+    sums = torch.zeros(2, n * apart, (m or n) * apart, dtype=torch.float64)
+    by_rows, by_grams = (Tile(n, m, apart, "float64", part) for part in sums)
     by_rows.add_rows(j)
     bounds = [0, 2, n] if m is None else [0, 2, n, n + 3, n + m]
     by_grams.add_grams([(i, lambda i=i, k=k: (a[i:k], d[i:k])) for i, k in pairwise(bounds)])

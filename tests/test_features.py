@@ -57,6 +57,22 @@ READ: dict[str, tuple[Callable[[Head, Tensor], Tensor], Callable[[Head], Tensor]
         "linear",
     ),
     "product": (lambda f, h: f.pooled @ f.linear.weight.T, POOLED, "matmul"),
+    "product and bias": (
+        lambda f, h: f.pooled @ f.linear.weight.T + f.linear.bias,
+        POOLED,
+        "matmul",
+    ),
+    "bias and product": (
+        lambda f, h: torch.addmm(f.linear.bias, f.pooled, f.linear.weight.T),
+        POOLED,
+        "addmm",
+    ),
+    "bias and product, keywords": (
+        lambda f, h: torch.addmm(input=f.linear.bias, mat1=f.pooled, mat2=f.linear.weight.T),
+        POOLED,
+        "addmm",
+    ),
+    "another precision": (lambda f, h: f.linear(f.pooled).bfloat16().type_as(h), POOLED, "linear"),
     "dropout": (lambda f, h: f.dropout(f.linear(f.dropout(f.pooled))), POOLED, "linear"),
     "scaled": (lambda f, h: 0.1 * f.linear(f.pooled) / 2, POOLED, "linear"),
     "softmax": (lambda f, h: F.log_softmax(f.linear(f.pooled), 1), POOLED, "linear"),
@@ -111,6 +127,9 @@ def test_what_enters_the_readout(name: str) -> None:
         lambda f, h: f.linear(f.pooled) + f.pooled[:, :4],
         lambda f, h: f.linear(f.pooled) * f.pooled[:, :4],
         lambda f, h: f.conv(h).amax((2, 3)),
+        lambda f, h: f.conv(h).softmax(1).mean((2, 3)),
+        lambda f, h: f.linear(f.pooled) + f.positions[:, :4, 0, 0],
+        lambda f, h: torch.addmm(f.pooled[:, :4], f.pooled, f.linear.weight.T),
         lambda f, h: f.conv(h).mean(1).flatten(1),
         lambda f, h: f.grouped(h).mean((2, 3)),
         lambda f, h: f.conv(h).view(len(h), -1, 4).mean(1),
@@ -159,6 +178,35 @@ def test_chunks_and_statistics() -> None:
     torch.testing.assert_close(by_batch, kept[0].detach())
 
 
+class Coupling(nn.Module):
+    """Subtracts the mean of the batch by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).tanh()
+        return self.last(h - h.mean(0))
+
+
+def test_a_batch_whose_examples_influence_each_other_passes_whole() -> None:
+    model, x = Coupling(), torch.randn(10, 3)
+    h = model.first(x).tanh().detach()
+    torch.testing.assert_close(features(model, x, chunk=3).z, h - h.mean(0))
+
+
+def test_noise_is_the_same_every_time_and_nobody_elses() -> None:
+    class Noisy(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + torch.randn(3))
+
+    model, x = Noisy(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(5, 3)
+    state = torch.random.get_rng_state()
+    assert torch.equal(features(model, x).z, features(model, x).z)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_the_network_and_its_input_are_left_as_they_were() -> None:
     model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout())
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -177,3 +225,5 @@ def test_wrong_use() -> None:
         features(nn.Linear(3, 2), torch.ones(0, 3))
     with pytest.raises(ValueError, match="chunk of at least one"):
         features(nn.Linear(3, 2), torch.ones(4, 3), chunk=0)
+    with pytest.raises(ValueError, match=r"expected real outputs, got torch\.complex64"):
+        features(Head(lambda f, h: torch.fft.fft(f.linear(f.pooled))), torch.ones(4, 3, 5, 5))

@@ -3,6 +3,9 @@
 import copy
 import subprocess
 import sys
+import threading
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -312,3 +315,194 @@ def test_drawn_features_make_the_kernel() -> None:
     expected = sum(z @ z.T / z.shape[1] for z in zs) / len(zs)
     found = nngp(network, x, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(found.mean, expected)
+
+
+class Held(nn.Module):
+    """A network that holds what no copy can be made of."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 30), nn.Linear(30, 2)
+        self.what = {
+            "lock": threading.Lock(),
+            "file": sys.stdout,
+            "generator": (i for i in range(3)),
+            "lambda": lambda h: h,
+            "computed": self.first.weight * 2,
+        }[what]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).relu())
+
+
+@pytest.mark.parametrize("what", ["lock", "file", "generator", "lambda", "computed"])
+def test_networks_of_which_there_is_no_copy(what: str) -> None:
+    model, x = Held(what), torch.randn(5, 4)
+    plain = nn.Sequential()
+    for name, part in (("first", model.first), ("relu", nn.ReLU()), ("last", model.last)):
+        plain.add_module(name, part)
+    found = nngp(model, x, generator=generator(), draws=3)
+    assert torch.equal(found.mean, nngp(plain, x, generator=generator(), draws=3).mean)
+
+
+class Viewed(nn.Module):
+    """A network that computes with views of its parameters that it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, bias=False)
+        self.kernel = self.conv.weight.view(8, 3, 3, 3)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.conv2d(x, self.kernel).relu().mean((2, 3)))
+
+
+def test_views_of_parameters_follow_the_draws() -> None:
+    model, x = Viewed(), images(5)
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    plain = nn.Sequential(plain, nn.Flatten(), nn.Linear(8, 2))
+    found = nngp(model, x, generator=generator(), draws=200)
+    expected = nngp(plain, x, generator=generator(1), draws=200)
+    assert found.standard_error is not None
+    assert (found.standard_error > 0).all()
+    torch.testing.assert_close(found.mean, expected.mean, rtol=0.2, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "way",
+    [
+        nn.utils.weight_norm,
+        nn.utils.parametrizations.weight_norm,
+        lambda layer: nn.utils.prune.identity(layer, "weight"),
+    ],
+)
+def test_parametrised_layers_have_the_kernel_of_plain_ones(
+    way: Callable[[nn.Module], nn.Module],
+) -> None:
+    plain, made = normalised(), normalised()
+    way(made[0])
+    way(made[3])
+    for batchnorm in ("frozen", "batch", "running"):
+        found = [
+            nngp(model, images(5), generator=generator(), draws=2, batchnorm=batchnorm)
+            for model in (plain, made)
+        ]
+        torch.testing.assert_close(found[0].mean, found[1].mean, rtol=1e-5, atol=1e-8)
+
+
+class Broken(nn.Module):
+    """Fails at its k-th pass."""
+
+    def __init__(self, k: int, error: BaseException):
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)), nn.Linear(8, 2)
+        self.passes = [k, error]
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, error = self.passes
+        self.passes[0] = k - 1
+        if k == 0:
+            raise error
+        return self.head(self.body(x))
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_a_network_is_left_as_it_was_when_a_draw_fails(k: int, error: BaseException) -> None:
+    model = Broken(k, error)
+    model.body(torch.randn(6, 4)).sum().backward()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    gradient, model.head.training = model.body[0].weight.grad, False
+    flags = [module.training for module in model.modules()]
+    with pytest.raises(type(error)):
+        nngp(model, torch.randn(5, 4), generator=generator(), draws=4)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert [module.training for module in model.modules()] == flags
+    assert model.body[0].weight.grad is gradient
+
+
+def test_between_two_draws_the_network_is_the_callers() -> None:
+    model, x = mlp(), torch.randn(5, 4)
+    before, loss = copy.deepcopy(model.state_dict()), model(x).sum()
+    for _ in drawn_features(model, x, generator=generator(), draws=3):
+        assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    loss.backward()  # its graph is still good
+    assert model[0].weight.grad is not None
+
+
+def test_a_network_is_understood_by_the_inputs() -> None:
+    """A weight stored the other way is drawn by its inputs, and a table stays."""
+    model, x = Turned(), torch.randn(6, 5, 4)
+    layer = nn.Sequential(nn.Linear(4, 90, bias=False), nn.ReLU())
+    plain = nn.Sequential(layer, nn.AdaptiveAvgPool2d((1, 90)), nn.Flatten(), nn.Linear(90, 2))
+    found, expected = (
+        nngp(net, inputs, generator=generator(), draws=300)
+        for net, inputs in ((model, x), (plain, x + model.table.detach()))
+    )
+    torch.testing.assert_close(found.mean, expected.mean, rtol=0.05, atol=0)
+
+
+def test_what_the_inputs_do_not_show_is_refused_or_kept() -> None:
+    model, x = Squared(), torch.randn(6, 4)
+    with pytest.raises(ValueError, match="not understood"):
+        nngp(model, x, generator=generator())
+    kept = nngp(model, x, generator=generator(), keep=["weight"])
+    z = model(x).detach().double()
+    torch.testing.assert_close(kept.mean, z @ z.T / 4)
+
+
+class Turned(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.weight = nn.Parameter(torch.randn(5, 4)), nn.Parameter(torch.randn(4, 90))
+        self.head = nn.Linear(90, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(((x + self.table) @ self.weight).relu().mean(1))
+
+
+class Squared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.weight @ self.weight)
+
+
+class Coupling(nn.Module):
+    """Subtracts the mean of the batch by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).tanh()
+        return self.last(h - h.mean(0))
+
+
+@pytest.mark.parametrize("batchnorm", ["frozen", "running", "published"])
+def test_examples_that_influence_each_other_pass_together(batchnorm: Any) -> None:
+    model, x, other = Coupling(), torch.randn(10, 4), torch.randn(9, 4)
+    found, whole = (
+        nngp(model, x, other, generator=generator(), draws=3, batchnorm=batchnorm, chunk=chunk)
+        for chunk in (3, None)
+    )
+    torch.testing.assert_close(found.mean, whole.mean)
+
+
+def test_networks_without_python_are_refused_by_name() -> None:
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        traced = torch.jit.trace(mlp(), torch.randn(3, 4))
+    with pytest.raises(ValueError, match="TorchScript"):
+        nngp(nn.Sequential(traced), torch.randn(3, 4), generator=generator())
+
+
+def test_an_unused_weight_has_no_part() -> None:
+    model = mlp()
+    model.token = nn.Parameter(torch.randn(3, 4))
+    found = nngp(model, torch.randn(3, 4), generator=generator(), draws=1)
+    assert found.mean.isfinite().all()

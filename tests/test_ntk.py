@@ -235,7 +235,6 @@ def test_what_is_computed_says_how() -> None:
     assert theta.plan.method == min(theta.plan.predicted, key=theta.plan.predicted.get)
     assert set(theta.plan.predicted) == set(METHODS)
     assert theta.plan.method in theta.plan.reason
-    assert type(theta + 1) is type(theta[0]) is Tensor
     coupled = ntk(by_hand(lambda f, x: f(x) - f(x).mean(0)), torch.randn(5, 4))
     assert "influence each other" in coupled.plan.reason
     assert coupled.plan.method in COUPLING
@@ -338,7 +337,7 @@ def test_the_network_is_left_as_it_was_by_a_failure(method: str) -> None:
     ntk(model, x, method=method)
     before, random = state_of(model), torch.random.get_rng_state()
     passes, allowed = 0, 0
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(ValueError, match="broken on purpose"):
         ntk(model, x, method=method)
     assert state_of(model) == before
     assert torch.equal(random, torch.random.get_rng_state())

@@ -215,15 +215,39 @@ def test_dead_networks() -> None:
         assert "the kernel is zero" in reason, method
 
 
-@pytest.mark.parametrize(
-    "step",
-    [lambda m, x: m.layer(x).detach(), lambda m, x: x * 2, lambda m, x: m.layer(x).sign()],
-    ids=["detached", "unused", "constant"],
-)
-def test_outputs_that_no_gradient_leaves(step: zoo.Step) -> None:
-    model = Net(step, layer=nn.Linear(4, 4))
+def test_outputs_that_are_constant() -> None:
+    model = Net(lambda m, x: m.layer(x).sign(), layer=nn.Linear(4, 4))
     for method, reason in reasons(model, drawn(5, 4)).items():
         assert "the kernel is zero" in reason, method
+
+
+def ungraded(m: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return m.layer(x)
+
+
+def inferred(m: nn.Module, x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return m.layer(x)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize(
+    "step",
+    [lambda m, x: m.layer(x).detach(), lambda m, x: x * 2, ungraded, inferred],
+    ids=["detached", "unused", "no_grad", "inference_mode"],
+)
+def test_outputs_that_no_gradient_leaves(step: zoo.Step, method: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"do not require gradients|cannot be exact|cannot follow"
+    ):
+        ntk(Net(step, layer=nn.Linear(4, 4)), drawn(5, 4), method=method)
+
+
+def test_an_operator_of_outputs_that_no_gradient_leaves() -> None:
+    operator = ntk_operator(Net(ungraded, layer=nn.Linear(4, 4)), drawn(5, 4))
+    with pytest.raises(ValueError, match="outputs do not require gradients"):
+        operator.matvec(torch.ones(5).double().numpy())
 
 
 @pytest.mark.parametrize("everywhere", [False, True])

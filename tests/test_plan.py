@@ -10,10 +10,13 @@ import pytest
 import torch
 import zoo
 from compare import deviation
+from held import Held
 from torch import Tensor, nn
 
 from untrained.kernels.choice import choose
 from untrained.kernels.ntk import METHODS, Kernel, ntk, ntk_contributions
+from untrained.kernels.regression import regression
+from untrained.kernels.spectrum import spectrum
 
 SOME = ["functional convolution", "layer used twice", "weight norm"]
 OUTPUTS = ("sum", "trace", "full")
@@ -184,6 +187,61 @@ def test_the_fastest_method_is_chosen_with_reasons() -> None:
     )
 
 
+def wide() -> tuple[nn.Module, Tensor]:
+    """Few parameters and many examples: the kernel is what takes memory."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+    return net, torch.randn(700, 8)
+
+
+@pytest.mark.parametrize(
+    ("method", "output", "n"),
+    [
+        ("structured", "sum", 700),
+        ("structured", "trace", 600),
+        ("structured", "full", 200),
+        ("vmap", "sum", 400),
+    ],
+)
+def test_a_large_kernel_is_held_once(method: str, output: str, n: int) -> None:
+    """As bytes that are alive, of which the kernel is most."""
+    net, x = wide()
+    kernel = 8 * (n * (3 if output == "full" else 1)) ** 2
+    ntk(net, x[:8], output=output, method=method)  # the network is yet to be surveyed
+    with Held() as held:
+        theta = ntk(net, x[:n], output=output, method=method, memory=2 * kernel + 2**19)
+    assert kernel < held.peak <= theta.plan.memory
+    assert torch.equal(theta, theta.T)
+
+
+def test_a_large_block_and_large_shares_are_held_once() -> None:
+    net, x = wide()
+    shares = ntk_contributions(net, x[:8])
+    with Held() as held:
+        block = ntk(net, x[:500], x[200:], memory=(ceiling := 2 * 8 * 500**2))
+    assert held.peak <= ceiling
+    with Held() as held:
+        shares = ntk_contributions(net, x, memory=(ceiling := 4 * 8 * 700**2))
+    assert held.peak <= ceiling
+    assert deviation(sum(shares.values())[:500, 200:], block) < 1e-5
+
+
+def test_a_spectrum_and_a_regression_copy_nothing() -> None:
+    net, x = wide()
+    theta = ntk(net, x[:300])
+    one = theta.untyped_storage().nbytes()
+    with Held() as held:
+        spectrum(theta)
+    assert held.peak < 1.2 * one  # LAPACK works in place, in a copy
+    with Held() as held:
+        fit = regression(theta, torch.arange(300) % 3, ridges=(1e-2, 1.0))
+        assert fit.predict(theta[:20]).isfinite().all()
+    assert held.peak < 1.2 * one  # the eigenvectors
+    with Held() as held:
+        assert fit.leave_one_out.squared_error.isfinite().all()
+    assert held.peak < 1.2 * one  # their squares
+
+
 MEASURED = """
 import copy
 import torch
@@ -216,6 +274,15 @@ network = Tied()
 x = torch.randint(20_000, ({n}, 16))
 ntk(copy.deepcopy(network), x[:8], method={method!r})
 """
+WIDE = """
+import copy
+import torch
+from torch import nn
+from untrained import ntk
+network = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 10))
+x = torch.randn({n}, 16)
+ntk(copy.deepcopy(network), x[:300], method={method!r})
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -227,6 +294,7 @@ ntk(copy.deepcopy(network), x[:8], method={method!r})
         (MEASURED, "vmap", 64),
         (MEASURED, "products", 12),
         (TIED, "structured", 32),
+        (WIDE, "structured", 2000),
     ],
 )
 def test_measured_memory_stays_below_the_ceiling(

@@ -1,5 +1,7 @@
 """Products of the NTK with vectors, against the kernel itself."""
 
+from typing import Any
+
 import naive
 import numpy as np
 import pytest
@@ -180,4 +182,36 @@ def test_outputs_that_parameters_do_not_reach(output: str) -> None:
     model = zoo.Net(lambda m, x: x.detach() * 2, layer=nn.Linear(4, 2)).double()
     x = torch.randn(3, 4, dtype=torch.float64)
     operator = ntk_operator(model, x, output=output)
-    assert not (operator @ np.ones(operator.shape[1])).any()
+    with pytest.raises(ValueError, match="outputs do not require gradients"):
+        operator @ np.ones(operator.shape[1])
+
+
+def halved(layer: nn.Module) -> nn.Module:
+    layer.weight.register_hook(lambda d: d / 2)
+    return layer
+
+
+class Clipped(torch.autograd.Function):
+    """z, with a gradient that is not its own, and not linear."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        return z.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].clamp(-0.1, 0.1)
+
+
+def test_gradients_that_are_changed_on_the_way_back() -> None:
+    """By a hook that is linear, which has products of its own; and by what is not."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    hooked = nn.Sequential(halved(nn.Linear(4, 6)), nn.Tanh(), nn.Linear(6, 2)).double()
+    truth = naive.ntk(hooked, x, zoo.trainable(hooked))
+    assert close(columns_of(ntk_operator(hooked, x)), truth)
+    clipped = zoo.Net(
+        lambda m, x: m.last(Clipped.apply(m.layer(x))), layer=nn.Linear(4, 6), last=nn.Linear(6, 2)
+    ).double()
+    with pytest.raises(ValueError, match="not those of its outputs"):
+        ntk_operator(clipped, x) @ np.ones(5)

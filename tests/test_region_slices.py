@@ -183,6 +183,20 @@ def test_a_maximum_that_wins_only_in_the_middle() -> None:
     assert sorted(map(area, polygons)) == pytest.approx([0.75] * 4 + [1.0])
 
 
+class Kinks(nn.Module):
+    """Continuous, with kinks at 0.2, 0.5 and 0.8 made of comparisons."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.where(x > 0.2, x, 2 * x - 0.2)
+        x = x + (x - 0.5) * (x >= 0.5)
+        return x.masked_fill(x < 1.1, 1.1)
+
+
+def test_kinks_made_of_comparisons() -> None:
+    found = line_regions(Kinks(), torch.tensor([0.0]), torch.tensor([1.0]))
+    torch.testing.assert_close(found.breakpoints, torch.tensor([0.2, 0.5, 0.8]).double())
+
+
 class Branch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(x > 0.1, x, 2 * x)

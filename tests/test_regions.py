@@ -119,6 +119,24 @@ class Applied(nn.Module):
         return self.function(x)
 
 
+def _masked(x: Tensor) -> Tensor:
+    x[x < 0] = 0
+    return x
+
+
+class OwnReLU(torch.autograd.Function):
+    """An activation with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * (ctx.saved_tensors[0] > 0)
+
+
 TENSOR = torch.tensor([2.0])
 ONE_BEND: dict[str, Callable[..., Tensor]] = {
     "F.relu": F.relu,
@@ -156,6 +174,21 @@ ONE_BEND: dict[str, Callable[..., Tensor]] = {
     "amin": lambda x: torch.cat([x, 1 - x], 1).amin(1, keepdim=True),
     "nn.MaxPool1d": lambda x: nn.MaxPool1d(2)(torch.stack([x, 1 - x], 2)),
     "nn.AdaptiveMaxPool1d": lambda x: nn.AdaptiveMaxPool1d(1)(torch.stack([x, 1 - x], 2)),
+    "a product with a comparison": lambda x: x * (x > 0),
+    "a comparison with a tensor": lambda x: x * x.ge(TENSOR),
+    "a comparison, swapped": lambda x: x * torch.gt(-x, 0),
+    "torch.lt": lambda x: x * torch.lt(x, 0).float(),
+    "torch.where": lambda x: torch.where(x > 1, x, 2 * x - 1),
+    "Tensor.where": lambda x: x.where(x <= 0, 2 * x),
+    "masked_fill": lambda x: x.masked_fill(x < 0, 0),
+    "assignment by a mask": _masked,
+    "torch.sgn": lambda x: x * torch.sgn(x),
+    "relu of autograd.Function": lambda x: OwnReLU.apply(x),
+    "the mean of x and abs": lambda x: (x + x.abs()) / 2,
+    "torch.ops": torch.ops.aten.relu,
+    "torch.ops in place": torch.ops.aten.relu_.default,
+    "torch.ops.aten.maximum": lambda x: torch.ops.aten.maximum(x, TENSOR),
+    "torch.ops.aten.clamp": lambda x: torch.ops.aten.clamp(x, min=1.0),
 }
 TWO_BENDS: dict[str, Callable[..., Tensor]] = {
     "F.relu6": F.relu6,
@@ -169,9 +202,11 @@ TWO_BENDS: dict[str, Callable[..., Tensor]] = {
     "Tensor.clip_": lambda x: x.clip_(min=-TENSOR, max=TENSOR),
 }
 NO_BENDS: dict[str, Callable[..., Tensor]] = {
-    "tanh": torch.tanh,
-    "Hardswish": nn.Hardswish(),
     "integers": lambda x: x + torch.arange(3).clamp(max=1),
+    "affine": lambda x: 3 * x - 2,
+    "constant": lambda x: torch.ones_like(x),
+    "linear along the batch": lambda x: x - x.mean(0),
+    "BatchNorm": nn.BatchNorm1d(1),
 }
 
 
@@ -219,6 +254,59 @@ def check_windows(pool: Callable[..., Any], args: tuple[Any, ...], options: Any)
 def test_windows_of_unequal_sides() -> None:
     options = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)}
     check_windows(F.max_pool2d, (torch.randn(2, 3, 6, 5),), options)
+
+
+BLIND: dict[str, tuple[Callable[..., Any], str]] = {
+    "tanh": (torch.tanh, "not affine"),
+    "small tanh": (lambda x: torch.tanh(x / 100), "not affine"),
+    "GELU": (F.gelu, "not affine"),
+    "Hardswish": (nn.Hardswish(), "not affine"),
+    "softmax": (lambda x: F.softmax(torch.cat([x, -x], 1), 1), "not affine"),
+    "a product": (lambda x: x * x, "not affine"),
+    "the 1-norm": (lambda x: x.norm(p=1, dim=1), "not affine"),
+    "LayerNorm": (lambda x: F.layer_norm(torch.cat([x, x * 0 + 1], 1), (2,)), "not affine"),
+    "two outputs": (lambda x: (x, {"b": torch.tanh(x)}), "not affine"),
+    "no tensor": (lambda x: "words", "floating-point tensors"),
+    "integers": (lambda x: x.long(), "floating-point tensors"),
+    "numpy": (lambda x: torch.from_numpy(np.maximum(x.numpy(), 0)), "numpy has pieces"),
+    "numpy, in an array": (lambda x: torch.tensor(np.abs(np.asarray(x))), "has pieces"),
+    "sort": (lambda x: torch.cat([x, 1 - x], 1).sort(1).values, "sort has pieces"),
+    "topk": (lambda x: torch.cat([x, 1 - x], 1).topk(1, 1).values, "topk has pieces"),
+    "median": (lambda x: torch.cat([x, 1 - x, 2 * x], 1).median(1)[0], "median has pieces"),
+    "round": (torch.round, "round has pieces"),
+    "floor": (Tensor.floor_, "floor has pieces"),
+    "remainder": (lambda x: x % 2, "remainder has pieces"),
+}
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_what_is_not_seen_is_not_one_region(name: str) -> None:
+    function, words = BLIND[name]
+    line = torch.linspace(-10, 10, 101)[:, None]
+    for dtype in (torch.float32, torch.float64):
+        with pytest.raises(ValueError, match=words):
+            count_regions(Applied(function), line.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("policy", ["running", "frozen", "batch"])
+def test_an_affine_network_has_one_region(policy: Policy, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 30), nn.BatchNorm1d(30), *(nn.Linear(30, 30) for _ in range(20))]
+    model = nn.Sequential(*layers).to(dtype)
+    for scale in (0.0, 1e-4, 1.0, 1e4):
+        x = scale * torch.randn(50, 3, dtype=dtype)
+        for chunk, apart in ((None, False), (20, False), (20, True)):
+            found = count_regions(model, x, batchnorm=policy, chunk=chunk, apart=apart)
+            assert (found.count, found.neurons) == (1, 0)
+    smooth = nn.Sequential(model, nn.Tanh())
+    with pytest.raises(ValueError, match="not affine"):
+        count_regions(smooth, torch.randn(50, 3, dtype=dtype), batchnorm=policy)
+
+
+def test_errors_of_a_network_are_one_line() -> None:
+    with pytest.raises(ValueError, match=r"does not take inputs of shape \(4, 3\) .*: 7"):
+        count_regions(Applied(lambda x: {}[7]), torch.randn(4, 3))
 
 
 def test_parameters_have_no_pieces() -> None:

@@ -11,9 +11,10 @@ import torch
 from scipy.optimize import minimize_scalar
 from scipy.stats import multivariate_normal
 from sklearn.kernel_ridge import KernelRidge
-from torch import Tensor
+from torch import Tensor, nn
 
 from untrained.kernels.blocks import Blocks, mixture, split
+from untrained.kernels.ntk import ntk
 from untrained.kernels.regression import RIDGES, Regression, centred_one_hot, regression
 from untrained.kernels.validation import validate
 
@@ -182,6 +183,66 @@ def test_a_kernel_in_float32_resolves_less() -> None:
     single = regression(blocks.train.float(), y_t)
     assert 0 < len(single.ridges) < len(RIDGES)
     assert len(regression(blocks.train, y_t).ridges) == len(RIDGES)
+
+
+def near_equal(seed: int, near: float = 1e-5) -> tuple[Any, Tensor]:
+    """A kernel of ours whose products are in float32, two examples being nearly equal; exact."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(6, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
+    net.append(nn.Linear(128, K))
+    x = torch.randn(2 * N, 6)
+    x = torch.cat([x[:1] + near, x])
+    found = ntk(net, x, precision="float32")
+    return found, ntk(net.double(), x.double(), method="loop").as_subclass(Tensor)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_kernels_of_ours_are_never_refused(seed: int) -> None:
+    """Ridges that their rounding would drown are skipped; the others give what exact ones give."""
+    theta, exact = near_equal(seed)
+    labels = torch.arange(N) % K
+    fit = regression(theta[:N, :N], labels)
+    truth = regression(exact[:N, :N], labels, ridges=fit.ridges.tolist())
+    assert 5 < len(fit.ridges) < len(RIDGES)
+    assert "is below resolution" in fit.unresolved[0]
+    assert not truth.unresolved
+    torch.testing.assert_close(
+        fit.predict(theta[N:, :N]), truth.predict(exact[N:, :N]), rtol=0.01, atol=0.01
+    )
+    torch.testing.assert_close(
+        fit.leave_one_out.squared_error, truth.leave_one_out.squared_error, rtol=0.01, atol=0
+    )
+    for made in (theta[:N, :N] / 10, (theta + theta.T)[:N, :N], theta[:N, :N].float()):
+        again = regression(made, labels)
+        assert set(again.ridges.tolist()) <= set(fit.ridges.tolist())
+
+
+@pytest.mark.parametrize("near", [0.0, 1e-6, 1e-5, 1e-3])
+@pytest.mark.parametrize("n", [2, 3, 2 * N + 1])
+def test_kernels_of_few_examples_are_never_refused(n: int, near: float) -> None:
+    theta, _ = near_equal(n, near)
+    assert len(regression(theta[:n, :n], torch.arange(n) % 2).ridges)
+
+
+def test_noise_that_a_matrix_does_not_tell_of_shows_in_a_negative_eigenvalue() -> None:
+    """A kernel of ours by way of NumPy: a plain matrix whose eigenvalues are noise below zero."""
+    q, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64))
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    rounded = q @ torch.tensor([-2e-7, 1e-8, 0.1, 0.5, 1.0]).double().diag() @ q.T
+    fit = regression((rounded + rounded.T) / 2, labels)
+    assert (fit.eigenvalues[:2] == 0).all()
+    assert 0 < len(fit.ridges) < len(RIDGES)
+    assert "resolution 2.0e-07" in fit.unresolved[0]
+    for smallest in (-1e-6, -1e-3, -1.0):
+        foreign = q @ torch.tensor([smallest, 0.1, 0.1, 0.5, 1.0]).double().diag() @ q.T
+        with pytest.raises(ValueError, match="positive semi-definite"):
+            regression((foreign + foreign.T) / 2, labels)
+
+
+def test_differences_of_kernels_of_ours_are_no_kernels() -> None:
+    theta, _ = near_equal(0)
+    with pytest.raises(ValueError, match="positive semi-definite"):
+        regression(theta[:N, :N] - theta[N : 2 * N, N : 2 * N], torch.arange(N) % K)
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0.0, "zero"), (float("nan"), "NaN")])

@@ -80,9 +80,13 @@ def test_a_kernel_may_know_its_resolution() -> None:
 
 
 def test_entries_in_float32_are_rounded_themselves() -> None:
-    kernel = kernel_of([1.0, 1e-8]).float()
-    assert spectrum(kernel).condition_number is None
-    assert spectrum(kernel.double()).condition_number is not None
+    kernel = kernel_of([1.0, 1e-8])
+    for single in (kernel.float(), kernel.float().double()):  # the latter does not look it
+        found = spectrum(single)
+        assert found.eigenvalues[0].item() != pytest.approx(1e-8, rel=0.5)
+        assert found.condition_number is None
+    assert "say precision=torch.float64" in found.unresolved
+    assert spectrum(kernel, torch.float64).condition_number == pytest.approx(1e8, rel=1e-6)
 
 
 def test_moments_against_the_entries() -> None:

@@ -1,4 +1,4 @@
-"""What a survey finds of layouts, of coupled examples, and of uses of parameters it cannot see."""
+"""What a survey finds of layouts and of coupled examples, and of uses that it cannot see."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from zoo import Net
 
 from untrained.kernels.batchnorm import evaluating, policy_mode
+from untrained.kernels.jacobian import per_example
 from untrained.kernels.layers import LAYERS
 from untrained.kernels.ntk import METHODS, ntk
 from untrained.kernels.places import SEEN, Exchanges, Place, Prints, Unstructured
 from untrained.kernels.sites import Site
 from untrained.kernels.survey import Survey, survey
-from untrained.kernels.verification import check_rows, verify
+from untrained.kernels.verification import check_rows
 
 INDEPENDENT = ("structured", "vmap")
 
@@ -138,7 +139,6 @@ def test_uses_are_counted() -> None:
         **dict.fromkeys(("shared.weight", "shared.bias"), 2),
         **dict.fromkeys(("other.weight", "other.bias", "readout.weight", "readout.bias"), 1),
     }
-    assert found.complete
     assert found.macs == 4 * 4 * 3 + 4 * 3
 
 
@@ -154,40 +154,36 @@ def test_examples_that_differ_in_their_first_step_alone(name: str, steps: int) -
     assert deviation(ntk(model, x, method="structured"), expected) < 1e-10
 
 
-def test_a_network_is_shown_examples_three_times() -> None:
-    """And once fewer of them, where a tensor is the same for all; then never again."""
+def test_how_often_a_network_is_shown_examples() -> None:
+    """Once, where the graph tells all; else five times: never all of them, and never anew."""
     shown: list[int] = []
 
     def step(m: nn.Module, x: Tensor) -> Tensor:
         shown.append(len(x))
-        return m.last(m.cell(x, x.new_zeros(len(x), 4) if m.given else torch.tanh(x)))
+        return m.last(m.cell(x))
 
-    for given, expected in ((False, [3, 3, 3]), (True, [3, 3, 3, 2])):
+    for cell, expected in ((nn.Linear(4, 4), [3]), (nn.GRUCell(4, 4), [3, 2, 3, 3, 3])):
         shown.clear()
-        model = Net(step, cell=nn.GRUCell(4, 4), last=nn.Linear(4, 2)).double()
-        model.given = given
+        model = Net(step, cell=cell, last=nn.Linear(4, 2)).double()
         surveyed(model, torch.randn(6, 4, dtype=torch.float64))
         assert shown == expected
 
 
-def test_checks_of_rows_hold_a_few_parameters_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And find the same: a wrong row in any group, and none that is zero but for rounding."""
+def test_rows_that_do_not_add_up_are_refused() -> None:
+    """But not where all is zero but for rounding."""
     model = Net(
         lambda m, x: m.b(torch.tanh(m.a(x))) - (x @ m.c).detach(),
         a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=torch.ones(4, 2),
     ).double()  # fmt: skip
     x, policy = torch.randn(5, 4, dtype=torch.float64), policy_mode("running")
-    chosen = dict(model.named_parameters())
-    found = surveyed(model, x)
-    monkeypatch.setattr("untrained.kernels.verification.TOGETHER", 1)
-    verify(model, x[:SEEN], policy, found.sites, chosen)
-    check_rows(model, x, policy, chosen)
-    monkeypatch.setattr(
-        "untrained.kernels.verification.per_example",
-        lambda *args: {args[5][0]: torch.ones(SEEN, 1, chosen[args[5][0]].numel())},
-    )
-    with pytest.raises(Unstructured, match="the use of parameter"):
-        check_rows(model, x, policy, chosen)
+    ones, some = torch.ones(2, 1, dtype=torch.float64), range(1, 4)
+    rows = per_example(model, x, some, ones, policy, zoo.trainable(model))
+    check_rows(model, x, some, ones, policy, rows)
+    rows["c"] += 1e-12
+    check_rows(model, x, some, ones, policy, rows)
+    rows["a.bias"][2] *= 1.001
+    with pytest.raises(Unstructured, match=r"rows of parameter 'a.bias' do not add up"):
+        check_rows(model, x, some, ones, policy, rows)
 
 
 # Coupled examples
@@ -294,8 +290,7 @@ def hidden(gate: Callable[[Tensor], Tensor]) -> nn.Module:
 
 def test_a_parameter_in_a_function_of_its_own_is_not_missed() -> None:
     model, x = hidden(torch.cos), torch.randn(6, 4, dtype=torch.float64)
-    assert not surveyed(model, x).complete
-    with pytest.raises(ValueError, match="uses a parameter"):
+    with pytest.raises(ValueError, match="use of parameter 'w' was not understood"):
         ntk(model, x, method="structured")
     exact_or_refused(model, x)
 
@@ -310,7 +305,7 @@ def test_a_hidden_parameter_alone() -> None:
     model, x = hidden(torch.cos), torch.randn(6, 4, dtype=torch.float64)
     found = ntk(model, x, parameters=lambda name, p: name == "w")
     assert deviation(found, naive.ntk(model, x, ["w"])) < 1e-10
-    with pytest.raises(ValueError, match="uses a parameter"):
+    with pytest.raises(ValueError, match="was not understood"):
         ntk(model, x, parameters=lambda name, p: name == "w", method="structured")
 
 

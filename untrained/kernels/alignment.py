@@ -19,6 +19,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from untrained.kernels.estimate import Quantity
+from untrained.kernels.kernel import is_finite
 
 Matrix = Float64[Tensor, "n m"]
 
@@ -67,7 +68,7 @@ def normalised(kernel: Float[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
         >>> normalised(torch.tensor([[4.0, 1.0], [1.0, 1.0]])).tolist()
         [[1.0, 0.5], [0.5, 1.0]]
     """
-    theta = kernel.detach().as_subclass(Tensor).double()
+    theta = kernel.detach().double()
     scale = theta.diagonal().clamp(min=0).rsqrt().nan_to_num(posinf=0.0)
     return theta * scale[:, None] * scale
 
@@ -176,7 +177,7 @@ def _pair(a: Tensor, b: Tensor) -> tuple[Matrix, Matrix]:
 
 
 def _overflow(*kernels: Matrix) -> str:
-    if all(torch.isfinite(kernel).all() for kernel in kernels):
+    if all(is_finite(kernel) for kernel in kernels):
         return ""
     return "the kernel holds NaN or infinity: a pass through the network overflowed"
 

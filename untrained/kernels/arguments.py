@@ -1,6 +1,7 @@
 """What may be asked of a kernel: parameters by selection, inputs that are fit for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -86,6 +87,19 @@ def _head(model: nn.Module) -> str:
             + "; use parameters='weights'"
         )
     return linear[-1]
+
+
+def finest(chosen: Mapping[str, nn.Parameter]) -> Tensor:
+    """An empty tensor of the finest type that a parameter has, real, on the first's device."""
+    dtypes = [p.dtype.to_real() for p in chosen.values()]
+    device = next(iter(chosen.values())).device
+    return torch.empty(0, dtype=reduce(torch.promote_types, dtypes), device=device)
+
+
+def coarsest(tensors: Iterable[Tensor]) -> torch.dtype:
+    """The type, of those of tensors that are no counts, that rounds most."""
+    dtypes = {t.dtype for t in tensors if t.is_floating_point() or t.is_complex()}
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def plain(x: Tensor) -> Tensor:

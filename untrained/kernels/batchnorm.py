@@ -1,7 +1,8 @@
 """BatchNorm policies: which statistics normalise a network while it is measured.
 
 A policy intercepts calls of `torch.nn.functional.batch_norm`, so it covers modules and functional
-uses alike and changes no module, flag or buffer.
+uses alike and changes no module, flag or buffer. What is no example's, such as the weights that
+some networks standardise by this function, is left to it as the network has it.
 
     batch     statistics of the mini-batch, differentiated: examples are coupled
     frozen    statistics of the mini-batch, held constant: examples are independent
@@ -19,6 +20,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.provenance import Provenance
+from untrained.kernels.recomputing import in_backward, recorded
+from untrained.kernels.unwrapping import eager
 
 Policy = Literal["batch", "frozen", "running"]
 Channels = Float[Tensor, " c"]
@@ -42,9 +46,30 @@ class BatchNormCall(NamedTuple):
 
 
 class BatchNormPolicy(Interception, ABC):
-    """A context in which BatchNorm calls, and they alone, go another way."""
+    """A context in which BatchNorm calls over examples, and they alone, go another way."""
+
+    def __init__(self, model: nn.Module | None = None):
+        super().__init__()
+        self.model = model
+        "Whose parameters and buffers are no example's; without one, every BatchNorm is altered."
+        self.own = Provenance()
+
+    def __enter__(self) -> "BatchNormPolicy":
+        modules = () if self.model is None else self.model.modules()
+        tables = (table for m in modules for table in (m._parameters, m._buffers))
+        self.own = Provenance(t for table in tables for t in table.values() if t is not None)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.own = Provenance()  # what was made of weights is let go
+        super().__exit__(*error)
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if self.own.makes(func, args, kwargs):
+            outputs = func(*args, **kwargs)
+            self.own.add(outputs)
+            return outputs
         if func is torch.batch_norm:
             raise ValueError(
                 "torch.batch_norm is called as such: expected torch.nn.functional.batch_norm or a "
@@ -52,7 +77,8 @@ class BatchNormPolicy(Interception, ABC):
             )
         if func is not F.batch_norm:
             return func(*args, **kwargs)
-        return F.batch_norm(*self.altered(BatchNormCall(*args, **kwargs)))
+        asked = BatchNormCall(*args, **kwargs)
+        return F.batch_norm(*(asked if asked.input in self.own else self.altered(asked)))
 
     @abstractmethod
     def altered(self, asked: BatchNormCall) -> BatchNormCall:
@@ -73,8 +99,8 @@ class FrozenStatistics(BatchNormPolicy):
     the k-th call of every later pass, begun by entering the context again, uses them.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, model: nn.Module | None = None) -> None:
+        super().__init__(model)
         self.statistics: list[tuple[Channels, Channels]] = []
         self.calls = 0
 
@@ -84,6 +110,8 @@ class FrozenStatistics(BatchNormPolicy):
         return self
 
     def altered(self, asked: BatchNormCall) -> BatchNormCall:
+        if in_backward():  # gradient checkpointing computes the call again
+            return asked.under(*recorded(_moments(asked.input.detach()), self.statistics))
         if self.calls == len(self.statistics):
             self.statistics.append(_moments(asked.input.detach()))
         self.calls += 1
@@ -100,7 +128,7 @@ class FrozenStatistics(BatchNormPolicy):
                 model(batches[0].clone())
             return
         while True:
-            streamed = _Streamed(self.statistics)
+            streamed = _Streamed(self.statistics, self.model)
             for batch in batches:
                 with torch.no_grad(), suppress(_Reached), streamed:
                     model(batch.clone())
@@ -120,8 +148,8 @@ class _Streamed(FrozenStatistics):
     sample variances", 1979.
     """
 
-    def __init__(self, statistics: list[tuple[Tensor, Tensor]]) -> None:
-        super().__init__()
+    def __init__(self, statistics: list[tuple[Tensor, Tensor]], model: nn.Module | None) -> None:
+        super().__init__(model)
         self.statistics = statistics
         self.moments: tuple[Channels, Channels] | None = None
         self.count = 0
@@ -156,27 +184,31 @@ class RunningStatistics(BatchNormPolicy):
 
 def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Channels, Channels]:
     """Mean and variance of each channel; summed within examples first, ten times faster here."""
-    x = x.flatten(2) if x.ndim > 2 else x[..., None]
-    count = x.shape[0] * x.shape[2]
-    mean = x.sum(2).sum(0) / count
-    return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
+    with torch._C.DisableTorchFunction():  # other interceptions need not follow each step
+        x = x.flatten(2) if x.ndim > 2 else x[..., None]
+        count = x.shape[0] * x.shape[2]
+        mean = x.sum(2).sum(0) / count
+        return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
 
 
-POLICIES: dict[str, Callable[[], BatchNormPolicy]] = {
+POLICIES: dict[str, Callable[[nn.Module | None], BatchNormPolicy]] = {
     "batch": BatchStatistics,
     "frozen": FrozenStatistics,
     "running": RunningStatistics,
 }
 
 
-def policy_mode(policy: str) -> BatchNormPolicy:
-    """The context in which a network follows `policy`; ValueError for an unknown one."""
+def policy_mode(policy: str, model: nn.Module | None = None) -> BatchNormPolicy:
+    """The context in which a network follows `policy`; ValueError for an unknown one.
+
+    `model` is the network: without it, BatchNorm of weights is taken for BatchNorm of examples.
+    """
     if policy not in POLICIES:
         raise ValueError(
             f"unknown BatchNorm policy: expected one of {', '.join(get_args(Policy))}, "
             f"got {policy!r}"
         )
-    return POLICIES[policy]()
+    return POLICIES[policy](model)
 
 
 @contextmanager
@@ -193,13 +225,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with eager():
+            yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in zip(modules, flags, strict=True):
             module.training = training
         for module, buffers in held:
-            module._buffers.update(buffers)
+            for name, buffer in buffers.items():  # TorchScript's have no `update`
+                module._buffers[name] = buffer
         kept.restore()
 
 

@@ -6,13 +6,14 @@ piece.
 
 Known, as modules, functions or methods, in place or not: ReLU, LeakyReLU, PReLU, RReLU in `eval`,
 ReLU6, Hardtanh, Hardsigmoid, Threshold, Hardshrink, Softshrink, `abs`, `sign`, `heaviside`,
-`clamp` and `clip` with numbers or tensors, `maximum`, `minimum`, `max`, `min`, `amax`, `amin`, and
-max-pooling, adaptive too. Out of reach: `where(x > 0, ...)` and other branches by comparison,
-sorting, rounding. Hardswish is quadratic between its bends, and so has no pieces.
+`clamp` and `clip` with numbers or tensors, `maximum`, `minimum`, `max`, `min`, `amax`, `amin`,
+max-pooling, adaptive too, and comparisons such as `x > 0`, for what is made of them by a product
+or by `where`. Refused: sorting, ranking and rounding, whose pieces are not followed. Hardswish is
+quadratic between its bends, and so has no pieces.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch._ops import OpOverload, OpOverloadPacket
 
 from untrained.kernels.interception import Function
 
@@ -112,11 +114,18 @@ def bend_of(func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> B
     Neither do parameters, and numbers that are not floating-point: they are not of the input.
 
     Raises:
-        ValueError: an activation that is not finite, or a maximum over the batch.
+        ValueError: an activation that is not finite, a maximum over the batch, or pieces that are
+            not followed.
     """
-    if func not in BENDS:
+    if func in BENDS:
+        bend = BENDS[func](*args, **kwargs)
+    elif isinstance(func, OpOverload | OpOverloadPacket):
+        known = ATEN.get(func.__name__.partition(".")[0])
+        if known is None:
+            return None
+        bend = known(*args, **kwargs)
+    else:
         return None
-    bend = BENDS[func](*args, **kwargs)
     if isinstance(bend.x, nn.Parameter) or not bend.x.is_floating_point():
         return None
     if bend.x.numel() and not torch.stack(bend.x.aminmax()).isfinite().all():
@@ -161,6 +170,22 @@ def _other(input: Tensor, other: Tensor, **_: Arguments) -> Bend:
         input, other = other, input
     shape = torch.broadcast_shapes(input.shape, other.shape)
     return Comparison(input if input.shape == shape else input.expand(shape), (other,))
+
+
+def _compared(input: Tensor, other: Bound, **_: Arguments) -> Bend:
+    return _other(input, other) if isinstance(other, Tensor) else Comparison(input, (other,))
+
+
+def _unfollowed(name: str) -> Callable[..., Bend]:
+    def refuse(input: Tensor, *_: Arguments, **__: Arguments) -> Bend:
+        if input.is_floating_point() and not isinstance(input, nn.Parameter):
+            raise ValueError(
+                f"{name} has pieces that are not followed: expected ReLU, max-pooling, "
+                f"comparisons and their kin, see untrained.kernels.bends"
+            )
+        return Comparison(input, ())
+
+    return refuse
 
 
 def _extreme(sign: int) -> Callable[..., Bend]:
@@ -227,16 +252,19 @@ def _adaptive_pool(function: Function, spatial: int) -> Callable[..., Bend]:
     return bend
 
 
-def _spellings(names: Iterable[str]) -> Iterator[Function]:
+SUFFIXES = ("", "_", "_with_indices")
+
+
+def _spellings(name: str) -> Iterator[Function]:
     """A function as `torch.nn.functional`, `torch` and `Tensor` know it, in place or not."""
-    for owner, name, suffix in product((F, torch, Tensor), names, ("", "_", "_with_indices")):
+    for owner, suffix in product((F, torch, Tensor), SUFFIXES):
         if hasattr(owner, name + suffix):
             yield getattr(owner, name + suffix)
 
 
 # Names of functions -> their bends, given their arguments.
 _NAMED: dict[str, Callable[..., Bend]] = {
-    "relu leaky_relu prelu rrelu abs absolute sign heaviside": _at_zero,
+    "relu leaky_relu prelu rrelu abs absolute sign sgn signbit heaviside": _at_zero,
     "relu6": _between(0, 6),
     "hardsigmoid": _between(-3, 3),
     "hardtanh": _hardtanh,
@@ -245,6 +273,8 @@ _NAMED: dict[str, Callable[..., Bend]] = {
     "clamp clip clamp_min": _clamp,
     "clamp_max": lambda input, max: _clamp(input, max=max),
     "maximum minimum fmax fmin": _other,
+    "gt ge lt le greater greater_equal less less_equal": _compared,
+    "__gt__ __ge__ __lt__ __le__": _compared,
     "max amax": _extreme(1),
     "min amin": _extreme(-1),
     "max_pool1d": _pool(F.max_pool1d_with_indices, 1),
@@ -254,6 +284,20 @@ _NAMED: dict[str, Callable[..., Bend]] = {
     "adaptive_max_pool2d": _adaptive_pool(F.adaptive_max_pool2d_with_indices, 2),
     "adaptive_max_pool3d": _adaptive_pool(F.adaptive_max_pool3d_with_indices, 3),
 }
-BENDS: dict[Function, Callable[..., Bend]] = {
-    function: found for names, found in _NAMED.items() for function in _spellings(names.split())
+# What has pieces that are neither counted nor cut.
+_UNFOLLOWED = (
+    "numpy __array__ sort msort argsort topk kthvalue median nanmedian quantile mode argmax "
+    "argmin cummax cummin round floor ceil trunc fix frac fmod remainder floor_divide bucketize "
+    "searchsorted fake_quantize_per_tensor_affine fake_quantize_per_channel_affine"
+)
+_BENT: dict[str, Callable[..., Bend]] = {
+    **{name: _unfollowed(name) for name in _UNFOLLOWED.split()},
+    **{name: found for names, found in _NAMED.items() for name in names.split()},
 }
+BENDS: dict[Function, Callable[..., Bend]] = {
+    function: found for name, found in _BENT.items() for function in _spellings(name)
+}
+ATEN: dict[str, Callable[..., Bend]] = {
+    name + suffix: found for name, found in _BENT.items() for suffix in SUFFIXES
+}
+"The same as torch.ops.aten knows them."

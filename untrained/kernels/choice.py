@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from untrained.kernels import costs
+from untrained.kernels.contraction import HALVED
 from untrained.kernels.survey import Survey
 
 
@@ -36,9 +37,10 @@ class Problem:
 
     @property
     def kernel_bytes(self) -> int:
-        """Theta, and a sum under way of the same shape."""
-        rows = self.columns if self.apart else 1
-        return 8 * self.n * (self.m or self.n) * rows * rows * (self.tiles + 1)
+        """Theta, and a product under way of some of its rows."""
+        each = self.columns if self.apart else 1
+        rows, columns = self.n * each, (self.m or self.n) * each
+        return 8 * columns * (rows * self.tiles + min(rows, HALVED))
 
     @property
     def pass_bytes(self) -> int:

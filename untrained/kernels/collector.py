@@ -18,8 +18,8 @@ from untrained.kernels.outer import EmbeddingOuter, Outer
 from untrained.kernels.places import Unstructured
 from untrained.kernels.sites import DERIVED
 
-Use = tuple[int, int]
-"The number of a call, and of the parameter in it."
+Use = tuple[int | str, int]
+"The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
 
 
@@ -89,10 +89,13 @@ class Collector:
         self.columns: Sequence[int] = ()
         self.uses: dict[str, dict[Use, dict[int, Piece]]] = defaultdict(dict)
         "name -> use -> chunk -> piece"
+        self.finished: set[str] = set()
+        "Whose shares have been added."
 
     def begin(self, columns: Sequence[int]) -> None:
         """Gradients of these columns of the readout are about to come."""
         self.columns = columns
+        self.finished.clear()
 
     def derive(self, name: str, shape: torch.Size, derivation: "Derivation") -> None:
         """A tensor made of parameters: its rows are theirs, pulled back through a call."""
@@ -116,7 +119,7 @@ class Collector:
         if self.expected is None:
             return
         pieces = [piece for use in self.uses[name].values() for piece in use.values()]
-        if name not in self.expected:
+        if name not in self.expected or (pieces and name in self.finished):
             raise Unstructured("the network's program is not that of its survey")
         awaited = self.expected[name] * len(self.chunks) * len(self.columns)
         if sum(len(piece.gradients) for piece in pieces) == awaited:
@@ -142,6 +145,7 @@ class Collector:
         """Adds what has come."""
         uses = self._reached(name)
         del self.uses[name]
+        self.finished.add(name)
         if not uses:
             return
         if name in self.derivations:
@@ -186,10 +190,10 @@ class Collector:
         call, before, after, sources = self.derivations[name]
         for q in self.columns:
             rows = self._rows(uses, q, WHOLE).reshape(-1, *self.shapes[name])
-            found = call.rows([*before, rows, *after], len(rows))
+            found = call.pulled_back([*before, rows, *after], len(rows))
             for source, index, row in zip(sources, call.wanted, found, strict=True):
                 for chunk, part in enumerate(row.split(list(self.chunks))):
-                    self.piece(source, (_site(name), index), chunk, None).add(q, part)
+                    self.piece(source, (name, index), chunk, None).add(q, part)
         for source in sources:
             self.arrived(source)
 

@@ -22,7 +22,7 @@ Precision = Literal["float64", "float32", "bfloat16"]
 # Parameters in one product: the sums within it are float32's, those between float64's.
 BLOCK = {"float64": 4096, "float32": 1024, "bfloat16": 1024}
 FINER = {"float64": "float64", "float32": "float64", "bfloat16": "float32"}
-# Above so many rows, a symmetric product is made of its lower half.
+# Rows in one product; above so many, a symmetric one is made of its lower half.
 HALVED = 256
 
 
@@ -38,23 +38,31 @@ def accumulate(
     precision: str,
 ) -> None:
     """theta += a b^T, by blocks of p; where b is a, the lower half alone."""
-    if a is b and len(a) > HALVED:
-        for start in range(0, len(a), HALVED):
-            rows, before = slice(start, start + HALVED), slice(0, start)
-            accumulate(theta[rows, before], a[rows], a[before], precision)
-            accumulate(theta[rows, rows], a[rows], a[rows], precision)
-        return
     for start in range(0, a.shape[1], BLOCK[precision]):
         columns = slice(start, start + BLOCK[precision])
         left = rounded(a[:, columns], precision)
-        theta += left @ (left if a is b else rounded(b[:, columns], precision)).T
+        right = left if a is b else rounded(b[:, columns], precision)
+        # A product of all rows would be as large as theta.
+        for row in range(0, len(a), HALVED):
+            rows = slice(row, row + HALVED)
+            others = slice(0, row + HALVED) if a is b else slice(None)
+            theta[rows, others] += left[rows] @ right[others].T
 
 
 def rounded(x: Tensor, precision: str) -> Tensor:
     """x in the type that products of this precision take; a float64 network keeps its own."""
     if precision == "float32":
-        return x
+        return x if x.dtype == torch.float64 else x.float()
     return x.double() if precision == "float64" else x.bfloat16()
+
+
+def mirror(theta: Float64[Tensor, "n n"]) -> None:
+    """Writes the lower half of a symmetric matrix into its upper half, without a copy."""
+    for start in range(0, len(theta), HALVED):
+        rows, before = slice(start, start + HALVED), slice(0, start)
+        theta[before, rows] = theta[rows, before].T
+        block = theta[rows, rows].tril_()
+        block += block.tril(-1).T
 
 
 class Tile:
@@ -64,15 +72,16 @@ class Tile:
     these are the same.
     """
 
-    def __init__(self, n: int, m: int | None, apart: int, precision: str, device: torch.device):
+    def __init__(
+        self, n: int, m: int | None, apart: int, precision: str, sums: Float64[Tensor, "nq mq"]
+    ):
         self.n, self.m = n, n if m is None else m
         self.square = m is None
         self.apart = apart
         "Rows of Theta for each example: q where the columns of the readout stay apart, or 1."
         self.precision = precision
-        self._sums: Float64[Tensor, "nq mq"] = torch.zeros(
-            self.n * apart, self.m * apart, dtype=torch.float64, device=device
-        )
+        self._sums = sums
+        "Zeros at first, such as those of a part of Theta."
 
     @property
     def examples(self) -> int:
@@ -80,9 +89,9 @@ class Tile:
         return self.n if self.square else self.n + self.m
 
     def theta(self) -> Float64[Tensor, "nq mq"]:
-        """What was summed."""
+        """What was summed, in its place."""
         if self.square:  # only its lower half was, and that as it happened
-            return self._sums.tril() + self._sums.tril(-1).T
+            mirror(self._sums)
         return self._sums
 
     @property

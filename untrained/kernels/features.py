@@ -5,8 +5,9 @@
 The readout is found by following the network's own calls, without names of layers: the last
 linear layer, convolution that sees one position at a time, or product with a parameter, whose
 result reaches the output through nothing but changes of shape, dropout at rest, constant factors,
-softmax, and means over positions. A mean over positions commutes with the readout, so the features
-of a network that ends in a 1x1 convolution and a global mean are the means of what enters it.
+softmax, a bias, and means over positions. A mean over positions commutes with the readout, so the
+features of a network that ends in a 1x1 convolution and a global mean are the means of what enters
+it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.kernels.batchnorm import BatchNormPolicy, Policy, evaluating, policy_mode
+from untrained.kernels.foreign import foreign
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.unwrapping import unwrapped
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ def features(
         x: n inputs.
         batchnorm: `batch` or `frozen`, here the same, by the statistics of `x`; or `running`.
         chunk: examples to pass at a time; None means all. A batch whose statistics are taken
-            passes whole.
+            passes whole, as does one whose examples influence each other.
 
     Raises:
-        ValueError: an output that is not one tensor with a row for each example.
+        ValueError: an output that is not one real tensor with a row for each example.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2))
@@ -59,9 +62,15 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    policy = policy_mode(batchnorm)
-    with evaluating(model):
-        return pass_through(model, x, policy, chunk if batchnorm == "running" else None)
+    model = unwrapped(model)
+    policy = policy_mode(batchnorm, model)
+    if batchnorm != "running":
+        chunk = None
+    with evaluating(model), foreign(x):
+        found = pass_through(model, x, policy, chunk)
+        if chunk is None or len(x) <= chunk or not coupled(model, x, policy, found):
+            return found
+        return pass_through(model, x, policy)
 
 
 def pass_through(
@@ -80,15 +89,32 @@ def pass_through(
     return Features(torch.cat([part.z for part in parts]), parts[0].readout)
 
 
+def coupled(model: nn.Module, x: Tensor, policy: BatchNormPolicy, found: Features) -> bool:
+    """Whether the first of the examples x has other features alone than among others."""
+    alone = _features(model, x[:1], policy).z
+    if alone.shape != found.z[:1].shape:
+        return True
+    rounding = torch.finfo(alone.dtype).eps ** 0.5 if alone.is_floating_point() else 0
+    return bool((alone - found.z[:1]).norm() > rounding * found.z[:1].norm())
+
+
 def _features(model: nn.Module, x: Tensor, policy: BatchNormPolicy) -> Features:
-    # A network may change its input in place: it gets a copy of its own.
-    with torch.no_grad(), _Follower() as follower, policy:
+    # A network may change its input in place: it gets a copy of its own. One that draws noise
+    # draws the same every time.
+    devices = [x.device] if x.is_cuda else []
+    with torch.random.fork_rng(devices), torch.no_grad(), _Follower() as follower, policy:
+        torch.manual_seed(0)
         outputs = model(x.clone())
     if not isinstance(outputs, Tensor) or not outputs.ndim or len(outputs) != len(x):
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(
             f"expected outputs as one tensor whose first dimension is the batch of {len(x)}, got "
             f"{got}; wrap the network in one that returns such"
+        )
+    if outputs.is_complex():
+        raise ValueError(
+            f"expected real outputs, got {outputs.dtype}; wrap the network in one that gives real "
+            f"and imaginary parts, as torch.view_as_real does"
         )
     made = follower.known(outputs)
     if made is None or made.z.numel() % len(x):
@@ -133,7 +159,9 @@ class _Follower(Interception):
         if name in READOUTS:
             channels = READOUTS[name](result, *args, **kwargs)
             if channels is not None:
-                self.keep(result, _Made(args[0] if args else kwargs["input"], name, channels))
+                place, keyword = ENTERING.get(name, (0, "input"))
+                entered = args[place] if len(args) > place else kwargs[keyword]
+                self.keep(result, _Made(entered, name, channels))
         elif source is not None:
             made = _followed(name, func, source, args, kwargs)
             if made is not None:
@@ -153,9 +181,11 @@ def _followed(
     ):
         return source._replace(z=func(source.z, *rest, **kwargs))
     constant = all(isinstance(factor, int | float) for factor in (*rest, *kwargs.values()))
-    if name in ELEMENTWISE or (name in SCALING and constant):
+    bias = name == "add" and not kwargs and _is_parameter(rest[0]) and rest[0].ndim < 2
+    if name in ELEMENTWISE or (name in SCALING and constant) or bias:
         return source
-    return source._replace(channels=None) if name in RESHAPING else None
+    # What is pooled from here on is no longer what the readout makes, or where is not known.
+    return source._replace(channels=None) if name in RESHAPING or "softmax" in name else None
 
 
 def _linear(output: Tensor, input: Tensor, *args: Any, **kwargs: Any) -> int:
@@ -175,10 +205,21 @@ def _convolution(
 
 def _product(output: Tensor, input: Tensor, other: Any) -> int | None:
     """The same of a product, if it is one with a parameter or its transpose."""
-    parameter = isinstance(other, nn.Parameter) or isinstance(
-        getattr(other, "_base", None), nn.Parameter
-    )
-    return -1 if parameter and other.ndim == 2 else None
+    return -1 if _is_parameter(other) and other.ndim == 2 else None
+
+
+def _added_product(
+    output: Tensor, input: Any, mat1: Tensor, mat2: Any, **kwargs: Any
+) -> int | None:
+    """The same of a product to which a bias is added."""
+    bias = _is_parameter(input) and input.ndim < 2
+    return _product(output, mat1, mat2) if bias and not kwargs else None
+
+
+def _is_parameter(value: Any) -> bool:
+    """Whether it is a parameter or a view of one, such as its transpose."""
+    base = getattr(value, "_base", None)
+    return isinstance(value, nn.Parameter) or isinstance(base, nn.Parameter)
 
 
 def _means(
@@ -220,7 +261,11 @@ READOUTS: dict[str, Callable[..., int | None]] = {
     "conv3d": _convolution,
     "matmul": _product,
     "mm": _product,
+    "addmm": _added_product,
 }
+
+# Where the features are among the arguments, if not first, and their name.
+ENTERING = {"addmm": (1, "mat1")}
 
 # Name -> whether a call, given its arguments, works on positions alone: the same can be done to
 # the features.
@@ -235,6 +280,7 @@ POOLING: dict[str, Callable[..., bool]] = {
 RESHAPING = frozenset({"flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"})
 SCALING = frozenset({"mul", "div"})
 ELEMENTWISE = frozenset(
-    {"contiguous", "clone", "detach", "to", "float", "double", "softmax", "log_softmax"}
+    {"contiguous", "clone", "detach"}
+    | {"to", "type", "type_as", "float", "double", "half", "bfloat16"}
     | {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}
 )

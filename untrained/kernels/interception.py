@@ -6,8 +6,10 @@ code makes it. Contexts nest: the innermost sees a call first, and the next one 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 Function = Callable[..., Any]
@@ -28,3 +30,17 @@ class Interception(TorchFunctionMode, ABC):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return self.call(func, args, kwargs or {})
+
+
+def _unintercepted(function: Function) -> Function:
+    """A function of torch's that asks no interception, which would be off while it runs."""
+    names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+gradients = _unintercepted(torch.autograd.grad)
+backward = _unintercepted(torch.autograd.backward)
+"""Torch's own, in which interceptions see the calls of the backward pass: gradient checkpointing
+computes parts of the network there again."""

@@ -22,8 +22,9 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from untrained.kernels.alignment import check_labels
+from untrained.kernels.kernel import is_finite, symmetric
 from untrained.kernels.power_law import PowerLaw, power_law
-from untrained.kernels.spectrum import Spectrum, spectrum
+from untrained.kernels.spectrum import Spectrum, spectrum_of
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,17 @@ def label_energy(
         tensor([0.3333, 1.0000, 1.0000], dtype=torch.float64)
     """
     check_labels(kernel, labels)
-    found = spectrum(kernel, precision)
+    theta = symmetric(kernel)
+    values = u = theta.new_empty(0)
+    if is_finite(theta):
+        values, u = torch.linalg.eigh(theta)
+    found = spectrum_of(kernel, values, precision)
     classes, place = labels.to(kernel.device).unique(return_inverse=True)
     reason = found.degenerate
     if not reason and len(classes) < 2:
         reason = "the labels are of one class: once centred, they are zero"
     if reason:
-        return LabelEnergy(found.eigenvalues[:0], found, reason)
-    theta = kernel.detach().as_subclass(Tensor).double()
+        return LabelEnergy(values[:0], found, reason)
     y = F.one_hot(place).double()
     y = y - y.mean(0)
-    u = torch.linalg.eigh((theta + theta.T) / 2).eigenvectors.flip(1)
-    return LabelEnergy((u.T @ y).square().sum(1) / y.square().sum(), found)
+    return LabelEnergy((u.T @ y).square().sum(1).flip(0) / y.square().sum(), found)

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten
 
 from untrained.kernels.batchnorm import BatchNormCall
 from untrained.kernels.few_channels import convolution
-from untrained.kernels.operation import Operation
+from untrained.kernels.operation import Operation, versions
 from untrained.kernels.outer import ConvolutionOuter, EmbeddingOuter, LinearOuter, Outer
 from untrained.kernels.patches import Window, patches
 from untrained.kernels.places import Place, Unstructured
@@ -50,6 +50,13 @@ def _front(x: Tensor, place: Place | None, n: int) -> Tensor:
     return place.front(x, n)
 
 
+def _alike(site: Site) -> tuple[Place | None, ...]:
+    """Where the output holds the examples, for a layer whose input must hold them there too."""
+    if site.places[:1] != site.outputs:
+        raise Unstructured("a layer's input and output do not hold examples alike")
+    return site.outputs
+
+
 def _features(x: Tensor, place: Place | None, n: int) -> Float[Tensor, "n t a"]:
     """Rows of features, whatever lies between examples and them."""
     if place is not None and place.dim == x.ndim - 1:
@@ -69,8 +76,8 @@ def _linear(
     site: Site, n: int, input: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Layer:
     kept = input.detach()
-    (place,) = site.outputs
-    outer = LinearOuter(_features(kept, site.places[0], n), len(weight))
+    (place,) = _alike(site)
+    outer = LinearOuter(_features(kept, place, n), len(weight))
 
     def as_features(d: Tensor) -> Tensor:
         return _features(d, place, n)
@@ -185,8 +192,8 @@ def _embedding(
 ) -> Layer:
     if max_norm is not None or scale_grad_by_freq:
         raise Unstructured("an embedding that changes its vectors or their gradients by use")
-    (place,) = site.outputs
-    words = _front(input, site.places[0], n).reshape(n, -1)
+    (place,) = _alike(site)
+    words = _front(input, place, n).reshape(n, -1)
     if padding_idx is not None:
         padding_idx %= len(weight)
     outer = EmbeddingOuter(words, len(weight), weight.shape[1], padding_idx)
@@ -223,9 +230,12 @@ def _last_norm(
     """LayerNorm: y = w x' + b over the last dimensions, with x' the normalised input."""
     kept = input.detach()
     many = len(tuple(normalized_shape))
+    (place,) = _alike(site)
+    if place is not None and place.dim >= input.ndim - many:
+        raise Unstructured("a normalisation over examples")
 
     def summed(rows: Tensor) -> Tensor:
-        rows = _front(rows, site.outputs[0], n)
+        rows = _front(rows, place, n)
         return rows.reshape(n, -1, *rows.shape[-many:]).sum(1)
 
     terms = []
@@ -271,11 +281,28 @@ LAYERS: dict[Callable[..., Any], Callable[..., Layer]] = {
 }
 
 
-def spread(n: int, func: Callable[..., Any], args: Sequence[Any], kwargs: Any) -> Layer:
+def spread(
+    site: Site, n: int, func: Callable[..., Any], args: Sequence[Any], kwargs: Any
+) -> Layer:
     """A parameter repeated for each example: J_i = D_i."""
-    parameter = args[0]
+    parameter, (place,) = args[0], site.outputs
     output = func(*args, **kwargs)
-    return Layer(output, parameter, (Term(parameter, lambda d: d.reshape(n, *parameter.shape)),))
+    if func not in SPREADING or output.numel() != n * parameter.numel():
+        raise Unstructured("a parameter that is not repeated once for each example")
+
+    def rows(d: Tensor) -> Tensor:
+        return _front(d, place, n).reshape(n, *parameter.shape)
+
+    return Layer(output, parameter, (Term(parameter, rows),))
+
+
+SPREADING = frozenset(
+    {
+        *(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to),
+        *(Tensor.repeat, torch.tile, Tensor.tile),
+    }
+)
+"Functions that repeat a tensor as it is."
 
 
 def operation(
@@ -287,7 +314,8 @@ def operation(
     wanted: set[int],
 ) -> Operation:
     """Any other call, for the rows of those of its arguments whose ids are wanted."""
-    leaves, tree = tree_flatten((tuple(args), dict(kwargs)))
+    whole, tree = tree_flatten((tuple(args), dict(kwargs)))
+    leaves = list(whole)
     places = iter(site.places)
     batched = []
     for index, leaf in enumerate(leaves):
@@ -296,4 +324,4 @@ def operation(
             leaves[index] = place.front(leaf.detach(), n)
         batched.append(place is not None)
     asked = [index for index, leaf in enumerate(leaves) if id(leaf) in wanted]
-    return Operation(func, leaves, tree, batched, asked)
+    return Operation(func, leaves, tree, batched, asked, whole, versions(whole))

@@ -11,8 +11,7 @@ Processes", ICLR 2019, https://arxiv.org/abs/1810.05148; for architecture search
 "Towards NNGP-guided Neural Architecture Search", 2020, https://arxiv.org/abs/2011.06006.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -28,9 +27,13 @@ from untrained.kernels.batchnorm import (
     evaluating,
 )
 from untrained.kernels.blocks import Blocks
-from untrained.kernels.features import Features, pass_through
+from untrained.kernels.borrowed import borrowed, shares_memory
+from untrained.kernels.features import Features, coupled, pass_through
+from untrained.kernels.foreign import foreign
+from untrained.kernels.kernel import rounded
 from untrained.kernels.layout import LAYOUT, channels_last
-from untrained.kernels.weights import draw_weights
+from untrained.kernels.unwrapping import unwrapped
+from untrained.kernels.weights import Initialisation
 
 Statistics = Literal["frozen", "batch", "running", "published"]
 
@@ -40,7 +43,7 @@ class NNGP:
     """A Monte-Carlo estimate of the kernel between two batches, or of one with itself."""
 
     mean: Float64[Tensor, "n m"]
-    "K."
+    "K, a `Kernel`, whose rounding is that of the features; it knows nothing of `standard_error`."
     standard_error: Float64[Tensor, "n m"] | None
     "Of each entry of `mean`, over draws; None for one draw, which does not tell."
     draws: int
@@ -73,6 +76,7 @@ def nngp(
     batchnorm: Statistics = "frozen",
     calibration: Tensor | None = None,
     chunk: int | None = 25,
+    keep: Collection[str] = (),
 ) -> NNGP:
     """The NNGP kernel between two batches, or of one with itself.
 
@@ -92,12 +96,14 @@ def nngp(
             one update of momentum 0.997 from 100 random examples of `calibration`, which is nearly
             none).
         calibration: inputs; None means `x1`.
-        chunk: examples to pass at a time; None means all, for a network that couples them. A
-            batch whose statistics are taken passes whole: for many images, give a smaller
-            `calibration`, such as `x1[:100]`.
+        chunk: examples to pass at a time; None means all, as for a network whose examples
+            influence each other. A batch whose statistics are taken passes whole: for many images,
+            give a smaller `calibration`, such as `x1[:100]`.
+        keep: names of parameters that are not drawn, see `draw_weights`.
 
     Raises:
-        ValueError: an unknown choice, no draw, or a draw whose features are NaN or infinite.
+        ValueError: an unknown choice, no draw, a network that is not understood, or a draw whose
+            features are NaN or infinite.
 
     Example:
         >>> import torch
@@ -108,7 +114,7 @@ def nngp(
                 [0.1000, 0.3000, 0.1000],
                 [0.1000, 0.1000, 0.3000]], dtype=torch.float64)
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk)
+    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
     batches = [x1] if x2 is None else [x1, x2]
     for m, z in enumerate(_features_of_draws(model, batches, sample, generator), 1):
         k = _gram(z[0].z, z[-1].z)
@@ -121,6 +127,7 @@ def nngp(
         mean += deviation / m
         squares += deviation.mul_(k - mean)
     error = (squares / (draws * (draws - 1))).sqrt() if draws > 1 else None
+    mean = rounded(mean, z[0].z.dtype)
     return NNGP(mean, error, draws, z[0].z.shape[1], z[0].readout)
 
 
@@ -135,6 +142,7 @@ def nngp_blocks(
     batchnorm: Statistics = "frozen",
     calibration: Tensor | None = None,
     chunk: int | None = 25,
+    keep: Collection[str] = (),
 ) -> Blocks:
     """The NNGP kernel that regression needs: training with training and with validation examples.
 
@@ -151,7 +159,7 @@ def nngp_blocks(
         >>> validate(k, labels[:40], labels[40:]).accuracy > 0.8
         True
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk)
+    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
     sums: list[Tensor] = []
     columns: list[Tensor] = []
     for t, v in _features_of_draws(model, [train, validation], sample, generator):
@@ -161,6 +169,7 @@ def nngp_blocks(
         if draws * t.z.shape[1] < len(train):  # then they are smaller than the kernel
             columns.append(t.z.double() / (draws * t.z.shape[1]) ** 0.5)
     k, k_vt, prior = (total.div_(draws) for total in sums)
+    k, k_vt = (rounded(block, t.z.dtype) for block in (k, k_vt))
     return Blocks(k, k_vt, prior, torch.cat(columns, 1) if columns else None)
 
 
@@ -174,6 +183,7 @@ def drawn_features(
     batchnorm: Statistics = "frozen",
     calibration: Tensor | None = None,
     chunk: int | None = 25,
+    keep: Collection[str] = (),
 ) -> Iterator[Features]:
     """The features of each draw, one after the other: all that the NNGP kernel is made of.
 
@@ -187,7 +197,7 @@ def drawn_features(
         >>> [draw.z.shape for draw in found]
         [torch.Size([3, 8]), torch.Size([3, 8])]
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk)
+    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
     return (found for (found,) in _features_of_draws(model, [x], sample, generator))
 
 
@@ -240,7 +250,7 @@ class PublishedStatistics(FrozenStatistics):
 MOMENTUM = 0.997
 UPDATE = 100  # examples of the published update
 
-_POLICIES: dict[str, Callable[[], BatchNormPolicy]] = {
+_POLICIES: dict[str, Callable[[nn.Module | None], BatchNormPolicy]] = {
     **POLICIES,
     "published": PublishedStatistics,
 }
@@ -254,6 +264,11 @@ class _Sample(NamedTuple):
     batchnorm: str
     calibration: Tensor | None
     chunk: int | None
+    keep: Collection[str]
+
+    def splits(self, x: Tensor) -> bool:
+        """Whether a batch passes in parts."""
+        return self.batchnorm != "batch" and self.chunk is not None and len(x) > self.chunk
 
     def check(self) -> None:
         if self.draws < 1:
@@ -272,13 +287,27 @@ class _Sample(NamedTuple):
 def _features_of_draws(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample, generator: torch.Generator
 ) -> Iterator[list[Features]]:
-    """The features of each batch on each draw, of a copy of the model."""
+    """The features of each batch on each draw, for the time of which the model is borrowed."""
     sample.check()
-    model, batches, sample = _channels_last(model, batches, sample)
+    model = unwrapped(model)
+    with borrowed(model):
+        drawing = Initialisation.of(model, sample.weights, batches[0][:2], sample.keep)
+        last = _takes_channels_last(model, batches[0])
+    if last:
+        batches, sample = _channels_last(batches, sample)
     for m in range(1, sample.draws + 1):
-        draw_weights(model, sample.weights, generator)
-        with evaluating(model):
-            found = _features(model, batches, sample, generator)
+        with borrowed(model):
+            if last:
+                model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
+            drawing.draw(generator)
+            state = generator.get_state()
+            with evaluating(model), foreign(batches[0]):
+                found, policy = _features(model, batches, sample, generator)
+                parted = m == 1 and sample.splits(batches[-1])  # one draw tells
+                if parted and coupled(model, batches[-1], policy, found[-1]):
+                    sample = sample._replace(chunk=None)
+                    generator.set_state(state)
+                    found, _ = _features(model, batches, sample, generator)
         if not all(torch.isfinite(part.z).all() for part in found):
             raise ValueError(
                 f"the features of draw {m} of {sample.draws} are NaN or infinite: expected a "
@@ -291,43 +320,43 @@ def _features_of_draws(
 # 100, and in this order in chunks of 100 and of 25, beside other work: NAS-Bench-201 2.1, now 1.1
 # and 0.7; NAS-Bench-101 1.2, now 0.4 and 0.4; MNAS 6.2, now 4.1 and 2.2; DARTS 3.0, now 1.2 and
 # 1.8.
-def _channels_last(
-    model: nn.Module, batches: Sequence[Tensor], sample: _Sample
-) -> tuple[nn.Module, Sequence[Tensor], _Sample]:
-    """A copy of the model, and images in the order in which convolutions and pooling are fastest.
+def _takes_channels_last(model: nn.Module, x: Tensor) -> bool:
+    """Whether the model takes images in the order in which convolutions and pooling are fastest.
 
-    In the order given for what are no images, and for a network that does not take the other, such
-    as one that views its activations as vectors.
+    Not what are no images, nor a network that views its activations as vectors, or that keeps
+    views of its parameters, which would be left behind.
     """
-    copy = deepcopy(model)
-    if batches[0].ndim != 4 or not len(batches[0]):
-        return copy, batches, sample
-    if not channels_last(copy, batches[0][:1].clone()):
-        return deepcopy(model), batches, sample
-    images = [batch.contiguous(memory_format=LAYOUT) for batch in batches]
+    if x.ndim != 4 or not len(x) or shares_memory(model):
+        return False
+    return channels_last(model, x[:1].clone())
+
+
+def _channels_last(batches: Sequence[Tensor], sample: _Sample) -> tuple[Sequence[Tensor], _Sample]:
+    """Images in that order, those of the calibration too."""
     if sample.calibration is not None:
         seen = sample.calibration.contiguous(memory_format=LAYOUT)
         sample = sample._replace(calibration=seen)
-    return copy, images, sample
+    return [batch.contiguous(memory_format=LAYOUT) for batch in batches], sample
 
 
 def _features(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample, generator: torch.Generator
-) -> list[Features]:
+) -> tuple[list[Features], BatchNormPolicy]:
     """The features of each batch, under one policy that has seen the calibration first."""
-    policy = _POLICIES[sample.batchnorm]()
+    policy = _POLICIES[sample.batchnorm](model)
     first, *others = batches
     if sample.batchnorm == "batch":
-        return [pass_through(model, x, policy) for x in batches]
+        return [pass_through(model, x, policy) for x in batches], policy
     if sample.batchnorm == "frozen" and sample.calibration is None:
         calibrating = pass_through(model, first, policy)  # records the statistics, and is kept
-        return [calibrating, *(pass_through(model, x, policy, sample.chunk) for x in others)]
+        rest = [pass_through(model, x, policy, sample.chunk) for x in others]
+        return [calibrating, *rest], policy
     if sample.batchnorm != "running":
         seen = first if sample.calibration is None else sample.calibration
         if sample.batchnorm == "published":
             seen = seen[torch.randperm(len(seen), generator=generator)[:UPDATE].to(seen.device)]
         pass_through(model, seen, policy)
-    return [pass_through(model, x, policy, sample.chunk) for x in batches]
+    return [pass_through(model, x, policy, sample.chunk) for x in batches], policy
 
 
 def _gram(z1: Float[Tensor, "n d"], z2: Float[Tensor, "m d"]) -> Float64[Tensor, "n m"]:

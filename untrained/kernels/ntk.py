@@ -12,21 +12,30 @@ in the infinite-width limit it is K times the kernel of one logit.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.arguments import Selection, check_inputs, plain, select
+from untrained.kernels.arguments import Selection, check_inputs, coarsest, finest, plain, select
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.contraction import ROUNDING, Precision
+from untrained.kernels.foreign import OUT_OF_MEMORY, first_line
+from untrained.kernels.influence import Coupled
+from untrained.kernels.jacobian import real_numbers
+from untrained.kernels.kernel import Kernel, rounded
 from untrained.kernels.passes import Work, compute
-from untrained.kernels.plan import Plan, make_plan
+from untrained.kernels.plan import MEMORY, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
-from untrained.kernels.verification import INDEPENDENT, check_rows, surveyed
+from untrained.kernels.recomputing import none_left_out
+from untrained.kernels.unsurveyed import check_differentiable, known
+from untrained.kernels.unwrapping import differentiable
+from untrained.kernels.verification import INDEPENDENT, check_pieces
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +43,6 @@ Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
 
 METHODS = ("structured", "vmap", "batched", "loop", "products")
 "All of them; those of `verification.INDEPENDENT` are for independent examples alone."
-
-
-class Kernel(Tensor):
-    """A kernel in float64, with how it was computed; what is made of it is a plain tensor."""
-
-    plan: Plan
-    resolution: float
-    "Eigenvalues below this share of the largest are rounding noise."
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
 
 def ntk(
@@ -66,7 +65,8 @@ def ntk(
     parameters is in float64. `.plan` of what is returned says how it was computed, and why so.
 
     Args:
-        model: any network whose first argument is a batch.
+        model: any network whose first argument is a batch, and that autograd can differentiate;
+            inside `torch.compile` and data parallelism too, or TorchScript.
         x1: n inputs.
         x2: m inputs; None means `x1`. Under `frozen`, both see the statistics of `x1`.
         output: `sum` of the K outputs, as the published codes have it; `trace`, the sum of the
@@ -87,7 +87,10 @@ def ntk(
 
     Raises:
         ValueError: an unknown choice, a method that cannot be exact here, `x2` under `batch`, no
-            parameter, inputs that are not finite, or a ceiling too low for one example.
+            parameter, inputs that are not finite, or a ceiling too low for one example; a network
+            that is exported, quantised, sharded or not initialised; outputs that require no
+            gradients; whatever the network itself raises.
+        MemoryError, torch.cuda.OutOfMemoryError: as the network or torch raises them.
 
     Example:
         >>> import torch
@@ -170,87 +173,84 @@ class _Asked:
 def _kernels(
     model: nn.Module, x1: Tensor, x2: Tensor | None, asked: _Asked, label: Callable[[str], str]
 ) -> dict[str, Kernel]:
+    model = differentiable(model, asked.batchnorm)
     chosen = select(model, asked.parameters)
     check_inputs(x1, x2, asked.batchnorm)
     labels = {name: label(name) for name in chosen}
-    # Inference tensors have no versions, by which changes in place are noticed.
-    with evaluating(model), torch.inference_mode(False):
+    with evaluating(model), _differentiating(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, why = surveyed(model, x1, asked.batchnorm, chosen)
-        if found.coupled and x2 is not None:
-            raise ValueError(f"{why['vmap']}: expected x2=None, got a second batch")
-        like = next(iter(chosen.values()))
-        readout = make_readout(asked.output, found.outputs, like)
+        found, why = known(model, x1, x2, asked.batchnorm, chosen)
+        if any(p.is_complex() for p in chosen.values()):
+            why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
+        readout = make_readout(asked.output, found.outputs, finest(chosen))
         problem = Problem(
             n=len(x1),
             m=None if x2 is None else len(x2),
             columns=readout.columns,
             apart=readout.apart,
-            sizes={name: p.numel() for name, p in chosen.items()},
+            sizes={name: real_numbers(p) for name, p in chosen.items()},
             survey=found,
             tiles=len(set(labels.values())),
-            width=like.element_size(),
+            width=max(4, readout.matrix.element_size()),
         )
         precision = precision_for(problem) if asked.precision == "auto" else asked.precision
-        last = "loop" if asked.method == "auto" else asked.method
+        refusals: dict[str, ValueError] = {}
         for choice in _choices(problem, asked, why):
             try:
                 plan = make_plan(problem, choice, precision, asked.memory)
             except ValueError as error:
-                if choice.method == last:
-                    raise
-                why[choice.method] = str(error)
+                refusals[choice.method], why[choice.method] = error, str(error)
                 continue
-            policy = policy_mode(asked.batchnorm)
+            policy = policy_mode(asked.batchnorm, model)
             work = Work(model, x1, x2, readout, policy, chosen, found, plan)
             try:
-                if choice.method == "vmap":
-                    check_rows(model, x1, policy_mode(asked.batchnorm), chosen)
                 thetas = compute(work, labels)
-            except _DOES_NOT_FOLLOW.get(choice.method, ()) as error:
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
-                if asked.method == "auto":
-                    why[choice.method] = reason
-                    continue
-                if isinstance(error, torch.cuda.OutOfMemoryError):
-                    raise  # no fault of the method
-                raise ValueError(
-                    f"method {choice.method!r} cannot follow this network: {reason}; "
-                    f"use method='auto'"
-                ) from error
+            except OUT_OF_MEMORY:
+                raise
+            except Exception as error:  # torch.func has no errors of its own, networks have any
+                coupled = isinstance(error, Coupled)
+                if coupled and x2 is not None:
+                    raise ValueError(f"{error}: expected x2=None, got a second batch") from error
+                failed = {choice.method, *(INDEPENDENT if coupled else ())}
+                why |= dict.fromkeys(failed, first_line(error))
+                refusals[choice.method] = _refusal(choice.method, asked, error)
+                continue
+            if not any(theta.any() for theta in thetas.values()):
+                check_differentiable(model, x1, asked.batchnorm)
             log.info("%s", plan.reason)
-            return {name: _kernel(theta, plan, like) for name, theta in thetas.items()}
-    raise AssertionError("the loop applies to every network")
+            factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+            return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
+    raise refusals["loop" if asked.method == "auto" else asked.method]
 
 
-# What says that a method cannot follow a network: torch.func has no errors of its own. What the
-# loop cannot do, nothing can.
-_DOES_NOT_FOLLOW: dict[str, tuple[type[Exception], ...]] = {
-    "structured": (ValueError,),
-    "vmap": (ValueError, RuntimeError),
-    "batched": (ValueError, RuntimeError),
-    "products": (ValueError, RuntimeError),
-}
+@contextmanager
+def _differentiating(x: Tensor) -> Iterator[None]:
+    """Inside, autograd applies as a network itself says.
 
-
-def _kernel(theta: Tensor, plan: Plan, like: Tensor) -> Kernel:
-    """Theta with its plan.
-
-    A relative error n eps of the singular values of J is (n eps)^2 of their squares, and the sums
-    have errors of their own.
+    Inference tensors have no versions, by which changes in place are noticed; autocast around the
+    call would round the products too.
     """
-    n = len(theta)
-    eps = torch.finfo(like.dtype).eps
-    kernel = theta.as_subclass(Kernel)
-    kernel.plan = plan
-    kernel.resolution = max(
-        (n * eps) ** 2, n * torch.finfo(torch.float64).eps, n * ROUNDING[plan.precision]
+    kind = x.device.type
+    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    as_written = torch.autocast(kind, enabled=False) if rounds else nullcontext()
+    with torch.inference_mode(False), as_written, none_left_out():
+        yield
+
+
+def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
+    """That a method, asked for or the last of all, cannot follow a network."""
+    refusal = ValueError(
+        f"method {method!r} cannot follow this network: {first_line(error)}; use method='auto'"
+        if asked.method != "auto"
+        else f"no method can follow this network, autograd's loop neither: {first_line(error)}"
     )
-    return kernel
+    clear_frames(error.__traceback__)  # else they hold their tensors while the next method runs
+    refusal.__cause__ = error
+    return refusal
 
 
 def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:
-    """Methods to try, the fastest first."""
+    """Methods to try, the fastest first; those that fail meanwhile, `why` comes to name."""
     if asked.method != "auto":
         if asked.method in why:
             raise ValueError(
@@ -259,11 +259,8 @@ def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterato
         predicted: dict[str, float] = {asked.method: seconds(problem, asked.method)}
         yield Choice(asked.method, f"{asked.method}: as asked for", predicted)
         return
-    left = [method for method in METHODS if method not in why]
-    while left:
-        choice = choose({method: seconds(problem, method) for method in left}, why)
-        yield choice
-        left.remove(choice.method)
+    while left := [method for method in METHODS if method not in why]:
+        yield choose({method: seconds(problem, method) for method in left}, why)
 
 
 def ntk_operator(
@@ -290,19 +287,23 @@ def ntk_operator(
         >>> [round(value) for value in largest_eigenvalues(theta, 2).values]
         [150, 50]
     """
+    model = differentiable(model, batchnorm)
     chosen = select(model, parameters)
     check_inputs(x1, x2, batchnorm)
+    if any(p.is_complex() for p in chosen.values()):
+        raise ValueError("expected real parameters, got complex ones; use ntk, method='loop'")
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
-    policy = policy_mode(batchnorm)
-    with evaluating(model), torch.inference_mode(False):
+    policy = policy_mode(batchnorm, model)
+    with evaluating(model), _differentiating(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, why = surveyed(model, x1, batchnorm, chosen)
-        if found.coupled and (chunk is not None or x2 is not None):
-            raise ValueError(f"{why['vmap']}: expected chunk=None and x2=None")
-        readout = make_readout(output, found.outputs, next(iter(chosen.values())))
+        found, _ = known(model, x1, x2, batchnorm, chosen, in_parts=chunk is not None)
+        readout = make_readout(output, found.outputs, finest(chosen))
         pieces = x1.split(chunk or len(x1))
         others = None if x2 is None else x2.split(chunk or len(x2))
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, pieces)
+        largest = max(1, MEMORY // 2 // (4 * found.widest_bytes + 1))
+        for each in (pieces, others or ()):
+            check_pieces(model, each, policy, largest)
     return NTKOperator(model, pieces, others, readout, chosen, policy)

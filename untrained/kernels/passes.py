@@ -16,6 +16,14 @@ from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Readout
 from untrained.kernels.structured import structured
 from untrained.kernels.survey import Survey
+from untrained.kernels.verification import (
+    beside,
+    check_batches,
+    check_outputs,
+    check_pieces,
+    check_rows,
+    outputs,
+)
 
 ROWS = {"loop": loop, "batched": batched, "vmap": per_example}
 
@@ -31,6 +39,8 @@ class Work(NamedTuple):
     parameters: Mapping[str, nn.Parameter]
     survey: Survey
     plan: Plan
+    expected: tuple[Tensor | None, Tensor | None] = (None, None)
+    "Outputs that passes must give for the first examples of x1 and of x2; None: not known."
 
     @property
     def others(self) -> Tensor:
@@ -49,27 +59,28 @@ def compute(work: Work, labels: Mapping[str, str]) -> dict[str, Tensor]:
     parts = m is not None or plan.method == "vmap" or plan.chunk < n or plan.side < n
     if isinstance(work.policy, FrozenStatistics) and parts:
         work.policy.calibrate(work.model, work.x1.split(plan.calibration))
+    if plan.method == "structured":
+        work = work._replace(expected=_expected(work))
+    elif work.x2 is not None and plan.method != "vmap":
+        check_batches(work.model, work.x1, work.x2, readout, work.policy, work.parameters)
     way = WAYS.get(plan.method, _by_rows)
-    places = list(_tiles(n, m, plan.side))
-    thetas: dict[str, Tensor] = {}
-    for rows, columns in places:
+    a = readout.rows
+    shape = n * a, (n if m is None else m) * a
+    thetas = {
+        label: torch.zeros(shape, dtype=torch.float64, device=work.x1.device)
+        for label in dict.fromkeys(labels.values())
+    }
+    for rows, columns in _tiles(n, m, plan.side):
         width = None if columns is None else len(columns)
+        i = slice(rows.start * a, rows.stop * a)
+        j = i if columns is None else slice(columns.start * a, columns.stop * a)
         tiles = {
-            label: Tile(len(rows), width, readout.rows, plan.precision, work.x1.device)
-            for label in dict.fromkeys(labels.values())
+            label: Tile(len(rows), width, a, plan.precision, theta[i, j])
+            for label, theta in thetas.items()
         }
         way(work, rows, columns, {name: tiles[label] for name, label in labels.items()})
         for label, tile in tiles.items():
             block = tile.theta()
-            if len(places) == 1:
-                thetas[label] = block
-                continue
-            a = readout.rows
-            if label not in thetas:
-                thetas[label] = block.new_zeros(n * a, (m or n) * a)
-            i = slice(rows.start * a, rows.stop * a)
-            j = i if columns is None else slice(columns.start * a, columns.stop * a)
-            thetas[label][i, j] = block
             if m is None and columns is not None:
                 thetas[label][j, i] = block.T
     return thetas
@@ -99,10 +110,23 @@ Tiles = Mapping[str, Tile]
 def _structured(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
     """One tile by passes of its examples, a group of parameters at a time."""
     plan = work.plan
-    x = _shown(work.x1, rows)
+    shown = [(work.x1, work.expected[0], rows)]
     if columns is not None:
-        x = torch.cat([x, _shown(work.others, columns)])
-    chunks = x.split(plan.chunk)
+        shown.append((work.others, work.expected[work.x2 is not None], columns))
+    chunks = [x for all_, _, some in shown for x in _shown(all_, some).split(plan.chunk)]
+    known = [
+        None
+        if expected is None
+        else _shown(expected, range(start, min(start + plan.chunk, some.stop)))
+        for _, expected, some in shown
+        for start in range(some.start, some.stop, plan.chunk)
+    ]
+
+    def met(index: int, outputs: Tensor) -> None:
+        expected = known[index]
+        if expected is not None and len(expected):
+            check_outputs(outputs[: len(expected)], expected, work.model)
+
     for group in plan.groups:
         parameters = {name: work.parameters[name] for name in group}
         sizes = [len(chunk) for chunk in chunks]
@@ -115,7 +139,37 @@ def _structured(work: Work, rows: range, columns: range | None, tiles: Tiles) ->
             work.survey.sites,
             collector,
             plan.columns,
+            met,
         )
+
+
+def _expected(work: Work) -> tuple[Tensor | None, Tensor | None]:
+    """Outputs for the first examples of both batches, where passes are not of one whole batch.
+
+    Where they see a part of a batch, from passes as large as fit; where there are two batches,
+    from a pass of some examples of both.
+    """
+    plan, batches = work.plan, [work.x1] if work.x2 is None else [work.x1, work.x2]
+    found: list[Tensor | None] = [None, None]
+    for k, x in enumerate(batches):
+        if min(plan.chunk, plan.side) < min(len(x), plan.calibration):
+            found[k] = torch.cat(list(outputs(work.model, x.split(plan.calibration), work.policy)))
+    if work.x2 is not None:
+        few = max(MIXED, len(work.x1) // MIXED)
+        parts = [x[: min(few, plan.calibration)] for x in batches]
+        together = beside(work.model, parts, work.policy)
+        for k, part in enumerate(together.split([len(part) for part in parts])):
+            known = found[k]
+            if known is None:
+                found[k] = part
+            else:
+                check_outputs(part, known[: len(part)], work.model)
+    return found[0], found[1]
+
+
+MIXED = 16
+"""Examples of each of two batches, if this is no less than so small a part of the first, that are
+passed together once more."""
 
 
 def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
@@ -127,7 +181,10 @@ def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> No
             def j(
                 x: Tensor, some: range, r: Tensor = r, group: tuple[str, ...] = group
             ) -> Jacobian:
-                return method(work.model, x, some, r, work.policy, group, plan.together)
+                found = method(work.model, x, some, r, work.policy, group, plan.together)
+                if plan.method == "vmap":
+                    _check(work, x, some, r, found)
+                return found
 
             j1 = j(work.x1, rows)
             j2 = None
@@ -137,6 +194,19 @@ def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> No
                 tiles[name].add(j1[name], None if j2 is None else j2[name])
 
 
+def _check(work: Work, x: Tensor, some: range, r: Tensor, rows: Jacobian) -> None:
+    """Rows from the batch as a whole, or from as much of it as one pass may hold."""
+    fitting = max(1, work.plan.memory // 4 // work.survey.forward_bytes)
+    if len(x) <= fitting:
+        check_rows(work.model, x, some, r, work.policy, rows)
+        return
+    for start in range(0, len(some), fitting):
+        part = slice(start, start + fitting)
+        shown = _shown(x, some)[part]
+        found = {name: j[part] for name, j in rows.items()}
+        check_rows(work.model, shown, range(len(shown)), r, work.policy, found)
+
+
 def _by_products(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
     """All of Theta, column by column."""
     names: dict[int, list[str]] = {}
@@ -144,6 +214,8 @@ def _by_products(work: Work, rows: range, columns: range | None, tiles: Tiles) -
         names.setdefault(id(tiles[name]), []).append(name)
     x1 = work.x1.split(work.plan.chunk)
     x2 = None if work.x2 is None else work.x2.split(work.plan.chunk)
+    for pieces in (x1, x2 or ()):
+        check_pieces(work.model, pieces, work.policy, work.plan.calibration)
     for group in names.values():
         tile = tiles[group[0]]
         parameters = {name: work.parameters[name] for name in group}

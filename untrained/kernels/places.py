@@ -15,6 +15,8 @@ from torch import Tensor
 
 SEEN = 3
 "Examples that are shown."
+ROUNDING = 64
+"Units of a type's precision by which equal examples may come out different."
 
 
 class Unstructured(ValueError):
@@ -35,12 +37,18 @@ class Place(NamedTuple):
             return x.unflatten(self.dim, (m, n)).movedim(self.dim + 1, 0)
         return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)
 
+    def back(self, x: Tensor) -> Tensor:
+        """The inverse of `front`."""
+        return x.movedim(0, self.dim + self.minor).flatten(self.dim, self.dim + 1)
+
 
 class Prints:
     """What is kept of the tensors that one pass meets: a number for each of their slices."""
 
     def __init__(self) -> None:
         self.shapes: list[torch.Size] = []
+        self.rounding: list[float] = []
+        "What may be rounding, as a share of a tensor's largest number; 0 for whole numbers."
         # One tensor: small ones that stay, between large ones that go, would break up the memory.
         self._sums: Float64[Tensor, " s"] = torch.empty(2**16, dtype=torch.float64)
         self._filled = 0
@@ -53,6 +61,8 @@ class Prints:
         if known is not None and known() is x and x._version == version:
             return number
         self.shapes.append(x.shape)
+        exact = not (x.is_floating_point() or x.is_complex())
+        self.rounding.append(0.0 if exact else ROUNDING * torch.finfo(x.dtype).eps)
         if not x.is_inference():  # which has no versions
             self._met[id(x)] = ref(x), x._version, len(self.shapes) - 1
         x = x.detach()
@@ -88,9 +98,9 @@ def possible(shape: torch.Size) -> list[int]:
     return [d for d, size in enumerate(shape) if size % SEEN == 0] if shape.numel() else []
 
 
-def differ(a: Tensor, b: Tensor) -> Tensor:
-    """Where two tensors differ; NaN is equal to NaN."""
-    return (a != b) & ~(a.isnan() & b.isnan())
+def differ(a: Tensor, b: Tensor, tolerance: Tensor | float) -> Tensor:
+    """Where two tensors differ by more than this; NaN is equal to NaN."""
+    return (a != b) & ~(a.isnan() & b.isnan()) & ~((a - b).abs() <= tolerance)
 
 
 class Exchanges:
@@ -105,14 +115,14 @@ class Exchanges:
             if after != [shape, shape]:
                 raise Unstructured(f"shapes depend on the input: {tuple(shape)}")
         self.shapes = seen.shapes
-        numbers = seen.numbers()
-        self._first: list[bool] = differ(numbers, first.numbers()).tolist()
-        self._others: list[bool] = differ(numbers, others.numbers()).tolist()
         sizes = [sum(shape[d] for d in possible(shape)) or 1 for shape in self.shapes]
         self._starts = list(accumulate(sizes, initial=0))
+        numbers = seen.numbers()
+        tolerance = _tolerance(numbers, sizes, seen.rounding)
+        self._first: list[bool] = differ(numbers, first.numbers(), tolerance).tolist()
+        self._others: list[bool] = differ(numbers, others.numbers(), tolerance).tolist()
 
-    def moved(self, number: int) -> bool:
-        """Whether the tensor of this print depends on the examples at all."""
+    def _moved(self, number: int) -> bool:
         some = slice(*self._starts[number : number + 2])
         return any(self._first[some]) or any(self._others[some])
 
@@ -122,7 +132,7 @@ class Exchanges:
         Raises:
             Unstructured: no such dimension, or several.
         """
-        if not self.moved(number):
+        if not self._moved(number):
             return None
         found, shape, start = [], self.shapes[number], self._starts[number]
         for dim in possible(shape):
@@ -138,9 +148,18 @@ class Exchanges:
         raise Unstructured(f"examples are not told apart in a tensor of shape {tuple(shape)}")
 
 
+def _tolerance(
+    numbers: Float64[Tensor, " s"], sizes: list[int], rounding: list[float]
+) -> Float64[Tensor, " s"]:
+    """For each number of a tensor's print, its share of the largest of them."""
+    of = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(numbers.device)
+    largest = numbers.new_zeros(len(sizes)).scatter_reduce(0, of, numbers.abs(), "amax")
+    return (largest * torch.tensor(rounding).to(largest))[of]
+
+
 def growing(shape: torch.Size, fewer: torch.Size) -> Place | None:
     """The dimension that grows with the number of examples, of a tensor the same for all."""
-    if len(shape) != len(fewer):
+    if shape == fewer or len(shape) != len(fewer):
         return None
     grown = [d for d, (a, b) in enumerate(zip(shape, fewer, strict=True)) if a != b]
     return Place(grown[0]) if len(grown) == 1 else None

@@ -123,9 +123,9 @@ def _by_rows(problem: Problem, method: str, left: int) -> Pieces:
 def _together(problem: Problem, method: str, chunk: int, left: int) -> int:
     if method == "vmap":
         return min(chunk, MOST_TOGETHER)
-    if method == "batched":  # each row passes backward through the whole batch
+    if method == "batched":  # each row passes through the whole batch; vmap holds more
         each = problem.examples * problem.pass_bytes
-        return max(1, min(left // 4 // each, MOST_TOGETHER // 4))
+        return max(1, min(left // 8 // each, MOST_TOGETHER // 4))
     return 1
 
 

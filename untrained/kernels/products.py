@@ -24,9 +24,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.kernels.arguments import plain
 from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
-from untrained.kernels.jacobian import Swapped, quiet
-from untrained.kernels.readout import Readout, flattened
+from untrained.kernels.influence import tolerance
+from untrained.kernels.interception import gradients
+from untrained.kernels.jacobian import Swapped, parameters_kept, quiet
+from untrained.kernels.readout import Readout, flattened, read
 
+DETACHED = (
+    "the network's outputs do not require gradients: no trainable parameter reaches them, or they "
+    "are detached, or made under no_grad; the NTK needs outputs that autograd can differentiate"
+)
 Vector = list[Tensor]
 "One number for each parameter."
 
@@ -51,7 +57,9 @@ class NTKOperator(LinearOperator):
         self.parameters = parameters
         self.policy = policy
         self.forward_mode = True
-        "Until a function of the network turns out to have no forward derivative."
+        "Until a function of the network turns out to have no forward derivative, or another one."
+        self.checked = False
+        "Whether J was seen to be the transpose of J^T."
         n, m = (sum(map(len, x)) * readout.rows for x in (self.x1, self.x2))
         super().__init__(np.float64, (n, m))
 
@@ -76,17 +84,24 @@ class NTKOperator(LinearOperator):
 
     def _transposed(self, u: Float[Tensor, "m q"], r: Float[Tensor, "k q"]) -> Vector:
         """v = J2^T u"""
-        tensors = list(self.parameters.values())
-        v = [torch.zeros_like(p) for p in tensors]
+        v = [torch.zeros_like(p) for p in self.parameters.values()]
         for x, weights in zip(self.x2, u.split([len(x) for x in self.x2]), strict=True):
-            with self.policy, torch.enable_grad():
-                g = flattened(self.model(x.clone()), len(x)) @ r
-                if not g.requires_grad:
-                    continue
-                found = torch.autograd.grad(g, tensors, weights, materialize_grads=True)
-            for total, part in zip(v, found, strict=True):
+            for total, part in zip(v, self._pulled(x, weights.to(r) @ r.T), strict=True):
                 total += part
         return v
+
+    def _pulled(self, x: Tensor, w: Float[Tensor, "n k"]) -> Sequence[Tensor]:
+        """J^T w of some examples.
+
+        Raises:
+            ValueError: no gradient leaves the outputs.
+        """
+        with self.policy, torch.enable_grad():
+            f = flattened(self.model(x.clone()), len(x))
+            if not f.requires_grad:
+                raise ValueError(DETACHED)
+            tensors = list(self.parameters.values())
+            return gradients(f, tensors, w.to(f), materialize_grads=True)
 
     def _along(self, v: Vector, r: Float[Tensor, "k q"]) -> Float64[Tensor, "n q"]:
         """J1 v"""
@@ -94,12 +109,35 @@ class NTKOperator(LinearOperator):
         for x in self.x1:
             if self.forward_mode:
                 try:
-                    parts.append(self._forward(x, v) @ r)
+                    parts.append(read(self._adjoint_of(x, v, self._forward(x, v)), r))
                     continue
                 except (ValueError, RuntimeError, NotImplementedError):
                     self.forward_mode = False
-            parts.append(self._twice_backward(x, v) @ r)
+            parts.append(read(self._adjoint_of(x, v, self._twice_backward(x, v)), r))
         return torch.cat(parts).detach().double()
+
+    def _adjoint_of(self, x: Tensor, v: Vector, tangent: Tensor) -> Tensor:
+        """J v, of which it is tried once that <w, J v> = <J^T w, v>, for a random w.
+
+        Hooks on gradients, and functions with gradients of their own, change J^T alone.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if self.checked:
+            return tangent
+        w = torch.randn(tangent.shape, generator=torch.Generator().manual_seed(0)).to(tangent)
+        pulled = self._pulled(x, w)
+        ahead = (w * tangent).double().sum()
+        back = torch.stack([(a * b).double().sum() for a, b in zip(pulled, v, strict=True)]).sum()
+        size = w.double().norm() * tangent.double().norm() + _norm(pulled) * _norm(v)
+        if (ahead - back).abs() > tolerance(tangent, *pulled) * size:
+            raise ValueError(
+                "the network's gradients are not those of its outputs, as with hooks that change "
+                "them: expected none for products; use ntk, method='loop'"
+            )
+        self.checked = bool(size > 0)
+        return tangent
 
     def _forward(self, x: Tensor, v: Vector) -> Float[Tensor, "n k"]:
         """J v by dual numbers."""
@@ -107,11 +145,12 @@ class NTKOperator(LinearOperator):
         theta = {name: others.pop(name) for name in self.parameters}
 
         def f(theta: dict[str, Tensor]) -> Tensor:
-            return flattened(
-                functional_call(self.model, {**others, **theta}, (x.clone(),)), len(x)
-            )
+            swapped = {**others, **theta}
+            self.policy.own.add(swapped)
+            return flattened(functional_call(self.model, swapped, (x.clone(),)), len(x))
 
-        with self.policy, Swapped(self.model), sdpa_kernel(SDPBackend.MATH), quiet():
+        unfused = sdpa_kernel(SDPBackend.MATH)
+        with self.policy, Swapped(self.model), parameters_kept(self.model), unfused, quiet():
             _, tangent = jvp(f, (theta,), (dict(zip(theta, v, strict=True)),))[:2]
         return tangent
 
@@ -124,12 +163,16 @@ class NTKOperator(LinearOperator):
             if not f.requires_grad:
                 return torch.zeros_like(f)
             w = torch.zeros_like(f, requires_grad=True)
-            pulled = torch.autograd.grad(f, tensors, w, create_graph=True, materialize_grads=True)
+            pulled = gradients(f, tensors, w, create_graph=True, materialize_grads=True)
             inner = torch.stack([(a * b).sum() for a, b in zip(pulled, v, strict=True)]).sum()
             if not inner.requires_grad:
                 return torch.zeros_like(f)
-            (tangent,) = torch.autograd.grad(inner, w)
+            (tangent,) = gradients(inner, w)
         return tangent
+
+
+def _norm(v: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part.double().norm() for part in v]).norm()
 
 
 class Eigenvalues(NamedTuple):

@@ -69,6 +69,12 @@ def make_readout(output: Output, outputs: int, like: Tensor) -> Readout:
     )
 
 
+def read(f: Float[Tensor, "n k"], r: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
+    """g = f R, in the finer of their types: outputs may have another than the parameters."""
+    finer = torch.promote_types(f.dtype, r.dtype)
+    return f.to(finer) @ r.to(f.device, finer)
+
+
 def random_readout(outputs: int, count: int, generator: torch.Generator) -> Float[Tensor, "k q"]:
     """A random projection of the outputs, R[k, q] ~ N(0, 1 / count).
 

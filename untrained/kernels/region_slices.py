@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from untrained.kernels.batchnorm import Policy
 from untrained.kernels.cells import Piece
 from untrained.kernels.slicing import affine_pieces
+from untrained.kernels.unwrapping import unwrapped
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def line_regions(
         )
     segment = np.array([[0.0], [1.0]])
     ends = torch.stack([start, end])
-    pieces = affine_pieces(model, ends, segment, batchnorm, reference, limit)
+    pieces = affine_pieces(unwrapped(model), ends, segment, batchnorm, reference, limit)
     until = sorted(float(piece.max()) for piece in pieces)
     return LineRegions(torch.tensor(until[:-1], dtype=torch.float64))
 
@@ -125,7 +126,7 @@ def plane_regions(
         outline = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     corners = outline.detach().cpu().double().numpy()
     _check_convex(corners)
-    pieces = affine_pieces(model, inputs, corners, batchnorm, reference, limit)
+    pieces = affine_pieces(unwrapped(model), inputs, corners, batchnorm, reference, limit)
     return PlaneRegions(tuple(torch.from_numpy(piece) for piece in pieces))
 
 

@@ -16,8 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from untrained.kernels.affine import check_affine
 from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.kernels.foreign import foreign
 from untrained.kernels.patterns import PatternHash
+from untrained.kernels.unwrapping import unwrapped
 
 
 class Richness(NamedTuple):
@@ -114,8 +117,9 @@ def count_regions(
     """Counts the activation patterns of `model` on the inputs `x`.
 
     The model is left as it was. Nonlinearities that are not piecewise linear have no pieces; see
-    `untrained.kernels.bends` for those that have. Where entries of a maximum are equal whatever
-    the input, as when windows overlap, rounding decides between them; `region_slices` does not.
+    `untrained.kernels.bends` for those that have. A network in which none is seen must be affine,
+    which is tried. Where entries of a maximum are equal whatever the input, as when windows
+    overlap, rounding decides between them; `region_slices` does not.
 
     Args:
         model: any network whose first argument is a batch.
@@ -130,7 +134,8 @@ def count_regions(
 
     Raises:
         ValueError: an activation that is not finite, or a nonlinearity on something other than
-            one row for each input, or no inputs.
+            one row for each input, or no inputs; a network whose activations cannot be seen, or
+            are all smooth.
 
     Example:
         >>> line = torch.linspace(-1, 1, 100)[:, None]
@@ -142,21 +147,23 @@ def count_regions(
         raise ValueError(
             f"expected one input or more, in chunks of as many, got {len(x)} and chunk={chunk!r}"
         )
-    chunks = x.split(chunk or len(x))
-    policy = policy_mode(batchnorm)
+    model, chunks = unwrapped(model), x.split(chunk or len(x))
+    policy = policy_mode(batchnorm, model)
     multiplicity: Counter[bytes] = Counter()
     neurons = set()
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), foreign(x):
         if len(chunks) > 1 and batchnorm != "running" and not apart:
-            policy = FrozenStatistics()
+            policy = FrozenStatistics(model)
             policy.calibrate(model, chunks)
         for part in chunks:
             if apart:
-                policy = policy_mode(batchnorm)  # with statistics of its own
+                policy = policy_mode(batchnorm, model)  # with statistics of its own
             with PatternHash(len(part)) as patterns, policy:
                 model(part.clone())  # a network may change its input in place
             multiplicity.update(patterns.digests())
             neurons.add(patterns.neurons)
+        if neurons == {0}:
+            check_affine(model, chunks[-1], batchnorm)
     if len(neurons) > 1:
         raise ValueError(
             f"expected the same units for every input, got {sorted(neurons)} of them: the "

@@ -22,7 +22,7 @@ and 5.4.2; the grid and the targets are those of Park et al., https://arxiv.org/
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log, pi
 from typing import Literal
@@ -30,6 +30,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
+
+from untrained.kernels.kernel import is_finite, symmetric
+from untrained.kernels.rounding import Rounding, rounding_of
 
 RIDGES: tuple[float, ...] = tuple(10 ** (-7 + 9 * i / 19) for i in range(20))
 "The published grid: 20 values of eps from 1e-7 to 1e2, evenly in the logarithm."
@@ -200,7 +203,7 @@ class Regression:
                 f"expected a kernel of (validation, {len(self.targets)} training) examples, "
                 f"got shape {tuple(kernel.shape)}; try its transpose"
             )
-        return kernel.double() @ self.eigenvectors
+        return kernel.detach().as_subclass(Tensor).double() @ self.eigenvectors
 
     def _mean(self, projected: Float64[Tensor, "m p"]) -> Float64[Tensor, "r m k"]:
         return projected @ (self.inverse[:, :, None] * self.rotated)
@@ -232,8 +235,10 @@ def regression(
 ) -> Regression:
     """Kernel regression on n training examples, for every ridge of a grid.
 
-    A ridge is resolved where (S_min + e) / (S_max + e) is above n machine epsilons of the kernel's
-    precision; others are skipped, with their reason.
+    Eigenvalues that are rounding noise count as zero. A ridge is resolved where
+    (S_min + e) / (S_max + e) is above that noise; others are skipped, with their reason. A
+    `Kernel` knows the noise of its entries, of another matrix it is n machine epsilons of its
+    type; an eigenvalue below zero says that it is more.
 
     Args:
         kernel: K, symmetric and positive semi-definite; of NTKs, NNGPs, or a mixture.
@@ -243,7 +248,8 @@ def regression(
         features: Z with K = Z Z^T, where there are fewer than n: the same answers, faster.
 
     Raises:
-        ValueError: shapes that do not fit, a negative eigenvalue beyond rounding, a ridge that is
+        ValueError: shapes that do not fit, a negative eigenvalue beyond rounding (that of a
+            `Kernel`, or n machine epsilons of float32, whichever is more), a ridge that is
             not positive and finite, or targets that are all zero.
 
     Example:
@@ -276,18 +282,32 @@ def regression(
 def _decomposed(
     kernel: Float[Tensor, "n n"],
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, "n n"], float]:
-    """S and U of K = U S U^T, and the share of the largest below which S is rounding noise."""
-    k = kernel.double()
-    if not torch.isfinite(k).all():
+    """S and U of K = U S U^T, and the share of the largest below which S is rounding noise.
+
+    An eigenvalue below zero says how large the noise is at least. More of it than entries in
+    float32 have is no rounding.
+    """
+    k = symmetric(kernel)
+    if not is_finite(k):
         return k.new_full((len(k),), torch.nan), torch.zeros_like(k), 0.0
-    s, u = torch.linalg.eigh((k + k.T) / 2)
-    resolution = len(k) * torch.finfo(kernel.dtype).eps
-    if s[0] < -resolution * s[-1].abs():
+    s, u = torch.linalg.eigh(k)
+    smallest, largest = s[0].item(), s[-1].item()
+    known = _entries(kernel).resolution(len(k), largest)
+    below = max(0.0, -smallest / largest) if largest > 0 else 0.0
+    allowed = max(known, len(k) * torch.finfo(torch.float32).eps)
+    if below > allowed or smallest < 0 >= largest:
         raise ValueError(
-            f"expected a positive semi-definite kernel, got eigenvalues from {s[0].item():.1e} to "
-            f"{s[-1].item():.1e}"
+            f"expected a positive semi-definite kernel, got eigenvalues from {smallest:.1e} to "
+            f"{largest:.1e}"
         )
-    return s.clamp(min=0), u, resolution
+    resolution = max(known, below)
+    return s.where(s > resolution * largest, 0.0), u, resolution
+
+
+def _entries(kernel: Tensor) -> Rounding:
+    """The rounding of K beside that of J, which gives another Z Z^T, to be solved as it is."""
+    own = Rounding(0.0, torch.finfo(kernel.dtype).eps, 0.0)
+    return replace(rounding_of(kernel) or own, factors=0.0)
 
 
 def _of_features(
@@ -295,7 +315,7 @@ def _of_features(
 ) -> tuple[Float64[Tensor, " p"], Float64[Tensor, "n p"], float]:
     """The same of K = Z Z^T, without the eigenvalues that are zero for want of features."""
     z = z.double()
-    if not torch.isfinite(z).all():
+    if not is_finite(z):
         return z.new_full((z.shape[1],), torch.nan), torch.zeros_like(z), 0.0
     u, s, _ = torch.linalg.svd(z, full_matrices=False)
     return s.square().flip(0), u.flip(1), len(z) * torch.finfo(torch.float64).eps

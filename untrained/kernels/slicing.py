@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from untrained.kernels.batchnorm import Policy, evaluating, policy_mode
 from untrained.kernels.bends import bend_of
 from untrained.kernels.cells import Piece, contested, subdivided
+from untrained.kernels.foreign import foreign
 from untrained.kernels.interception import Function, Interception
+from untrained.kernels.jacobian import parameters_kept
 
 CORNERS = 512
 """How many points one pass through the network sees, or as many as one piece has."""
@@ -71,18 +73,22 @@ def _runner(
         name: value.detach().double() if value.is_floating_point() else value.clone()
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
-    policy = policy_mode(batchnorm)
+    policy = policy_mode(batchnorm, model)
     if reference is not None:
-        with evaluating(model), torch.no_grad(), policy:
+        kept = parameters_kept(model)
+        with foreign(reference), evaluating(model), kept, torch.no_grad(), policy:
+            policy.own.add(state)
             torch.func.functional_call(model, state, (reference.to(torch.float64, copy=True),))
 
     def run(cutter: "_Cutter") -> bool:
         x = origin + torch.tensordot(torch.from_numpy(cutter.points).to(origin), directions, 1)
-        try:
-            with evaluating(model), torch.no_grad(), cutter, policy:
-                output = torch.func.functional_call(model, state, (x,))
-        except _Cut:
-            return False
+        with foreign(x):
+            try:
+                with evaluating(model), torch.no_grad(), parameters_kept(model), cutter, policy:
+                    policy.own.add(state)
+                    output = torch.func.functional_call(model, state, (x,))
+            except _Cut:
+                return False
         if not isinstance(output, Tensor):
             raise ValueError(f"expected a network that gives a tensor, got {type(output)}")
         cutter.check_affine(output)
@@ -151,7 +157,7 @@ class _Cutter(Interception):
                 f"expected one row for each of {len(self.points)} inputs, got shape "
                 f"{tuple(values.shape)}"
             )
-        return values.reshape(len(values), -1).cpu().double().numpy()
+        return values.detach().reshape(len(values), -1).cpu().double().numpy()
 
     def _at_corners(self, rows: Float64[np.ndarray, "n u"]) -> Float64[np.ndarray, "c u"]:
         return rows[: -len(self.cells)][self.place.ravel()]

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from untrained.kernels.kernel import is_finite, symmetric
 from untrained.kernels.power_law import PowerLaw, power_law
+from untrained.kernels.rounding import Rounding, rounding_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Spectrum:
     "Eigenvalues below this share of the largest are rounding noise."
     mean: float | None
     "Of all entries of the kernel; None if it holds NaN or infinity."
+    assumed: str = ""
+    "What `resolution` takes for granted of a kernel that does not say how it was computed."
 
     @property
     def degenerate(self) -> str:
@@ -46,6 +50,7 @@ class Spectrum:
             return (
                 f"smallest / largest eigenvalue {share:.1e} is below the resolution "
                 f"{self.resolution:.1e}: equal inputs, or a kernel of lower rank"
+                + (self.assumed and f"; {self.assumed}")
             )
         return ""
 
@@ -83,11 +88,11 @@ class Spectrum:
 
     @property
     def entropy_rank(self) -> float | None:
-        """exp(-sum_i p_i log p_i), p = lambda / sum lambda of the resolved; None if `degenerate`.
+        """exp(-sum_i p_i log p_i), p = lambda / sum lambda of the resolved; None without any.
 
         Source: Roy & Vetterli, "The effective rank", EUSIPCO 2007.
         """
-        if self.degenerate:
+        if not len(self.resolved):
             return None
         p = self.resolved / self.resolved.sum()
         return exp(-(p * p.log()).sum().item())
@@ -103,12 +108,14 @@ def spectrum(kernel: Float[Tensor, "n n"], precision: torch.dtype | None = None)
     """The spectrum of a kernel.
 
     Args:
-        kernel: symmetric. If it has an attribute `resolution`, and no `precision` is given, that
-            is the share of the largest eigenvalue below which eigenvalues are noise.
-        precision: in which the J of Theta = J J^T was computed, summed in float64; None for
-            float32. A relative error n eps of the singular values of J is (n eps)^2 of their
-            squares, and the sum has one of n eps of its own type: below the larger share of the
-            largest, eigenvalues are noise.
+        kernel: symmetric. A `Kernel` knows how far rounding moves its eigenvalues, see `rounding`;
+            and so may any type with an attribute `resolution`, the share of the largest eigenvalue
+            below which eigenvalues are noise.
+        precision: in which the J of Theta = J J^T was computed, summed in float64. A relative
+            error n eps of the singular values of J is (n eps)^2 of their squares, and the sum has
+            one of n eps of its own type: below the larger share of the largest, eigenvalues are
+            noise. None believes what the kernel says, and of one that says nothing that its
+            entries are good to float32, whatever their type.
 
     Raises:
         ValueError: the kernel is not square.
@@ -117,20 +124,41 @@ def spectrum(kernel: Float[Tensor, "n n"], precision: torch.dtype | None = None)
         >>> spectrum(torch.diag(torch.tensor([1.0, 4.0]))).condition_number
         4.0
     """
-    resolution = resolution_of(kernel, precision)
-    theta = kernel.detach().as_subclass(Tensor).double()
-    if not torch.isfinite(theta).all():
-        return Spectrum(theta.new_empty(0), resolution, None)
-    values = torch.linalg.eigvalsh((theta + theta.T) / 2)
-    return Spectrum(values, resolution, theta.mean().item() if len(theta) else None)
+    theta = symmetric(kernel)
+    values = torch.linalg.eigvalsh(theta) if is_finite(theta) else theta.new_empty(0)
+    return spectrum_of(kernel, values, precision)
 
 
-def resolution_of(kernel: Float[Tensor, "n n"], precision: torch.dtype | None) -> float:
-    """The share of the largest eigenvalue below which eigenvalues are noise; see `spectrum`."""
-    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
-        raise ValueError(f"expected a square kernel, got shape {tuple(kernel.shape)}")
-    known: float | None = getattr(kernel, "resolution", None)
-    if precision is None and known is not None:
-        return known
-    eps_j = torch.finfo(precision or torch.float32).eps
-    return max((len(kernel) * eps_j) ** 2, len(kernel) * torch.finfo(kernel.dtype).eps)
+def spectrum_of(
+    kernel: Float[Tensor, "n n"],
+    eigenvalues: Float64[Tensor, " r"],
+    precision: torch.dtype | None = None,
+) -> Spectrum:
+    """The same from eigenvalues that are known already; none if the kernel is not finite."""
+    n = len(kernel)
+    rounding, assumed = _rounding(kernel, precision)
+    if not len(eigenvalues):
+        return Spectrum(eigenvalues, rounding.share(n), None, assumed)
+    resolution = rounding.resolution(n, eigenvalues[-1].item())
+    mean = kernel.mean(dtype=torch.float64).item()
+    return Spectrum(eigenvalues, resolution, mean, assumed)
+
+
+def _rounding(kernel: Tensor, precision: torch.dtype | None) -> tuple[Rounding, str]:
+    """What is known of the rounding of a kernel, or else assumed; and that it is assumed."""
+    own = torch.finfo(kernel.dtype).eps
+    if precision is not None:
+        return Rounding(torch.finfo(precision).eps, own, 0.0), ""
+    if (known := rounding_of(kernel)) is not None:
+        return known, ""
+    share: float | None = getattr(kernel, "resolution", None)
+    if share is not None:
+        return Rounding(0.0, share / len(kernel), 0.0), ""
+    single = torch.finfo(torch.float32).eps
+    return Rounding(0.0, max(single, own), 0.0), ASSUMED if own < single else ""
+
+
+ASSUMED = (
+    "a matrix that does not say how it was computed is taken to be good to float32: if its "
+    "entries are exact to float64, say precision=torch.float64"
+)

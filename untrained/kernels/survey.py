@@ -1,31 +1,29 @@
 """A survey of a network: where it uses parameters, and where its examples lie.
 
-The network sees three examples; then the first of them exchanged; then the other two (see
-`places`): three passes, and a fourth of two examples where a call takes what is the same for all,
-such as a first state. So
+The network sees three examples. Where all that uses parameters has a formula, the graph of that
+pass may tell where examples lie in each layer's output (see `independence`). Otherwise it sees two
+of them; then all three; then the first of these exchanged; then the other two (see `places`). So
 each tensor that a parameter meets tells in which dimension its examples lie, whether batch first,
 sequence first or merged with other dimensions; and an output that changes with another example
 shows that examples are coupled. Any dtype will do, words too.
+
+A survey tells what to do, not whether that is right: every pass over the real batch is checked
+(see `structured`).
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from untrained.kernels.batchnorm import BatchNormPolicy
+from untrained.kernels.foreign import OUT_OF_MEMORY, first_line
+from untrained.kernels.independence import flow, key_of
 from untrained.kernels.interception import Function
-from untrained.kernels.places import (
-    SEEN,
-    Exchanges,
-    Place,
-    Unstructured,
-    differ,
-    growing,
-)
+from untrained.kernels.places import SEEN, Exchanges, Place, Prints, Unstructured, differ
 from untrained.kernels.sites import Site, name_of
-from untrained.kernels.watch import Call, Measure, Network, Watch
+from untrained.kernels.watch import Call, Network, Places, Traced, Watch
 
 
 class Survey(NamedTuple):
@@ -40,8 +38,6 @@ class Survey(NamedTuple):
     "How often each parameter is used, and each tensor made of parameters."
     obstacle: str
     "Why its calls cannot be followed; empty if they can."
-    complete: bool
-    "Whether autograd's graph has as many uses of parameters as were seen, all of known layers."
     forward_bytes: int
     "Of all tensors that a forward pass makes for one example."
     widest_bytes: int
@@ -61,7 +57,7 @@ class Survey(NamedTuple):
 def survey(
     model: nn.Module, x: Tensor, policy: BatchNormPolicy, layers: Container[Function]
 ) -> Survey:
-    """Shows the network three examples of x three times; `layers` are functions with a formula.
+    """Shows the network a few examples of x; `layers` are functions with a formula.
 
     Takes the memory of a forward pass of three examples with its graph.
 
@@ -71,72 +67,96 @@ def survey(
     """
     seen, first_exchanged, others_exchanged, exchanged = _examples(x)
     network = Network(model, layers)
-    watch = Measure(network, SEEN)
+    traced = Traced(network, SEEN)
     try:
-        before = watch.run(seen, policy, grad=True)
-    except (RuntimeError, IndexError) as error:
-        return _fixed(network, x, policy, str(error).splitlines()[0])
-    edges, hidden = _edges(before)
-    before = before.detach()  # its graph is let go
-    second, third, fewer = (Watch(network, n) for n in (SEEN, SEEN, SEEN - 1))
-    after, last = second.run(first_exchanged, policy), third.run(others_exchanged, policy)
-    found = _amounts(watch, before)._replace(
-        coupled=bool(differ(before[1:], after[1:]).any() or differ(before[0], last[0]).any()),
-        obstacle=hidden if exchanged else "all examples are equal",
-    )
-    if found.coupled or found.obstacle:
-        return found
+        sites = _traced(traced, traced.run(seen, policy))
+    except OUT_OF_MEMORY:
+        raise
+    except (RuntimeError, IndexError):  # such as where torch.func takes no gradients from outside
+        sites = None
+    if sites is not None:
+        return _amounts(traced)._replace(sites=sites)
+    fewer = Watch(network, SEEN - 1)
     try:
-        if not watch.calls == second.calls == third.calls:
-            raise Unstructured(DEPENDS)
-        exchanges = Exchanges(watch.prints, second.prints, third.prints)
-        shapes = watch.prints.shapes
-        if any(_neutral(call, exchanges) for call in watch.calls):
+        with torch.no_grad():  # in all of them: attention has other kernels with gradients
             fewer.run(seen[1:], policy)
-            if fewer.calls != watch.calls:
-                raise Unstructured(DEPENDS)
-            shapes = fewer.prints.shapes
-        sites = tuple(_site(call, exchanges, shapes) for call in watch.calls)
+    except OUT_OF_MEMORY:
+        raise
+    except (RuntimeError, IndexError) as error:
+        return _fixed(network, x, policy, first_line(error))
+    watches = [Watch(network, SEEN, fewer.shapes, Prints()) for _ in range(3)]
+    with torch.no_grad():
+        before, after, last = (
+            watch.run(examples, policy)
+            for watch, examples in zip(
+                watches, (seen, first_exchanged, others_exchanged), strict=True
+            )
+        )
+    found = _amounts(watches[0])
+    if not exchanged:
+        return found._replace(obstacle="all examples are equal")
+    if fewer.outputs != found.outputs:
+        return _fixed(network, x, policy, "its outputs depend on the number of examples")
+    if _differ(before[1:], after[1:]) or _differ(before[0], last[0]):
+        return found._replace(coupled=True)
+    try:
+        return found._replace(sites=_exchanged(*watches))
     except Unstructured as error:
         return found._replace(obstacle=str(error))
-    return found._replace(
-        sites=sites,
-        complete=all(call.formula for call in watch.calls)
-        and all(None not in site.outputs for site in sites if site.kind == "layer")
-        and edges
-        == {
-            id(p): watch.uses.get(name, 0)
-            for name, p in network.parameters.items()
-            if p.requires_grad
-        },
-    )
 
 
-DEPENDS = "the network's program depends on its input"
+def _traced(watch: Traced, outputs: Tensor) -> tuple[Site, ...] | None:
+    """Sites where layers hold examples, if the graph of the outputs tells so for all of them."""
+    if any(call.kind != "derived" and not call.formula for call in watch.calls):
+        return None
+    shown = flow(outputs)
+    sites = []
+    for call, begun in zip(watch.calls, watch.begun, strict=True):
+        outs = tuple(shown.place(key_of(t)) for t in begun)
+        if not shown.proven or None in outs or (begun and call.parameters[0] is not None):
+            return None
+        inputs = (*outs, *[None] * len(call.parameters))[: len(call.parameters)]
+        sites.append(Site(name_of(call.func), call.kind, inputs, outs, call.parameters))
+    return tuple(sites)
+
+
+def _exchanged(seen: Watch, first: Watch, others: Watch) -> tuple[Site, ...]:
+    """Sites where layers hold examples, by what changes where some are exchanged."""
+    if not seen.calls == first.calls == others.calls:
+        raise Unstructured("the network's program depends on its input")
+    prints = [watch.prints for watch in (seen, first, others) if watch.prints is not None]
+    exchanges = Exchanges(*prints)
+    return tuple(_site(call, exchanges) for call in seen.calls)
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    """Whether outputs differ by more than rounding."""
+    size = torch.cat([a.flatten(), b.flatten()]).abs().nan_to_num().max()
+    return bool(differ(a, b, size * torch.finfo(a.dtype).eps ** 0.5).any())
 
 
 def _fixed(network: Network, x: Tensor, policy: BatchNormPolicy, why: str) -> Survey:
     """What can be said of a network that takes batches of one size alone, or not these inputs."""
-    watch = Measure(network, len(x))
+    watch = Watch(network, len(x))
     try:
-        outputs = watch.run(x, policy)
+        with torch.no_grad():
+            watch.run(x, policy)
     except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: {why}"
         ) from error
-    return _amounts(watch, outputs)._replace(coupled=True)
+    return _amounts(watch)._replace(coupled=True)
 
 
-def _amounts(watch: Measure, outputs: Tensor) -> Survey:
+def _amounts(watch: Watch) -> Survey:
     """The amounts of what was seen; nothing yet of examples."""
     n = watch.examples
     return Survey(
         sites=(),
-        outputs=outputs.shape[1],
+        outputs=watch.outputs,
         coupled=False,
         uses=watch.uses,
         obstacle="",
-        complete=False,
         forward_bytes=watch.bytes // n,
         widest_bytes=watch.widest // n,
         kept_bytes=watch.kept,
@@ -147,49 +167,18 @@ def _amounts(watch: Measure, outputs: Tensor) -> Survey:
     )
 
 
-def _neutral(call: Call, exchanges: Exchanges) -> bool:
-    """Whether it takes a tensor that is the same for all examples, such as a first state.
+def _site(call: Call, exchanges: Exchanges) -> Site:
+    """What is the same for all examples, such as a first state, may be there once for each."""
 
-    A layer with a formula knows its tensors.
-    """
-    return not call.formula and any(
-        number is not None and not exchanges.moved(number) for number in call.inputs
-    )
+    def place(number: int | None, grown: Place | None) -> Place | None:
+        return grown if number is None else exchanges.place(number) or grown
 
-
-def _site(call: Call, exchanges: Exchanges, fewer: Sequence[torch.Size]) -> Site:
-    def place(number: int | None) -> Place | None:
-        if number is None:
-            return None
-        return exchanges.place(number) or growing(exchanges.shapes[number], fewer[number])
-
-    spread = call.kind == "spread"
-    outputs = (Place(0),) if spread else tuple(map(exchanges.place, call.outputs))
-    return Site(name_of(call.func), call.kind, tuple(map(place, call.inputs)), outputs)
-
-
-def _edges(outputs: Tensor) -> tuple[dict[int, int], str]:
-    """How often autograd's graph of the outputs uses each parameter, by its id.
-
-    And whether a custom function, which nobody can look into, is among the users.
-    """
-    edges: dict[int, int] = {}
-    hidden = ""
-    stack, seen = [outputs.grad_fn], set()
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        for following, _ in node.next_functions:
-            variable = getattr(following, "variable", None)
-            if variable is None:
-                stack.append(following)
-                continue
-            edges[id(variable)] = edges.get(id(variable), 0) + 1
-            if isinstance(node, torch.autograd.function.BackwardCFunction):
-                hidden = f"a function of its own, {node.name()}, uses a parameter"
-    return edges, hidden
+    if call.kind == "derived":
+        nowhere: Places = (None,) * len(call.inputs)
+        return Site(name_of(call.func), call.kind, nowhere, (), call.parameters)
+    inputs = tuple(map(place, call.inputs, call.grown_inputs))
+    outputs = tuple(map(place, call.outputs, call.grown_outputs))
+    return Site(name_of(call.func), call.kind, inputs, outputs, call.parameters)
 
 
 def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:

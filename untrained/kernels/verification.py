@@ -1,153 +1,199 @@
-"""What is known of a network after a few of its examples: its survey, and checks of rows of J.
+"""What is known of a network beforehand, and checks of methods that pass fewer than all examples.
 
-Rows are checked against autograd, which knows no formula,
-
-    sum_i c_i J_i = d sum_i c_i s_i / d theta    for random c
-
-A use of a parameter that was missed, a formula that does not hold, an example taken for another,
-a coupling of examples: each makes them differ.
+A method that passes the whole batch, as the truth does, needs none of these: `structured` has its
+own checks, and autograd is the truth.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from untrained.kernels.batchnorm import BatchNormPolicy, Policy, policy_mode
-from untrained.kernels.collector import Collector
-from untrained.kernels.jacobian import per_example
+from untrained.kernels.foreign import OUT_OF_MEMORY
+from untrained.kernels.influence import TINY, Coupled, random_weights, tolerance
+from untrained.kernels.jacobian import Jacobian, differentiated, row_of
 from untrained.kernels.layers import LAYERS
 from untrained.kernels.places import SEEN, Unstructured
-from untrained.kernels.plan import packed
 from untrained.kernels.readout import Readout, flattened
-from untrained.kernels.sites import Site
-from untrained.kernels.structured import Recorder, run_pass
 from untrained.kernels.survey import Survey, survey
+from untrained.kernels.watch import Network, Watch
 
 INDEPENDENT = ("structured", "vmap")
 "Methods for independent examples alone."
-TOGETHER = 2**25
-"Bytes of rows that a check holds at a time, in float64, where a parameter has no more."
 
 
 def surveyed(
     model: nn.Module, x: Tensor, batchnorm: Policy, chosen: Mapping[str, nn.Parameter]
 ) -> tuple[Survey, dict[str, str]]:
-    """What a few examples show of the network, and why some methods do not apply to it."""
-    key = (batchnorm, x.shape[1:], x.dtype, *((name, p.shape) for name, p in chosen.items()))
-    known = _surveys.setdefault(model, {})
-    if key in known:
-        found, why = known[key]
-        return found, dict(why)
-    policy = policy_mode(batchnorm)
-    found = survey(model, x, policy, LAYERS)
-    why = {}
+    """What a few examples show of the network, and why some methods do not apply to it.
+
+    Never kept for another call: a network may have changed in ways that nothing tells.
+    """
+    found = survey(model, x, policy_mode(batchnorm, model), LAYERS)
     if found.coupled:
-        why = dict.fromkeys(INDEPENDENT, "the examples of a batch influence each other")
-    elif found.obstacle:
-        why["structured"] = found.obstacle
-    elif not found.complete:
-        try:
-            verify(model, x[:SEEN], policy, found.sites, chosen)
-        except Unstructured as error:
-            why["structured"] = str(error)
-    if found.coupled or not why:  # anything else may be the fault of these weights or examples
-        known[key] = found, dict(why)
-    return found, why
+        return found, dict.fromkeys(INDEPENDENT, str(Coupled()))
+    for name, parameter in chosen.items():
+        if parameter._backward_hooks:
+            return found, {"structured": f"a hook changes the gradient of parameter {name!r}"}
+    return found, {"structured": found.obstacle} if found.obstacle else {}
 
 
-# How a network's program goes is a matter of its code, not of its weights: each network object is
-# asked once for a policy and a shape of input.
-_surveys: WeakKeyDictionary[nn.Module, dict[object, tuple[Survey, dict[str, str]]]] = (
-    WeakKeyDictionary()
-)
+def apart(model: nn.Module, x1: Tensor, x2: Tensor, batchnorm: Policy) -> bool:
+    """Whether an example gives the same beside others of its own batch and of another."""
+    policy = policy_mode(batchnorm, model)
+    own = x1[torch.arange(SEEN, device=x1.device) % len(x1)]
+    others = x2[-1 - torch.arange(SEEN - 1, device=x2.device) % len(x2)]
+    network = Network(model, LAYERS)
+    with torch.no_grad():
+        first, second = (
+            Watch(network, SEEN).run(x, policy)[:1] for x in (own, torch.cat([own[:1], others]))
+        )
+    return _same(first, second, model)
 
 
-def verify(
-    model: nn.Module,
-    x: Tensor,
-    policy: BatchNormPolicy,
-    sites: Sequence[Site],
-    parameters: Mapping[str, nn.Parameter],
-) -> None:
-    """Checks the structured method.
+def outputs(
+    model: nn.Module, pieces: Iterable[Tensor], policy: BatchNormPolicy
+) -> Iterable[Tensor]:
+    """What the network gives for each piece."""
+    for x in pieces:
+        with torch.no_grad(), policy:
+            found = flattened(model(x.clone()), len(x))
+        yield found
+
+
+def beside(model: nn.Module, parts: Sequence[Tensor], policy: BatchNormPolicy) -> Tensor:
+    """What the network gives for examples of several batches in one.
 
     Raises:
-        Unstructured: rows and autograd differ.
+        Coupled: it does not take so many together.
     """
+    with _taken():
+        (found,) = outputs(model, [torch.cat(list(parts))], policy)
+    return found
 
-    def rows(group: Sequence[str], outputs: int) -> Iterable[Tensor | None]:
-        collector = Collector({name: parameters[name] for name in group}, {}, [len(x)])
-        collector.begin([0])
-        like = parameters[group[0]]
-        ones = Readout(like.new_ones(outputs, 1), False)
-        run_pass(model, x, ones, policy, Recorder(model, sites, len(x), collector, 0))
-        collector.pulled_back()
-        return (collector.rows(name, 0) for name in group)
 
-    _check(model, x, policy, parameters, rows)
+@contextmanager
+def _taken() -> Iterator[None]:
+    """A network that does not take a batch made of two is not asked for a kernel between them."""
+    try:
+        yield
+    except OUT_OF_MEMORY:
+        raise
+    except (RuntimeError, IndexError) as error:
+        raise Coupled from error
+
+
+def check_pieces(
+    model: nn.Module, pieces: Sequence[Tensor], policy: BatchNormPolicy, size: int
+) -> None:
+    """Checks that pieces of a batch give what as many examples as `size` at a time give.
+
+    Raises:
+        Coupled: they do not.
+    """
+    if pieces and max(map(len, pieces)) < min(size, sum(map(len, pieces))):
+        x = torch.cat(list(pieces))
+        check_outputs(
+            torch.cat(list(outputs(model, pieces, policy))),
+            torch.cat(list(outputs(model, x.split(size), policy))),
+            model,
+        )
+
+
+def check_outputs(found: Tensor, expected: Tensor, model: nn.Module) -> None:
+    """Checks that examples in a smaller pass give what they give in a larger one.
+
+    Raises:
+        Coupled: they do not.
+    """
+    if not _same(found, expected, model):
+        raise Coupled
+
+
+def _same(a: Tensor, b: Tensor, model: nn.Module) -> bool:
+    """Equal but for rounding; NaN is equal to NaN."""
+    size = tolerance(a, *model.parameters()) * float(b.detach().abs().nan_to_num(posinf=0).max())
+    return bool(torch.isclose(a, b, 0, size, equal_nan=True).all())
 
 
 def check_rows(
-    model: nn.Module, x: Tensor, policy: BatchNormPolicy, parameters: Mapping[str, nn.Parameter]
-) -> None:
-    """Checks the rows of `vmap` on the first examples.
-
-    Raises:
-        Unstructured: rows and autograd differ.
-    """
-    x = x[:SEEN]
-
-    def rows(group: Sequence[str], outputs: int) -> Iterable[Tensor | None]:
-        ones = parameters[group[0]].new_ones(outputs, 1)
-        found = per_example(model, x, range(len(x)), ones, policy, group)
-        return (found.pop(name)[:, 0] for name in group)
-
-    _check(model, x, policy, parameters, rows)
-
-
-Rows = Callable[[Sequence[str], int], Iterable[Tensor | None]]
-"From names of parameters, and how many outputs there are, to rows (n, p); None for no gradient."
-
-
-def _check(
     model: nn.Module,
     x: Tensor,
+    some: range,
+    readout: Tensor,
+    policy: BatchNormPolicy,
+    rows: Jacobian,
+) -> None:
+    """Checks rows of J of some examples of x against autograd on all of x, for random c:
+
+        sum_i c_i J_i = d sum_i c_i g(x_i) / d theta
+
+    A use of a parameter that was missed, or a coupling of examples, makes them differ.
+
+    Raises:
+        Unstructured: they differ.
+    """
+    parameters = dict(model.named_parameters())
+    c = random_weights(len(some), readout)
+    truth = _weighted(model, x, some, readout, policy, [parameters[name] for name in rows], c)
+    found = {name: j.sum(1) for name, j in rows.items()}
+    sizes = torch.stack([j.norm(dim=1).sum().double() for j in found.values()])
+    weighted = [c.to(j) @ j for j in found.values()]
+    errors = torch.stack([(a - b).norm().double() for a, b in zip(weighted, truth, strict=True)])
+    # Where rows are not finite there is nothing to compare: the kernel will be NaN, and say so.
+    # The second term is for gradients that are zero but for rounding.
+    known = sizes.isfinite() & errors.isfinite()
+    limit = tolerance(*model.parameters()) * sizes + TINY * sizes.where(known, 0).max()
+    for name, bad in zip(rows, ((errors > limit) & known).tolist(), strict=True):
+        if bad:
+            raise Unstructured(
+                f"rows of parameter {name!r} do not add up to its gradient: examples influence "
+                f"each other, or a use of it was missed"
+            )
+
+
+def check_batches(
+    model: nn.Module,
+    x1: Tensor,
+    x2: Tensor,
+    readout: Readout,
     policy: BatchNormPolicy,
     parameters: Mapping[str, nn.Parameter],
-    rows: Rows,
 ) -> None:
-    """Some parameters at a time; of each, two numbers are kept."""
-    generator = torch.Generator().manual_seed(0)
-    c = (torch.rand(len(x), generator=generator, dtype=torch.float64) + 0.5).to(x.device)
-    names, errors, sizes = [], [], []
-    for group in packed(
-        {name: 8 * len(x) * p.numel() for name, p in parameters.items()}, TOGETHER
-    ):
-        truth, outputs = _truth(model, x, policy, [parameters[name] for name in group], c)
-        for name, gradient, j in zip(group, truth, rows(group, outputs), strict=True):
-            found = 0.0 if j is None else c @ j.detach().double()
-            names.append(name)
-            errors.append((found - gradient.flatten().double()).norm())
-            sizes.append(gradient.double().norm())
-    error, size = torch.stack(errors), torch.stack(sizes)
-    # Where the truth is not finite there is nothing to compare with: the kernel will be NaN, and
-    # say so. The second term is for gradients that are zero but for rounding.
-    known = size.isfinite()
-    wrong = ~(error <= 1e-3 * size + 1e-6 * size.where(known, 0).max()) & known
-    for name, bad in zip(names, wrong.tolist(), strict=True):
-        if bad:
-            raise Unstructured(f"the use of parameter {name!r} was not understood")
+    """Checks that two batches have the same rows of J in one batch as each by itself.
+
+    Raises:
+        Coupled: they do not, for random sums of rows.
+    """
+    tensors = list(parameters.values())
+    n, r = len(x1), readout.matrix
+    both = torch.cat([x1, x2])
+    for x, some in ((x1, range(n)), (x2, range(n, len(both)))):
+        c = random_weights(len(x), r)
+        alone = _weighted(model, x, range(len(x)), r, policy, tensors, c)
+        with _taken():
+            beside = _weighted(model, both, some, r, policy, tensors, c)
+        size = max(a.norm() for a in alone)
+        for a, b in zip(alone, beside, strict=True):
+            if (a - b).norm() > tolerance(*tensors) * a.norm() + TINY * size:
+                raise Coupled
 
 
-def _truth(
-    model: nn.Module, x: Tensor, policy: BatchNormPolicy, tensors: Sequence[Tensor], c: Tensor
-) -> tuple[Sequence[Tensor], int]:
-    """The right side for each parameter, and how many outputs there are."""
-    with policy, torch.enable_grad():
-        f = flattened(model(x.clone()), len(x))
-        asked = (f.double().sum(1) * c).sum()
-        if not asked.requires_grad:
-            return [torch.zeros_like(p) for p in tensors], f.shape[1]
-        return torch.autograd.grad(asked, tensors, materialize_grads=True), f.shape[1]
+def _weighted(
+    model: nn.Module,
+    x: Tensor,
+    some: range,
+    readout: Tensor,
+    policy: BatchNormPolicy,
+    tensors: Sequence[Tensor],
+    c: Tensor,
+) -> Sequence[Tensor]:
+    """d sum_i c_i g(x_i) / d theta for some examples of a batch, a row for each parameter."""
+    with differentiated(model, x, readout, policy) as (g, derivatives):
+        asked = (g[some.start : some.stop].sum(1).double() * c).sum()
+        found = (
+            derivatives(asked, tensors) if asked.requires_grad else map(torch.zeros_like, tensors)
+        )
+        return [row_of(gradient) for gradient in found]

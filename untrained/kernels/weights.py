@@ -9,12 +9,18 @@ and the same supernet without one operation differ by that operation alone.
     lecun_normal      W ~ N(0, 1 / fan_in), cut off at two standard deviations of the uncut law
     orthogonal        W W^T = 2 I or W^T W = 2 I, whichever is the smaller: the gain of ReLU
                       networks is sqrt 2
-    torch_default     W ~ U(-1, 1) / sqrt(fan_in), biases too; in recurrent layers / sqrt(hidden);
-                      W ~ N(0, 1) in embeddings
+    torch_default     as torch draws a new layer: W ~ U(-1, 1) / sqrt(fan_in), biases too; in
+                      recurrent layers / sqrt(hidden); W ~ N(0, 1) in embeddings; Glorot's law in
+                      attention and in `nn.Transformer`; a module of another's making by its own
+                      `reset_parameters`, where it has one
     ntk               W, b ~ N(0, 1), for networks in `ntk_parametrisation`
 
 Biases are zero where no law is given for them; normalisation layers are always gamma = 1,
-beta = 0. An embedding is a linear layer on one-hot inputs: its fan_in is 1.
+beta = 0. An embedding is a linear layer on one-hot inputs: its fan_in is 1. Weights under weight
+norm are drawn as without, masks of pruning stay, spectral and orthogonal norms are taken of what
+was drawn (`reparametrised.py`). What is no weight of a map stays: scales, slopes, class tokens,
+tables of positions that are plain parameters (`slots.py`). A weight that layers share is drawn for
+the last of them.
 
 Source: LeCun et al., "Efficient BackProp", 1998; He et al., "Delving Deep into Rectifiers", ICCV
 2015, https://arxiv.org/abs/1502.01852; Saxe, McClelland & Ganguli, "Exact
@@ -23,57 +29,130 @@ Jacot, Gabriel & Hongler, NeurIPS 2018, https://arxiv.org/abs/1806.07572.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from copy import deepcopy
+from dataclasses import dataclass
 from difflib import get_close_matches
-from math import prod
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
+from torch.nn.utils.parametrize import register_parametrization
+
+from untrained.kernels.borrowed import borrowed
+from untrained.kernels.fans import NORMALISATION
+from untrained.kernels.reparametrised import Scaled
+from untrained.kernels.slots import Slot, find_slots
+from untrained.kernels.unwrapping import unwrapped
 
 
-def draw_weights(model: nn.Module, method: str, generator: torch.Generator) -> None:
+def draw_weights(
+    model: nn.Module,
+    method: str,
+    generator: torch.Generator,
+    *,
+    x: Tensor | None = None,
+    keep: Collection[str] = (),
+) -> None:
     """Redraws every parameter of `model` in place, and resets its buffers of statistics.
 
-    Parameters of two or more dimensions are weights, of shape (outputs, inputs / groups, kernel).
-    One-dimensional ones called bias are zero, or drawn as the weight beside them under
-    `torch_default`; normalisation layers start anew; other one-dimensional ones, such as the
-    slope of PReLU, stay as they are.
+    Layers of `torch.nn` are known. What parameters are to other modules is seen from what these do
+    with `x` or, without it, with made-up inputs. A network that is not understood is left as it
+    was.
+
+    Args:
+        model: any network.
+        method: one of `WEIGHTS`.
+        generator: of the draw.
+        x: an example or more.
+        keep: names of parameters that stay as they are.
 
     Raises:
-        ValueError: unknown method; or `ntk` for a network that is not in that parametrisation,
-            or another for one that is.
+        ValueError: unknown method; a parameter that is not understood; or `ntk` for a network that
+            is not in that parametrisation, or another for one that is.
     """
-    check_weights(method)
-    slots = list(_slots(model))
-    for slot in slots:
-        if slot.standard != (method == "ntk"):
-            raise ValueError(
-                "weights N(0, 1) and NTK parametrisation go together: expected weights='ntk' and "
-                f"a network from ntk_parametrisation, got {method!r} and {slot.name!r} "
-                f"{'in' if slot.standard else 'not in'} that parametrisation"
-            )
-    base = int(torch.randint(2**62, (), generator=generator))
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, _NORMALISATION):
-                module.reset_parameters()
+    Initialisation.of(unwrapped(model), method, x, keep).draw(generator)
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """What there is to draw of a network: the same for any number of draws."""
+
+    method: str
+    slots: tuple[Slot, ...]
+    statistics: tuple[nn.Module, ...]
+    "Layers whose running statistics begin anew."
+    resets: tuple[tuple[str, nn.Module], ...]
+    "Modules, by name, that draw themselves."
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, method: str, x: Tensor | None = None, keep: Collection[str] = ()
+    ) -> "Initialisation":
+        """That of a network; arguments and errors are those of `draw_weights`."""
+        check_weights(method)
+        modules = dict(model.named_modules())
+        resets = {p: m for p, m in modules.items() if method == "torch_default" and _resets(m)}
+        slots = find_slots(model, x, keep, without=resets)
         for slot in slots:
-            drawn = WEIGHTS[method](slot, _stream(base, slot.name))
+            plain = isinstance(slot.module, NORMALISATION)
+            if not plain and slot.held.standard != (method == "ntk"):
+                raise ValueError(
+                    "weights N(0, 1) and NTK parametrisation go together: expected weights='ntk' "
+                    f"and a network from ntk_parametrisation, got {method!r} and "
+                    f"{slot.parameter!r} {'in' if slot.held.standard else 'not in'} that "
+                    f"parametrisation"
+                )
+        statistics = [m for m in modules.values() if isinstance(m, _BATCH)]
+        return cls(method, tuple(slots), tuple(statistics), tuple(resets.items()))
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> None:
+        """The next draw."""
+        base = int(torch.randint(2**62, (), generator=generator))
+        for module in self.statistics:
+            module.reset_running_stats()  # type: ignore[operator]  # a method of _BATCH
+        for path, module in self.resets:
+            _reset(module, _stream(base, f"{path}.reset_parameters").initial_seed())
+        for slot in self.slots:
+            if isinstance(slot.module, NORMALISATION):
+                drawn = torch.full(slot.shape, float(slot.fans.role == "scale"))
+            else:
+                drawn = WEIGHTS[self.method](slot, _stream(base, slot.name))
             if slot.padding is not None:
                 drawn[slot.padding] = 0
-            slot.parameter.copy_(drawn)
+            slot.held.write(drawn)
+
+
+_BATCH = nn.modules.batchnorm._NormBase
+
+
+def _resets(module: nn.Module) -> bool:
+    """Whether a module has a `reset_parameters` that is somebody else's than torch's."""
+    reset = getattr(type(module), "reset_parameters", None)
+    return callable(reset) and not reset.__module__.startswith("torch.")
+
+
+def _reset(module: nn.Module, seed: int) -> None:
+    """Has a module draw its parameters, which it does by the global random state."""
+    devices = {p.device for p in module.parameters() if p.is_cuda}
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        torch.manual_seed(seed)
+        module.reset_parameters()  # type: ignore[operator]  # see _resets
 
 
 def stacked_weights(
-    model: nn.Module, method: str, generator: torch.Generator, draws: int
+    model: nn.Module,
+    method: str,
+    generator: torch.Generator,
+    draws: int,
+    *,
+    x: Tensor | None = None,
+    keep: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """All parameters of many draws: name -> (draws, ...), for `functional_call` under `vmap`.
 
     Row m holds, bit for bit, what the m-th of successive `draw_weights` with the same generator
-    gives. The model is left as it was.
+    gives; arguments are those. The model is left as it was.
 
     Example:
         >>> model = nn.Linear(3, 2)
@@ -86,11 +165,12 @@ def stacked_weights(
     """
     if draws < 1:
         raise ValueError(f"expected at least one draw, got draws={draws!r}")
-    model = deepcopy(model)
-    rows = []
-    for _ in range(draws):
-        draw_weights(model, method, generator)
-        rows.append({name: p.detach().clone() for name, p in model.named_parameters()})
+    model, rows = unwrapped(model), []
+    with borrowed(model):
+        initialisation = Initialisation.of(model, method, x, keep)
+        for _ in range(draws):
+            initialisation.draw(generator)
+            rows.append({name: p.detach().clone() for name, p in model.named_parameters()})
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -105,7 +185,12 @@ def check_weights(method: str) -> None:
 
 
 def ntk_parametrisation(
-    model: nn.Module, *, sigma_w: float | int = 2**0.5, sigma_b: float | int = 0.0
+    model: nn.Module,
+    *,
+    sigma_w: float | int = 2**0.5,
+    sigma_b: float | int = 0.0,
+    x: Tensor | None = None,
+    keep: Collection[str] = (),
 ) -> nn.Module:
     """A copy of `model` whose weights and biases are scaled standard normal numbers.
 
@@ -115,10 +200,12 @@ def ntk_parametrisation(
     limit in infinite width. Draw them by `draw_weights(copy, "ntk", generator)`; until then the
     copy computes what the model does, less its biases if `sigma_b` is 0. On the same draw and
     with both scales as they stand, it computes what `kaiming_fan_in` gives the model.
-    Normalisation layers stay as they are.
+    Normalisation layers stay as they are, as does what is no weight of a map. `x` and `keep` are
+    those of `draw_weights`.
 
     Raises:
-        ValueError: a weight that two layers share, or a recurrent layer that keeps its weights
+        ValueError: a network that is not understood, or cannot be copied; a weight that two layers
+            share, or that is parametrised already; or a recurrent layer that keeps its weights
             where no parametrisation reaches them (cells are fine).
 
     Example:
@@ -127,115 +214,29 @@ def ntk_parametrisation(
         >>> [name for name, _ in model.named_parameters()]
         ['parametrizations.weight.original', 'parametrizations.bias.original']
     """
-    model = deepcopy(model)
-    slots = list(_slots(model))
-    if len({id(slot.parameter) for slot in slots}) < len(slots):
+    model = unwrapped(model)
+    slots = [s for s in find_slots(model, x, keep) if not isinstance(s.module, NORMALISATION)]
+    if len({id(model.get_parameter(slot.parameter)) for slot in slots}) < len(slots):
         raise ValueError(
             "two layers share a weight, which no parametrisation of one of them can follow: "
             "expected a network without shared weights"
         )
     for slot in slots:
-        if slot.standard or isinstance(slot.module, nn.RNNBase):
+        if not slot.held.plain or isinstance(slot.module, nn.RNNBase):
             raise ValueError(
-                f"{slot.name!r} cannot be parametrised: expected a plain parameter of a layer "
-                f"other than nn.RNN, LSTM and GRU; try their cells"
+                f"{slot.parameter!r} cannot be parametrised: expected a plain parameter of a "
+                f"layer other than nn.RNN, LSTM and GRU; try their cells"
             )
-        scale = sigma_b if slot.is_bias else sigma_w / slot.fan_in**0.5
-        register_parametrization(slot.module, slot.name.rpartition(".")[2], _Scaled(scale))
-    return model
-
-
-class _Scaled(nn.Module):
-    """w -> scale w."""
-
-    def __init__(self, scale: float | int):
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, w: Tensor) -> Tensor:
-        return self.scale * w
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight / self.scale if self.scale else weight
-
-
-class Slot(NamedTuple):
-    """A parameter to be drawn, and the linear map that it belongs to."""
-
-    module: nn.Module
-    name: str
-    "Names its random stream; the same in either parametrisation."
-    parameter: nn.Parameter
-    fan_in: float
-    "Inputs that reach one output."
-    fan_out: float
-    "Outputs that one input reaches; of grouped convolutions, as if there were one group."
-    blocks: int
-    "Equal blocks of rows that are maps of their own: groups, gates, or query, key and value."
-    torch_fan: float
-    "1 / variance of torch's own draw, up to a third."
-    standard: bool
-    "Whether the parameter is a w of `ntk_parametrisation`."
-
-    @property
-    def is_bias(self) -> bool:
-        return self.parameter.ndim < 2
-
-    @property
-    def padding(self) -> int | None:
-        """The row of a table that stands for no word, and is zero."""
-        module = self.module
-        return module.padding_idx if isinstance(module, nn.Embedding | nn.EmbeddingBag) else None
-
-    @property
-    def is_table(self) -> bool:
-        return isinstance(self.module, nn.Embedding | nn.EmbeddingBag)
-
-
-# The abstract ancestors of these layers have no public names.
-_NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-_TRANSPOSED = nn.modules.conv._ConvTransposeNd
-_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-
-
-def _slots(model: nn.Module) -> Iterator[Slot]:
-    """The parameters that a draw is about: weights and biases outside normalisation layers."""
-    modules = dict(model.named_modules())
-    for prefix, module in modules.items():
-        if isinstance(module, _NORMALISATION):
-            continue
-        standard = isinstance(module, ParametrizationList) and isinstance(module[0], _Scaled)
-        for key, parameter in module.named_parameters(recurse=False):
-            path, name, owner = prefix, key, module
-            if standard:  # the w of layer.weight is layer.parametrizations.weight.original
-                path, _, name = prefix.rpartition("parametrizations.")
-                path = path.removesuffix(".")
-                owner = modules[path]
-            if parameter.ndim >= 2 or "bias" in name:  # else a slope or a scale
-                yield _slot(owner, path, name, parameter, standard)
-
-
-def _slot(
-    module: nn.Module, path: str, name: str, parameter: nn.Parameter, standard: bool
-) -> Slot:
-    beside = getattr(module, name.replace("bias", "weight"), None)
-    shape = beside.shape if isinstance(beside, Tensor) else parameter.shape
-    fan_in: float = prod(shape[1:])
-    fan_out: float = prod(shape[:1]) * prod(shape[2:])
-    torch_fan, blocks = fan_in, getattr(module, "groups", 1)
-    if isinstance(module, _TRANSPOSED):
-        # (inputs, outputs / groups, kernel): a stride spreads the kernel over as many outputs
-        fan_in = shape[0] // module.groups * prod(shape[2:]) / prod(module.stride)
-        fan_out = prod(shape[1:])
-    elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        fan_in, fan_out = 1, shape[1]
-    elif isinstance(module, _RECURRENT):
-        torch_fan = int(module.hidden_size)
-        blocks = max(shape[0] // int(module.hidden_size), 1)
-    elif name == "in_proj_weight":
-        blocks = 3
-    name = f"{path}.{name}"
-    return Slot(module, name, parameter, fan_in, fan_out, blocks, torch_fan, standard)
+    try:
+        scaled = deepcopy(model)
+    except (RuntimeError, TypeError) as error:  # a tensor that was computed, a lock, a file
+        raise ValueError(
+            f"expected a network that can be copied, got {type(error).__name__}: {error}"
+        ) from error
+    for slot in slots:
+        scale = sigma_b if slot.fans.role == "bias" else sigma_w / slot.fans.fan_in**0.5
+        register_parametrization(scaled.get_submodule(slot.path), slot.held.key, Scaled(scale))
+    return scaled
 
 
 def _stream(base: int, name: str) -> torch.Generator:
@@ -245,46 +246,53 @@ def _stream(base: int, name: str) -> torch.Generator:
 
 def _kaiming(fan: Callable[[Slot], float]) -> Callable[[Slot, torch.Generator], Tensor]:
     def draw(slot: Slot, stream: torch.Generator) -> Tensor:
-        if slot.is_bias:
-            return torch.zeros(slot.parameter.shape)
-        return torch.randn(slot.parameter.shape, generator=stream) * (2 / fan(slot)) ** 0.5
+        if slot.fans.role == "bias":
+            return torch.zeros(slot.shape)
+        return torch.randn(slot.shape, generator=stream) * (2 / fan(slot)) ** 0.5
 
     return draw
 
 
-_kaiming_fan_in = _kaiming(lambda slot: slot.fan_in)
+_kaiming_fan_in = _kaiming(lambda slot: slot.fans.fan_in)
 
 
 def _lecun_normal(slot: Slot, stream: torch.Generator) -> Tensor:
-    if slot.is_bias:
-        return torch.zeros(slot.parameter.shape)
-    std = slot.fan_in**-0.5 / 0.87962566  # the share that the cut leaves
-    weight = torch.empty(slot.parameter.shape)
+    if slot.fans.role == "bias":
+        return torch.zeros(slot.shape)
+    std = slot.fans.fan_in**-0.5 / 0.87962566  # the share that the cut leaves
+    weight = torch.empty(slot.shape)
     return nn.init.trunc_normal_(weight, 0, std, -2 * std, 2 * std, generator=stream)
 
 
 def _orthogonal(slot: Slot, stream: torch.Generator) -> Tensor:
-    if slot.is_bias or slot.is_table:  # a table's rows never meet in one sum
+    if slot.fans.role != "weight":  # a table's rows never meet in one sum
         return _kaiming_fan_in(slot, stream)
-    weight = torch.empty(slot.parameter.shape)
-    for block in weight.chunk(slot.blocks):
-        nn.init.orthogonal_(block, gain=2**0.5, generator=stream)
+    weight = torch.zeros(slot.shape)
+    if slot.fans.entries is None:
+        for block in weight.chunk(slot.fans.blocks):
+            nn.init.orthogonal_(block, gain=2**0.5, generator=stream)
+        return weight
+    for index in slot.fans.entries:
+        block = torch.empty(index.shape)
+        weight.view(-1)[index] = nn.init.orthogonal_(block, gain=2**0.5, generator=stream)
     return weight
 
 
 def _torch_default(slot: Slot, stream: torch.Generator) -> Tensor:
-    if slot.is_table:
-        return torch.randn(slot.parameter.shape, generator=stream)
-    bound = max(slot.torch_fan, 1) ** -0.5
-    return (2 * torch.rand(slot.parameter.shape, generator=stream) - 1) * bound
+    kind, scale = slot.fans.own
+    if not scale:
+        return torch.zeros(slot.shape)
+    if kind == "normal":
+        return torch.randn(slot.shape, generator=stream) * scale
+    return (2 * torch.rand(slot.shape, generator=stream) - 1) * scale
 
 
 def _standard(slot: Slot, stream: torch.Generator) -> Tensor:
-    return torch.randn(slot.parameter.shape, generator=stream)
+    return torch.randn(slot.shape, generator=stream)
 
 
 WEIGHTS: dict[str, Callable[[Slot, torch.Generator], Tensor]] = {
-    "kaiming_fan_out": _kaiming(lambda slot: slot.fan_out),
+    "kaiming_fan_out": _kaiming(lambda slot: slot.fans.fan_out),
     "kaiming_fan_in": _kaiming_fan_in,
     "lecun_normal": _lecun_normal,
     "orthogonal": _orthogonal,

@@ -232,14 +232,12 @@ def _regression(
         return Quantity(None, "no support was asked for")
     pixels = torch.cat([views.support.pixels, views.held_out.pixels])
     theta = _ntk(network, images.normalise(pixels.to(device)), spec)
-    # The type of a kernel says how far its eigenvalues can be trusted.
-    rounded = torch.float64 if theta.plan.precision == "float64" else torch.float32
-    blocks = split(theta.as_subclass(Tensor).to("cpu", rounded), n)
+    blocks = split(theta.cpu(), n)
     try:
         found = validate(
             blocks, views.support.labels, views.held_out.labels, classes=len(images.classes)
         )
-    except ValueError as error:  # a kernel that rounding has made indefinite, or a single class
+    except ValueError as error:  # a single class
         return Quantity(None, str(error))
     return _quantity(found.accuracy, found.unresolved)
 

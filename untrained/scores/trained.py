@@ -22,7 +22,7 @@ class LogitsView(View):
         self, network: nn.Module, probe: Probe, generator: torch.Generator
     ) -> torch.Tensor:
         parts = probe.inputs.split(250)
-        with evaluating(network), policy_mode(self.batchnorm), torch.no_grad():
+        with evaluating(network), policy_mode(self.batchnorm, network), torch.no_grad():
             return torch.cat([network(part) for part in parts])
 
 

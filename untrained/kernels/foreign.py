@@ -1,0 +1,29 @@
+"""What a network's own code raises: anything at all, and here alone made one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+"No fault of a network or a method: these are never taken for one."
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind, where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def foreign(x: Tensor) -> Iterator[None]:
+    """Inside, whatever a network raises on being shown x is a ValueError; memory excepted."""
+    try:
+        yield
+    except (ValueError, *OUT_OF_MEMORY):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: "
+            f"{first_line(error)}"
+        ) from error
