@@ -223,6 +223,7 @@ class Witness(Score):
             [probe.inputs.numpy().tobytes(), probe.labels.tolist()],
             [torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()],
             [torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()],
+            [torch.autocast_increment_nesting(), torch.autocast_decrement_nesting()],
             [torch.is_autocast_enabled("cpu"), torch.backends.mkldnn.enabled, np.geterr()],
             [sys.float_info.min * 0.5, torch.rand(1), np.random.rand(), random.random()],  # noqa: NPY002
             [os.getcwd(), sorted(os.environ), sys.path, signal.getsignal(signal.SIGTERM)],

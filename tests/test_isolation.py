@@ -171,7 +171,7 @@ DEEDS = dict(misbehaving.DEEDS)
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, math.inf, math.nan])
 def test_wrong_time_limits(limit: float) -> None:
-    with pytest.raises(ValueError, match="time_limit: expected seconds"):
+    with pytest.raises(ValueError, match="time_limit: expected"):
         resolve(RunConfig(time_limit=limit))
 
 

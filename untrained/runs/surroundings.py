@@ -115,6 +115,21 @@ def _flushes_denormals() -> bool:
     return sys.float_info.min * 0.5 == 0
 
 
+def _autocast_nesting() -> int:
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+def _nest_autocast(depth: int) -> None:
+    """Weights that were cast stay in a cache until the outermost autocast is left."""
+    for _ in range(depth, _autocast_nesting()):
+        torch.autocast_decrement_nesting()
+    for _ in range(_autocast_nesting(), depth):
+        torch.autocast_increment_nesting()
+    if depth == 0:
+        torch.clear_autocast_cache()
+
+
 def _handlers() -> list[Any]:
     return [signal.getsignal(number) for number in _SIGNALS]
 
@@ -151,6 +166,8 @@ SETTINGS = (
             (torch.get_autocast_dtype, torch.set_autocast_dtype),
         )
     ),
+    Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    Setting(_autocast_nesting, _nest_autocast),
     *(_attribute(torch.backends.cudnn, n) for n in ("enabled", "benchmark", "deterministic")),
     _attribute(torch.backends.mkldnn, "enabled"),
     Setting(_CUDA.math_sdp_enabled, _CUDA.enable_math_sdp),
