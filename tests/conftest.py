@@ -9,6 +9,8 @@ from parsing import Parse, until_images
 from untrained.data import data_folder
 from untrained.images import Images, load_images
 
+collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for the whole process
+
 torch.set_num_threads(1)  # the suite runs one process a core
 
 

@@ -313,6 +313,8 @@ def test_errors_warnings_and_progress(
 ) -> None:
     console = Console(stderr=True, markup=False, emoji=False, highlight=False, width=3000)
     monkeypatch.setattr(terminal, "WORKING", console)
+    # pytest keeps what is logged, and pytest-xdist cannot send it.
+    monkeypatch.setattr(logging.getLogger("untrained"), "propagate", False)
     monkeypatch.setattr("sys.argv", ["untrained", "report", NASTY])
     with pytest.raises(SystemExit) as end:
         main()
