@@ -111,10 +111,13 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_five_times_in_each_phase_it_ends_as_unbroken(
+def test_killed_twice_in_each_phase_it_ends_as_unbroken(
     workers: int, tmp_path: Path, expected: dict[str, Any]
 ) -> None:
-    """kill -9 at random moments of the search, then of the training; nothing computed twice."""
+    """kill -9 at random moments of the search, then of the training; nothing computed twice.
+
+    The stress suite kills more often.
+    """
     rng = random.Random(workers)
     store = tmp_path / "store.db"
     measurements = sum(
@@ -126,7 +129,7 @@ def test_killed_five_times_in_each_phase_it_ends_as_unbroken(
         ("select count(*) from epochs", epochs),
     ]
     for query, total in phases:
-        for at in sorted(rng.sample(range(1, total - 1), 5)):
+        for at in sorted(rng.sample(range(1, total - 1), 2)):
             process = start(tmp_path, workers)
             wait_for(process, lambda q=query, a=at: (rows(store, q) or [(0,)])[0][0] >= a)
             time.sleep(rng.uniform(0, 0.05))

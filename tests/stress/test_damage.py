@@ -155,7 +155,13 @@ def test_damaged_files(
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def test_a_pickle_never_runs(whole: Path, server: Server, tmp_path: Path, tally: Tally) -> None:
+def test_a_pickle_never_runs(
+    whole: Path,
+    server: Server,
+    tmp_path: Path,
+    share: Callable[[Sequence[Any]], list[Any]],
+    tally: Tally,
+) -> None:
     """Each file in turn is a pickle that would make a file."""
     import pickle
 
@@ -163,7 +169,7 @@ def test_a_pickle_never_runs(whole: Path, server: Server, tmp_path: Path, tally:
         def __reduce__(self) -> Any:
             return os.system, (f"touch {tmp_path}/exploded",)
 
-    for path in sorted(p for p in whole.rglob("*") if p.is_file()):
+    for path in share(sorted(p for p in whole.rglob("*") if p.is_file())):
         folder = tmp_path / "copy"
         shutil.copytree(whole, folder)
         asked = commands(folder)
