@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 UNTRAINED = str(Path(sys.executable).with_name("untrained"))
-TIMES = {"seconds", "wall_seconds", "started", "times", "run"}
-"Columns that differ from run to run; `run` is a key made of them."
+TIMES = {"seconds", "times", "run", "digest"}
+"What differs from run to run, or is made of what does."
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def numbers(out: Path) -> dict[str, Any]:
         found = rows(out / "store.db")
     for path in sorted(out.rglob("moments.jsonl")):
         moments = [json.loads(line) for line in path.read_text().splitlines()]
-        for moment in moments:
-            moment.pop("seconds")
-        found[str(path.relative_to(out))] = moments
+        found[str(path.relative_to(out))] = [
+            {k: v for k, v in moment.items() if k not in TIMES} for moment in moments
+        ]
     for path in sorted(p for p in out.rglob("*") if p.suffix in (".npy", ".safetensors", ".onnx")):
         found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
