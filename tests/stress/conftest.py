@@ -4,10 +4,11 @@ Everything: `make stress`. A share of it, spread evenly: `make stress SHARE=0.1`
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from stress.server import Server, started
 from stress.tally import COUNTS, Tally
 
 T = TypeVar("T")
@@ -44,6 +45,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     lines.append(("all", *map(str, total.values())))
     for name, *cells in lines:
         terminalreporter.write_line(f"{name:<28}" + "".join(f"{cell:>12}" for cell in cells))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The command, in forks of a process that has imported it."""
+    with started(tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 @pytest.fixture

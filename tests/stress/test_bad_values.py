@@ -1,21 +1,14 @@
 """Bad values for every flag and every key of a file, generated from the flags themselves."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from bad_values import TEXTS, VALUES, Key, every_key, is_of, means
 from parsing import Parse
-from stress.server import HUNG, Server, started
+from stress.server import HUNG, Server
 from stress.tally import Tally
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with started(tmp_path_factory.mktemp("server")) as found:
-        yield found
 
 
 def tries(rng: random.Random, each: int) -> list[tuple[Key, Any, bool]]:

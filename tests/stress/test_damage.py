@@ -4,13 +4,13 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stress.command import run
-from stress.server import HUNG, Server, started
+from stress.server import HUNG, Server
 from stress.tally import Tally
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
@@ -20,12 +20,6 @@ SEARCH = ("search", "--searcher", "random", "--options.evaluations", "3", "--dra
           "--workers", "0", "--out", "runs")  # fmt: skip
 TRACK = ("track", CELL, "--scale", "small", "--epochs", "1", "--subset", "100", "--support", "16",
          "--held-out", "16", "--probe", "16", "--out", "runs")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with started(tmp_path_factory.mktemp("server")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

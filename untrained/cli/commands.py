@@ -32,7 +32,7 @@ Start with `untrained demo`. Then bring your own images, a folder with one subfo
     untrained search --images my-pictures --train
 
 What was computed is kept in `untrained-runs` and never computed again: a command that was
-stopped, even by kill -9, goes on where it was when it is given again.
+stopped, even by kill -9, resumes when it is given again.
 """,
     version=version("untrained"),
     help_format="markdown",

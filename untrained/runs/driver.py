@@ -28,7 +28,7 @@ from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.search import Goal, make_searcher
-from untrained.spaces import get_space
+from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
 
 
@@ -65,17 +65,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     images = load_images(config.images, size=config.size, seed=config.seed)
     for instrument in instruments:
         check_probe(instrument, images)
-    some = str(space.sample(random.Random(0)))
-    if config.train:
-        change = f"--training (now {config.training!r}), --scale or --size"
-        network = build(config.space, some, scale, images)
-        _check_recipe_fits("recipe", network, images, config.recipe, change)
-    for instrument in instruments:
-        if instrument.schooling is not None:
-            name, recipe = instrument.name, instrument.schooling.recipe
-            change = f"--instruments.{name}.recipe or --instruments.{name}.scale"
-            network = build(config.space, some, instrument.scale, images)
-            _check_recipe_fits(name, network, images, recipe, change)
+    _check_recipes(config, space, scale, instruments, images)
     schooled = any(instrument.schooling is not None for instrument in instruments)
     identity = config.identity(
         images.fingerprint,
@@ -108,6 +98,27 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         if config.train and pick is not None:
             train_all(session, pick)
     return folder
+
+
+def _check_recipes(
+    config: ResolvedConfig,
+    space: Space[Any],
+    scale: Scale,
+    instruments: tuple[Instrument, ...],
+    images: Images,
+) -> None:
+    """Refuse a recipe, of training or before a score, that fits no network of the space here."""
+    some = str(space.sample(random.Random(0)))
+    if config.train:
+        change = f"--training (now {config.training!r}), --scale or --size"
+        network = build(config.space, some, scale, images)
+        _check_recipe_fits("recipe", network, images, config.recipe, change)
+    for instrument in instruments:
+        if instrument.schooling is not None:
+            name, recipe = instrument.name, instrument.schooling.recipe
+            change = f"--instruments.{name}.recipe or --instruments.{name}.scale"
+            network = build(config.space, some, instrument.scale, images)
+            _check_recipe_fits(name, network, images, recipe, change)
 
 
 def _check_recipe_fits(
