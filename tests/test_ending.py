@@ -42,3 +42,13 @@ def hears(status: Path) -> bool:
     caught = next(s for s in status.read_text().splitlines() if s.startswith("SigCgt:"))
     both = 1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1)
     return int(caught.split()[1], 16) & both == both
+
+
+@pytest.mark.parametrize("megabytes", [500, 1500, 1900])
+def test_too_few_addresses_are_one_line(megabytes: int) -> None:
+    """Where torch would be loaded, or not, and end the process with what it likes."""
+    limited = f"ulimit -v {megabytes * 1000}; exec {sys.executable} -m untrained --version"
+    told = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert told.returncode == 1
+    [line] = told.stderr.splitlines()
+    assert line.startswith("untrained: expected at least 2 GB of addresses, got")

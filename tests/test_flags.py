@@ -240,3 +240,16 @@ def test_values_of_another_type_are_refused_in_python_too(
     object.__setattr__(place, name, value)  # past the constructor, whose types a hook checks
     with pytest.raises(ValueError, match=rf"^{path}.*: expected .*, got"):
         asked.check() if isinstance(asked, TrackConfig) else resolve(asked)
+
+
+def test_a_score_that_cannot_be_hashed_is_refused(parse: Parse) -> None:
+    Path("unhashed.py").write_text(
+        "from untrained.scores.score import Score\n"
+        "class Mine(Score):\n"
+        "    higher_is_better = True\n"
+        "    def __eq__(self, other): return True\n"
+        "    def __call__(self, network, probe, generator): ...\n"
+    )
+    asked = RunConfig(scores=("unhashed:Mine",))
+    with pytest.raises(ValueError, match=r"write @dataclass\(frozen=True\)"):
+        make_instruments(get_space("nasbench201"), resolve(asked))

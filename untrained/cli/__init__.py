@@ -1,6 +1,7 @@
 """The command: parse, call one library function, print."""
 
 import os
+import resource
 import sys
 
 from untrained.cli.ending import ended_by_signals
@@ -11,6 +12,7 @@ __all__ = ["main"]
 def main() -> None:
     """Runs the command; a signal ends it with a line from the first import on."""
     with ended_by_signals():
+        check_addresses()
         try:
             from untrained.cli.commands import main as run  # imports torch, which takes seconds
         except (ImportError, MemoryError, OSError) as error:
@@ -18,3 +20,17 @@ def main() -> None:
                 raise
             sys.exit(f"untrained: cannot load the libraries it needs: {error or 'memory ran out'}")
         run()
+
+
+LEAST_ADDRESSES = 2 * 10**9
+"Bytes; with less, libraries end the process where they please, without a word."
+
+
+def check_addresses() -> None:
+    """Ends with a line where `ulimit -v` is too low for any command."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= limit < LEAST_ADDRESSES:
+        sys.exit(
+            f"untrained: expected at least {LEAST_ADDRESSES / 1e9:g} GB of addresses, got "
+            f"{limit / 1e9:.2g} GB; raise the limit with ulimit -v"
+        )

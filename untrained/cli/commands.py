@@ -200,8 +200,9 @@ def main() -> None:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        fail(f"Memory ran out; everything computed so far is kept. Give the same command again "
-             f"with fewer --workers or on a larger machine: it resumes. ({error})", 1)  # fmt: skip
+        fail("Memory ran out; everything computed so far is kept. Give the same command again "
+             "with fewer --workers or on a larger machine: it resumes."
+             + (f" ({error})" if str(error) else ""), 1)  # fmt: skip
 
 
 def fail(message: str, code: int) -> None:

@@ -2,7 +2,8 @@
 
 Nothing is unwound: a run that is killed at any moment resumes, so this one may end at any moment.
 An exception, raised wherever the program happens to be, would be swallowed by scores, or told with
-a traceback by what cannot raise it. Imports little, since it is to be ready before torch is there.
+a traceback by what cannot raise it. Imports little, since it is to be ready before torch is there,
+and imports nothing later: a signal may come while a module is half imported.
 """
 
 import atexit
@@ -11,6 +12,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import active_children
+
+from untrained.outside import command_line
 
 ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Ended by SIGTERM"}
 
@@ -21,8 +25,6 @@ def ended_by_signals() -> Iterator[None]:
     owner = os.getpid()
 
     def end(number: int, frame: object) -> None:
-        from multiprocessing import active_children
-
         if os.getpid() == owner:  # and not what a score forked
             for worker in active_children():
                 with suppress(ProcessLookupError):
@@ -50,7 +52,5 @@ def _deaf() -> None:
 
 def interrupted(how: str) -> str:
     """What a person is told who, or whose system, ended the command."""
-    from untrained.outside import command_line
-
     again = command_line("untrained", *sys.argv[1:])
     return f"{how}; everything computed so far is kept. To resume: {again}"

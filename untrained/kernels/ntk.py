@@ -11,9 +11,10 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from traceback import clear_frames
 from typing import Literal
 
@@ -32,7 +33,9 @@ from untrained.kernels.passes import Work, compute
 from untrained.kernels.plan import MEMORY, make_plan
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.readout import Output, make_readout
+from untrained.kernels.recent import forget, keep, program, recall
 from untrained.kernels.recomputing import none_left_out
+from untrained.kernels.survey import Survey
 from untrained.kernels.unsurveyed import check_differentiable, known
 from untrained.kernels.unwrapping import differentiable
 from untrained.kernels.verification import INDEPENDENT, check_pieces
@@ -179,47 +182,84 @@ def _kernels(
     labels = {name: label(name) for name in chosen}
     with evaluating(model), _differentiating(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, why = known(model, x1, x2, asked.batchnorm, chosen)
-        if any(p.is_complex() for p in chosen.values()):
-            why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
-        readout = make_readout(asked.output, found.outputs, finest(chosen))
-        problem = Problem(
-            n=len(x1),
-            m=None if x2 is None else len(x2),
-            columns=readout.columns,
-            apart=readout.apart,
-            sizes={name: real_numbers(p) for name, p in chosen.items()},
-            survey=found,
-            tiles=len(set(labels.values())),
-            width=max(4, readout.matrix.element_size()),
-        )
-        precision = precision_for(problem) if asked.precision == "auto" else asked.precision
-        refusals: dict[str, ValueError] = {}
-        for choice in _choices(problem, asked, why):
+        same = program(model, x1, asked.batchnorm) if x2 is None else None
+        compute_by = partial(_computed, model, x1, x2, asked, chosen, labels)
+        kept = recall(same)
+        if kept is not None:
             try:
-                plan = make_plan(problem, choice, precision, asked.memory)
-            except ValueError as error:
-                refusals[choice.method], why[choice.method] = error, str(error)
-                continue
-            policy = policy_mode(asked.batchnorm, model)
-            work = Work(model, x1, x2, readout, policy, chosen, found, plan)
-            try:
-                thetas = compute(work, labels)
+                return compute_by(kept, {}, CHECKED)
             except OUT_OF_MEMORY:
                 raise
-            except Exception as error:  # torch.func has no errors of its own, networks have any
-                coupled = isinstance(error, Coupled)
-                if coupled and x2 is not None:
-                    raise ValueError(f"{error}: expected x2=None, got a second batch") from error
-                failed = {choice.method, *(INDEPENDENT if coupled else ())}
-                why |= dict.fromkeys(failed, first_line(error))
-                refusals[choice.method] = _refusal(choice.method, asked, error)
-                continue
-            if not any(theta.any() for theta in thetas.values()):
-                check_differentiable(model, x1, asked.batchnorm)
-            log.info("%s", plan.reason)
-            factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
-            return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
+            except Exception:  # whatever passes raise that are not as surveyed
+                forget(same)
+        found, why = known(model, x1, x2, asked.batchnorm, chosen)
+        thetas = compute_by(found, why)
+    if all(theta.plan.method in CHECKED for theta in thetas.values()):
+        keep(same, found)
+    return thetas
+
+
+CHECKED = ("structured",)
+"Methods that check all that a survey tells."
+
+
+def _computed(
+    model: nn.Module,
+    x1: Tensor,
+    x2: Tensor | None,
+    asked: _Asked,
+    chosen: Mapping[str, nn.Parameter],
+    labels: Mapping[str, str],
+    found: Survey,
+    why: Mapping[str, str],
+    among: Sequence[str] = METHODS,
+) -> dict[str, Kernel]:
+    """Theta of each label, by the fastest method that neither `why` nor the passes refuse.
+
+    Raises:
+        Unstructured: the fastest is not `among` the methods that may be taken.
+    """
+    why = dict(why)
+    if any(p.is_complex() for p in chosen.values()):
+        why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
+    readout = make_readout(asked.output, found.outputs, finest(chosen))
+    problem = Problem(
+        n=len(x1),
+        m=None if x2 is None else len(x2),
+        columns=readout.columns,
+        apart=readout.apart,
+        sizes={name: real_numbers(p) for name, p in chosen.items()},
+        survey=found,
+        tiles=len(set(labels.values())),
+        width=max(4, readout.matrix.element_size()),
+    )
+    precision = precision_for(problem) if asked.precision == "auto" else asked.precision
+    refusals: dict[str, ValueError] = {}
+    for choice in _choices(problem, asked, why):
+        try:
+            plan = make_plan(problem, choice, precision, asked.memory)
+        except ValueError as error:
+            refusals[choice.method], why[choice.method] = error, str(error)
+            continue
+        policy = policy_mode(asked.batchnorm, model)
+        work = Work(model, x1, x2, readout, policy, chosen, found, plan)
+        try:
+            thetas = compute(work, labels)
+        except OUT_OF_MEMORY:
+            raise
+        except Exception as error:  # torch.func has no errors of its own, networks have any
+            coupled = isinstance(error, Coupled)
+            if coupled and x2 is not None:
+                raise ValueError(f"{error}: expected x2=None, got a second batch") from error
+            failed = {choice.method, *(INDEPENDENT if coupled else ())}
+            why |= dict.fromkeys(failed, first_line(error))
+            refusals[choice.method] = _refusal(choice.method, asked, error)
+            continue
+        if not any(theta.any() for theta in thetas.values()):
+            check_differentiable(model, x1, asked.batchnorm)
+        log.info("%s", plan.reason)
+        factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+        return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
     raise refusals["loop" if asked.method == "auto" else asked.method]
 
 

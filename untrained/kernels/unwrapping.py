@@ -87,15 +87,20 @@ def _bare(model: Any) -> nn.Module:
         for fits, why in _REFUSED:
             if fits(module):
                 raise ValueError(f"{_named(name, module)} {why}")
-    for name, p in model.named_parameters():
-        if type(p).__name__ == "DTensor":
-            raise ValueError(f"parameter {name!r} is a DTensor: expected it whole, not sharded")
-        if isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta:
-            raise ValueError(
-                f"parameter {name!r} has no numbers yet: expected an initialised network on a "
-                f"device; call a lazy one once, and move one on the meta device by to_empty"
-            )
+        for own, p in module._parameters.items():
+            if p is not None:
+                _check_parameter(f"{name}.{own}" if name else own, p)
     return model
+
+
+def _check_parameter(name: str, p: nn.Parameter) -> None:
+    if type(p).__name__ == "DTensor":
+        raise ValueError(f"parameter {name!r} is a DTensor: expected it whole, not sharded")
+    if isinstance(p, nn.parameter.UninitializedParameter) or p.is_meta:
+        raise ValueError(
+            f"parameter {name!r} has no numbers yet: expected an initialised network on a "
+            f"device; call a lazy one once, and move one on the meta device by to_empty"
+        )
 
 
 def _compiled(model: Any) -> bool:

@@ -29,7 +29,7 @@ def surveyed(
 ) -> tuple[Survey, dict[str, str]]:
     """What a few examples show of the network, and why some methods do not apply to it.
 
-    Never kept for another call: a network may have changed in ways that nothing tells.
+    Kept for another call as a hint alone (see `recent`): a network may have changed unseen.
     """
     found = survey(model, x, policy_mode(batchnorm, model), LAYERS)
     if found.coupled:

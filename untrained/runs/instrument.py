@@ -125,6 +125,11 @@ def make_instrument(
             in the name.
     """
     kind = get_score(score_name(name))
+    if kind.__hash__ is None:
+        raise ValueError(
+            f"score {name!r}: expected a value that can be hashed, got one with __eq__ alone; "
+            f"write @dataclass(frozen=True)"
+        )
     left = dict(settings)
     if name != score_name(name):
         left["epochs"] = _epochs_of(name, settings)

@@ -1,0 +1,90 @@
+"""Surveys that are kept: asked again where nothing may have changed, and believed by no one."""
+
+import sys
+from types import SimpleNamespace
+
+import naive
+import pytest
+import torch
+from compare import deviation
+from torch import Tensor, nn
+
+from untrained import ntk
+from untrained.kernels import recent, unsurveyed, verification
+from untrained.kernels.survey import Survey
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def network(seed: int, width: int = 5) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)).double()
+
+
+class Told(nn.Module):
+    """Sums examples with a neighbour if what it was given says so."""
+
+    def __init__(self, said: object) -> None:
+        super().__init__()
+        self.a, self.said = nn.Linear(4, 3), said
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x + x.roll(1, 0) if vars(self.said)["couples"] else x)
+
+
+@pytest.fixture(autouse=True)
+def surveys(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The networks that are surveyed, in a process that has seen none."""
+    monkeypatch.setattr(recent, "_surveys", {})
+    seen: list[nn.Module] = []
+
+    def watched(model: nn.Module, *args: object) -> tuple[Survey, dict[str, str]]:
+        seen.append(model)
+        return surveyed(model, *args)  # type: ignore[arg-type]
+
+    surveyed = verification.surveyed
+    monkeypatch.setattr(unsurveyed, "surveyed", watched)
+    return seen
+
+
+def check(model: nn.Module) -> None:
+    expected = naive.ntk(model, X, [name for name, _ in model.named_parameters()])
+    assert deviation(ntk(model, X), expected) < 1e-12
+
+
+def test_draws_of_one_architecture_are_surveyed_once(surveys: list[nn.Module]) -> None:
+    for seed in range(3):
+        check(network(seed))
+    assert len(surveys) == 1
+    check(network(0, width=7))
+    assert len(surveys) == 2
+
+
+def test_settings_that_say_nothing_of_themselves_are_surveyed_anew(
+    surveys: list[nn.Module],
+) -> None:
+    said = SimpleNamespace(couples=False)
+    model = Told(said).double()
+    check(model)
+    said.couples = True
+    check(model)
+    assert len(surveys) == 2
+
+
+def test_a_program_that_is_not_its_survey_is_surveyed_anew(
+    monkeypatch: pytest.MonkeyPatch, surveys: list[nn.Module]
+) -> None:
+    """As if two programs looked the same."""
+    asking = sys.modules["untrained.kernels.ntk"]  # the package has a function of that name
+    monkeypatch.setattr(asking, "program", lambda *args: "all of them")
+    for model in (network(0), network(0)[:1], Told(SimpleNamespace(couples=True)).double()):
+        check(model)
+    assert len(surveys) == 3
+
+
+def test_the_oldest_are_forgotten(surveys: list[nn.Module]) -> None:
+    for width in range(1, recent.KEPT + 3):
+        ntk(network(0, width), X)
+    assert len(recent._surveys) == recent.KEPT
+    ntk(network(0, 1), X)
+    assert surveys[-1][0].out_features == 1

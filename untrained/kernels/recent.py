@@ -1,0 +1,95 @@
+"""Surveys kept for networks of the same program: draws of one architecture, or one asked again.
+
+A kept survey saves the passes that would make it once more. It is a hint and nothing else: the
+`structured` method checks every pass against it, on the batch at hand (see `structured`), and
+where they differ the network is surveyed anew.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType, NoneType
+
+import torch
+from torch import Tensor, nn
+
+from untrained.kernels.batchnorm import Policy
+from untrained.kernels.survey import Survey
+
+KEPT = 64
+"Surveys, the latest."
+
+_surveys: dict[Hashable, Survey] = {}
+
+
+def program(model: nn.Module, x: Tensor, batchnorm: Policy) -> Hashable | None:
+    """What networks of one program share: modules with their settings, tensors by their shapes.
+
+    None where a module holds what could be anything, or has hooks: its program is its own.
+    """
+    try:
+        modules = tuple((name, type(m), *_settings(m)) for name, m in model.named_modules())
+    except _Opaque:
+        return None
+    return modules, x.shape[1:], x.dtype, x.device, batchnorm
+
+
+class _Opaque(Exception):
+    """A module with an attribute that says too little of itself."""
+
+
+def _settings(module: nn.Module) -> Iterator[Hashable]:
+    """Attributes of a module, tensors by their shapes; its parts are asked in turn."""
+    for name, value in vars(module).items():
+        if type(value) in _PLAIN:
+            yield name, value
+        elif isinstance(value, tuple | list):
+            yield name, tuple(_plain(value))
+        elif name in ("_parameters", "_buffers"):
+            yield from (key if t is None else _shape(key, t) for key, t in value.items())
+        elif name not in _PARTS and not (isinstance(value, dict | set) and not value):
+            raise _Opaque
+
+
+def _shape(name: str, tensor: Tensor) -> Hashable:
+    if tensor._backward_hooks:
+        raise _Opaque
+    return name, tensor.shape, tensor.dtype, tensor.requires_grad
+
+
+def _plain(values: Iterable[object]) -> Iterator[Hashable]:
+    for value in values:
+        if isinstance(value, tuple | list):
+            yield tuple(_plain(value))
+        elif type(value) in _PLAIN:
+            yield value
+        else:
+            raise _Opaque
+
+
+_PLAIN = frozenset(
+    {
+        *(bool, int, float, str, NoneType),
+        *(torch.Size, torch.dtype, torch.device),
+        *(type, FunctionType, BuiltinFunctionType),
+    }
+)
+_PARTS = frozenset({"_modules", "_non_persistent_buffers_set"})
+
+
+def recall(asked: Hashable | None) -> Survey | None:
+    """The survey of the latest network of this program."""
+    return None if asked is None else _surveys.get(asked)
+
+
+def keep(asked: Hashable | None, survey: Survey) -> None:
+    """Keeps what passes have borne out, and forgets what is old."""
+    if asked is None:
+        return
+    _surveys.pop(asked, None)
+    _surveys[asked] = survey
+    if len(_surveys) > KEPT:
+        del _surveys[next(iter(_surveys))]
+
+
+def forget(asked: Hashable | None) -> None:
+    """Where passes have not borne it out."""
+    _surveys.pop(asked, None)
