@@ -1,4 +1,4 @@
-"""Fits the cost model of `untrained/kernels/costs.py` to this machine, and prints its table.
+"""Fits the cost model of `untrained/layerwise/costs.py` to this machine, and prints its table.
 
     python benchmarks/fit_costs.py
 
@@ -15,12 +15,12 @@ import torch
 from scipy.optimize import nnls
 from torch import nn
 
-from untrained.kernels import costs
-from untrained.kernels.batchnorm import policy_mode
-from untrained.kernels.contraction import accumulate
-from untrained.kernels.outer import ROWS, ConvolutionOuter, LinearOuter
-from untrained.kernels.patches import Window
-from untrained.kernels.survey import survey
+from untrained.layerwise import costs
+from untrained.layerwise.contraction import accumulate
+from untrained.layerwise.outer import ROWS, ConvolutionOuter, LinearOuter
+from untrained.layerwise.survey import survey
+from untrained.networks.batchnorm import policy_mode
+from untrained.networks.patches import Window
 
 ALL = slice(None)
 Sample = tuple[dict[str, float], float]

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from untrained import nngp
+from untrained.analysis.validation import validate
 from untrained.images import load_images
 from untrained.images.probe import ProbeSpec, draw_probe
 from untrained.kernels.nngp import nngp_blocks
-from untrained.kernels.validation import validate
 
 ROW = "best cell C=16 N=1, B=64"
 

@@ -24,11 +24,11 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from untrained.analysis.blocks import Blocks
+from untrained.analysis.regression import regression
+from untrained.analysis.validation import validation_of
 from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
-from untrained.kernels.blocks import Blocks
 from untrained.kernels.nngp import drawn_features
-from untrained.kernels.regression import regression
-from untrained.kernels.validation import validation_of
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.config import digest
 from untrained.scores.size import MultiplyAdds

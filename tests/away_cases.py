@@ -14,9 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.images import load_images
-from untrained.images.probe import Probe
-from untrained.kernels import (
+from untrained import (
     count_regions,
     features,
     nngp,
@@ -26,10 +24,12 @@ from untrained.kernels import (
     regression,
     spectrum,
 )
-from untrained.kernels.alignment import label_alignment
-from untrained.kernels.readout import random_readout
-from untrained.kernels.region_slices import line_regions, plane_regions
-from untrained.kernels.unwrapping import eager
+from untrained.analysis.alignment import label_alignment
+from untrained.images import load_images
+from untrained.images.probe import Probe
+from untrained.networks.readout import random_readout
+from untrained.networks.unwrapping import eager
+from untrained.regions.slices import line_regions, plane_regions
 from untrained.scores import SCORES
 from untrained.training import Recipe, evaluate, train_briefly
 

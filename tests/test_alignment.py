@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from untrained.kernels.alignment import (
+from untrained.analysis.alignment import (
     centred_alignment,
     correlation,
     cosine,
@@ -19,7 +19,7 @@ from untrained.kernels.alignment import (
     label_kernel,
     relative_change,
 )
-from untrained.kernels.estimate import Quantity
+from untrained.analysis.estimate import Quantity
 
 PAIRS = {"cosine": cosine, "correlation": correlation, "centred_alignment": centred_alignment}
 SHIFTS = ("correlation", "centred_alignment")
@@ -138,8 +138,8 @@ def test_wrong_shapes() -> None:
     """In a process without the type checker of this suite, which would speak first."""
     script = """
 import torch
-from untrained.kernels.alignment import *
-from untrained.kernels.label_energy import label_energy
+from untrained.analysis.alignment import *
+from untrained.analysis.label_energy import label_energy
 square, wide, labels = torch.eye(3), torch.ones(3, 2), torch.tensor([0, 1])
 for function, *arguments in (
     (label_alignment, square, labels),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from untrained.kernels.borrowed import borrowed, shares_memory
+from untrained.networks.borrowed import borrowed, shares_memory
 
 
 class Spoilt(nn.Module):

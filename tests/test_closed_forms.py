@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
-from untrained.kernels.features import features
 from untrained.kernels.nngp import nngp
-from untrained.kernels.weights import draw_weights, ntk_parametrisation
+from untrained.networks.features import features
+from untrained.networks.weights import draw_weights, ntk_parametrisation
 
 HIDDEN = 2
 WIDTHS = (32, 64, 128, 256, 512)

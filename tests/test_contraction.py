@@ -8,8 +8,8 @@ import zoo
 from compare import deviation
 from torch import Tensor, nn
 
-from untrained.kernels.contraction import HALVED, ROUNDING, Tile, accumulate
 from untrained.kernels.ntk import METHODS, ntk
+from untrained.layerwise.contraction import HALVED, ROUNDING, Tile, accumulate
 
 BFLOAT16 = 3 * 2.0**-8
 

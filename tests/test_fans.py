@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.weights import draw_weights
+from untrained.networks.weights import draw_weights
 
 
 def seeded(layer: Callable[[], nn.Module], seed: int = 0) -> nn.Module:

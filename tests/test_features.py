@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels.features import features
+from untrained.networks.features import features
 from untrained.spaces import get_space
 
 

@@ -1,4 +1,4 @@
-"""Sources, splits, statistics and errors of the images room."""
+"""Sources, splits, statistics and errors of the images subpackage."""
 
 import itertools
 import random

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels.few_channels import convolution
-from untrained.kernels.independence import Layout, flow, key_of
-from untrained.kernels.places import Place
+from untrained.layerwise.independence import Layout, flow, key_of
+from untrained.networks.few_channels import convolution
+from untrained.networks.places import Place
 
 N, SHAPE = 3, (3, 4, 3, 6)
 "Other sizes equal to the number of examples, so that sizes alone tell nothing."

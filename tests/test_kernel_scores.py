@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
-from untrained.kernels import draw_weights, ntk
+from untrained.kernels import ntk
+from untrained.networks import draw_weights
 from untrained.scores import SCORES
 from untrained.scores.condition_number import ConditionNumber
 from untrained.scores.kernel import (

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.kernels.nngp import drawn_features, nngp, nngp_blocks
-from untrained.kernels.weights import draw_weights, ntk_parametrisation
+from untrained.networks.weights import draw_weights, ntk_parametrisation
 from untrained.spaces import get_space
 
 

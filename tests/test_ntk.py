@@ -12,9 +12,9 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
+from untrained.analysis.plan import Plan
 from untrained.kernels import ntk
 from untrained.kernels.ntk import METHODS, ntk_contributions
-from untrained.kernels.plan import Plan
 
 COUPLING = ("batched", "loop", "products")
 "Methods that are exact whatever examples do to each other."
@@ -51,7 +51,7 @@ def test_frozen_statistics_are_those_of_all_chunks(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the batch is too large for a pass, its moments are merged chunk by chunk."""
-    monkeypatch.setattr("untrained.kernels.plan.LEAST_WORKSPACE", 64)
+    monkeypatch.setattr("untrained.kernels.planning.LEAST_WORKSPACE", 64)
     model, _ = zoo.make("BatchNorm2d")
     x = torch.randn(11, 3, 4, 4, dtype=torch.float64) + 3
     names = zoo.trainable(model)

@@ -12,7 +12,7 @@ import zoo
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels import spectrum
+from untrained.analysis import spectrum
 from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
 
 Call = Callable[..., Any]

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from untrained.kernels.outer import (
+from untrained.layerwise.outer import (
     ROWS,
     ConvolutionOuter,
     EmbeddingOuter,
     LinearOuter,
     Outer,
 )
-from untrained.kernels.patches import Window, patches
+from untrained.networks.patches import Window, patches
 
 ALL = slice(None)
 FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

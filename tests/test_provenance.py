@@ -14,10 +14,10 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.features import features
 from untrained.kernels.ntk import METHODS, ntk
-from untrained.kernels.provenance import Provenance
-from untrained.kernels.regions import count_regions
+from untrained.networks.features import features
+from untrained.networks.provenance import Provenance
+from untrained.regions.counting import count_regions
 
 POLICIES = ("running", "frozen", "batch")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from untrained import ntk
 from untrained.kernels import recent, unsurveyed, verification
-from untrained.kernels.survey import Survey
+from untrained.layerwise.survey import Survey
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from zoo import Net
 
-from untrained.kernels.batchnorm import Policy
 from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
+from untrained.networks.batchnorm import Policy
 
 Saving = Callable[[nn.Module, Tensor], Tensor]
 

@@ -13,10 +13,10 @@ from scipy.stats import multivariate_normal
 from sklearn.kernel_ridge import KernelRidge
 from torch import Tensor, nn
 
-from untrained.kernels.blocks import Blocks, mixture, split
+from untrained.analysis.blocks import Blocks, mixture, split
+from untrained.analysis.regression import RIDGES, Regression, centred_one_hot, regression
+from untrained.analysis.validation import validate
 from untrained.kernels.ntk import ntk
-from untrained.kernels.regression import RIDGES, Regression, centred_one_hot, regression
-from untrained.kernels.validation import validate
 
 N, M, K = 18, 11, 3
 
@@ -318,7 +318,7 @@ def test_wrong_shapes_and_words_say_what_was_expected() -> None:
     """In a process without the type checker of this suite, which would speak first."""
     script = """
 import torch
-from untrained.kernels.regression import regression
+from untrained.analysis.regression import regression
 k, y = torch.eye(3), torch.tensor([0, 1, 1])
 fit = regression(k, y)
 for wrong in (

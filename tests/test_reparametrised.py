@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.parametrize import register_parametrization
 
-from untrained.kernels.weights import WEIGHTS, draw_weights, ntk_parametrisation
+from untrained.networks.weights import WEIGHTS, draw_weights, ntk_parametrisation
 
 METHODS = sorted(set(WEIGHTS) - {"ntk"})
 PLAIN: dict[str, tuple[Callable[[], nn.Module], str]] = {

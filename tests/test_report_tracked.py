@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from untrained.analysis.estimate import Quantity
 from untrained.cli import main
-from untrained.kernels.estimate import Quantity
 from untrained.report.tracked import (
     ADVANTAGE,
     COMPARED,

@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels.alignment import normalised
-from untrained.kernels.blocks import Blocks, mixture, split
-from untrained.kernels.contraction import ROUNDING
-from untrained.kernels.kernel import Kernel, rounded
-from untrained.kernels.label_energy import label_energy
+from untrained.analysis.alignment import normalised
+from untrained.analysis.blocks import Blocks, mixture, split
+from untrained.analysis.kernel import Kernel, rounded
+from untrained.analysis.label_energy import label_energy
+from untrained.analysis.rounding import Rounding
+from untrained.analysis.spectrum import spectrum
 from untrained.kernels.nngp import nngp, nngp_blocks
 from untrained.kernels.ntk import ntk, ntk_contributions
-from untrained.kernels.rounding import Rounding
-from untrained.kernels.spectrum import spectrum
+from untrained.layerwise.contraction import ROUNDING
 
 N, K = 21, 3
 ORDER = torch.randperm(N, generator=torch.Generator().manual_seed(1))

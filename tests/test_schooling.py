@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from untrained.images import Images, ProbeSpec, draw_probe
-from untrained.kernels import draw_weights
+from untrained.networks import draw_weights
 from untrained.runs import RunConfig, load_record, run, tasks
 from untrained.runs.instrument import Instrument, make_instrument, make_instruments
 from untrained.runs.presets import resolve

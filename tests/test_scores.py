@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from untrained.analysis.blocks import Blocks, split
+from untrained.analysis.validation import validate
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
-from untrained.kernels import draw_weights
-from untrained.kernels.blocks import Blocks, split
-from untrained.kernels.validation import validate
+from untrained.networks import draw_weights
 from untrained.runs.readings import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio

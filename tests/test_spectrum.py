@@ -8,11 +8,11 @@ import scipy.stats
 import torch
 from torch import nn
 
-from untrained.kernels.estimate import Quantity, estimate
-from untrained.kernels.label_energy import label_energy
+from untrained.analysis.estimate import Quantity, estimate
+from untrained.analysis.label_energy import label_energy
+from untrained.analysis.power_law import power_law
+from untrained.analysis.spectrum import spectrum
 from untrained.kernels.ntk import ntk
-from untrained.kernels.power_law import power_law
-from untrained.kernels.spectrum import spectrum
 
 
 def test_known_eigenvalues() -> None:

@@ -11,14 +11,14 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.batchnorm import evaluating, policy_mode
-from untrained.kernels.jacobian import per_example
-from untrained.kernels.layers import LAYERS
 from untrained.kernels.ntk import METHODS, ntk
-from untrained.kernels.places import SEEN, Exchanges, Place, Prints, Unstructured
-from untrained.kernels.sites import Site
-from untrained.kernels.survey import Survey, survey
 from untrained.kernels.verification import check_rows
+from untrained.layerwise.layers import LAYERS
+from untrained.layerwise.survey import Survey, survey
+from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.jacobian import per_example
+from untrained.networks.places import SEEN, Exchanges, Place, Prints, Unstructured
+from untrained.networks.sites import Site
 
 INDEPENDENT = ("structured", "vmap")
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from untrained.analysis import spectrum
+from untrained.analysis.regression import RIDGES
 from untrained.images import Images, Labelled
-from untrained.kernels import ntk, spectrum
-from untrained.kernels.regression import RIDGES
+from untrained.kernels import ntk
 from untrained.runs import tracking
 from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
 from untrained.runs.snapshots import Snapshot

@@ -16,11 +16,11 @@ from torch.distributed.tensor import distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from zoo import Net
 
+from untrained import count_regions, draw_weights, features, nngp
 from untrained.images.probe import Probe
-from untrained.kernels import count_regions, draw_weights, features, nngp
 from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
-from untrained.kernels.region_slices import line_regions, plane_regions
-from untrained.kernels.unwrapping import differentiable, eager, unwrapped
+from untrained.networks.unwrapping import differentiable, eager, unwrapped
+from untrained.regions.slices import line_regions, plane_regions
 from untrained.scores import SCORES
 
 

@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 from zoo import Net
 
-from untrained.kernels.uses import uses_on
-from untrained.kernels.weights import draw_weights, ntk_parametrisation
+from untrained.networks.uses import uses_on
+from untrained.networks.weights import draw_weights, ntk_parametrisation
 
 randn = torch.randn
 

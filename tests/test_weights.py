@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from untrained.kernels.ntk import ntk
-from untrained.kernels.weights import (
+from untrained.networks.weights import (
     WEIGHTS,
     draw_weights,
     ntk_parametrisation,

@@ -1,4 +1,4 @@
-"""Where benchmark tables and named images lie. Any room may import this; it imports none."""
+"""Where benchmark tables and named images lie. Any subpackage may import this; it imports none."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
 r"""Text from outside, such as names of files and reasons of failures, as it can be shown.
 
-Any room may import this; it imports none. Terminal, page and shell each escape what they read as
-markup; what all of them would obey is escaped here.
+Any subpackage may import this; it imports none. Terminal, page and shell each escape what they
+read as markup; what all of them would obey is escaped here.
 """
 
 import shlex

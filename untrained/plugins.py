@@ -1,6 +1,6 @@
 """Names of things: ours from a dict written by hand, others' as `package.module:name`.
 
-Any room may import this; it imports none.
+Any subpackage may import this; it imports none.
 """
 
 import importlib

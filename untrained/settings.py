@@ -1,6 +1,6 @@
 """Settings from flags, files or code: of the type of what they change, or refused by name.
 
-Any room may import this; it imports none.
+Any subpackage may import this; it imports none.
 """
 
 from collections.abc import Iterable, Mapping

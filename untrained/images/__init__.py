@@ -3,7 +3,7 @@
 `load_images` turns a name, a `.npz` file or a folder of pictures into `Images`: three disjoint
 splits, class names, channel statistics and a fingerprint. `draw_probe` cuts a `Probe`, a
 normalised batch, from the training split; every random choice comes from a generator that the
-caller passes. The room knows nothing of networks.
+caller passes. The subpackage knows nothing of networks.
 """
 
 from untrained.images.dataset import Images, Labelled

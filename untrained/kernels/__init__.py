@@ -1,6 +1,7 @@
-"""Kernels of any network, and what can be read from them.
+"""Kernels of any network: the NTK, and the NNGP by Monte Carlo.
 
-Notation, used in every docstring and body of this room:
+Notation, used in every docstring and body of `networks`, `layerwise`, `kernels`, `analysis` and
+`regions`:
 
     n, m      examples                      theta     parameters, alpha one of them, p of them
     f_k(x)    output k of K                 R, g      readout (K, q), g = f R
@@ -11,27 +12,17 @@ Notation, used in every docstring and body of this room:
     z, K      features before the readout, and their kernel, the NNGP's
 """
 
-from untrained.kernels.features import features
 from untrained.kernels.nngp import NNGP, nngp
-from untrained.kernels.ntk import Kernel, ntk, ntk_contributions, ntk_operator
-from untrained.kernels.regions import Regions, count_regions
-from untrained.kernels.regression import Regression, regression
-from untrained.kernels.spectrum import Spectrum, spectrum
-from untrained.kernels.weights import draw_weights
+from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
+from untrained.kernels.products import NTKOperator, conjugate_gradients, largest_eigenvalues
 
 __all__ = [
     "NNGP",
-    "Kernel",
-    "Regions",
-    "Regression",
-    "Spectrum",
-    "count_regions",
-    "draw_weights",
-    "features",
+    "NTKOperator",
+    "conjugate_gradients",
+    "largest_eigenvalues",
     "nngp",
     "ntk",
     "ntk_contributions",
     "ntk_operator",
-    "regression",
-    "spectrum",
 ]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from untrained.kernels import costs
-from untrained.kernels.contraction import HALVED
-from untrained.kernels.survey import Survey
+from untrained.layerwise import costs
+from untrained.layerwise.contraction import HALVED
+from untrained.layerwise.survey import Survey
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,21 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import (
+from untrained.analysis.blocks import Blocks
+from untrained.analysis.kernel import rounded
+from untrained.networks.batchnorm import (
     POLICIES,
     BatchNormCall,
     BatchNormPolicy,
     FrozenStatistics,
     evaluating,
 )
-from untrained.kernels.blocks import Blocks
-from untrained.kernels.borrowed import borrowed, shares_memory
-from untrained.kernels.features import Features, coupled, pass_through
-from untrained.kernels.foreign import foreign
-from untrained.kernels.kernel import rounded
-from untrained.kernels.layout import LAYOUT, channels_last
-from untrained.kernels.unwrapping import unwrapped
-from untrained.kernels.weights import Initialisation
+from untrained.networks.borrowed import borrowed, shares_memory
+from untrained.networks.features import Features, coupled, pass_through
+from untrained.networks.foreign import foreign
+from untrained.networks.layout import LAYOUT, channels_last
+from untrained.networks.unwrapping import unwrapped
+from untrained.networks.weights import Initialisation
 
 Statistics = Literal["frozen", "batch", "running", "published"]
 
@@ -151,7 +151,7 @@ def nngp_blocks(
 
     Example:
         >>> import torch
-        >>> from untrained.kernels.validation import validate
+        >>> from untrained.analysis.validation import validate
         >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
         >>> labels = (x[:, 0] * x[:, 1] > 0).long()
         >>> model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 2))

@@ -21,24 +21,24 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.arguments import Selection, check_inputs, coarsest, finest, plain, select
-from untrained.kernels.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.analysis.kernel import Kernel, rounded
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
-from untrained.kernels.contraction import ROUNDING, Precision
-from untrained.kernels.foreign import OUT_OF_MEMORY, first_line
-from untrained.kernels.influence import Coupled
-from untrained.kernels.jacobian import real_numbers
-from untrained.kernels.kernel import Kernel, rounded
 from untrained.kernels.passes import Work, compute
-from untrained.kernels.plan import MEMORY, make_plan
+from untrained.kernels.planning import MEMORY, make_plan
 from untrained.kernels.products import NTKOperator
-from untrained.kernels.readout import Output, make_readout
 from untrained.kernels.recent import forget, keep, program, recall
-from untrained.kernels.recomputing import none_left_out
-from untrained.kernels.survey import Survey
 from untrained.kernels.unsurveyed import check_differentiable, known
-from untrained.kernels.unwrapping import differentiable
 from untrained.kernels.verification import INDEPENDENT, check_pieces
+from untrained.layerwise.contraction import ROUNDING, Precision
+from untrained.layerwise.influence import Coupled
+from untrained.layerwise.survey import Survey
+from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
+from untrained.networks.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.networks.foreign import OUT_OF_MEMORY, first_line
+from untrained.networks.jacobian import real_numbers
+from untrained.networks.readout import Output, make_readout
+from untrained.networks.recomputing import none_left_out
+from untrained.networks.unwrapping import differentiable
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import BatchNormPolicy, FrozenStatistics
-from untrained.kernels.collector import Collector
-from untrained.kernels.contraction import Tile
-from untrained.kernels.jacobian import Jacobian, batched, loop, per_example
-from untrained.kernels.plan import Plan
+from untrained.analysis.plan import Plan
 from untrained.kernels.products import NTKOperator
-from untrained.kernels.readout import Readout
-from untrained.kernels.structured import structured
-from untrained.kernels.survey import Survey
 from untrained.kernels.verification import (
     beside,
     check_batches,
@@ -24,6 +17,13 @@ from untrained.kernels.verification import (
     check_rows,
     outputs,
 )
+from untrained.layerwise.collector import Collector
+from untrained.layerwise.contraction import Tile
+from untrained.layerwise.structured import structured
+from untrained.layerwise.survey import Survey
+from untrained.networks.batchnorm import BatchNormPolicy, FrozenStatistics
+from untrained.networks.jacobian import Jacobian, batched, loop, per_example
+from untrained.networks.readout import Readout
 
 ROWS = {"loop": loop, "batched": batched, "vmap": per_example}
 

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from untrained.kernels.arguments import plain
-from untrained.kernels.batchnorm import BatchNormPolicy, evaluating
-from untrained.kernels.influence import tolerance
-from untrained.kernels.interception import gradients
-from untrained.kernels.jacobian import Swapped, parameters_kept, quiet
-from untrained.kernels.readout import Readout, flattened, read
+from untrained.layerwise.influence import tolerance
+from untrained.networks.arguments import plain
+from untrained.networks.batchnorm import BatchNormPolicy, evaluating
+from untrained.networks.interception import gradients
+from untrained.networks.jacobian import Swapped, parameters_kept, quiet
+from untrained.networks.readout import Readout, flattened, read
 
 DETACHED = (
     "the network's outputs do not require gradients: no trainable parameter reaches them, or they "

@@ -11,8 +11,8 @@ from types import BuiltinFunctionType, FunctionType, NoneType
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import Policy
-from untrained.kernels.survey import Survey
+from untrained.layerwise.survey import Survey
+from untrained.networks.batchnorm import Policy
 
 KEPT = 64
 "Surveys, the latest."

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from untrained.kernels.batchnorm import BatchNormPolicy, Policy, policy_mode
-from untrained.kernels.foreign import OUT_OF_MEMORY, first_line, foreign
-from untrained.kernels.influence import Coupled
 from untrained.kernels.products import DETACHED
-from untrained.kernels.readout import flattened, make_readout
-from untrained.kernels.recomputing import requiring
-from untrained.kernels.survey import Survey
 from untrained.kernels.verification import INDEPENDENT, apart, check_batches, surveyed
+from untrained.layerwise.influence import Coupled
+from untrained.layerwise.survey import Survey
+from untrained.networks.batchnorm import BatchNormPolicy, Policy, policy_mode
+from untrained.networks.foreign import OUT_OF_MEMORY, first_line, foreign
+from untrained.networks.readout import flattened, make_readout
+from untrained.networks.recomputing import requiring
 
 
 def known(

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from untrained.kernels.batchnorm import BatchNormPolicy, Policy, policy_mode
-from untrained.kernels.foreign import OUT_OF_MEMORY
-from untrained.kernels.influence import TINY, Coupled, random_weights, tolerance
-from untrained.kernels.jacobian import Jacobian, differentiated, row_of
-from untrained.kernels.layers import LAYERS
-from untrained.kernels.places import SEEN, Unstructured
-from untrained.kernels.readout import Readout, flattened
-from untrained.kernels.survey import Survey, survey
-from untrained.kernels.watch import Network, Watch
+from untrained.layerwise.influence import TINY, Coupled, random_weights, tolerance
+from untrained.layerwise.layers import LAYERS
+from untrained.layerwise.survey import Survey, survey
+from untrained.layerwise.watch import Network, Watch
+from untrained.networks.batchnorm import BatchNormPolicy, Policy, policy_mode
+from untrained.networks.foreign import OUT_OF_MEMORY
+from untrained.networks.jacobian import Jacobian, differentiated, row_of
+from untrained.networks.places import SEEN, Unstructured
+from untrained.networks.readout import Readout, flattened
 
 INDEPENDENT = ("structured", "vmap")
 "Methods for independent examples alone."

@@ -5,7 +5,7 @@ a comment, a docstring or the formatting invalidates nothing; installed packages
 Data that code reads beside itself does not count.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ SHARED = tuple(
     for name in ("tasks", "readings", "keeping", "surroundings", "streams", "schooling")
 )
 "Modules of `runs` that decide numbers."
+OFFERED = frozenset({"kernels", "regions"})
 
 
 def code_version(subpackages: Iterable[str], *modules: str) -> str:
@@ -38,7 +39,7 @@ def code_version(subpackages: Iterable[str], *modules: str) -> str:
     """
     ours = {name for name in (*SHARED, *modules) if name.partition(".")[0] == OURS}
     reached = closure_of(*(set(modules) - ours))
-    whole = frozenset({*subpackages, *map(_subpackage, reached.ours)})
+    whole = frozenset({*subpackages, *_subpackages(reached.ours)})
     files = {*_files(whole), *map(_file, ours)}
     local = {name: read_source(path).digest for name, path in reached.local.items()}
     for name, path in reached.local.items():
@@ -63,7 +64,7 @@ def version_of(*parts: object, training: bool = False) -> str:
     """
     modules = modules_of(*parts)
     ours = {name for name in modules if name.partition(".")[0] == OURS}
-    subpackages = {"spaces", "images", "kernels", "scores", *map(_subpackage, ours)}
+    subpackages = {"spaces", "images", "kernels", "scores", *_subpackages(ours)}
     return code_version({*subpackages, *(["training"] if training else [])}, *(modules - ours))
 
 
@@ -73,9 +74,10 @@ def modules_of(*parts: object) -> set[str]:
     return named | {type(part).__module__ for part in parts if not isinstance(part, str)}
 
 
-def _subpackage(module: str) -> str:
-    """Of a module of ours; what the root offers comes from `kernels`."""
-    return module.split(".")[1] if _inside(module) else "kernels"
+def _subpackages(modules: Collection[str]) -> set[str]:
+    """Of modules of ours; what the root offers is that of `OFFERED` and of what these import."""
+    inside = {module.split(".")[1] for module in modules if _inside(module)}
+    return inside if all(map(_inside, modules)) else inside | OFFERED
 
 
 @cache
@@ -86,7 +88,7 @@ def _files(subpackages: frozenset[str]) -> tuple[Path, ...]:
         name = waiting.pop()
         found[name] = sorted((PACKAGE / name).glob("*.py"))
         imports = [each.module for path in found[name] for each in read_source(path).imports]
-        waiting |= {_subpackage(module) for module in imports if _inside(module)} - set(found)
+        waiting |= _subpackages({each for each in imports if _inside(each)}) - set(found)
     return tuple(path for files in found.values() for path in files)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
-from untrained.kernels.weights import check_weights
+from untrained.networks.weights import check_weights
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.schooling import SCHOOLING, Schooling, take_schooling
 from untrained.scores import Score, get_score

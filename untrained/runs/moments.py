@@ -25,20 +25,21 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from untrained.images import Images, Labelled
-from untrained.kernels import Kernel, ntk, spectrum
-from untrained.kernels.alignment import (
+from untrained.analysis import Kernel, spectrum
+from untrained.analysis.alignment import (
     centred_alignment,
     correlation,
     label_alignment,
     relative_change,
 )
-from untrained.kernels.arguments import Named
-from untrained.kernels.batchnorm import Policy
-from untrained.kernels.blocks import split
-from untrained.kernels.estimate import Quantity
-from untrained.kernels.label_energy import label_energy
-from untrained.kernels.validation import validate
+from untrained.analysis.blocks import split
+from untrained.analysis.estimate import Quantity
+from untrained.analysis.label_energy import label_energy
+from untrained.analysis.validation import validate
+from untrained.images import Images, Labelled
+from untrained.kernels import ntk
+from untrained.networks.arguments import Named
+from untrained.networks.batchnorm import Policy
 from untrained.settings import check_range, checked
 from untrained.training import Epoch, evaluate
 

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from untrained.analysis.estimate import Quantity
 from untrained.files import write_whole
-from untrained.kernels.estimate import Quantity
 from untrained.runs.moments import MEASURED, Moment
 
 MOMENTS = "moments.jsonl"

@@ -14,8 +14,8 @@ from filelock import FileLock
 from torch import nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
-from untrained.kernels import draw_weights
-from untrained.kernels.layout import channels_last
+from untrained.networks import draw_weights
+from untrained.networks.layout import channels_last
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
 from untrained.runs.instrument import Instrument
 from untrained.runs.readings import look_at

@@ -12,9 +12,9 @@ from torch import nn
 
 from untrained.files import write_whole
 from untrained.images import Images, load_images
-from untrained.kernels import draw_weights
-from untrained.kernels.arguments import Named
-from untrained.kernels.batchnorm import Policy
+from untrained.networks import draw_weights
+from untrained.networks.arguments import Named
+from untrained.networks.batchnorm import Policy
 from untrained.outside import command_line
 from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of

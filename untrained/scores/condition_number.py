@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 import torch
 
+from untrained.analysis.spectrum import spectrum
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.arguments import Named
-from untrained.kernels.batchnorm import Policy
-from untrained.kernels.spectrum import spectrum
+from untrained.networks.arguments import Named
+from untrained.networks.batchnorm import Policy
 from untrained.scores.kernel import NTKView
 from untrained.scores.score import Reading, ViewScore
 
@@ -27,7 +27,7 @@ class ConditionNumber(ViewScore):
     parameters: Named = "weights"
     "Whose kernel it is; see `untrained.kernels.ntk`."
     batchnorm: Policy = "frozen"
-    "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
+    "How BatchNorm is treated; see `untrained.networks.batchnorm`."
     eigenvalues: Literal["float64", "released"] = "float64"
     """`released` repeats the authors' code, to explain its numbers: eigenvalues in float32, their
     ratio taken as it comes, even negative, and 1e5 in place of NaN."""

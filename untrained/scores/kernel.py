@@ -16,17 +16,17 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.alignment import (
+from untrained.analysis.alignment import (
     centred_alignment,
     label_alignment,
     label_kernel,
     normalised,
 )
-from untrained.kernels.arguments import Named
-from untrained.kernels.batchnorm import Policy
+from untrained.analysis.spectrum import spectrum
+from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.ntk import Kernel, ntk
-from untrained.kernels.spectrum import spectrum
+from untrained.networks.arguments import Named
+from untrained.networks.batchnorm import Policy
 from untrained.scores.score import Reading, View, ViewScore
 
 
@@ -54,7 +54,7 @@ class NTKScore(ViewScore):
     parameters: Named = "weights_below_head"
     "Whose kernel it is; see `untrained.kernels.ntk`."
     batchnorm: Policy = "frozen"
-    "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
+    "How BatchNorm is treated; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
     network: ClassVar = "narrow"

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.batchnorm import Policy
-from untrained.kernels.regions import count_regions
+from untrained.networks.batchnorm import Policy
+from untrained.regions.counting import count_regions
 from untrained.scores.score import Reading, Score
 
 
@@ -22,7 +22,7 @@ class LinearRegions(Score):
     """
 
     batchnorm: Policy = "batch"
-    "How BatchNorm is treated; see `untrained.kernels.batchnorm`."
+    "How BatchNorm is treated; see `untrained.networks.batchnorm`."
     batches: int = 1
     """Parts of the probe that BatchNorm normalises apart; the authors' code takes 3, and counts a
     pattern that occurs in two of them once."""

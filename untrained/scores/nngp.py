@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from untrained.analysis.blocks import Blocks
+from untrained.analysis.regression import Choice
+from untrained.analysis.validation import validate
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.blocks import Blocks
 from untrained.kernels.nngp import Statistics, nngp_blocks
-from untrained.kernels.regression import Choice
-from untrained.kernels.validation import validate
 from untrained.scores.score import Reading, View, ViewScore
 
 

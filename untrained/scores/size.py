@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.batchnorm import evaluating
+from untrained.networks.batchnorm import evaluating
 from untrained.scores.score import Reading, Score
 
 

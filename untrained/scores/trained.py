@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import evaluating, policy_mode
 from untrained.scores.score import Reading, View, ViewScore
 
 

@@ -1,6 +1,7 @@
 """Benchmark tables: what real training gave architectures of a space, and judging scores by it.
 
-Scores and searches cannot see this room, so no trained accuracy leaks into a training-free number.
+Scores and searches cannot see this subpackage, so no trained accuracy leaks into a training-free
+number.
 """
 
 from untrained.tables.agreement import Agreement, agreement, exceedance

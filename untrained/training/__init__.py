@@ -3,8 +3,8 @@
 `train` runs one recipe, yours or a published one of `RECIPES`, an epoch at a time, with the whole
 state on disk after each, so that a training killed at any moment goes on bit for bit. `evaluate`
 looks at a split once. `export` writes the weights, a loader that needs torch and safetensors
-alone, and an ONNX file, and checks each against the network. The room works on any `nn.Module`
-from normalised images to logits, and knows of images and no other room.
+alone, and an ONNX file, and checks each against the network. The subpackage works on any
+`nn.Module` from normalised images to logits.
 """
 
 from untrained.training.checkpoint import Brief

@@ -1,0 +1,64 @@
+"""The import rule: which subpackage may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import untrained
+
+PACKAGE = Path(untrained.__file__).parent
+
+ARROWS = {
+    "spaces": set(),
+    "images": set(),
+    "networks": set(),
+    "analysis": set(),
+    "tables": {"spaces"},
+    "regions": {"networks"},
+    "layerwise": {"networks"},
+    "kernels": {"networks", "layerwise", "analysis"},
+    "scores": {"kernels", "regions", "analysis", "networks", "images"},
+    "training": {"images", "networks"},
+    "search": {"spaces"},
+    "runs": {
+        *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
+        "search",
+    },
+    "report": {"spaces", "tables", "runs"},
+    "cli": {"scores", "spaces", "tables", "training", "runs", "report"},
+}
+
+
+FREE = ("data", "files", "outside", "plugins", "settings")  # any subpackage may; they import none
+
+
+def subpackages_imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the subpackage they reach"
+            names.add(str(node.module))
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in names]
+    root = {p[1] for p in parts if p[0] == "untrained" and len(p) > 1}
+    assert root <= {*ARROWS, *FREE}, f"{path}: import what the root offers from its home"
+    return {p[1] for p in parts if p[0] == "untrained" and len(p) > 1} & set(ARROWS)
+
+
+@pytest.mark.parametrize("subpackage", ARROWS)
+def test_a_subpackage_imports_only_what_its_arrows_allow(subpackage: str) -> None:
+    for path in (PACKAGE / subpackage).rglob("*.py"):
+        assert subpackages_imported(path) <= ARROWS[subpackage] | {subpackage}, path
+
+
+def test_every_subpackage_is_one_folder_deep_and_known() -> None:
+    folders = {p.parent.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py")}
+    assert {str(folder) for folder in folders} == {".", *ARROWS}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_every_subpackage_may_import_imports_none(name: str) -> None:
+    assert subpackages_imported(PACKAGE / f"{name}.py") == set()

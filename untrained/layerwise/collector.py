@@ -1,0 +1,291 @@
+"""Shares of the kernel, gathered parameter by parameter while gradients arrive."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from untrained.layerwise import costs
+from untrained.layerwise.contraction import FINER, HALVED, Tile
+from untrained.layerwise.operation import Operation
+from untrained.layerwise.outer import EmbeddingOuter, Outer
+from untrained.networks.places import Unstructured
+from untrained.networks.sites import DERIVED
+
+Use = tuple[int | str, int]
+"The number of a call, or the name of what it made of parameters; and of the parameter in it."
+WHOLE = slice(None)
+
+
+@dataclass
+class Piece:
+    """What one use of a parameter gives for the examples of one chunk."""
+
+    outer: Outer | None
+    compact: bool = False
+    "Whether rows take less memory than the factors they come from."
+    gradients: dict[int, Tensor] = field(default_factory=dict)
+    "Column q of the readout -> D as `outer` takes it; or the rows (n, ...) themselves."
+
+    def add(self, q: int, d: Tensor, last: bool = False) -> None:
+        """Keeps a gradient; or its rows where these are smaller, and the input no longer then."""
+        if self.compact and self.outer is not None:
+            d = self.outer.rows(d, WHOLE).flatten(1)
+            if last:
+                self.outer = None
+        self.gradients[q] = d
+
+    def rows(self, q: int, part: slice) -> Tensor:
+        """J_i of a part of the weight's first dimension; of all of it where rows are kept."""
+        d = self.gradients[q]
+        return d if self.outer is None or self.compact else self.outer.rows(d, part)
+
+    @property
+    def factored(self) -> Outer | None:
+        """What has factors for one matrix, to be multiplied instead of rows."""
+        kept = self.outer is not None and not self.compact and self.outer.groups == 1
+        return self.outer if kept else None
+
+
+class Derivation(NamedTuple):
+    """How a tensor was made of parameters."""
+
+    call: Operation
+    before: list[None]
+    after: list[None]
+    "Outputs of the call on both sides of this tensor, whose gradients are not its."
+    sources: list[str]
+
+
+class Collector:
+    """Adds the share of each parameter to its tile once all of its gradients are there."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        tiles: Mapping[str, Tile],
+        chunks: Sequence[int],
+        uses: Mapping[str, int] | None = None,
+        workspace: int = 2**27,
+    ):
+        self.names = {id(p): name for name, p in parameters.items()}
+        self.shapes: dict[str, torch.Size] = {}
+        "Of derived tensors."
+        self.derivations: dict[str, Derivation] = {}
+        self.tiles = tiles
+        "Where each parameter's share belongs."
+        self.chunks = chunks
+        "How many examples each chunk has."
+        self.expected = uses
+        "Uses of each parameter; where unknown, shares are added at the end."
+        self.workspace = workspace
+        "Bytes for what is held of one parameter at a time."
+        self.columns: Sequence[int] = ()
+        self.uses: dict[str, dict[Use, dict[int, Piece]]] = defaultdict(dict)
+        "name -> use -> chunk -> piece"
+        self.finished: set[str] = set()
+        "Whose shares have been added."
+
+    def begin(self, columns: Sequence[int]) -> None:
+        """Gradients of these columns of the readout are about to come."""
+        self.columns = columns
+        self.finished.clear()
+
+    def derive(self, name: str, shape: torch.Size, derivation: "Derivation") -> None:
+        """A tensor made of parameters: its rows are theirs, pulled back through a call."""
+        self.shapes[name] = shape
+        self.derivations[name] = derivation
+
+    def piece(self, name: str, use: Use, chunk: int, outer: Outer | None) -> Piece:
+        """Where the gradients of one use go."""
+        known = self.uses[name].setdefault(use, {})
+        if chunk not in known:
+            small = (
+                outer is not None
+                and len(self.chunks) > 1
+                and _row_bytes(outer) < (outer.factor_bytes)
+            )
+            known[chunk] = Piece(outer, small)
+        return known[chunk]
+
+    def arrived(self, name: str) -> None:
+        """Adds the parameter's share if its last gradient came."""
+        if self.expected is None:
+            return
+        pieces = [piece for use in self.uses[name].values() for piece in use.values()]
+        if name not in self.expected or (pieces and name in self.finished):
+            raise Unstructured("the network's program is not that of its survey")
+        awaited = self.expected[name] * len(self.chunks) * len(self.columns)
+        if sum(len(piece.gradients) for piece in pieces) == awaited:
+            self.finish(name)
+
+    def finish_all(self) -> None:
+        """Adds what is left: an output that no gradient reached adds nothing."""
+        for name in self.pulled_back():
+            self.finish(name)
+
+    def pulled_back(self) -> list[str]:
+        """Makes rows of what was derived rows of parameters, the last derived first.
+
+        Returns:
+            The parameters that have gradients.
+        """
+        for name in sorted(self.derivations, key=_site, reverse=True):
+            if name in self.uses:
+                self.finish(name)
+        return list(self.uses)
+
+    def finish(self, name: str) -> None:
+        """Adds what has come."""
+        uses = self._reached(name)
+        del self.uses[name]
+        self.finished.add(name)
+        if not uses:
+            return
+        if name in self.derivations:
+            self._derived(name, uses)
+            return
+        tile = self.tiles[name]
+        if self._prefers_grams(uses, tile):
+            self._add_grams(uses, tile)
+            return
+        for part in self._parts(uses, tile):
+            if tile.apart == len(self.columns):
+                rows = [_flat(self._rows(uses, q, part)) for q in self.columns]
+                tile.add_rows(torch.stack(rows, 1) if len(rows) > 1 else rows[0][:, None])
+            else:
+                for q in self.columns:
+                    tile.add_rows(_flat(self._rows(uses, q, part))[:, None])
+
+    def rows(self, name: str, q: int) -> Float[Tensor, "n p"] | None:
+        """J of a parameter, in its own order; None if no gradient reached it."""
+        uses = self._reached(name)
+        if not uses:
+            return None
+        return _ordered(self._rows(uses, q, WHOLE))
+
+    def _reached(self, name: str) -> list[list[Piece]]:
+        """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""
+        uses = [[use[chunk] for chunk in sorted(use)] for use in self.uses[name].values()]
+        return [pieces for pieces in uses if pieces[0].gradients]
+
+    def _rows(self, uses: Sequence[Sequence[Piece]], q: int, part: slice) -> Tensor:
+        """J of column q for the examples of all chunks, summed over the uses of the weight."""
+        if len(uses) == len(uses[0]) == 1:
+            return uses[0][0].rows(q, part)
+        # Each chunk and use may have its rows in another order in memory.
+        each = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
+        total = next(each)
+        for rows in each:
+            total = total + rows
+        return total
+
+    def _derived(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
+        call, before, after, sources = self.derivations[name]
+        for q in self.columns:
+            rows = self._rows(uses, q, WHOLE).reshape(-1, *self.shapes[name])
+            found = call.pulled_back([*before, rows, *after], len(rows))
+            for source, index, row in zip(sources, call.wanted, found, strict=True):
+                for chunk, part in enumerate(row.split(list(self.chunks))):
+                    self.piece(source, (name, index), chunk, None).add(q, part)
+        for source in sources:
+            self.arrived(source)
+
+    def _parts(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> list[slice]:
+        """Slices of the weight's first dimension whose rows fit into the workspace."""
+        outers = _factored(uses)
+        if outers is None:
+            return [WHOLE]
+        outer = outers[0]
+        held = sum(self.chunks) * tile.apart * _row_bytes(outer) // outer.outs
+        step = max(1, self.workspace // max(held, 1))
+        return [slice(o, o + step) for o in range(0, outer.outs, step)]
+
+    def _prefers_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> bool:
+        """Whether A A^T and D D^T are there and cheaper than the rows."""
+        outers = _factored(uses)
+        if outers is None:
+            return False
+        if len(outers) > 1 and any(isinstance(outer, EmbeddingOuter) for outer in outers):
+            return False  # each numbers its own words
+        a, o, t = (
+            outers[0].ins,
+            outers[0].outs,
+            sum(outer.positions for outer in outers[:: len(self.chunks)]),
+        )
+        examples, q = tile.n * tile.m / tile.halves, len(self.columns)
+        each = q * q if tile.apart == q else q
+        work = f"product_{tile.precision}"
+        finer = work if t == 1 else f"product_{FINER[tile.precision]}"
+        pairs = examples * t * t
+        by_grams = costs.seconds(finer, macs=pairs * (a + o * each)) + costs.seconds(
+            "pairs", pairs=pairs * (each if tile.apart == q else 1)
+        )
+        making = q * sum(outer.row_seconds for outer in outers)
+        return by_grams < making + costs.seconds(work, macs=examples * each * a * o)
+
+    def _add_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> None:
+        outers, q = _factored(uses) or [], len(self.columns)
+        t = sum(outer.positions for outer in outers[:: len(self.chunks)])
+        # Bytes of products in float64 and float32, and of the factors and their copies.
+        pairs = 12 * t * t * (q * q if tile.apart == q else 1)
+        numbers = 24 * t * (outers[0].ins + q * outers[0].outs)
+        room = min(int((self.workspace / pairs) ** 0.5), self.workspace // numbers)
+        # An eighth of a symmetric tile at most, so that its upper half is not computed.
+        step = max(1, min(room, max(HALVED // 2, tile.n // 8)))
+        blocks = []
+        start = 0
+        for chunk, n in enumerate(self.chunks):
+            bounds = sorted({*range(0, n, step), n, max(0, min(n, tile.n - start))})
+            for low, high in pairwise(bounds):
+                pieces = [use[chunk] for use in uses]
+                blocks.append((start + low, partial(self._factors, pieces, slice(low, high))))
+            start += n
+        tile.add_grams(blocks)
+
+    def _factors(self, uses: Sequence[Piece], part: slice) -> tuple[Tensor, Tensor]:
+        """A (n, t, a) and D (n, q, t, o); further uses of a weight are further positions."""
+        found = [
+            [use.outer.factors(use.gradients[q], part) for q in self.columns]
+            for use in uses
+            if use.outer is not None
+        ]
+        inputs = [each[0][0] for each in found]
+        gradients = [torch.stack([d for _, d in each], 1) for each in found]
+        if len(found) == 1:
+            return inputs[0], gradients[0]
+        return torch.cat(inputs, 1), torch.cat(gradients, 2)
+
+
+def _site(name: str) -> int:
+    """The number of the call that made a derived tensor."""
+    return int(name.removeprefix(DERIVED).partition(".")[0])
+
+
+def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
+    """The outer products of all pieces, use by use, if all have factors for one matrix."""
+    found = [piece.factored for use in uses for piece in use]
+    known = [outer for outer in found if outer is not None]
+    return known if len(known) == len(found) else None
+
+
+def _row_bytes(outer: Outer) -> int:
+    """Of one example's rows."""
+    return 4 * outer.outs * outer.ins
+
+
+def _ordered(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
+    """Rows in the parameter's own order."""
+    return rows.reshape(len(rows), -1)
+
+
+def _flat(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
+    """Rows in the order of memory, the same for every example: a sum does not ask for more."""
+    order = sorted(range(1, rows.ndim), key=rows.stride, reverse=True)
+    return _ordered(rows.permute(0, *order))

@@ -1,0 +1,236 @@
+"""What one forward pass shows of a network: the calls that use parameters, and their amounts."""
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from untrained.networks.batchnorm import BatchNormPolicy
+from untrained.networks.interception import Function
+from untrained.networks.places import Place, Prints, growing
+from untrained.networks.provenance import SHAPED, Provenance
+from untrained.networks.readout import flattened
+from untrained.networks.sites import (
+    DERIVED,
+    Kind,
+    ParameterCalls,
+    constant_parameters,
+    guarded,
+    states,
+)
+
+RICH = 16
+"Channels from which a convolution is faster on a CPU with its channels last in memory."
+
+
+class Network:
+    """A model with its parameters and buffers looked up once, and functions with a formula."""
+
+    def __init__(self, model: nn.Module, layers: Container[Function]):
+        self.model = model
+        self.layers = layers
+        self.parameters = dict(model.named_parameters())
+        self.names = {id(p): name for name, p in self.parameters.items()}
+        self.buffers = list(model.buffers())
+
+
+class Call(NamedTuple):
+    """One call that uses parameters, as seen."""
+
+    func: Function
+    kind: Kind
+    formula: bool
+    parameters: tuple[str | None, ...]
+    "Names of parameters and of what is made of them; empty for constants; None for the rest."
+    inputs: tuple[int | None, ...]
+    "Numbers of prints of the rest."
+    outputs: tuple[int, ...]
+    grown_inputs: "Places"
+    "Dimensions of its tensors that grow with the number of examples."
+    grown_outputs: "Places"
+
+
+Places = tuple[Place | None, ...]
+Shapes = tuple[list[torch.Size], list[torch.Size]]
+"Of the tensors that a call takes, and of those that it gives."
+
+
+class Watch(ParameterCalls):
+    """One forward pass: the calls that use parameters, the amounts of its work, and prints."""
+
+    def __init__(
+        self,
+        network: Network,
+        examples: int,
+        fewer: Mapping[int, Shapes] | None = None,
+        prints: Prints | None = None,
+    ):
+        super().__init__(network.parameters.values())
+        self.network = network
+        self.examples = examples
+        self.fewer = fewer or {}
+        "Shapes in a pass of fewer examples, by the number of the call among all."
+        self.prints = prints
+        self.number = 0
+        self.calls: list[Call] = []
+        self.shapes: dict[int, Shapes] = {}
+        self.names = dict(network.names)
+        self.constants = Provenance(network.buffers)
+        self.uses: dict[str, int] = {}
+        self.kept: dict[str, int] = {}
+        self.weights: list[tuple[int, int, int]] = []
+        self.bytes = self.widest = self.functions = self.macs = 0
+        self.rich = False
+        self.outputs = 0
+        "Numbers that the network gives for one example."
+
+    def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
+        """The outputs for x, a row for each example."""
+        devices = [x.device] if x.is_cuda else []
+        with torch.random.fork_rng(devices), self, policy:
+            torch.manual_seed(0)  # a network that draws noise draws the same every time
+            outputs = flattened(self.network.model(x.clone()), len(x))
+        self.outputs = outputs.shape[1]
+        return outputs
+
+    def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self.number += 1
+        return super().call(func, args, kwargs)
+
+    def plain(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        made = self.constants.makes(func, args, kwargs)
+        value = func(*args, **kwargs)
+        if made:
+            self.constants.add(value)
+        self._count([value])
+        return value
+
+    def use(
+        self,
+        func: Function,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        tensors: Sequence[Tensor],
+    ) -> Any:
+        names = tuple(self.names.get(id(t), "" if t in self.constants else None) for t in tensors)
+        own = None not in (names[:1] if func in SHAPED else names)
+        # Taken before the call, which may change its arguments in place.
+        inputs = tuple(
+            self._print(t) if name is None and not own else None
+            for t, name in zip(tensors, names, strict=True)
+        )
+        number, before, given = self.number, [t.shape for t in tensors], states(tensors)
+        outputs = func(*args, **kwargs)
+        found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
+        shapes = before, [t.shape for t in found]
+        growth = self._growth(number, shapes)
+        self.shapes[number] = shapes
+        formula = func in self.network.layers
+        kind = _kind(names, growth, formula) if own else "layer"
+        if kind == "derived":
+            self.derive(outputs)
+            site = len(self.calls)
+            new = {
+                id(t): f"{DERIVED}{site}.{k}"
+                for k, t in enumerate(found)
+                if (id(t), t._version) not in given
+            }
+            self.names |= new
+        self._measure(func, tensors, names, found, len(new) if kind == "derived" else 1)
+        self._count(found)
+        prints = tuple(map(self._print, found))
+        self.calls.append(Call(func, kind, formula, names, inputs, prints, *growth))
+        return self.given(kind, outputs)
+
+    def given(self, kind: Kind, outputs: Any) -> Any:
+        """What a call that uses parameters gives the network."""
+        return outputs
+
+    def _print(self, tensor: Tensor) -> int:
+        return -1 if self.prints is None else self.prints.take(tensor)
+
+    def _growth(self, number: int, shapes: Shapes) -> tuple[Places, Places]:
+        fewer = self.fewer.get(number)
+        if fewer is None or list(map(len, fewer)) != list(map(len, shapes)):
+            fewer = shapes
+        inputs, outputs = (tuple(map(growing, *each)) for each in zip(shapes, fewer, strict=True))
+        return inputs, outputs
+
+    def _count(self, outputs: Sequence[Any]) -> None:
+        self.functions += 1
+        for value in outputs:
+            if isinstance(value, Tensor) and not value._is_view():
+                self.bytes += value.nbytes
+                self.widest = max(self.widest, value.nbytes)
+
+    def _measure(
+        self,
+        func: Function,
+        tensors: Sequence[Tensor],
+        names: Sequence[str | None],
+        outputs: Sequence[Tensor],
+        times: int,
+    ) -> None:
+        n = self.examples
+        factors = sum(t.nbytes for t in (tensors[0], *outputs)) // n
+        for tensor, name in zip(tensors, names, strict=True):
+            if not name:
+                continue
+            self.uses[name] = self.uses.get(name, 0) + times
+            least = min(tensor.nbytes, factors) if func in self.network.layers else tensor.nbytes
+            self.kept[name] = self.kept.get(name, 0) + least
+        if func not in CONTRACTING:
+            self.macs += sum(t.numel() for t in outputs)
+            return
+        image, weight = tensors[0], tensors[1]
+        outs, numbers = len(weight), weight.numel()
+        positions = (image if CONTRACTING[func] else outputs[0]).numel() // outs
+        self.weights.append((outs, numbers // outs, positions // n))
+        self.macs += numbers * positions
+        self.rich |= func is F.conv2d and image.shape[1] >= RICH
+
+
+class Traced(Watch):
+    """A watch of a pass whose graph begins at each layer's output, as a recorder's does."""
+
+    def __init__(self, network: Network, examples: int):
+        super().__init__(network, examples)
+        self.begun: list[list[Tensor]] = []
+        "What each call gave, where it has gradients."
+
+    def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
+        with torch.enable_grad(), constant_parameters(self.network.model):
+            return super().run(x, policy)
+
+    def given(self, kind: Kind, outputs: Any) -> Any:
+        found: list[Tensor] = []
+        self.begun.append(found)
+        if kind == "derived" or not torch.is_grad_enabled():
+            return outputs
+
+        def begin(output: Any) -> Any:
+            if not isinstance(output, Tensor) or not output.is_floating_point():
+                return output
+            found.append(output.requires_grad_())
+            return guarded(output)
+
+        return tree_map(begin, outputs)
+
+
+def _kind(names: Sequence[str | None], growth: tuple[Places, Places], formula: bool) -> Kind:
+    """A call of parameters and constants gives such, unless it does so once for each example."""
+    inputs, outputs = growth
+    if not any(outputs):
+        return "derived"
+    return "layer" if formula and not names[0] and inputs[0] else "spread"
+
+
+# Functions that multiply a weight (o x a) at every position; whether positions are the input's.
+CONTRACTING: dict[Function, bool] = {
+    F.linear: False,
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), False),
+    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), True),
+}
