@@ -44,7 +44,7 @@ STATISTICS: dict[str, tuple[int, str, str]] = {
     "published accuracy": (1, "leave_one_out", "published_accuracy"),
     "accuracy": (1, "leave_one_out", "accuracy"),
     "squared error": (-1, "leave_one_out", "squared_error"),
-    "surprise": (-1, "leave_one_out", "negative_log_likelihood"),
+    "nll": (-1, "leave_one_out", "negative_log_likelihood"),
     "leave-one-out accuracy": (1, "leave_one_out", "leave_one_out_accuracy"),
     "likelihood": (1, "log_marginal_likelihood", "log_marginal_likelihood"),
     "ridge": (-1, "log_marginal_likelihood", "ridge"),

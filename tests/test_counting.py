@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from untrained.networks.batchnorm import Policy
 from untrained.regions import patterns
 from untrained.regions.counting import Regions, count_regions
-from untrained.regions.piecewise_linear import bend_of
+from untrained.regions.piecewise_linear import activation_of
 from untrained.spaces import get_space
 
 
@@ -138,7 +138,7 @@ class OwnReLU(torch.autograd.Function):
 
 
 TENSOR = torch.tensor([2.0])
-ONE_BEND: dict[str, Callable[..., Tensor]] = {
+ONE_BREAKPOINT: dict[str, Callable[..., Tensor]] = {
     "F.relu": F.relu,
     "F.relu in place": lambda x: F.relu(x, inplace=True),
     "F.relu_": F.relu_,
@@ -190,7 +190,7 @@ ONE_BEND: dict[str, Callable[..., Tensor]] = {
     "torch.ops.aten.maximum": lambda x: torch.ops.aten.maximum(x, TENSOR),
     "torch.ops.aten.clamp": lambda x: torch.ops.aten.clamp(x, min=1.0),
 }
-TWO_BENDS: dict[str, Callable[..., Tensor]] = {
+TWO_BREAKPOINTS: dict[str, Callable[..., Tensor]] = {
     "F.relu6": F.relu6,
     "nn.ReLU6": nn.ReLU6(inplace=True),
     "nn.Hardtanh": nn.Hardtanh(-2, 3),
@@ -201,7 +201,7 @@ TWO_BENDS: dict[str, Callable[..., Tensor]] = {
     "torch.clamp": lambda x: torch.clamp(x, -1, 2.5),
     "Tensor.clip_": lambda x: x.clip_(min=-TENSOR, max=TENSOR),
 }
-NO_BENDS: dict[str, Callable[..., Tensor]] = {
+AFFINE: dict[str, Callable[..., Tensor]] = {
     "integers": lambda x: x + torch.arange(3).clamp(max=1),
     "affine": lambda x: 3 * x - 2,
     "constant": lambda x: torch.ones_like(x),
@@ -211,18 +211,18 @@ NO_BENDS: dict[str, Callable[..., Tensor]] = {
 
 
 @pytest.mark.parametrize(
-    ("bends", "function"),
+    ("breakpoints", "function"),
     [
-        pytest.param(bends, function, id=name)
-        for bends, functions in enumerate((NO_BENDS, ONE_BEND, TWO_BENDS))
+        pytest.param(breakpoints, function, id=name)
+        for breakpoints, functions in enumerate((AFFINE, ONE_BREAKPOINT, TWO_BREAKPOINTS))
         for name, function in functions.items()
     ],
 )
-def test_pieces_of_each_nonlinearity(bends: int, function: Callable[..., Tensor]) -> None:
+def test_pieces_of_each_nonlinearity(breakpoints: int, function: Callable[..., Tensor]) -> None:
     line = torch.linspace(-10, 10, 101)[:, None]
     found = count_regions(Applied(function), line)
-    assert found.count == bends + 1
-    assert found.neurons == (bends > 0)
+    assert found.count == breakpoints + 1
+    assert found.neurons == (breakpoints > 0)
     assert line[0] == -10  # whatever the network does in place
 
 
@@ -243,9 +243,9 @@ def test_windows_of_pooling(dimensions: int, options: dict[str, Any]) -> None:
 
 
 def check_windows(pool: Callable[..., Any], args: tuple[Any, ...], options: Any) -> None:
-    bend = bend_of(pool, args, options)
-    assert bend is not None
-    (rivals,), (winners,) = bend.rivals(), bend.pieces()
+    activation = activation_of(pool, args, options)
+    assert activation is not None
+    (rivals,), (winners,) = activation.rivals(), activation.pieces()
     values, indices = pool(*args, **options, return_indices=True)
     assert torch.equal(rivals.max(-1).values, values.flatten(2))
     assert torch.equal(winners, indices)

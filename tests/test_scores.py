@@ -283,7 +283,7 @@ NNGP_FIELDS = {
     "nngp_published": ("published_accuracy", True),
     "nngp_accuracy": ("accuracy", True),
     "nngp_squared_error": ("squared_error", True),
-    "nngp_surprise": ("negative_log_likelihood", True),
+    "nngp_nll": ("negative_log_likelihood", True),
     "nngp_leave_one_out": ("leave_one_out_accuracy", False),
     "nngp_likelihood": ("log_marginal_likelihood", False),
 }

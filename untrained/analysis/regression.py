@@ -215,14 +215,14 @@ class Regression:
         variance: Float64[Tensor, "r m"] | None,
     ) -> Errors:
         """Errors of predictions whose variance is given in units of sigma^2."""
-        accuracy = surprise = None
+        accuracy = nll = None
         if targets.shape[1] > 1:
             accuracy = (predicted.argmax(2) == targets.argmax(1)).double().mean(1)
         squared = (predicted - targets).square()
         if variance is not None:
             variance = (self.scale[:, None] * variance)[:, :, None]
-            surprise = ((2 * pi * variance).log() + squared / variance).mean((1, 2)) / 2
-        return Errors(accuracy, squared.mean((1, 2)), surprise)
+            nll = ((2 * pi * variance).log() + squared / variance).mean((1, 2)) / 2
+        return Errors(accuracy, squared.mean((1, 2)), nll)
 
 
 def regression(

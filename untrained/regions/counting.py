@@ -139,8 +139,8 @@ def count_regions(
 
     Example:
         >>> line = torch.linspace(-1, 1, 100)[:, None]
-        >>> bend = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
-        >>> count_regions(bend, line)
+        >>> activation = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
+        >>> count_regions(activation, line)
         Regions(count=2, inputs=100, neurons=1, once=0, twice=0)
     """
     if len(x) < 1 or (chunk is not None and chunk < 1):

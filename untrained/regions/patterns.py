@@ -20,7 +20,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from untrained.networks.interception import Function, Interception
-from untrained.regions.piecewise_linear import Bend, bend_of
+from untrained.regions.piecewise_linear import PiecewiseLinear, activation_of
 
 HELD = 4096
 """Bytes of an input's packed pieces before they are hashed; equal for all, however many run."""
@@ -41,8 +41,8 @@ class PatternHash(Interception):
         self._held: list[Rows] = [np.empty((inputs, 0), np.uint8)]
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if bend := bend_of(func, args, kwargs):
-            self._add(bend)
+        if activation := activation_of(func, args, kwargs):
+            self._add(activation)
         return func(*args, **kwargs)
 
     def digests(self) -> list[bytes]:
@@ -50,13 +50,13 @@ class PatternHash(Interception):
         rows = np.concatenate(self._held, axis=1)
         return [hashlib.blake2b(row, digest_size=DIGEST).digest() for row in rows]
 
-    def _add(self, bend: Bend) -> None:
-        if bend.x.shape[:1] != (self.inputs,):
+    def _add(self, activation: PiecewiseLinear) -> None:
+        if activation.x.shape[:1] != (self.inputs,):
             raise ValueError(
                 f"expected nonlinearities on the batch of {self.inputs}, "
-                f"got shape {tuple(bend.x.shape)}"
+                f"got shape {tuple(activation.x.shape)}"
             )
-        pieces = [piece.reshape(self.inputs, -1) for piece in bend.pieces()]
+        pieces = [piece.reshape(self.inputs, -1) for piece in activation.pieces()]
         self.neurons += max((piece.shape[1] for piece in pieces), default=0)
         self._held += map(packed, pieces)
         if sum(rows.shape[1] for rows in self._held) > HELD:

@@ -1,15 +1,15 @@
-"""Where piecewise-linear functions bend, for every such function of torch.
+"""Piecewise-linear activations: where their pieces meet, for every such function of torch.
 
-A bend is a set of units, each of which takes the largest of k rivals that are affine in what comes
-before: max(0, z) for ReLU, the entries of a window for max-pooling. Which rival wins is the unit's
-piece.
+An activation is a set of units, each of which takes the largest of k rivals that are affine in
+what comes before: max(0, z) for ReLU, the entries of a window for max-pooling. Which rival wins is
+the unit's piece.
 
 Known, as modules, functions or methods, in place or not: ReLU, LeakyReLU, PReLU, RReLU in `eval`,
 ReLU6, Hardtanh, Hardsigmoid, Threshold, Hardshrink, Softshrink, `abs`, `sign`, `heaviside`,
 `clamp` and `clip` with numbers or tensors, `maximum`, `minimum`, `max`, `min`, `amax`, `amin`,
 max-pooling, adaptive too, and comparisons such as `x > 0`, for what is made of them by a product
 or by `where`. Refused: sorting, ranking and rounding, whose pieces are not followed. Hardswish is
-quadratic between its bends, and so has no pieces.
+quadratic between its breakpoints, and so has no pieces.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +32,7 @@ Bound = Tensor | Number
 
 
 @dataclass(frozen=True)
-class Bend(ABC):
+class PiecewiseLinear(ABC):
     """Units that are each on one of several affine pieces; their first dimension is the batch."""
 
     x: Tensor
@@ -48,7 +48,7 @@ class Bend(ABC):
 
 
 @dataclass(frozen=True)
-class Comparison(Bend):
+class Comparison(PiecewiseLinear):
     """Which of some bounds x is above."""
 
     bounds: tuple[Bound, ...]
@@ -63,7 +63,7 @@ class Comparison(Bend):
 
 
 @dataclass(frozen=True)
-class Largest(Bend):
+class Largest(PiecewiseLinear):
     """Which entry along some dimensions is the largest; none stands for all of them."""
 
     dims: tuple[int, ...]
@@ -80,7 +80,7 @@ class Largest(Bend):
 
 
 @dataclass(frozen=True)
-class Pooling(Bend):
+class Pooling(PiecewiseLinear):
     """Which entry of each window is the largest."""
 
     pool: Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -108,8 +108,10 @@ class Pooling(Bend):
         yield self.x.flatten(-self.spatial)[..., index.to(self.x.device)]
 
 
-def bend_of(func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bend | None:
-    """Where one call of a torch function bends; None if it does not, as far as is known.
+def activation_of(
+    func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> PiecewiseLinear | None:
+    """What one call of a torch function computes; None if no such activation is known.
 
     Neither do parameters, and numbers that are not floating-point: they are not of the input.
 
@@ -117,67 +119,69 @@ def bend_of(func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> B
         ValueError: an activation that is not finite, a maximum over the batch, or pieces that are
             not followed.
     """
-    if func in BENDS:
-        bend = BENDS[func](*args, **kwargs)
+    if func in ACTIVATIONS:
+        activation = ACTIVATIONS[func](*args, **kwargs)
     elif isinstance(func, OpOverload | OpOverloadPacket):
         known = ATEN.get(func.__name__.partition(".")[0])
         if known is None:
             return None
-        bend = known(*args, **kwargs)
+        activation = known(*args, **kwargs)
     else:
         return None
-    if isinstance(bend.x, nn.Parameter) or not bend.x.is_floating_point():
+    if isinstance(activation.x, nn.Parameter) or not activation.x.is_floating_point():
         return None
-    if bend.x.numel() and not torch.stack(bend.x.aminmax()).isfinite().all():
+    if activation.x.numel() and not torch.stack(activation.x.aminmax()).isfinite().all():
         raise ValueError("an activation is NaN or infinite: it lies in no region")
-    return bend
+    return activation
 
 
 Arguments = Any
-"""What stands in a signature for arguments that move no bend."""
+"""What stands in a signature for arguments that move no breakpoint."""
 
 
-def _at_zero(input: Tensor, *_: Arguments, **__: Arguments) -> Bend:
+def _at_zero(input: Tensor, *_: Arguments, **__: Arguments) -> PiecewiseLinear:
     return Comparison(input, (0,))
 
 
-def _between(low: Number, high: Number) -> Callable[..., Bend]:
+def _between(low: Number, high: Number) -> Callable[..., PiecewiseLinear]:
     return lambda input, *_, **__: Comparison(input, (low, high))
 
 
 def _hardtanh(
     input: Tensor, min_val: Number = -1.0, max_val: Number = 1.0, inplace: bool = False
-) -> Bend:
+) -> PiecewiseLinear:
     return Comparison(input, (min_val, max_val))
 
 
-def _shrink(input: Tensor, lambd: Number = 0.5, **_: Arguments) -> Bend:
+def _shrink(input: Tensor, lambd: Number = 0.5, **_: Arguments) -> PiecewiseLinear:
     return Comparison(input, (-lambd, lambd))
 
 
-def _threshold(input: Tensor, threshold: Number, *_: Arguments, **__: Arguments) -> Bend:
+def _threshold(
+    input: Tensor, threshold: Number, *_: Arguments, **__: Arguments
+) -> PiecewiseLinear:
     return Comparison(input, (threshold,))
 
 
 def _clamp(
     input: Tensor, min: Bound | None = None, max: Bound | None = None, **_: Arguments
-) -> Bend:
+) -> PiecewiseLinear:
     return Comparison(input, tuple(bound for bound in (min, max) if bound is not None))
 
 
-def _other(input: Tensor, other: Tensor, **_: Arguments) -> Bend:
+def _other(input: Tensor, other: Tensor, **_: Arguments) -> PiecewiseLinear:
     if isinstance(input, nn.Parameter):
         input, other = other, input
     shape = torch.broadcast_shapes(input.shape, other.shape)
     return Comparison(input if input.shape == shape else input.expand(shape), (other,))
 
 
-def _compared(input: Tensor, other: Bound, **_: Arguments) -> Bend:
+def _compared(input: Tensor, other: Bound, **_: Arguments) -> PiecewiseLinear:
     return _other(input, other) if isinstance(other, Tensor) else Comparison(input, (other,))
 
 
-def _unfollowed(name: str) -> Callable[..., Bend]:
-    def refuse(input: Tensor, *_: Arguments, **__: Arguments) -> Bend:
+def _unfollowed(name: str) -> Callable[..., PiecewiseLinear]:
+    def refuse(input: Tensor, *_: Arguments, **__: Arguments) -> PiecewiseLinear:
         if input.is_floating_point() and not isinstance(input, nn.Parameter):
             raise ValueError(
                 f"{name} has pieces that are not followed: expected ReLU, max-pooling, "
@@ -188,7 +192,7 @@ def _unfollowed(name: str) -> Callable[..., Bend]:
     return refuse
 
 
-def _extreme(sign: int) -> Callable[..., Bend]:
+def _extreme(sign: int) -> Callable[..., PiecewiseLinear]:
     """`max` for 1 and `min` for -1, of two tensors or along dimensions."""
 
     def extreme(
@@ -198,7 +202,7 @@ def _extreme(sign: int) -> Callable[..., Bend]:
         *,
         other: Tensor | None = None,
         **_: Arguments,
-    ) -> Bend:
+    ) -> PiecewiseLinear:
         second = dim if other is None else other
         if isinstance(second, Tensor):
             return _other(input, second)
@@ -211,8 +215,8 @@ def _extreme(sign: int) -> Callable[..., Bend]:
 Sizes = int | Sequence[int]
 
 
-def _pool(function: Function, spatial: int) -> Callable[..., Bend]:
-    def bend(
+def _pool(function: Function, spatial: int) -> Callable[..., PiecewiseLinear]:
+    def activation(
         input: Tensor,
         kernel_size: Sizes,
         stride: Sizes | None = None,
@@ -220,7 +224,7 @@ def _pool(function: Function, spatial: int) -> Callable[..., Bend]:
         dilation: Sizes = 1,
         ceil_mode: bool = False,
         return_indices: bool = False,
-    ) -> Bend:
+    ) -> PiecewiseLinear:
         def windows(dim: int, size: int, count: int) -> list[range]:
             kernel, step, border, gap = (
                 value if isinstance(value, int) else value[dim if len(value) > 1 else 0]
@@ -239,17 +243,19 @@ def _pool(function: Function, spatial: int) -> Callable[..., Bend]:
         )
         return Pooling(input, pool, spatial, windows)
 
-    return bend
+    return activation
 
 
-def _adaptive_pool(function: Function, spatial: int) -> Callable[..., Bend]:
-    def bend(input: Tensor, output_size: Any, return_indices: bool = False) -> Bend:
+def _adaptive_pool(function: Function, spatial: int) -> Callable[..., PiecewiseLinear]:
+    def activation(
+        input: Tensor, output_size: Any, return_indices: bool = False
+    ) -> PiecewiseLinear:
         def windows(dim: int, size: int, count: int) -> list[range]:
             return [range(o * size // count, -(-(o + 1) * size // count)) for o in range(count)]
 
         return Pooling(input, partial(function, output_size=output_size), spatial, windows)
 
-    return bend
+    return activation
 
 
 SUFFIXES = ("", "_", "_with_indices")
@@ -262,8 +268,8 @@ def _spellings(name: str) -> Iterator[Function]:
             yield getattr(owner, name + suffix)
 
 
-# Names of functions -> their bends, given their arguments.
-_NAMED: dict[str, Callable[..., Bend]] = {
+# Names of functions -> what they compute, given their arguments.
+_NAMED: dict[str, Callable[..., PiecewiseLinear]] = {
     "relu leaky_relu prelu rrelu abs absolute sign sgn signbit heaviside": _at_zero,
     "relu6": _between(0, 6),
     "hardsigmoid": _between(-3, 3),
@@ -290,14 +296,14 @@ _UNFOLLOWED = (
     "argmin cummax cummin round floor ceil trunc fix frac fmod remainder floor_divide bucketize "
     "searchsorted fake_quantize_per_tensor_affine fake_quantize_per_channel_affine"
 )
-_BENT: dict[str, Callable[..., Bend]] = {
+_BENT: dict[str, Callable[..., PiecewiseLinear]] = {
     **{name: _unfollowed(name) for name in _UNFOLLOWED.split()},
     **{name: found for names, found in _NAMED.items() for name in names.split()},
 }
-BENDS: dict[Function, Callable[..., Bend]] = {
+ACTIVATIONS: dict[Function, Callable[..., PiecewiseLinear]] = {
     function: found for name, found in _BENT.items() for function in _spellings(name)
 }
-ATEN: dict[str, Callable[..., Bend]] = {
+ATEN: dict[str, Callable[..., PiecewiseLinear]] = {
     name + suffix: found for name, found in _BENT.items() for suffix in SUFFIXES
 }
 "The same as torch.ops.aten knows them."

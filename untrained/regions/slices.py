@@ -73,8 +73,8 @@ def line_regions(
             regions than `limit`.
 
     Example:
-        >>> bend = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
-        >>> line_regions(bend, torch.tensor([-1.0]), torch.tensor([3.0])).breakpoints
+        >>> activation = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
+        >>> line_regions(activation, torch.tensor([-1.0]), torch.tensor([3.0])).breakpoints
         tensor([0.2500], dtype=torch.float64)
     """
     if start.shape != end.shape:

@@ -1,8 +1,8 @@
 """Cutting a slice of the input space into the pieces on which a network is affine.
 
-Between its bends a network is affine. So on a convex piece of a line or plane on which all units
-before a bend keep their pieces, the bend's rivals are affine, and their values at the corners say
-where the piece is to be cut (see `cells`). From bend to bend every piece is cut, and the network
+Between its breakpoints a network is affine. So on a convex piece of a line or plane on which all
+units before an activation keep their pieces, its rivals are affine, and their values at the
+corners say where the piece is to be cut (see `cells`). Layer by layer every piece is cut, and it
 runs again on the new corners. A point inside each piece checks that the network is affine there.
 """
 
@@ -19,13 +19,13 @@ from untrained.networks.foreign import foreign
 from untrained.networks.interception import Function, Interception
 from untrained.networks.jacobian import parameters_kept
 from untrained.regions.cells import Piece, contested, subdivided
-from untrained.regions.piecewise_linear import bend_of
+from untrained.regions.piecewise_linear import activation_of
 
 CORNERS = 512
 """How many points one pass through the network sees, or as many as one piece has."""
 
 ROUNDING = 1e-12
-"""Rivals are equal if they differ by less than this share of the largest of their bend."""
+"""Rivals are equal if they differ by less than this share of the largest of their activation."""
 
 CURVED = 1e-8
 """A network is affine on a piece if it errs by less than this share of its largest value."""
@@ -111,11 +111,11 @@ def _check_policy(batchnorm: Policy, reference: Tensor | None) -> None:
 
 
 class _Cut(Exception):
-    """A bend was reached that cuts some piece."""
+    """An activation was reached that cuts some piece."""
 
 
 class _Cutter(Interception):
-    """Follows the network to the first bend, beyond the `depth` first ones, that cuts a piece."""
+    """Follows the network to the first activation, beyond `depth` others, that cuts a piece."""
 
     def __init__(self, pieces: list[Piece], depth: int):
         super().__init__()
@@ -132,11 +132,11 @@ class _Cutter(Interception):
         "The corners of all pieces, without repetitions, and then one point inside each."
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        bend = bend_of(func, args, kwargs)
-        if bend is not None:
+        activation = activation_of(func, args, kwargs)
+        if activation is not None:
             self.passed += 1
             if self.passed > self.depth:
-                self._cut(list(bend.rivals()))
+                self._cut(list(activation.rivals()))
         return func(*args, **kwargs)
 
     def check_affine(self, values: Tensor) -> None:

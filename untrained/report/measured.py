@@ -258,7 +258,7 @@ MEANINGS: Mapping[str, str] = {
     "it is too high. Higher is better.",
     "nngp_squared_error": "Mean squared error, on held-out images, of the Gaussian process that a "
     "wide network is before training. Lower is better.",
-    "nngp_surprise": "Minus the logarithm of the density that the Gaussian process of a wide "
+    "nngp_nll": "Minus the logarithm of the density that the Gaussian process of a wide "
     "network gives the labels of held-out images. Lower is better.",
     "validation_accuracy": "Share of validation images classified right after a little training.",
     "validation_loss": "Cross-entropy of validation images after a little training. Lower is "

@@ -46,7 +46,7 @@ SCORES: dict[str, type[Score]] = {
     "nngp_published": NNGPPublishedAccuracy,
     "nngp_accuracy": NNGPAccuracy,
     "nngp_squared_error": NNGPSquaredError,
-    "nngp_surprise": NNGPNegativeLogLikelihood,
+    "nngp_nll": NNGPNegativeLogLikelihood,
     "nngp_leave_one_out": NNGPLeaveOneOut,
     "validation_accuracy": ValidationAccuracy,
     "validation_loss": ValidationLoss,
