@@ -1,5 +1,8 @@
 # Two commands: `make demo`, `make test`; and `make stress`. All set up .venv first.
 PYTHON ?= python3
+ifneq ($(wildcard ../shared/data),)
+export UNTRAINED_DATA ?= $(abspath ../shared/data)
+endif
 
 .PHONY: demo test stress format
 

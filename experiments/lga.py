@@ -18,7 +18,7 @@ import cyclopts
 import polars as pl
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.runs.schooling import SCHOOLING
+from untrained.runs.short_training import SHORT_TRAINING
 from untrained.settings import Setting
 from untrained.tables import TABLES
 
@@ -38,7 +38,7 @@ LIKE_LGA: dict[str, Setting] = {
     "parameters": "weights_below_head",
     "scale": "narrow",
 }
-"What makes the condition number one of the kernel that LGA looks at."
+"What makes the condition number one of the kernel that LGA is of."
 
 COMMON = RunConfig(
     images="cifar10",
@@ -50,10 +50,10 @@ COMMON = RunConfig(
         *(f"{name}@0" for name in KERNEL),
         *(f"{name}@{e}" for e in EPOCHS for name in (*KERNEL, *OUTPUTS)),
     ),
-    instruments={"condition_number": LIKE_LGA},
-    schooling={"images": 2000},
+    score_settings={"condition_number": LIKE_LGA},
+    short_training={"images": 2000},
     draws=1,
-    batch=20,
+    proposals=20,
 )
 "Random architectures at initialisation and after 1, 2 and 5 epochs."
 
@@ -88,7 +88,7 @@ def epochs(
         Processes.
     """
     config = replace(COMMON, images=images, size=size, workers=workers, out=out)
-    config = replace(config, options={"evaluations": count}, schooling={"images": lesson})
+    config = replace(config, options={"evaluations": count}, short_training={"images": lesson})
     keep(measured(config), f"lga_epochs_{images}")
 
 
@@ -150,8 +150,8 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
     scores = (*ALIGNMENTS, "ntk_mean@1", "training_loss", "validation_accuracy")
     frames = []
     for name, variant in VARIANTS.items():
-        taught = {key: variant[key] for key in SCHOOLING if key in variant}
-        looks = {key: variant[key] for key in ("cells", "batchnorm") if key in variant}
+        taught = {key: variant[key] for key in SHORT_TRAINING if key in variant}
+        network = {key: variant[key] for key in ("cells", "batchnorm") if key in variant}
         kernels = (*ALIGNMENTS, "ntk_mean@1")
         config = RunConfig(
             images="cifar10",
@@ -159,14 +159,14 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
             searcher="random",
             options={"evaluations": count},
             scores=scores,
-            instruments={
-                score: {k: v for k, v in looks.items() if k == "cells" or score in kernels}
+            score_settings={
+                score: {k: v for k, v in network.items() if k == "cells" or score in kernels}
                 for score in scores
             },
-            schooling={"images": 2000, **taught},
+            short_training={"images": 2000, **taught},
             draws=1,
             seed=1,
-            batch=8,
+            proposals=8,
             workers=workers,
             out=out,
         )
@@ -219,7 +219,7 @@ def initialisation(
             searcher="given",
             options={"architectures": " ".join(table["architecture"])},
             scores=("parameters", *scores),
-            instruments={**few, "condition_number": LIKE_LGA},
+            score_settings={**few, "condition_number": LIKE_LGA},
             draws=draws,
             workers=workers,
             out=out,

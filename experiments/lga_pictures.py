@@ -5,7 +5,7 @@ python experiments/lga_pictures.py
 docs/lga_epochs.png      Kendall's tau of each score after each number of epochs
 docs/lga_spaces.png      Kendall's tau at initialisation, space by space
 docs/lga_movement.png    kernels of good and bad networks through training
-docs/lga_searches.png    what guided searches would pick, against seconds
+docs/lga_searches.png    what guided searches select, against seconds
 """
 
 import polars as pl
@@ -121,7 +121,7 @@ def movement(rows: pl.DataFrame) -> Figure:
 
 
 def searches(rows: pl.DataFrame) -> Figure:
-    """A panel for each searcher: mean accuracy of the pick by then, against seconds, from 85 %."""
+    """A panel for each searcher: mean accuracy selected by then, against seconds, from 85 %."""
     names = rows["searcher"].unique(maintain_order=True).to_list()
     figure = Figure((14, 3.6), layout="constrained")
     guides = rows["guide"].unique(maintain_order=True).to_list()
@@ -132,7 +132,7 @@ def searches(rows: pl.DataFrame) -> Figure:
         panel.set_xscale("log")
         panel.set_xlabel("seconds of work")
     figure.axes[0].set_ylim(85, 94.4)
-    figure.axes[0].set_ylabel("CIFAR-10 test accuracy of the pick, %")
+    figure.axes[0].set_ylabel("CIFAR-10 test accuracy of the selected architecture, %")
     lines = figure.axes[0].get_legend_handles_labels()
     figure.axes[-1].legend(
         *lines, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
@@ -141,7 +141,7 @@ def searches(rows: pl.DataFrame) -> Figure:
 
 
 def curve(panel: Axes, rows: pl.DataFrame, label: str, colour: str) -> None:
-    """The mean over seeds at each trial; a dot where there is a pick at the end alone."""
+    """The mean over seeds at each trial; a dot where there is a selected at the end alone."""
     if len(rows):
         form = "o" if len(rows) == 1 else "-"
         seconds = rows["seconds"].clip(0.01)

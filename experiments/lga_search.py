@@ -130,7 +130,7 @@ def keep(rows: pl.DataFrame) -> None:
 
 
 def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str, Any]]:
-    """A row for each trial: what would be picked by then, and after how many seconds of work."""
+    """A row for each trial: what would be selected by then, and after how many seconds of work."""
     name, guide, seed = asked
     searcher, options = SEARCHERS[name]
     score = GUIDES[guide]
@@ -142,15 +142,15 @@ def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str
         searcher=searcher,
         options=options,
         scores=scores,
-        instruments={
+        score_settings={
             each: {**(LIKE_LGA if each == "condition_number" else {}), "count": 128}
             for each in scores
             if each in ("condition_number", *OF_A_KERNEL)
         },
-        schooling={"images": lesson, "batch": 32} if trains or name == "random" else {},
+        short_training={"images": lesson, "batch": 32} if trains or name == "random" else {},
         draws=1,
         seed=seed,
-        batch=1 if searcher in ("reinforce", "local") else 5,
+        proposals=1 if searcher in ("reinforce", "local") else 5,
         workers=0,
         out=out / f"guided-{multiprocessing.current_process().name}",
     )
@@ -169,12 +169,12 @@ def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str
             **row,
             "seconds": work * sum(epochs[: row["trial"]]) / sum(epochs),
         }
-        for row in picks(record, score)
+        for row in selected(record, score)
     ]
 
 
-def picks(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
-    """The pick by one score after each trial, and what the table says of it."""
+def selected(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
+    """The selected architecture by one score after each trial, and what the table says of it."""
     space, table = get_space("nasbench201"), NASBench201Table()
     goals = [Goal(score, record.directions[score] > 0)]
     trials = [
@@ -188,21 +188,21 @@ def picks(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
         for trial in record.trials
     ]
     if any(trial.architecture.partial for trial in trials):  # pruning ends with its only network
-        yield {"trial": len(trials), **worth(record.pick, table)}
+        yield {"trial": len(trials), **worth(record.selected, table)}
         return
     for k in range(len(trials)):
         last = trials[k].epochs  # scores after other numbers of epochs do not compare
-        pick = best([trial for trial in trials[: k + 1] if trial.epochs == last], goals)
-        yield {"trial": k + 1, **worth(str(pick.architecture) if pick else None, table)}
+        selected = best([trial for trial in trials[: k + 1] if trial.epochs == last], goals)
+        yield {"trial": k + 1, **worth(str(selected.architecture) if selected else None, table)}
 
 
-def worth(pick: str | None, table: NASBench201Table) -> dict[str, Any]:
-    """Its test accuracies after 200 epochs in percent; nothing without a pick."""
-    if pick is None:
+def worth(selected: str | None, table: NASBench201Table) -> dict[str, Any]:
+    """Its test accuracies after 200 epochs in percent; nothing without selecting one."""
+    if selected is None:
         return {}
-    known = table.row(pick)
+    known = table.row(selected)
     accuracies = {data: 100 * known[f"{data}_test_200"] for data in DATA}
-    return {"architecture": pick, **accuracies}
+    return {"architecture": selected, **accuracies}
 
 
 if __name__ == "__main__":

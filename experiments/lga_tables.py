@@ -205,18 +205,18 @@ def spending() -> Iterator[dict[str, Any]]:
         for column in SPENT:
             each = np.nan_to_num(draws_of(frame, column), nan=-np.inf)
             for networks, draws in ((10, 3), (30, 1), (30, 3), (100, 1)):
-                picks = []
+                selected = []
                 for _ in range(4000):
                     some = rng.choice(len(truth), networks, replace=False)
                     drawn = rng.choice(len(each), draws, replace=False)
-                    picks.append(truth[some[each[drawn][:, some].mean(0).argmax()]])
+                    selected.append(truth[some[each[drawn][:, some].mean(0).argmax()]])
                 yield {
                     "images": images,
                     "score": column,
                     "networks": networks,
                     "draws": draws,
-                    "accuracy": np.mean(picks),
-                    "std": np.std(picks),
+                    "accuracy": np.mean(selected),
+                    "std": np.std(selected),
                 }
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from lga import RESULTS
 from lga_search import processes
 
-from untrained.runs.moments import MEASURED
+from untrained.runs.snapshots import MEASURED
 from untrained.runs.track_config import TrackConfig, track_one
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
@@ -43,9 +43,7 @@ def tracks(*, count: int = 20, out: Path = Path("untrained-runs"), workers: int 
     config = TrackConfig(
         images="cifar10",
         size=16,
-        subset=1000,
-        epochs=20,
-        recipe="brief",
+        training=TrainingSpec(recipe="short", epochs=20, images=1000),
         parameters="weights_below_head",
         out=out,
     )
@@ -63,11 +61,11 @@ def tracked(config: TrackConfig, text: str) -> list[dict[str, Any]]:
     return [
         {
             "architecture": text,
-            "epoch": moment.epoch,
-            "seconds": moment.seconds,
-            **{name: getattr(moment, name).value for name in MEASURED},
+            "epoch": snapshot.epoch,
+            "seconds": snapshot.seconds,
+            **{name: getattr(snapshot, name).value for name in MEASURED},
         }
-        for moment in found.moments
+        for snapshot in found.snapshots
     ]
 
 

@@ -265,7 +265,7 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
         searcher="given",
         options={"architectures": " ".join(texts)},
         scores=BRIEF,
-        instruments=dict.fromkeys(BRIEF, settings),
+        score_settings=dict.fromkeys(BRIEF, settings),
         draws=1,
         out=out,
     )
@@ -308,7 +308,7 @@ def measured(look: Look, workers: int, out: Path) -> pl.DataFrame:
 
 @cache
 def shuffled(space: str) -> list[str]:
-    """The architectures of a space's table, in the order in which looks take them."""
+    """The architectures of a space's table, in the order in which they are scored."""
     frame = TABLES[space]().frame.sample(fraction=1, shuffle=True, seed=1)
     return frame["architecture"].to_list()
 

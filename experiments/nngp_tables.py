@@ -181,7 +181,7 @@ def agreements() -> Iterator[dict[str, Any]]:
 
 
 def names() -> list[str]:
-    """The looks that were measured."""
+    """The scores that were measured."""
     return [name for name in LOOKS if (RESULTS / f"nngp_{name}.csv").exists()]
 
 

@@ -40,16 +40,16 @@ IMAGES = {
 VARIANTS = {
     "paper's search": [],
     "own draws": ["--options.common", "false"],
-    "paper's text": ["--settings", "paper"],
+    "paper's text": ["--preset", "paper"],
     "kappa alone": ["--scores", "condition_number"],
     "R alone": ["--scores", "linear_regions"],
     "min of ranks": ["--options.combine", "min"],
     "max of ranks": ["--options.combine", "max"],
     "raw gains": ["--options.combine", "raw"],
-    "deep": ["--settings", "deep"],
-    "released code": ["--settings", "released"],
+    "deep": ["--preset", "deep"],
+    "released code": ["--preset", "released"],
     "released code, statistics held": [
-        *("--settings", "released", "--instruments.condition_number.batchnorm", "frozen")
+        *("--preset", "released", "--score-settings.condition_number.batchnorm", "frozen")
     ],
 }
 
@@ -107,19 +107,19 @@ def without_none() -> pl.DataFrame:
 
 
 def search(images: list[str], variant: list[str], seed: int, out: Path) -> dict[str, object]:
-    """One call of the command, and what its pick is worth."""
+    """One call of the command, and where its architecture stands."""
     command = [sys.executable, "-m", "untrained", "search", "--space", "nasbench201", *images]
     command += ["--seed", str(seed), "--out", str(out), "--json", *variant]
     begun = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - begun
-    return worth(json.loads(done.stdout)["pick"]) | {"seconds": seconds}
+    return worth(json.loads(done.stdout)["selected"]) | {"seconds": seconds}
 
 
-def worth(pick: str) -> dict[str, object]:
-    """The table's row of a pick."""
-    standings = {(s.data, s.population): s for s in NASBench201Table().standings(pick)}
-    row: dict[str, object] = {"pick": pick}
+def worth(selected: str) -> dict[str, object]:
+    """The table's row of an architecture."""
+    standings = {(s.data, s.population): s for s in NASBench201Table().standings(selected)}
+    row: dict[str, object] = {"selected": selected}
     for column, name in DATA.items():
         row[column] = 100 * standings[name, "all"].accuracy
         row[f"{column}_beats"] = standings[name, "all"].percentile
@@ -154,7 +154,7 @@ def correlations(
     record = measured(config)
     rows = list(ranked(record, "all"))
     rows += ranked(without(record), "without none")
-    deep = measured(replace(config, settings="deep", draws=1))
+    deep = measured(replace(config, preset="deep", draws=1))
     rows += ranked(deep, "all, 5 cells a stage")
     rows += ranked(without(deep), "without none, 5 cells a stage")
     few = {"count": 32}
@@ -164,7 +164,7 @@ def correlations(
             config,
             options={"evaluations": coupled},
             scores=("condition_number",),
-            instruments={"condition_number": kappa},
+            score_settings={"condition_number": kappa},
         )
         rows += ranked(measured(asked), f"{coupled} of all, 32 images, {policy}")
     frame = pl.DataFrame(rows)
@@ -177,8 +177,8 @@ def correlations(
 def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-runs")) -> None:
     """Random search: the architectures of `correlations`, `group` without `none` at a time.
 
-    The pick of a group has the lowest rank sum. Its seconds are its share of those that all took,
-    without Python's start.
+    The selected architecture of a group has the lowest rank sum. Its seconds are its share of
+    those that all took, without Python's start.
 
     Parameters
     ----------
@@ -204,11 +204,11 @@ def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-r
     path = RESULTS / "te_nas_searches.csv"
     rows = pl.read_csv(path).filter(pl.col("variant") != "random")
     for seed in range(len(trials) // group):
-        picked = best(trials[seed * group : (seed + 1) * group], goals)
-        assert picked is not None
+        selected = best(trials[seed * group : (seed + 1) * group], goals)
+        assert selected is not None
         asked = {"images": "cifar10", "variant": "random", "seed": seed}
         seconds = record.wall_seconds["search"] * group / count
-        row = asked | worth(str(picked.architecture)) | {"seconds": seconds}
+        row = asked | worth(str(selected.architecture)) | {"seconds": seconds}
         rows = pl.concat([rows, pl.DataFrame([row])], how="diagonal")
     rows.sort("images", "variant", "seed").write_csv(path, float_precision=4)
     print(line("random", rows.filter(variant="random")))
@@ -221,7 +221,7 @@ def at_random(count: int, out: Path) -> RunConfig:
         searcher="random",
         options={"evaluations": count},
         scores=("condition_number", "linear_regions"),
-        batch=250,
+        proposals=250,
         out=out,
     )
 

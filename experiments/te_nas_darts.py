@@ -1,4 +1,4 @@
-"""TE-NAS on DARTS: searches, how well kappa and R rank, and a short training of a pick.
+"""TE-NAS on DARTS: searches, how well kappa and R rank, and a scaled-down training.
 
     python experiments/te_nas_darts.py searches
     python experiments/te_nas_darts.py imagenet
@@ -24,7 +24,7 @@ from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.spaces.darts import genotype
 from untrained.tables import agreement
-from untrained.training import RecipeChanges
+from untrained.training import TrainingSpec
 
 RESULTS = Path(__file__).parents[1] / "results"
 SPACE = get_space("darts")
@@ -45,7 +45,7 @@ def searches(*, seeds: int = 4, out: Path = Path("untrained-runs")) -> None:
     out
         Folder of the store.
     """
-    config = RunConfig(images="cifar10", space="darts", instruments=FEW, out=out)
+    config = RunConfig(images="cifar10", space="darts", score_settings=FEW, out=out)
     keep("searches", [row for seed in range(seeds) for row in rounds(replace(config, seed=seed))])
 
 
@@ -61,16 +61,16 @@ def imagenet(*, draws: int = 1, out: Path = Path("untrained-runs")) -> None:
         Folder of the store.
     """
     config = RunConfig(
-        images="tinyimagenet32", space="darts", settings="paper_imagenet", draws=draws, out=out
+        images="tinyimagenet32", space="darts", preset="paper_imagenet", draws=draws, out=out
     )
     keep("imagenet", rounds(config))
 
 
 def rounds(config: RunConfig) -> Iterator[dict[str, object]]:
-    """A row for each parent of the search: the supernet, what rounds leave of it, and the pick."""
+    """A row for each parent of the search: the supernet, what rounds leave of it, and the last."""
     record = measured(config)
-    assert record.pick is not None
-    parents = [trial for trial in record.trials if trial.note == "parent"]
+    assert record.selected is not None
+    parents = [trial for trial in record.trials if trial.role == "parent"]
     for number, parent in enumerate(parents):
         row: dict[str, object] = {"seed": config.seed, "round": number}
         for score, name in (("condition_number", "kappa"), ("linear_regions", "R")):
@@ -84,8 +84,8 @@ def rounds(config: RunConfig) -> Iterator[dict[str, object]]:
         yield row | {
             "operations": len(SPACE.kept(SPACE.parse(parent.architecture))),
             "seconds": record.wall_seconds["search"] if last else None,
-            "parameters": parameters(record.pick) if last else None,
-            "pick": genotype(SPACE.parse(record.pick)) if last else None,
+            "parameters": parameters(record.selected) if last else None,
+            "selected": genotype(SPACE.parse(record.selected)) if last else None,
         }
 
 
@@ -117,18 +117,18 @@ def correlations(*, deep: bool = False, out: Path = Path("untrained-runs")) -> N
         space="darts",
         searcher="given",
         options={"architectures": " ".join(texts)},
-        instruments=FEW,
+        score_settings=FEW,
         out=out,
     )
     rows = list(ranked(measured(config), accuracies, "2 cells", baselines))
     if deep:
         network: dict[str, Setting] = {"cells": 8, "stages": 3}
-        looks = {
+        settings = {
             "condition_number": {"count": 14, "channels": 3, **network},
             "linear_regions": network,
         }
         rows += ranked(
-            measured(replace(config, instruments=looks, draws=1)), accuracies, "8 cells", {}
+            measured(replace(config, score_settings=settings, draws=1)), accuracies, "8 cells", {}
         )
     keep("correlations", rows)
 
@@ -179,7 +179,7 @@ def training(
     cells: int = 8,
     out: Path = Path("untrained-runs"),
 ) -> None:
-    """Trains the pick of seed 0 and three random genotypes with TE-NAS's recipe, scaled down.
+    """Trains what seed 0 selected and three random genotypes with TE-NAS's recipe, scaled down.
 
     Parameters
     ----------
@@ -194,9 +194,9 @@ def training(
     out
         Folder of the store.
     """
-    config = RunConfig(images="cifar10", space="darts", instruments=FEW, out=out)
-    picked = measured(config).pick
-    assert picked is not None
+    config = RunConfig(images="cifar10", space="darts", score_settings=FEW, out=out)
+    selected = measured(config).selected
+    assert selected is not None
     few = out / f"cifar10_first_{images}.npz"
     with np.load(data_folder() / "images" / "cifar10.npz") as whole:
         parts = {name: whole[name] for name in whole.files}
@@ -207,16 +207,15 @@ def training(
             config,
             images=str(few),
             searcher="given",
-            options={"architectures": picked},
+            options={"architectures": selected},
             scores=("parameters",),
-            instruments={},
+            score_settings={},
             draws=1,
             train=True,
             compare=3,
             channels=channels,
             cells=cells,
-            training="te_nas_cifar10",
-            recipe=RecipeChanges(epochs=epochs),
+            training=TrainingSpec(recipe="te_nas_cifar10", epochs=epochs),
         )
     )
     keep(

@@ -2,7 +2,7 @@
 
 python experiments/te_nas_pictures.py
 
-docs/te_nas_searches.png        test accuracy of every pick, by search
+docs/te_nas_searches.png        test accuracy of selected architectures, by search
 docs/te_nas_correlations.png    Kendall's tau of kappa, R and their rank sum, with intervals
 """
 

@@ -31,7 +31,7 @@ from untrained.networks.readout import random_readout
 from untrained.networks.unwrapping import eager
 from untrained.regions.slices import line_regions, plane_regions
 from untrained.scores import SCORES
-from untrained.training import Recipe, evaluate, train_briefly
+from untrained.training import Recipe, evaluate, train_short
 
 Case = Callable[[nn.Module, Tensor], Any]
 "From a network and images, both on one device, to something that is the same on any."
@@ -95,7 +95,7 @@ def step(m: nn.Module, x: Tensor) -> Tensor:
     images = load_images("digits")
     small = replace(images, train=images.train.some(32, seeded()))
     recipe = Recipe(epochs=1, batch=16, cutout=2, label_smoothing=0.1)
-    train_briefly(m, small, recipe, device=str(x.device))
+    train_short(m, small, recipe, device=str(x.device))
     found = evaluate(m, small.train, small, device=str(x.device))
     weights = torch.cat([p.detach().flatten() for p in m.parameters()])
     return weights * found.loss

@@ -22,7 +22,7 @@ from untrained.runs.track_config import TrackConfig
 from untrained.scores import SCORES
 from untrained.search import SEARCHERS
 from untrained.spaces import get_space
-from untrained.training.recipe import RecipeChanges
+from untrained.training.recipe import TrainingSpec
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 
@@ -85,8 +85,8 @@ def every_key() -> list[Key]:
 
 def _fields(command: tuple[str, ...], kind: type, *path: str) -> Iterator[Key]:
     for name, hint in get_type_hints(kind).items():
-        if hint is RecipeChanges:
-            yield from _fields(command, RecipeChanges, *path, name)
+        if hint is TrainingSpec:
+            yield from _fields(command, TrainingSpec, *path, name)
         elif get_origin(hint) is not dict:
             yield Key(command, (*path, name), hint)
 
@@ -114,13 +114,13 @@ def _settings() -> Iterator[Key]:
         for name, hint in {**hints, **TRAINING}.items():
             beside = ["--scores", score]
             if name in TRAINING:
-                beside += [f"--instruments.{score}.epochs", "1"]
-            yield Key(("search",), ("instruments", score, name), hint, tuple(beside))
+                beside += [f"--score-settings.{score}.epochs", "1"]
+            yield Key(("search",), ("score_settings", score, name), hint, tuple(beside))
 
 
 def _schooling() -> Iterator[Key]:
     for name, hint in TRAINING.items():
-        yield Key(("search",), ("schooling", name), hint, ("--scores", "label_alignment@1"))
+        yield Key(("search",), ("short_training", name), hint, ("--scores", "label_alignment@1"))
 
 
 def is_of(hint: Any, value: Any) -> bool:

@@ -56,7 +56,7 @@ def command(
 
 
 def test_search_prints_the_pick_and_writes_a_report(command: Command) -> None:
-    code, out, _ = command("search", *QUICK, "--train", "--compare", "1", "--recipe.epochs", "1",
+    code, out, _ = command("search", *QUICK, "--train", "--compare", "1", "--training.epochs", "1",
                            "--scale", "small")  # fmt: skip
     assert code == 0
     assert "Pick (best of 2 measured by random search" in out
@@ -70,7 +70,7 @@ def test_json_is_one_object(command: Command) -> None:
     found = json.loads(out)
     assert code == 0
     assert len(found["trials"]) == 2
-    assert found["pick"] in [trial["architecture"] for trial in found["trials"]]
+    assert found["selected"] in [trial["architecture"] for trial in found["trials"]]
 
 
 def test_score_prints_an_estimate_with_its_error(command: Command) -> None:
@@ -86,11 +86,11 @@ def test_score_prints_an_estimate_with_its_error(command: Command) -> None:
 
 def test_train_exports_the_named_architecture(command: Command) -> None:
     code, out, _ = command("train", CELL, "--workers", "0", "--compare", "0", "--scale", "small",
-                           "--recipe.epochs", "1", "--json")  # fmt: skip
+                           "--training.epochs", "1", "--json")  # fmt: skip
     found = json.loads(out)
     assert code == 0
-    assert found["pick"] == CELL
-    assert [t["role"] for t in found["trained"]] == ["pick"]
+    assert found["selected"] == CELL
+    assert [t["role"] for t in found["trained"]] == ["selected"]
 
 
 def test_a_folder_of_your_own_pictures(command: Command) -> None:
@@ -109,9 +109,9 @@ def test_a_folder_of_your_own_pictures(command: Command) -> None:
     whole = Path("pictures/class 2/0.jpg").read_bytes()
     Path("pictures/class 2/0.jpg").write_bytes(whole[: len(whole) // 2])
     code, out, err = command(
-        "search", "--images", "pictures", *QUICK, "--instruments.linear_regions.count", "60",
-        "--instruments.condition_number.count", "6", "--train", "--compare", "1",
-        "--recipe.epochs", "1", "--scale", "small", "--json",
+        "search", "--images", "pictures", *QUICK, "--score-settings.linear_regions.count", "60",
+        "--score-settings.condition_number.count", "6", "--train", "--compare", "1",
+        "--training.epochs", "1", "--scale", "small", "--json",
     )  # fmt: skip
     assert code == 0, err
     found = json.loads(out)
@@ -131,7 +131,7 @@ def test_report_of_a_stored_run(command: Command) -> None:
 def test_flags_from_toml_and_flags_win(command: Command) -> None:
     Path("run.toml").write_text(
         'searcher = "random"\ndraws = 1\nworkers = 0\n[options]\nevaluations = 3\n'
-        "[recipe]\nepochs = 7\n[instruments.linear_regions]\ncount = 50\n"
+        "[training]\nepochs = 7\n[score_settings.linear_regions]\ncount = 50\n"
     )
     code, out, _ = command("search", "--config", "run.toml", "--draws", "2", "--json")
     trials = json.loads(out)["trials"]
@@ -200,7 +200,7 @@ def test_not_an_npz(command: Command) -> None:
 def test_fewer_images_than_a_probe_wants(command: Command) -> None:
     np.savez("few.npz", **images())
     asked = command("search", "--images", "few.npz")
-    assert_one_clear_line(asked, "got count 72", "--instruments.condition_number.count")
+    assert_one_clear_line(asked, "got count 72", "--score-settings.condition_number.count")
 
 
 def test_empty_folder(command: Command) -> None:
@@ -216,7 +216,7 @@ def test_empty_folder(command: Command) -> None:
         ("--searcher", "prune", "pruning"),
         ("--options.evaluatons", "3", "evaluations"),
         ("--images", "cifar", "cifar10"),
-        ("--instruments.linear_regions.cuont", "3", "count"),
+        ("--score-settings.linear_regions.cuont", "3", "count"),
     ],
 )
 def test_unknown_names_say_the_nearest(
@@ -374,19 +374,21 @@ def test_a_partial_architecture_cannot_be_trained(partial: str, command: Command
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--settings", "nonsense"),
+        (("--preset", "nonsense"),
          ("settings: expected deep or lga or nngp or paper or released", "got 'nonsense'")),
-        (("--settings", "deep", "--space", "darts"),
+        (("--preset", "deep", "--space", "darts"),
          ("expected paper or paper_imagenet or released or released_imagenet", "got 'deep'")),
-        (("--training", "nonsense"), ("unknown recipe 'nonsense': expected", "te_nas_imagenet")),
-        (("--training", "darts"), ("unknown recipe 'darts'", "darts_cifar10", "package.module")),
-        (("--training", "te_nas_cifar10", "--train"),
-         ("recipe.auxiliary: expected 0", "got 0.4", "try another --training")),
-        (("--recipe.drop_path", ".2", "--train"), ("drop_path: expected 0", "got 0.2; try 0")),
-        (("--instruments.condition_number.redraw", "0"), ("redraw: expected", "got 0")),
-        (("--instruments.condition_number.eigenvalues", "exact"),
+        (("--training.recipe", "nonsense"),
+         ("unknown recipe 'nonsense': expected", "te_nas_imagenet")),
+        (("--training.recipe", "darts"),
+         ("unknown recipe 'darts'", "darts_cifar10", "package.module")),
+        (("--training.recipe", "te_nas_cifar10", "--train"),
+         ("training.auxiliary: expected 0", "got 0.4", "try another recipe")),
+        (("--training.drop_path", ".2", "--train"), ("drop_path: expected 0", "got 0.2; try 0")),
+        (("--score-settings.condition_number.redraw", "0"), ("redraw: expected", "got 0")),
+        (("--score-settings.condition_number.eigenvalues", "exact"),
          ("eigenvalues: expected 'float64' or 'released'", "got 'exact'")),
-        (("--instruments.linear_regions.batches", "0"), ("batches: expected", "got 0")),
+        (("--score-settings.linear_regions.batches", "0"), ("batches: expected", "got 0")),
     ],
 )  # fmt: skip
 def test_wrong_settings_and_recipes(
@@ -402,7 +404,8 @@ def test_a_recipe_whose_head_does_not_fit_the_images(command: Command) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     np.savez("pictures.npz", **images(x_train=pixels))
     asked = ("train", TWO_CELLS, "--space", "darts", "--images", "pictures.npz",
-             "--training", "te_nas_imagenet", "--workers", "0", "--channels", "4")  # fmt: skip
+             "--training.recipe", "te_nas_imagenet", "--workers", "0",
+             "--channels", "4")  # fmt: skip
     result = command(*asked, "--scale", "imagenet", "--cells", "3")
     assert result[0] == 2
     assert_one_clear_line(

@@ -391,7 +391,8 @@ def test_a_tracking_counts_what_its_network_imports(write: Write, tmp_path: Path
         mine="from torch import nn\nimport helper\ndef make(inputs, classes):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64 * inputs, classes))\n",
     )
-    config = TrackConfig(network="mine:make", epochs=1, probe=8, support=0, held_out=8, subset=64,
+    config = TrackConfig(network="mine:make", probe=8, support=0, held_out=8,
+                         training=TrainingSpec(epochs=1, images=64),
                          out=tmp_path / "out")  # fmt: skip
     folder, _ = track_one(config)
     assert track_one(config)[0] == folder

@@ -186,7 +186,7 @@ def test_shrinking_by_a_constant_keeps_a_random_share() -> None:
 
 
 def expected_best(values: np.ndarray, budget: int) -> tuple[float, float]:
-    """Of a draw of `budget` from values in order of preference, best first: the i-th is picked
+    """Of a draw of `budget` from values in order of preference, best first: the i-th is selected
     where the rest of the draw comes after it. Mean and standard deviation."""
     n = len(values)
     weights = np.array([comb(n - 1 - i, budget - 1) / comb(n, budget) for i in range(n)])

@@ -21,11 +21,11 @@ from torch import nn
 from untrained.images import Images
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, load_record, run
-from untrained.runs.moments import Tracking
+from untrained.runs.snapshots import Tracking
 from untrained.runs.store import LOST, Store
 from untrained.runs.track_config import TrackConfig, track_one
 from untrained.runs.tracking import Track, load_track, track
-from untrained.training import Recipe
+from untrained.training import Recipe, TrainingSpec
 from untrained.training.checkpoint import load_checkpoint
 
 
@@ -79,7 +79,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def quick(out: Path, *, train: bool = True) -> RunConfig:
     return RunConfig(
         searcher="random", options={"evaluations": 3}, scores=("parameters",), draws=1,
-        train=train, compare=0, scale="small", recipe=Recipe(epochs=1), workers=0, out=out,
+        train=train, compare=0, scale="small", training=TrainingSpec(epochs=1), workers=0, out=out,
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_wrong_values_are_named_and_made_anew(
         told(lambda: load_record(folder.store, folder.name), str(folder.store), folder.name)
         if told(lambda: run(quick(folder.out, train=train)), str(folder.store)):
             found = load_record(folder.store, folder.name)
-            assert found.pick == expected.pick, (name, value)
+            assert found.selected == expected.selected, (name, value)
             assert found.trials == expected.trials, (name, value)
 
 
@@ -238,7 +238,7 @@ def test_a_checkpoint_never_runs_code_and_says_what_is_wrong(
     asked = kept["asked"]
     wrong: list[dict[str, Any]] = [
         {**kept, "epochs": 3}, {**kept, "epochs": [{"number": 1}]}, {**kept, "network": None},
-        {**kept, "surplus": 1}, {**kept, "asked": 7}, {"asked": asked}, {**kept, "failure": None},
+        {**kept, "surplus": 1}, {**kept, "asked": 7}, {"asked": asked}, {**kept, "reason": None},
         {**kept, "epochs": [{**kept["epochs"][0], "number": "one"}]},
         {**kept, "epochs": kept["epochs"] * 2},
     ]  # fmt: skip
@@ -246,7 +246,7 @@ def test_a_checkpoint_never_runs_code_and_says_what_is_wrong(
         torch.save(values, path)
         with pytest.raises(ValueError, match=r"training\.pt"):
             load_checkpoint(path, asked)
-    torch.save({**kept, "failure": Evil()}, path)
+    torch.save({**kept, "reason": Evil()}, path)
     with pytest.raises(ValueError, match=r"training\.pt"):
         load_checkpoint(path, asked)
     path.write_bytes(pickle.dumps(Evil()))
@@ -272,7 +272,7 @@ def tracked(images: Images, folder: Path) -> Track:
                  Tracking(probe=8, support=0, held_out=8), folder=folder)  # fmt: skip
 
 
-@pytest.mark.parametrize("file", ["moments.jsonl", "about.json", "question.json", "training.pt",
+@pytest.mark.parametrize("file", ["snapshots.jsonl", "about.json", "question.json", "training.pt",
                                   "kernels/00000.npy", "kernels/00001.npy"])  # fmt: skip
 def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
     digits: Images, tmp_path: Path, file: str
@@ -280,8 +280,8 @@ def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
     small = replace(digits, train=digits.train.some(300, torch.Generator().manual_seed(0)))
     folder = tmp_path / "whole"
     whole = tracked(small, folder)
-    expected = {moment.epoch: (replace(moment, seconds=0.0), kernel) for moment, kernel in
-                zip(whole.moments, whole.kernels, strict=True)}  # fmt: skip
+    expected = {snapshot.epoch: (replace(snapshot, seconds=0.0), kernel) for snapshot, kernel in
+                zip(whole.snapshots, whole.kernels, strict=True)}  # fmt: skip
     original = (folder / file).read_bytes()
     rng = random.Random(file)
     for content in [*mutations(original, rng), None]:
@@ -294,17 +294,17 @@ def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
         for call in (lambda d=damaged: load_track(d), lambda d=damaged: tracked(small, d)):
             found: list[Track] = []
             if told(lambda c=call, f=found: f.append(c()), str(damaged)):
-                for moment, kernel in zip(found[0].moments, found[0].kernels, strict=True):
-                    assert replace(moment, seconds=0.0) == expected[moment.epoch][0]
-                    assert torch.equal(kernel, expected[moment.epoch][1])
+                for snapshot, kernel in zip(found[0].snapshots, found[0].kernels, strict=True):
+                    assert replace(snapshot, seconds=0.0) == expected[snapshot.epoch][0]
+                    assert torch.equal(kernel, expected[snapshot.epoch][1])
         shutil.rmtree(damaged)
 
 
 def test_half_a_line_leaves_the_looks_before_it(digits: Images, tmp_path: Path) -> None:
     whole = tracked(digits, tmp_path)
-    path = tmp_path / "moments.jsonl"
+    path = tmp_path / "snapshots.jsonl"
     path.write_bytes(path.read_bytes()[:-100])
-    assert [moment.epoch for moment in load_track(tmp_path).moments] == [0, 1]
+    assert [snapshot.epoch for snapshot in load_track(tmp_path).snapshots] == [0, 1]
     again = tracked(digits, tmp_path)  # the last is seen again, from the checkpoint
     assert torch.equal(again.kernels, whole.kernels)
     assert torch.equal(load_track(tmp_path).kernels, whole.kernels)
@@ -313,13 +313,15 @@ def test_half_a_line_leaves_the_looks_before_it(digits: Images, tmp_path: Path) 
 def test_a_lost_look_comes_back_with_a_new_training(digits: Images, tmp_path: Path) -> None:
     whole = tracked(digits, tmp_path)
     np.save(tmp_path / "kernels" / "00001.npy", np.zeros((3, 3)))
-    assert [moment.epoch for moment in tracked(digits, tmp_path).moments] == [0, 2]
+    assert [snapshot.epoch for snapshot in tracked(digits, tmp_path).snapshots] == [0, 2]
     (tmp_path / "training.pt").unlink()
     assert torch.equal(tracked(digits, tmp_path).kernels, whole.kernels)
 
 
 def test_a_tracking_of_the_command_says_which_file_is_damaged(tmp_path: Path) -> None:
-    config = TrackConfig(epochs=1, probe=8, support=0, scale="small", out=tmp_path, subset=64)
+    config = TrackConfig(
+        training=TrainingSpec(epochs=1, images=64), probe=8, support=0, scale="small", out=tmp_path
+    )
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
     folder, _ = track_one(config, cell)
     path = folder.path / "asked.json"

@@ -7,7 +7,7 @@ from parsing import Parse
 
 from untrained.runs import RunConfig
 from untrained.runs.presets import resolve
-from untrained.training import RecipeChanges, get_recipe
+from untrained.training import TrainingSpec, get_recipe
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from untrained.training import RecipeChanges, get_recipe
     [
         ("train = true", RunConfig(train=True)),
         ("\ufefftrain = true", RunConfig(train=True)),
-        ("recipe.epochs = 20", RunConfig(recipe=RecipeChanges(epochs=20))),
-        ("[recipe]\nlearning-rate = 1", RunConfig(recipe=RecipeChanges(learning_rate=1.0))),
-        ("recipe = {warm_up = 0}", RunConfig(recipe=RecipeChanges(warm_up=0))),
+        ("training.epochs = 20", RunConfig(training=TrainingSpec(epochs=20))),
+        ("[training]\nlearning-rate = 1", RunConfig(training=TrainingSpec(learning_rate=1.0))),
+        ("training = {warm_up = 0}", RunConfig(training=TrainingSpec(warm_up=0))),
         ('scores = ["macs"]', RunConfig(scores=("macs",))),
         ("options = {}", RunConfig()),
         ('out = "a?b"', RunConfig(out=Path("a?b"))),
@@ -40,23 +40,23 @@ def test_a_file(text: str, config: RunConfig, parse: Parse) -> None:
         (b"[search]\nseed = 1", "search: expected no table of this name, got one; flags stand at"),
         (b"[train]\nseed = 1", "train: expected true or false, got {'seed': 1}"),
         (b"recipe = 3", "recipe: expected a table, got 3"),
-        (b"[[recipe]]\nepochs = 3", "recipe: expected a table, got [{"),
-        (b"[recipe]\nepoch = 3", 'Unknown option: "[recipe][epoch]"'),
+        (b"[[training]]\nepochs = 3", "recipe: expected a table, got [{"),
+        (b"[training]\nepoch = 3", 'Unknown option: "[training][epoch]"'),
         (b"[recipe.epochs]\nx = 3", "recipe.epochs: expected a whole number, got {'x': 3}"),
-        (b'"recipe.epochs" = 3', 'Unknown option: "[recipe][epochs]"'),
+        (b'"recipe.epochs" = 3', 'Unknown option: "[training][epochs]"'),
         (b"no-train = true", "Unknown option"),
         (b"config = 'run.toml'", "Unknown option"),
         (b"options = 3", "options: expected a table, got 3"),
         (b"[options]\na.b = 3", "options.a: expected"),
-        (b"instruments.macs = 3", "instruments.macs: expected a table, got 3"),
+        (b"score_settings.macs = 3", "score_settings.macs: expected a table, got 3"),
         (b'scores = "macs"', "scores: expected a list, got 'macs'"),
         (b"scores = [1]", "scores[0]: expected text, got 1"),
         (b"scores = []", "scores: expected at least one, got none"),
         (b"images = 2020-01-01", "images: expected text, got datetime.date(2020, 1, 1)"),
         (b'out = ""', "out: expected a path"),
         (b'images = "a\\u0000b"', "images: expected text"),
-        (b"[recipe]\nlearning_rate = nan", "recipe.learning_rate: expected a finite number"),
-        (b"[recipe]\nwarm_up = 1\nwarm-up = 2", "recipe"),
+        (b"[training]\nlearning_rate = nan", "recipe.learning_rate: expected a finite number"),
+        (b"[training]\nwarm_up = 1\nwarm-up = 2", "recipe"),
         (b"seed = 1\nseed = 2", "expected a TOML file"),
         (b"\xff\xfes\x00", "expected a TOML file, got run.toml"),
         (b"images = '\xe9'", "expected a TOML file, got run.toml"),
@@ -79,30 +79,30 @@ def test_a_wrong_file_is_refused_even_where_a_flag_wins(
 def test_a_flag_wins_over_a_file_key_by_key_even_where_it_is_the_default(parse: Parse) -> None:
     Path("run.toml").write_text(
         'seed = 5\ndraws = 7\ntrain = true\nsearcher = "random"\nsettings = "released"\n'
-        "[options]\nprune = 2\ncommon = true\n[recipe]\nepochs = 3\ncutout = 2\n"
-        "[instruments.condition_number]\ncount = 5\nredraw = 2\n"
+        "[options]\nprune = 2\ncommon = true\n[training]\nepochs = 3\ncutout = 2\n"
+        "[score_settings.condition_number]\ncount = 5\nredraw = 2\n"
     )
     code, _, config = parse(
         "search", "--config", "run.toml", "--seed", "0", "--draws", "3", "--no-train",
-        "--searcher", "pruning", "--options.prune", "1", "--recipe.epochs", "20",
-        "--instruments.condition_number.count", "72",
+        "--searcher", "pruning", "--options.prune", "1", "--training.epochs", "20",
+        "--score-settings.condition_number.count", "72",
     )  # fmt: skip
     assert code == 0
     assert config == RunConfig(
-        draws=3, searcher="pruning", settings="released",
-        options={"prune": 1, "common": True}, recipe=RecipeChanges(epochs=20, cutout=2),
-        instruments={"condition_number": {"count": 72, "redraw": 2}},
+        draws=3, searcher="pruning", preset="released",
+        options={"prune": 1, "common": True}, training=TrainingSpec(epochs=20, cutout=2),
+        score_settings={"condition_number": {"count": 72, "redraw": 2}},
     )  # fmt: skip
     found = resolve(config)
     assert (found.seed, found.draws, found.train, found.searcher) == (0, 3, False, "pruning")
     assert found.options == {"prune": 1, "common": True}  # the settings' `common` is false
-    kappa = found.instruments["condition_number"]
+    kappa = found.score_settings["condition_number"]
     assert (kappa["count"], kappa["redraw"], kappa["eigenvalues"]) == (72, 2, "released")
 
 
 def test_a_flag_at_its_default_alters_a_named_recipe(parse: Parse) -> None:
-    asked = ("search", "--training", "te_nas_cifar10", "--space", "darts", "--train")
-    _, _, config = parse(*asked, "--recipe.epochs", "20", "--recipe.nesterov")
+    asked = ("search", "--training.recipe", "te_nas_cifar10", "--space", "darts", "--train")
+    _, _, config = parse(*asked, "--training.epochs", "20", "--training.nesterov")
     recipe = resolve(config).recipe
     assert (recipe.epochs, recipe.nesterov) == (20, True)
     assert recipe.drop_path == get_recipe("te_nas_cifar10").drop_path

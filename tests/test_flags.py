@@ -10,11 +10,11 @@ from bad_values import TEXTS, VALUES, Key, every_key, is_of, means
 from parsing import Parse
 
 from untrained.runs import RunConfig
-from untrained.runs.instrument import make_instruments
 from untrained.runs.presets import resolve
+from untrained.runs.setup import make_setups
 from untrained.runs.track_config import TrackConfig
 from untrained.spaces import get_space
-from untrained.training import Recipe, RecipeChanges
+from untrained.training import Recipe, TrainingSpec
 
 KEYS = every_key()
 
@@ -63,14 +63,16 @@ def test_every_field_is_tried() -> None:
     paths = {(key.command[0], *key.path) for key in KEYS}
     for command, kind in (("search", RunConfig), ("track", TrackConfig)):
         tables = (
-            {"options", "instruments", "schooling", "recipe"} if command == "search" else set()
+            {"options", "score_settings", "short_training", "recipe"}
+            if command == "search"
+            else set()
         )
         for field in fields(kind):
             assert field.name in tables or (command, field.name) in paths
     assert {("search", "recipe", field.name) for field in fields(Recipe)} <= paths
 
 
-WHOLE = ("--seed", "--draws", "--size", "--recipe.epochs")
+WHOLE = ("--seed", "--draws", "--size", "--training.epochs")
 
 
 @pytest.mark.parametrize("flag", WHOLE)
@@ -87,13 +89,13 @@ def test_no_number_is_rounded_or_guessed(flag: str, text: str, parse: Parse) -> 
         (("--seed", "3"), RunConfig(seed=3)),
         (("--draws=3", "--searcher=pruning"), RunConfig(draws=3, searcher="pruning")),
         (("--scores", "macs", "parameters"), RunConfig(scores=("macs", "parameters"))),
-        (("--recipe.learning_rate", "1"), RunConfig(recipe=RecipeChanges(learning_rate=1.0))),
-        (("--recipe.no-flip",), RunConfig(recipe=RecipeChanges(flip=False))),
-        (("--recipe.no-crop", "--no-train"), RunConfig(recipe=RecipeChanges(crop=False))),
+        (("--training.learning_rate", "1"), RunConfig(training=TrainingSpec(learning_rate=1.0))),
+        (("--training.no-flip",), RunConfig(training=TrainingSpec(flip=False))),
+        (("--training.no-crop", "--no-train"), RunConfig(training=TrainingSpec(crop=False))),
         (("--options.prune", "2", "--options.common", "false"),
          RunConfig(options={"prune": 2, "common": False})),
-        (("--instruments.macs.scale", "small", "--scores", "macs"),
-         RunConfig(scores=("macs",), instruments={"macs": {"scale": "small"}})),
+        (("--score-settings.macs.scale", "small", "--scores", "macs"),
+         RunConfig(scores=("macs",), score_settings={"macs": {"scale": "small"}})),
         (("--out", "~/a?b%20c"), RunConfig(out=Path("~/a?b%20c"))),
     ],
 )  # fmt: skip
@@ -111,15 +113,15 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         "    label: str = ''\n"
         "    power: float = 1.0\n"
     )
-    Path("run.toml").write_text('[instruments."theirs:Mine"]\npower = 2\nlabel = "x"\n')
+    Path("run.toml").write_text('[score_settings."theirs:Mine"]\npower = 2\nlabel = "x"\n')
     asked = ("search", "--scores", "theirs:Mine", "--config", "run.toml")
-    code, error, config = parse(*asked, "--instruments.theirs:Mine.label", '"7"')
+    code, error, config = parse(*asked, "--score-settings.theirs:Mine.label", '"7"')
     assert (code, error) == (0, "")
-    assert config.instruments == {"theirs:Mine": {"label": "7", "power": 2}}
-    _, error, _ = parse(*asked, "--instruments.theirs:Mine.label", "7")
+    assert config.score_settings == {"theirs:Mine": {"label": "7", "power": 2}}
+    _, error, _ = parse(*asked, "--score-settings.theirs:Mine.label", "7")
     assert "theirs:Mine.label: expected text, got 7" in error
-    _, _, config = parse("search", "--instruments.a.b:C.count", "7")
-    assert config.instruments == {"a.b:C": {"count": 7}}
+    _, _, config = parse("search", "--score-settings.a.b:C.count", "7")
+    assert config.score_settings == {"a.b:C": {"count": 7}}
 
 
 @pytest.mark.parametrize(
@@ -129,13 +131,22 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         (("--options.a.b", "3"), "--options.a.b: expected --options.SETTING"),
         (("--options.a", "3", "--options.a.b", "3"), "--options.a"),
         (("--options.", "3"), "--options.: expected --options.SETTING"),
-        (("--instruments", "3"), "--instruments: expected"),
-        (("--instruments.macs", "3"), "--instruments.macs: expected --instruments.NAME.SETTING"),
-        (("--instruments.macs", "3", "--instruments.macs.count", "3"), "--instruments.macs"),
-        (("--instruments.macs.count", "3", "--instruments.macs.count.x", "3"), "macs.count: exp"),
-        (("--recipe", "3"), "--recipe: expected --recipe.NAME with a value, got '3'"),
+        (("--score-settings", "3"), "--score-settings: expected"),
+        (
+            ("--score-settings.macs", "3"),
+            "--score-settings.macs: expected --score-settings.NAME.SETTING",
+        ),
+        (
+            ("--score-settings.macs", "3", "--score-settings.macs.count", "3"),
+            "--score-settings.macs",
+        ),
+        (
+            ("--score-settings.macs.count", "3", "--score-settings.macs.count.x", "3"),
+            "macs.count: exp",
+        ),
+        (("--recipe", "3"), "--recipe: expected --training.NAME with a value, got '3'"),
         (("--recipe", '{"epochs": 1.5}'), "epochs]: expected a whole number, got '1.5'"),
-        (("--recipe.flip=none",), "--recipe.flip: expected true or false, got none"),
+        (("--training.flip=none",), "--training.flip: expected true or false, got none"),
         (("--train=7",), "--train"),
         (("--train", "true"), "true"),
         (("--seed", "1", "--seed", "2"), "--seed"),
@@ -143,7 +154,7 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         (("--seed", str(2**63)), "seed: expected a number of at most 9223372036854775807"),
         (("--draws", "10001"), "draws: expected a number of at most 10000, got 10001"),
         (("--workers", str(2**31)), "workers: expected a number of at most"),
-        (("--recipe.batch", str(2**31)), "batch: expected a whole number of 2 or more"),
+        (("--training.batch", str(2**31)), "batch: expected a whole number of 2 or more"),
         (("--scores",), "scores: expected at least one"),
         (("--scores", "macs", "macs"), "scores: expected each once, got 'macs' twice"),
         (("--scores", "macs@1.5"), "macs@1.5: expected a number of epochs after @, got '1.5'"),
@@ -152,7 +163,7 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         (("--images", ""), "images: expected a name, a file or a folder, got ''"),
         (("--out", ""), "--out: expected a path (. for the working folder), got ''"),
         (("--config", ""), "--config: expected a path"),
-        (("--training", ""), "training: unknown recipe ''"),
+        (("--training.recipe", ""), "training: unknown recipe ''"),
         (("--searcher", "reinforce", "--options.momentum", "1"), "options.momentum: expected"),
         (("--searcher", "halving", "--options.factor", "1"), "factor: expected"),
         (("--searcher", "given"), "--options.architectures"),
@@ -183,25 +194,25 @@ def test_what_no_value_can_be_read_of(words: tuple[str, ...], message: str, pars
     ],
 )
 def test_epochs_beside_those_of_the_name(named: str, epochs: Any, message: str | None) -> None:
-    asked = RunConfig(scores=("label_alignment@2",), instruments={named: {"epochs": epochs}})
+    asked = RunConfig(scores=("label_alignment@2",), score_settings={named: {"epochs": epochs}})
     space = get_space("nasbench201")
     if message is None:
-        (made,) = make_instruments(space, resolve(asked))
+        (made,) = make_setups(space, resolve(asked))
         assert made.epochs == 2
         return
     with pytest.raises(ValueError, match=f"label_alignment@2.epochs: {message}"):
-        make_instruments(space, resolve(asked))
+        make_setups(space, resolve(asked))
 
 
 def test_epochs_of_the_score_itself_are_not_those_of_the_one_with_a_number() -> None:
     asked = RunConfig(
         scores=("label_alignment", "label_alignment@2"),
-        instruments={"label_alignment": {"epochs": 3, "batch": 16}},
+        score_settings={"label_alignment": {"epochs": 3, "batch": 16}},
     )
-    three, two = make_instruments(get_space("nasbench201"), resolve(asked))
+    three, two = make_setups(get_space("nasbench201"), resolve(asked))
     assert (three.epochs, two.epochs) == (3, 2)
-    assert two.schooling is not None
-    assert two.schooling.recipe.batch == 16
+    assert two.short_training is not None
+    assert two.short_training.recipe.batch == 16
 
 
 # Values of Python
@@ -218,7 +229,7 @@ def test_epochs_of_the_score_itself_are_not_those_of_the_one_with_a_number() -> 
         (RunConfig(), {"train": 1}),
         (RunConfig(), {"out": 3}),
         (RunConfig(), {"recipe": {"epochs": 3}}),
-        (RunConfig(recipe=RecipeChanges()), {"recipe.epochs": 1.5}),
+        (RunConfig(training=TrainingSpec()), {"recipe.epochs": 1.5}),
         (TrackConfig(), {"seed": 1.5}),
         (TrackConfig(), {"epochs": "3"}),
         (TrackConfig(), {"batchnorm": "none"}),
@@ -252,4 +263,4 @@ def test_a_score_that_cannot_be_hashed_is_refused(parse: Parse) -> None:
     )
     asked = RunConfig(scores=("unhashed:Mine",))
     with pytest.raises(ValueError, match=r"write @dataclass\(frozen=True\)"):
-        make_instruments(get_space("nasbench201"), resolve(asked))
+        make_setups(get_space("nasbench201"), resolve(asked))

@@ -9,13 +9,13 @@ import pytest
 
 from untrained.images import Images
 from untrained.runs import RunConfig, load_record, run
-from untrained.runs.instrument import make_instruments
 from untrained.runs.presets import resolve
-from untrained.runs.tasks import Measure, measure
+from untrained.runs.setup import make_setups
+from untrained.runs.tasks import ScoreTask, measure
 from untrained.search import Goal, Trial
 from untrained.search.halving import SuccessiveHalving
 from untrained.spaces import Architecture, get_space
-from untrained.training.checkpoint import load_brief
+from untrained.training.checkpoint import load_short
 
 SPACE = get_space("nasbench201")
 GOALS = (Goal("worth", True),)
@@ -48,7 +48,7 @@ def test_rungs_are_the_best_of_the_rung_before(count: int) -> None:
     for before, after in ((2, 6), (6, 18)):
         order = sorted(rungs[before], key=lambda a: -worth(a, before))
         assert rungs[after] == order[: len(rungs[after])]
-    assert searcher.pick(history) == max(rungs[18], key=lambda a: worth(a, 18))
+    assert searcher.select(history) == max(rungs[18], key=lambda a: worth(a, 18))
 
 
 def test_a_failure_does_not_go_on() -> None:
@@ -62,7 +62,7 @@ def test_a_failure_does_not_go_on() -> None:
     assert not any("none" in str(t.architecture) for t in history if (t.epochs or 0) > 1)
     nothing = searched(searcher, lambda architecture, epochs: None)
     assert len(nothing) == 20
-    assert searcher.pick(nothing) is None
+    assert searcher.select(nothing) is None
 
 
 SMALL: dict[str, Any] = {"channels": 4, "count": 40}
@@ -73,8 +73,8 @@ def config(out: Path, **asked: Any) -> RunConfig:
         "searcher": "halving",
         "options": {"evaluations": 4, "factor": 2},
         "scores": ("label_alignment", "parameters"),
-        "instruments": {"label_alignment": SMALL},
-        "schooling": {"images": 100, "batch": 25},
+        "score_settings": {"label_alignment": SMALL},
+        "short_training": {"images": 100, "batch": 25},
     }
     return RunConfig(draws=1, workers=0, out=out, **{**named, **asked})
 
@@ -84,12 +84,12 @@ def test_networks_are_trained_on_from_rung_to_rung(tmp_path: Path, digits: Image
     folder = run(asked)
     record = load_record(folder.store, folder.name)
     assert [t.epochs for t in record.trials] == [1, 1, 1, 1, 2, 2]
-    kept = [load_brief(path).epochs for path in (tmp_path / "trainings").glob("*-0.pt")]
+    kept = [load_short(path).epochs for path in (tmp_path / "trainings").glob("*-0.pt")]
     assert sorted(kept) == [1, 1, 2, 2]
-    alignment, _ = make_instruments(SPACE, resolve(asked))
+    alignment, _ = make_setups(SPACE, resolve(asked))
     for trial in record.trials:
         text = str(SPACE.canonical(SPACE.parse(trial.architecture)))
-        alone = Measure("nasbench201", text, (alignment.after(trial.epochs),), (0,), "cpu")
+        alone = ScoreTask("nasbench201", text, (alignment.after(trial.epochs),), (0,), "cpu")
         (found,) = measure(alone, digits)
         assert trial.readings["label_alignment"] == found.readings
     costs = {cost.step: cost.count for cost in record.costs}
@@ -97,7 +97,7 @@ def test_networks_are_trained_on_from_rung_to_rung(tmp_path: Path, digits: Image
 
 
 def test_another_run_finds_every_rung(tmp_path: Path) -> None:
-    first, again = run(config(tmp_path)), run(config(tmp_path, batch=3))
+    first, again = run(config(tmp_path)), run(config(tmp_path, proposals=3))
     records = [load_record(folder.store, folder.name) for folder in (first, again)]
     rungs = [{(t.architecture, t.epochs): t.readings for t in record.trials} for record in records]
     shared = rungs[0].keys() & rungs[1].keys()
@@ -105,21 +105,21 @@ def test_another_run_finds_every_rung(tmp_path: Path) -> None:
 
 
 def test_a_damaged_or_longer_training_is_begun_again(tmp_path: Path, digits: Images) -> None:
-    alignment, _ = make_instruments(SPACE, resolve(config(tmp_path)))
+    alignment, _ = make_setups(SPACE, resolve(config(tmp_path)))
     text = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
     (tmp_path / "it-0.pt").write_bytes(b"nothing")
-    kept = Measure("nasbench201", text, (alignment,), (0,), "cpu", tmp_path / "it")
-    alone = Measure("nasbench201", text, (alignment,), (0,), "cpu")
+    kept = ScoreTask("nasbench201", text, (alignment,), (0,), "cpu", tmp_path / "it")
+    alone = ScoreTask("nasbench201", text, (alignment,), (0,), "cpu")
     assert measure(kept, digits)[0].readings == measure(alone, digits)[0].readings
-    assert load_brief(tmp_path / "it-0.pt").epochs == 1
-    longer = Measure("nasbench201", text, (alignment.after(3),), (0,), "cpu", tmp_path / "it")
+    assert load_short(tmp_path / "it-0.pt").epochs == 1
+    longer = ScoreTask("nasbench201", text, (alignment.after(3),), (0,), "cpu", tmp_path / "it")
     measure(longer, digits)
     assert measure(kept, digits)[0].readings == measure(alone, digits)[0].readings
-    assert load_brief(tmp_path / "it-0.pt").epochs == 3  # the longer one stays
+    assert load_short(tmp_path / "it-0.pt").epochs == 3  # the longer one stays
 
 
 def test_a_search_by_rungs_needs_a_score_that_trains(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a score that looks after training, got param"):
-        run(config(tmp_path, scores=("parameters",), instruments={}, schooling={}))
+    with pytest.raises(ValueError, match="expected a score that comes after training, got param"):
+        run(config(tmp_path, scores=("parameters",), score_settings={}, short_training={}))
     with pytest.raises(ValueError, match="factor: expected a number of at least 2"):
         run(config(tmp_path, options={"factor": 1}))

@@ -17,9 +17,9 @@ from untrained.plugins import working_folder_last
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.failures import out_of_memory
-from untrained.runs.instrument import Instrument, make_instrument
 from untrained.runs.presets import resolve
-from untrained.runs.tasks import Measure, Outcome, Train, Trained, measure
+from untrained.runs.setup import ScoreSetup, make_setup
+from untrained.runs.tasks import Outcome, ScoreTask, Trained, TrainTask, measure
 from untrained.scores import Reading
 from untrained.spaces import get_space
 from untrained.training import Recipe
@@ -28,15 +28,15 @@ SPACE = get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 
 
-def misbehaves(deed: str) -> Instrument:
-    return make_instrument("misbehaving:Misbehaving", SPACE, {"deed": deed})
+def misbehaves(deed: str) -> ScoreSetup:
+    return make_setup("misbehaving:Misbehaving", SPACE, {"deed": deed})
 
 
-WITNESS = make_instrument("misbehaving:Witness", SPACE, {})
+WITNESS = make_setup("misbehaving:Witness", SPACE, {})
 
 
-def task(*instruments: Instrument, draws: tuple[int, ...] = (0,)) -> Measure:
-    return Measure("nasbench201", CELL, instruments, draws, "cpu")
+def task(*setups: ScoreSetup, draws: tuple[int, ...] = (0,)) -> ScoreTask:
+    return ScoreTask("nasbench201", CELL, setups, draws, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_line_is_the_innermost_of_the_author(digits: Images) -> None:
 
 def test_what_scores_share_is_spoilt_for_none(digits: Images) -> None:
     spoils, reads = (
-        make_instrument("misbehaving:OfInputs", SPACE, {"spoils": s}) for s in (True, False)
+        make_setup("misbehaving:OfInputs", SPACE, {"spoils": s}) for s in (True, False)
     )
     [alone] = measure(task(reads), digits)
     for pair in ((spoils, reads), (reads, spoils)):
@@ -150,7 +150,7 @@ def test_only_more_time_or_memory_asks_again(
     def reading(config: RunConfig, deed: str, then: Any) -> Reading:
         monkeypatch.setitem(misbehaving.DEEDS, deed, then)
         settings = {config.scores[0]: {"deed": deed}}
-        folder = run(replace(config, instruments=settings))
+        folder = run(replace(config, score_settings=settings))
         [trial] = load_record(folder.store, folder.name).trials
         return trial.readings[config.scores[0]][0]
 
@@ -230,7 +230,7 @@ def test_the_limit_of_a_measurement_is_none_of_a_training(
     digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("untrained.runs.workers.GRACE", -1000)  # whatever is timed is too late
-    training = Train(
+    training = TrainTask(
         "nasbench201",
         CELL,
         SPACE.scales["small"],
@@ -245,7 +245,7 @@ def test_the_limit_of_a_measurement_is_none_of_a_training(
         [(_, measured)] = engine([task(WITNESS)])
     assert isinstance(trained, Trained)
     assert trained.training.finished
-    assert not trained.training.failure
+    assert not trained.training.reason
     assert isinstance(measured, list)
     assert measured[0].readings[0].reason == "took longer than the time limit of 900 s"
 
@@ -277,7 +277,7 @@ def standard_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_files_named_like_modules_never_run_in_workers(
     standard_names: Path, digits: Images
 ) -> None:
-    witness = make_instrument("parameters", SPACE, {})
+    witness = make_setup("parameters", SPACE, {})
     with start_engine(1, digits) as engine:
         [(_, found)] = engine([task(witness)])
     assert isinstance(found, list)
@@ -296,6 +296,6 @@ def test_images_reach_workers_without_shared_memory(
     monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)
     monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", refuse)
     with start_engine(1, digits) as engine:
-        [(_, found)] = engine([task(make_instrument("parameters", SPACE, {}))])
+        [(_, found)] = engine([task(make_setup("parameters", SPACE, {}))])
     assert isinstance(found, list)
     assert found[0].readings[0].value

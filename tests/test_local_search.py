@@ -54,14 +54,14 @@ def test_the_optimum_of_a_sum_over_edges_is_found(greedy: bool, count: int) -> N
     optimum = max(SPACE.enumerate(), key=lambda a: value(a) or 0.0)
     searcher = LocalSearch(SPACE, GOALS, 1, evaluations=200, greedy=greedy)
     history = climb(searcher, value, count)
-    assert searcher.pick(history) == optimum
+    assert searcher.select(history) == optimum
     assert len(history) == 200
 
 
 def test_most_convolutions_are_found() -> None:
     searcher = LocalSearch(SPACE, GOALS, 1, evaluations=160)
-    pick = searcher.pick(climb(searcher, lambda a: float(str(a).count("nor_conv_3x3"))))
-    assert str(pick).count("nor_conv_3x3") == 6
+    selected = searcher.select(climb(searcher, lambda a: float(str(a).count("nor_conv_3x3"))))
+    assert str(selected).count("nor_conv_3x3") == 6
 
 
 def test_climbs_equal_the_loops_written_out() -> None:
@@ -131,12 +131,12 @@ def test_a_failure_is_left_and_never_picked() -> None:
     searcher = LocalSearch(SPACE, GOALS, 2, evaluations=120)
     history = climb(searcher, value, count=8)
     assert any(t.mean("worth") is None for t in history)
-    pick = searcher.pick(history)
-    assert pick is not None
-    assert value(pick) == 2.0
+    selected = searcher.select(history)
+    assert selected is not None
+    assert value(selected) == 2.0
     failed = climb(searcher, lambda architecture: None, count=8)
     assert len(failed) == 120
-    assert searcher.pick(failed) is None
+    assert searcher.select(failed) is None
 
 
 def test_several_goals_are_compared_by_ranks_and_not_by_values() -> None:
@@ -154,8 +154,8 @@ def test_several_goals_are_compared_by_ranks_and_not_by_values() -> None:
                 }
                 history.append(Trial(p.architecture, p.draws, p.note, values=values))
         paths.append([t.architecture for t in history])
-        pick = searcher.pick(history)
-        assert str(pick).count("nor_conv_3x3") == 6
+        selected = searcher.select(history)
+        assert str(selected).count("nor_conv_3x3") == 6
     assert paths[0] == paths[1]
 
 

@@ -48,7 +48,8 @@ def test_a_tracking_lies_in_exactly_the_folder_named(
 ) -> None:
     name = "~mine?%20"
     monkeypatch.chdir(tmp_path)
-    asked = ["track", CELL, "--epochs=1", "--subset=64", "--probe=8", "--support=0",
+    asked = ["track", CELL, "--training.epochs=1", "--training.images=64",
+             "--probe=8", "--support=0",
              "--held-out=8", "--scale=small", "--json", f"--out={name}"]  # fmt: skip
     assert ended(monkeypatch, *asked) == 0
     assert len(list((tmp_path / name).glob("track-*/report.html"))) == 1

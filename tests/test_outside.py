@@ -17,7 +17,7 @@ from test_report_tracked import make_track
 
 from untrained.analysis.estimate import Quantity
 from untrained.cli import main, shown, terminal
-from untrained.cli.watching import columns_of_a_bar, watching
+from untrained.cli.progress import columns_of_a_bar, watching
 from untrained.outside import command_line, visible
 from untrained.report import write_report
 from untrained.report.tracked_page import write_tracked
@@ -114,11 +114,11 @@ def run_of(text: str) -> RunRecord:
         },
         directions={text: -1},
         trials=trials,
-        pick=f"{text}1",
+        selected=f"{text}1",
         trainings=(
             replace(one, epochs=epochs),
-            training(f"{text}2", "random", 0.8, failure=text),
-            training(f"{text}3", text, None, failure=text),
+            training(f"{text}2", "random", 0.8, reason=text),
+            training(f"{text}3", text, None, reason=text),
         ),
         costs=(Cost(text, 1, 1.0),),
         wall_seconds={text: 1.0},
@@ -199,7 +199,7 @@ def test_a_page_without_a_selected_architecture_obeys_nothing(tmp_path: Path) ->
         path = tmp_path / f"{len(pages)}.html"
         failed = {text: (Reading(None, text),)}
         trials = tuple(replace(trial, readings=failed) for trial in run_of(text).trials[:3])
-        run = replace(run_of(text), pick=None, trials=trials, trainings=(), ended=True)
+        run = replace(run_of(text), selected=None, trials=trials, trainings=(), ended=True)
         write_report(run, path)
         pages.append(Page(path))
     assert_nothing_is_obeyed(*pages)
@@ -216,7 +216,7 @@ def test_a_page_of_a_tracking_obeys_nothing(tmp_path: Path) -> None:
     assert_nothing_is_obeyed(*pages)
 
 
-def stored(out: Path, text: str, picked: bool) -> RunFolder:
+def stored(out: Path, text: str, selected: bool) -> RunFolder:
     """A run in a store in which every text is this one."""
     record = run_of(text)
     folder = RunFolder(out / "it's \x1b[31m\n\udcff[red]", "run")
@@ -229,7 +229,7 @@ def stored(out: Path, text: str, picked: bool) -> RunFolder:
         store.add_measurements(
             [
                 {"key": f"{text}{k}{draw}", "run": text, "question": {text: text}, "score": text,
-                 "value": 3.0 if picked and k == 1 else None, "reason": text, "seconds": 0.0}
+                 "value": 3.0 if selected and k == 1 else None, "reason": text, "seconds": 0.0}
                 for k, draw in readings
             ]
         )  # fmt: skip
@@ -243,8 +243,8 @@ def stored(out: Path, text: str, picked: bool) -> RunFolder:
         )  # fmt: skip
         named = {"position": 0, "role": text, "architecture": text}
         store.begin_training(text, named, {"key": text, "question": {text: text}})
-        store.update_training(text, (), {"failure": text, "finished": True})
-        store.set_pick(text, f"{text}1" if picked else None)
+        store.update_training(text, (), {"reason": text, "finished": True})
+        store.set_selected(text, f"{text}1" if selected else None)
     return folder
 
 
@@ -253,18 +253,18 @@ def visible_in_store(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-@pytest.mark.parametrize("picked", [True, False])
+@pytest.mark.parametrize("selected", [True, False])
 def test_store_and_terminal_show_it_as_it_is(
-    picked: bool,
+    selected: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(terminal.PRINTED, "_width", 3000)
-    folder = stored(tmp_path, NASTY, picked)
+    folder = stored(tmp_path, NASTY, selected)
     code = shown_code(folder, as_json=False)
     printed = capsys.readouterr().out
-    assert code == (0 if picked else 1)
+    assert code == (0 if selected else 1)
     assert visible(printed.replace("\n", "")) == printed.replace("\n", "")
     assert printed.count(SEEN) >= 3
     assert visible(str(folder.report)) in printed
@@ -279,7 +279,7 @@ def test_store_and_terminal_show_it_as_it_is(
     assert visible(str(folder.report)) in capsys.readouterr().out
     page = Page(folder.report)
     assert SEEN in "".join(page.words)
-    assert ("no architecture could be scored" in "".join(page.words)) == (not picked)
+    assert ("no architecture could be scored" in "".join(page.words)) == (not selected)
     record = load_record(folder.store, folder.name)
     command = command_line("untrained", "report", str(folder.path))
     assert command in page.words

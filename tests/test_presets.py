@@ -8,48 +8,48 @@ import pytest
 
 from untrained.runs import RunConfig, driver, run
 from untrained.runs.config import ResolvedConfig
-from untrained.runs.instrument import make_instruments, training_scale
 from untrained.runs.presets import PRESETS, Preset, resolve
+from untrained.runs.setup import make_setups, training_scale
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
-from untrained.training import Recipe, RecipeChanges
+from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 
 NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces]
 
 # Images for kappa are 32 in the text, 72, 14 and 24 in the code; patches for R 5000 and 3 x 1000.
-PAPER_INSTRUMENTS = {
+PAPER_SETTINGS = {
     "condition_number": {"count": 32},
     "linear_regions": {"count": 5000},
 }
 EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "nasbench201"): {
-        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "searcher": "pruning", "draws": 3, "score_settings": PAPER_SETTINGS,
         "options": {"prune": 1, "gain": "absolute", "digits": 12},
     },
     ("paper", "darts"): {
-        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "searcher": "pruning", "draws": 3, "score_settings": PAPER_SETTINGS,
         "options": {"prune": 3, "gain": "absolute", "digits": 12},
     },
     ("paper_imagenet", "darts"): {
-        "searcher": "pruning", "draws": 3, "instruments": PAPER_INSTRUMENTS,
+        "searcher": "pruning", "draws": 3, "score_settings": PAPER_SETTINGS,
         "options": {"prune": 2, "gain": "absolute", "digits": 12},
     },
     ("deep", "nasbench201"): {
         "searcher": "surrogate", "draws": 1, "options": {},
-        "instruments": {
+        "score_settings": {
             "condition_number": {"count": 32, "cells": 5},
             "linear_regions": {"cells": 5, "stages": 3},
         },
     },
     ("lga", "nasbench201"): {
         "searcher": "random", "draws": 1, "scores": ("label_alignment_normalised",),
-        "instruments": {}, "options": {"evaluations": 50}, "schooling": {"images": 2000},
+        "score_settings": {}, "options": {"evaluations": 50}, "short_training": {"images": 2000},
     },
     **{
         ("nngp", space): {
             "searcher": "random", "draws": 1, "options": {"evaluations": 100},
-            "instruments": {score: {"count": 1000, "ensemble": draws}}, "scores": (score,),
+            "score_settings": {score: {"count": 1000, "ensemble": draws}}, "scores": (score,),
         }
         for space, score, draws in (
             ("nasbench101", "nngp_leave_one_out", 2), ("nasbench201", "nngp_squared_error", 8),
@@ -58,7 +58,7 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     **{
         (name, space): {
             "searcher": "pruning", "draws": 3, "options": {"prune": prune, "common": False},
-            "instruments": {
+            "score_settings": {
                 "condition_number": {
                     "count": count, "batchnorm": "batch", "weights": "torch_default",
                     "redraw": 3000, "eigenvalues": "released",
@@ -84,26 +84,26 @@ def chosen(config: ResolvedConfig) -> dict[str, Any]:
         "searcher": config.searcher,
         "draws": config.draws,
         "options": config.options,
-        "instruments": config.instruments,
+        "score_settings": config.score_settings,
         "scores": config.scores,
-        "schooling": config.schooling,
+        "short_training": config.short_training,
     }
 
 
 @pytest.mark.parametrize(("name", "space"), NAMES)
 def test_what_each_name_stands_for(name: str, space: str) -> None:
-    found = resolve(RunConfig(settings=name, space=space))
-    common = {"scores": DEFAULT_SCORES, "schooling": {}}
+    found = resolve(RunConfig(preset=name, space=space))
+    common = {"scores": DEFAULT_SCORES, "short_training": {}}
     assert chosen(found) == {**common, **EXPECTED[name, space]}
     plain = resolve(RunConfig(space=space))
-    assert replace(found, **chosen(plain), settings=None) == plain
+    assert replace(found, **chosen(plain), preset=None) == plain
 
 
 def test_without_a_name_the_defaults_are_those_that_the_help_says() -> None:
     found = resolve(RunConfig(options={"prune": 2}))
     assert chosen(found) == {
-        "searcher": "pruning", "draws": 3, "options": {"prune": 2}, "instruments": {},
-        "scores": DEFAULT_SCORES, "schooling": {},
+        "searcher": "pruning", "draws": 3, "options": {"prune": 2}, "score_settings": {},
+        "scores": DEFAULT_SCORES, "short_training": {},
     }  # fmt: skip
     assert found.recipe == Recipe()
 
@@ -118,12 +118,12 @@ GIVEN: dict[str, Any] = {
 def test_a_value_that_is_the_default_is_given_all_the_same(
     name: str, space: str, field: str
 ) -> None:
-    found = resolve(RunConfig(settings=name, space=space, **{field: GIVEN[field]}))
+    found = resolve(RunConfig(preset=name, space=space, **{field: GIVEN[field]}))
     assert getattr(found, field) == GIVEN[field]
 
 
 def test_equal_resolutions_are_one_question_however_they_were_asked() -> None:
-    by_name = resolve(RunConfig(settings="deep"))
+    by_name = resolve(RunConfig(preset="deep"))
     expected = EXPECTED["deep", "nasbench201"]
     by_hand = resolve(RunConfig(scores=DEFAULT_SCORES, **expected))
     assert by_name.identity("images", "code") == by_hand.identity("images", "code")
@@ -132,50 +132,50 @@ def test_equal_resolutions_are_one_question_however_they_were_asked() -> None:
 
 @pytest.mark.parametrize(("name", "space"), NAMES)
 def test_every_setting_is_one_that_is_there(name: str, space: str) -> None:
-    config = resolve(RunConfig(settings=name, space=space))
+    config = resolve(RunConfig(preset=name, space=space))
     there = get_space(space)
-    instruments = make_instruments(there, config)
-    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
+    setups = make_setups(there, config)
+    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
     make_searcher(config.searcher, there, goals, config.draws, config.options)
-    for instrument in instruments:
-        asked = EXPECTED[name, space]["instruments"].get(instrument.name, {})
-        found = {**asdict(instrument), **asdict(instrument.scale), **asdict(instrument.probe),
-                 **asdict(instrument.score)}  # fmt: skip
+    for setup in setups:
+        asked = EXPECTED[name, space]["score_settings"].get(setup.name, {})
+        found = {**asdict(setup), **asdict(setup.scale), **asdict(setup.probe),
+                 **asdict(setup.score)}  # fmt: skip
         assert {key: found[key] for key in asked} == asked
 
 
 def test_what_is_asked_comes_first() -> None:
     asked = RunConfig(
-        settings="released",
+        preset="released",
         options={"prune": 4, "gain": "absolute"},
-        instruments={"condition_number": {"count": 5, "cells": 2}},
+        score_settings={"condition_number": {"count": 5, "cells": 2}},
         draws=7,
     )
     found = resolve(asked)
     released = EXPECTED["released", "nasbench201"]
     assert found.draws == 7
     assert found.options == {"prune": 4, "common": False, "gain": "absolute"}
-    assert found.instruments == {
+    assert found.score_settings == {
         "condition_number": {
-            **released["instruments"]["condition_number"], "count": 5, "cells": 2,
+            **released["score_settings"]["condition_number"], "count": 5, "cells": 2,
         },
-        "linear_regions": released["instruments"]["linear_regions"],
+        "linear_regions": released["score_settings"]["linear_regions"],
     }  # fmt: skip
-    assert asked.instruments == {"condition_number": {"count": 5, "cells": 2}}
+    assert asked.score_settings == {"condition_number": {"count": 5, "cells": 2}}
 
 
 def test_another_searcher_is_not_given_options_of_the_preset_s_own() -> None:
-    found = resolve(RunConfig(settings="released", searcher="random", options={"evaluations": 9}))
+    found = resolve(RunConfig(preset="released", searcher="random", options={"evaluations": 9}))
     assert (found.searcher, found.options) == ("random", {"evaluations": 9})
-    assert found.instruments == EXPECTED["released", "nasbench201"]["instruments"]
+    assert found.score_settings == EXPECTED["released", "nasbench201"]["score_settings"]
 
 
 def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
     found = resolve(
-        RunConfig(settings="paper", scores=("parameters", "linear_regions"),
-                  instruments={"parameters": {"scale": "small"}})
+        RunConfig(preset="paper", scores=("parameters", "linear_regions"),
+                  score_settings={"parameters": {"scale": "small"}})
     )  # fmt: skip
-    assert found.instruments == {
+    assert found.score_settings == {
         "parameters": {"scale": "small"}, "linear_regions": {"count": 5000},
     }  # fmt: skip
 
@@ -199,7 +199,7 @@ def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
 )
 def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:
     with pytest.raises(ValueError, match=f"settings: expected {there}.*, got '{name}'$") as error:
-        resolve(RunConfig(settings=name, space=space))
+        resolve(RunConfig(preset=name, space=space))
     assert "\n" not in str(error.value)
 
 
@@ -221,7 +221,7 @@ def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: s
     ],
 )  # fmt: skip
 def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
-    found = resolve(RunConfig(training=name)).recipe
+    found = resolve(RunConfig(training=TrainingSpec(recipe=name))).recipe
     check_recipe(found)
     if isinstance(published, Recipe):
         assert found == published
@@ -230,30 +230,30 @@ def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
 
 
 def test_a_named_recipe_with_altered_fields() -> None:
-    whole = resolve(RunConfig(training="te_nas_cifar10")).recipe
-    changes = RecipeChanges(epochs=2, cutout=4, drop_path=0.1)
+    whole = resolve(RunConfig(training=TrainingSpec(recipe="te_nas_cifar10"))).recipe
+    changes = TrainingSpec(epochs=2, cutout=4, drop_path=0.1)
     found = resolve(RunConfig(training="te_nas_cifar10", recipe=changes))
     assert found.recipe == replace(whole, epochs=2, cutout=4, drop_path=0.1)
 
 
 @pytest.mark.parametrize("field", [f.name for f in fields(Recipe)])
 def test_what_is_given_as_the_default_recipe_has_it_alters_a_named_one(field: str) -> None:
-    whole = resolve(RunConfig(training="te_nas_cifar10")).recipe
+    whole = resolve(RunConfig(training=TrainingSpec(recipe="te_nas_cifar10"))).recipe
     default = getattr(Recipe(), field)
-    asked = RunConfig(training="te_nas_cifar10", recipe=RecipeChanges(**{field: default}))
+    asked = RunConfig(training=TrainingSpec(**{"recipe": "te_nas_cifar10", field: default}))
     assert resolve(asked).recipe == replace(whole, **{field: default})
 
 
 def test_a_whole_recipe_stands_in_place_of_the_default_and_contradicts_a_named_one() -> None:
     recipe = Recipe(epochs=3, crop=False)
     assert resolve(RunConfig(recipe=recipe)).recipe == recipe
-    with pytest.raises(ValueError, match=r"training='te_nas_cifar10'.*RecipeChanges\(epochs=3\)"):
+    with pytest.raises(ValueError, match=r"training='te_nas_cifar10'.*TrainingSpec\(epochs=3\)"):
         resolve(RunConfig(training="te_nas_cifar10", recipe=recipe))
 
 
 def test_a_recipe_that_is_not_there_says_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"unknown recipe 'te_nas_cifar': .*'te_nas_cifar10'"):
-        resolve(RunConfig(training="te_nas_cifar"))
+        resolve(RunConfig(training=TrainingSpec(recipe="te_nas_cifar")))
 
 
 # Recipes beside networks and images
@@ -263,14 +263,14 @@ def test_the_auxiliary_head_is_built_where_the_recipe_weighs_it() -> None:
     darts = get_space("darts")
     without = training_scale(darts, resolve(RunConfig(space="darts")))
     assert without == darts.scales["full"]
-    recipe = RecipeChanges(auxiliary=0.4)
+    recipe = TrainingSpec(auxiliary=0.4)
     asked = resolve(RunConfig(space="darts", recipe=recipe, channels=4, cells=3))
     full = darts.scales["full"]
     assert training_scale(darts, asked) == replace(full, channels=4, cells=3, auxiliary=True)
 
 
 def test_a_space_without_auxiliary_head_says_so() -> None:
-    asked = resolve(RunConfig(training="darts_cifar10"))
+    asked = resolve(RunConfig(training=TrainingSpec(recipe="darts_cifar10")))
     message = r"recipe.auxiliary: expected 0 on the space 'nasbench201'.* got 0.4; try another"
     with pytest.raises(ValueError, match=message):
         training_scale(get_space("nasbench201"), asked)

@@ -261,7 +261,7 @@ def resumes(path, recipe: Recipe, device: str = "cpu") -> None:
     whole = train(unbroken, digits(), recipe, device=device)
     train(first, digits(), recipe, device=device, checkpoint=path, until=2)
     resumed = train(second, digits(), recipe, device=device, checkpoint=path)
-    assert whole.failure == ""
+    assert whole.reason == ""
     assert history(resumed) == history(whole)
     assert same_bits(weights(second), weights(unbroken))
 
@@ -358,7 +358,7 @@ def test_named_recipes_train_at_a_small_scale(name):
     small = replace(recipe, epochs=2, batch=32, cutout=min(recipe.cutout, 4))
     training = train(TwoHeads(), digits(), small)
     assert training.finished
-    assert training.failure == ""
+    assert training.reason == ""
 
 
 def test_the_default_is_that_of_the_class_and_names_are_looked_up():

@@ -150,8 +150,8 @@ def test_what_is_rewarded_becomes_probable(name: str) -> None:
     if name == "nasbench201":
         best = [theta.argmax() for theta in searcher.logits(history)]
         assert best == [3] * 6  # nor_conv_3x3 comes fourth
-    picked = searcher.pick(history)
-    assert picked == max(history, key=lambda t: convolutions(t.architecture)).architecture
+    selected = searcher.select(history)
+    assert selected == max(history, key=lambda t: convolutions(t.architecture)).architecture
 
 
 def test_rewards_are_shares_of_trials_beaten() -> None:
@@ -183,10 +183,10 @@ def test_a_failure_is_unlearned_and_never_picked() -> None:
         sum(t.mean("worth") is None for t in part) for part in (history[:50], history[-50:])
     )
     assert late < early / 2
-    pick = searcher.pick(history)
-    assert pick is not None
-    assert value(pick) is not None
-    assert searcher.pick([t for t in history if t.mean("worth") is None]) is None
+    selected = searcher.select(history)
+    assert selected is not None
+    assert value(selected) is not None
+    assert searcher.select([t for t in history if t.mean("worth") is None]) is None
 
 
 def test_a_resumed_search_is_the_unbroken_one() -> None:

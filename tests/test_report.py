@@ -48,7 +48,7 @@ def trial(number: int, batch: int = 0, note: str = "random", **scores: Sequence[
 
 def training(
     architecture: str = "cell 0",
-    role: str = "pick",
+    role: str = "selected",
     accuracy: float | None = 0.9,
     parameters: int = 1000,
     epochs: int = 0,
@@ -56,7 +56,7 @@ def training(
 ) -> TrainingRecord:
     record = TrainingRecord(
         architecture, role, parameters, 2000, _epochs(epochs, 0.1), epochs or None, accuracy,
-        confusion=None, failure="", seconds=1.0,
+        confusion=None, reason="", seconds=1.0,
     )  # fmt: skip
     return replace(record, **changes)
 
@@ -82,7 +82,7 @@ EMPTY = RunRecord(
     images={},
     directions={},
     trials=(),
-    pick=None,
+    selected=None,
     trainings=(),
     costs=(),
     wall_seconds={},
@@ -103,7 +103,7 @@ def realistic_run(seed: int = 0) -> RunRecord:
         edges = sorted({choice.edge for choice in space.choices(parent)})
         worst = [rng.choice([c for c in space.choices(parent) if c.edge == e]) for e in edges]
         parent = space.without(parent, *worst)
-    trials.append(_measured(rng, len(trials), 3, str(parent), "pick"))
+    trials.append(_measured(rng, len(trials), 3, str(parent), "selected"))
     randoms = [str(space.sample(rng)) for _ in range(5)]
     return RunRecord(
         name="digits-te-nas",
@@ -136,9 +136,9 @@ def realistic_run(seed: int = 0) -> RunRecord:
         },
         directions={"condition_number": -1, "linear_regions": 1},
         trials=tuple(trials),
-        pick=str(parent),
+        selected=str(parent),
         trainings=(
-            _trained(rng, str(parent), "pick", 0.9806, 1_073_466),
+            _trained(rng, str(parent), "selected", 0.9806, 1_073_466),
             *(
                 _trained(rng, cell, "random", accuracy, parameters)
                 for cell, accuracy, parameters in zip(
@@ -183,8 +183,8 @@ def _trained(
     epochs = _epochs(20, 0.4 * (1 - accuracy) + 0.02, rng)
     return TrainingRecord(
         cell, role, parameters, 143 * parameters, epochs, 17, accuracy,
-        confusion=tuple(tuple(row) for row in counts) if role == "pick" else None,
-        failure="", seconds=101.9,
+        confusion=tuple(tuple(row) for row in counts) if role == "selected" else None,
+        reason="", seconds=101.9,
     )  # fmt: skip
 
 
@@ -201,9 +201,9 @@ def realistic_report(run: RunRecord, path: Path) -> None:
     write_report(
         run,
         path,
-        graphs=space.graphs(space.parse(run.pick)) if run.pick else (),
+        graphs=space.graphs(space.parse(run.selected)) if run.selected else (),
         standings=STANDINGS,
-        exported={"weights": "pick/weights.safetensors", "ONNX": "pick/network.onnx"},
+        exported={"weights": "selected/weights.safetensors", "ONNX": "selected/network.onnx"},
         command="untrained report digits-te-nas",
     )
 
@@ -229,10 +229,10 @@ def test_cloud_leaves_out_what_failed_and_counts_it() -> None:
         trial(2, kappa=(None, 3.0), regions=(9.0, 9.0)),
     )
     directions = {"kappa": -1, "regions": 1, "third": 1}
-    cloud = score_cloud(replace(EMPTY, trials=trials, directions=directions, pick="cell 2"))
+    cloud = score_cloud(replace(EMPTY, trials=trials, directions=directions, selected="cell 2"))
     assert cloud.scores == ("kappa", "regions")
     assert cloud.directions == (-1, 1)
-    assert [(p.trial, p.is_pick) for p in cloud.points] == [(0, False), (2, True)]
+    assert [(p.trial, p.is_selected) for p in cloud.points] == [(0, False), (2, True)]
     assert cloud.points[0].estimates == (Estimate(12.0, 2.0, 2), Estimate(6.0, 1.0, 2))
     assert (cloud.missing, cloud.readings) == (1, 12)
 
@@ -264,14 +264,14 @@ def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
     start = NB201.parse(
         "|nor_conv_1x1,nor_conv_3x3~0|+|skip_connect,nor_conv_1x1~0|none~1|+|none~0|none~1|none~2|"
     )
-    pick = NB201.without(start, *[NB201.choices(start)[k] for k in (0, 2)])
+    selected = NB201.without(start, *[NB201.choices(start)[k] for k in (0, 2)])
     removals = [NB201.without(start, choice) for choice in NB201.choices(start)]
-    cells = [(0, start), *((0, cell) for cell in removals), (0, start), (1, pick)]
+    cells = [(0, start), *((0, cell) for cell in removals), (0, start), (1, selected)]
     trials = (
         TrialRecord(k, batch, str(cell), note, {"kappa": readings(*[float(k)] * draws)})
         for k, (batch, cell) in enumerate(cells)
     )
-    return replace(EMPTY, trials=tuple(trials), directions={"kappa": -1}, pick=str(pick))
+    return replace(EMPTY, trials=tuple(trials), directions={"kappa": -1}, selected=str(selected))
 
 
 @pytest.mark.parametrize("note", ["", "parent", "without nor_conv_3x3 on 0-1", "<b>"])
@@ -280,7 +280,7 @@ def test_rounds_are_told_by_architectures_whatever_the_notes(note: str) -> None:
     way = trajectory(run, NB201)
     assert way.kind == "round"
     (panel,) = way.panels
-    assert [step.label for step in panel.steps] == ["1", "pick"]
+    assert [step.label for step in panel.steps] == ["1", "selected"]
     assert [step.estimate.mean for step in panel.steps] == [2.5, 6.0]  # of trials 0 and 5, and 6
     assert panel.best == ()
     (pruning,) = prunings(run, NB201)
@@ -324,9 +324,9 @@ def test_the_last_round_of_darts_removes_edges() -> None:
     gone = [c for crowd in space.crowded(crowded) for c in crowd.choices[: -crowd.keep]]
     cells = [crowded, *(space.without(crowded, choice) for choice in choices)]
     rng.shuffle(cells)
-    pick = space.without(crowded, *gone)
+    selected = space.without(crowded, *gone)
     trials = (TrialRecord(k, 0, str(cell), "", {}) for k, cell in enumerate(cells))
-    run = replace(EMPTY, trials=tuple(trials), pick=str(pick), space="darts")
+    run = replace(EMPTY, trials=tuple(trials), selected=str(selected), space="darts")
     (pruning,) = prunings(run, space)
     assert pruning.candidates == len(choices)
     assert pruning.removed == tuple(space.describe(choice) for choice in gone)
@@ -354,7 +354,7 @@ def test_prunings_are_read_from_consecutive_parents_and_the_pick() -> None:
     space = get_space("nasbench201")
     removed = {removal for r in rounds for removal in r.removed}
     kept = {space.describe(c) for c in space.choices(space.supernet())} - removed
-    edges = space.parse(run.pick or "").edges
+    edges = space.parse(run.selected or "").edges
     assert kept == {
         f"{operation} on {edge}"
         for (operation,), edge in zip(
@@ -376,7 +376,7 @@ def test_spans_decades() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pick", "randoms", "words"),
+    ("selected", "randoms", "words"),
     [
         (0.95, (0.96, 0.94, 0.92), "beats 2 of 3 random architectures .* 1.0 points above"),
         (0.90, (0.95, 0.93), "beats 0 of 2 .* 4.0 points below .* did not help"),
@@ -384,8 +384,8 @@ def test_spans_decades() -> None:
         (0.95, (), "No random architecture was trained"),
     ],
 )
-def test_verdict_is_honest(pick: float, randoms: tuple[float, ...], words: str) -> None:
-    assert re.search(words, verdict(pick, randoms))
+def test_verdict_is_honest(selected: float, randoms: tuple[float, ...], words: str) -> None:
+    assert re.search(words, verdict(selected, randoms))
 
 
 def test_caution_weighs_the_difference_against_chance() -> None:
@@ -400,11 +400,11 @@ def test_headline_of_a_trained_run() -> None:
         training(accuracy=0.9),
         training("cell 1", "random", 0.8),
         training("cell 2", "random", 0.85),
-        training("cell 3", "random", None, failure="out of memory"),
+        training("cell 3", "random", None, reason="out of memory"),
     )
     trials = (trial(0), trial(1), trial(1))
     run = replace(
-        EMPTY, trials=trials, pick="cell 0", trainings=trainings, wall_seconds={"search": 5.0}
+        EMPTY, trials=trials, selected="cell 0", trainings=trainings, wall_seconds={"search": 5.0}
     )
     found = headline(run, 900)
     assert (found.pick_accuracy, found.random_accuracies) == (0.9, (0.85, 0.8))
@@ -422,14 +422,14 @@ def test_headline_of_a_trained_run() -> None:
         ({"running": False, "ended": True}, "no architecture could be scored"),
         ({"ended": True, "trials": (trial(0, kappa=(None,)),)}, "no architecture could be scored"),
         ({"ended": True, "trials": (trial(0, kappa=(1.0,)),)}, "without selecting"),
-        ({"pick": "cell 0"}, "has not been trained"),
+        ({"selected": "cell 0"}, "has not been trained"),
         (
-            {"pick": "cell 0", "trainings": (training(accuracy=None),), "running": False},
-            "training of the pick was interrupted",
+            {"selected": "cell 0", "trainings": (training(accuracy=None),), "running": False},
+            "training of the selected architecture was interrupted",
         ),
-        ({"pick": "cell 0", "trainings": (training(accuracy=None),)}, "is in training"),
+        ({"selected": "cell 0", "trainings": (training(accuracy=None),)}, "is in training"),
         (
-            {"pick": "cell 0", "trainings": (training(accuracy=None, failure="loss is NaN"),)},
+            {"selected": "cell 0", "trainings": (training(accuracy=None, reason="loss is NaN"),)},
             "failed: loss is NaN",
         ),
     ],
@@ -455,7 +455,7 @@ def test_accuracy_by_size_is_sorted_and_has_binomial_errors() -> None:
         training("cell 2", "random", None, 200),
     )
     points = accuracy_by_size(replace(EMPTY, trainings=trainings), 100)
-    assert [(p.parameters, p.role) for p in points] == [(100, "random"), (300, "pick")]
+    assert [(p.parameters, p.role) for p in points] == [(100, "random"), (300, "selected")]
     assert [p.standard_error for p in points] == [0.0, pytest.approx(0.05)]
 
 
@@ -468,7 +468,8 @@ def test_curves_draw_the_pick_last() -> None:
     loss, accuracy = training_curves(replace(EMPTY, trainings=trainings))
     assert (loss.quantity, accuracy.quantity) == ("loss", "accuracy")
     assert [(c.role, c.split) for c in loss.curves] == [
-        ("random", "train"), ("random", "validation"), ("pick", "train"), ("pick", "validation"),
+        ("random", "train"), ("random", "validation"),
+        ("selected", "train"), ("selected", "validation"),
     ]  # fmt: skip
     assert loss.curves[2].epochs == (1, 2, 3)
     assert accuracy.curves[3].values == tuple(
@@ -560,7 +561,7 @@ def page_of(run: RunRecord, tmp_path: Path) -> Loads:
 def test_page_is_self_contained(tmp_path: Path) -> None:
     realistic_report(realistic_run(), tmp_path / "report.html")
     page = Loads((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert page.loads == ["data:,", "pick/weights.safetensors", "pick/network.onnx"]
+    assert page.loads == ["data:,", "selected/weights.safetensors", "selected/network.onnx"]
     assert (
         "@import" not in (tmp_path / "report.html").read_text(encoding="utf-8").split("<body>")[0]
     )
@@ -571,7 +572,7 @@ def test_page_says_what_counts(tmp_path: Path) -> None:
     realistic_report(realistic_run(), tmp_path / "report.html")
     text = Loads((tmp_path / "report.html").read_text(encoding="utf-8")).text
     for words in (
-        "The pick beats 4 of 5 random architectures",
+        "The selected architecture beats 4 of 5 random architectures",
         "2 files left out",
         "3 readings of 348 failed",
         "none-free (4,096)",
@@ -611,10 +612,13 @@ def test_page_says_what_counts(tmp_path: Path) -> None:
         ),
         ({"trials": (trial(0, kappa=(2.0,)),)}, ["This run ranked by no score"]),
         (
-            {"pick": "cell 0", "trainings": (training(accuracy=None, failure="loss is NaN"),)},
-            ["Training of the pick failed: loss is NaN", "1 training ended early"],
+            {"selected": "cell 0", "trainings": (training(accuracy=None, reason="loss is NaN"),)},
+            [
+                "Training of the selected architecture failed: loss is NaN",
+                "1 training ended early",
+            ],
         ),
-        ({"pick": "cell 0", "trainings": (training(epochs=1),)}, ["cannot say whether"]),
+        ({"selected": "cell 0", "trainings": (training(epochs=1),)}, ["cannot say whether"]),
     ],
 )
 def test_unfinished_runs_say_so(
@@ -643,7 +647,7 @@ def hostile_run(classes: int = 200) -> RunRecord:
         images={"name": "<x>", "classes": names, "test": 10 * classes, "notes": ["<u>odd</u>"]},
         directions={"<kappa>": -1},
         trials=trials,
-        pick=trials[3].architecture,
+        selected=trials[3].architecture,
         trainings=(
             training(trials[3].architecture, confusion=counts, epochs=2),
             training(trials[4].architecture, "random", 0.8, epochs=1),
@@ -744,7 +748,7 @@ def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
             [(0, 1, 0.5), (1, 1, 0.9), (2, 1, 0.7), (1, 3, 0.2), (2, 3, 0.3)]
         )
     )
-    run = replace(EMPTY, trials=trials, directions={"lga": 1}, pick="cell 2")
+    run = replace(EMPTY, trials=trials, directions={"lga": 1}, selected="cell 2")
     cloud = score_cloud(run)
     assert [(p.architecture, p.estimates[0].mean) for p in cloud.points] == [
         ("cell 0", 0.5), ("cell 2", 0.3), ("cell 1", 0.2)

@@ -28,35 +28,35 @@ from untrained.report.tracked import (
     verdict,
 )
 from untrained.report.tracked_page import write_tracked
-from untrained.runs.moments import MEASURED, Moment
+from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LABELS = torch.tensor([0, 0, 1, 1, 1, 2])
 
 
-def moment(epoch: int, **changes: Quantity) -> Moment:
+def snapshot(epoch: int, **changes: Quantity) -> Snapshot:
     quantities = {name: Quantity(0.1 * epoch + 0.25) for name in MEASURED}
-    return Moment(epoch=epoch, seconds=1.5, eigenvalues=(4.0, 1.0), **{**quantities, **changes})
+    return Snapshot(epoch=epoch, seconds=1.5, eigenvalues=(4.0, 1.0), **{**quantities, **changes})
 
 
-def make_track(epochs: int, failure: str = "", **changes: Quantity) -> Track:
-    moments = tuple(moment(epoch, **(changes if epoch else {})) for epoch in range(epochs + 1))
+def make_track(epochs: int, reason: str = "", **changes: Quantity) -> Track:
+    snapshots = tuple(snapshot(epoch, **(changes if epoch else {})) for epoch in range(epochs + 1))
     same = (LABELS[:, None] == LABELS).float()
     kernels = torch.stack([3 * torch.eye(6) + epoch * same for epoch in range(epochs + 1)])
-    return Track(moments, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, failure)
+    return Track(snapshots, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, failure)
 
 
 def test_every_quantity_has_one_place_on_the_page() -> None:
     panels = [COMPARED, ADVANTAGE, *(panel for group in QUESTIONS.values() for panel in group)]
     shown = [line.quantity for panel in panels for line in panel.lines]
     assert sorted(shown) == sorted(MEASURED)
-    assert {f.name for f in fields(Moment)} == {*MEASURED, "epoch", "seconds", "eigenvalues"}
+    assert {f.name for f in fields(Snapshot)} == {*MEASURED, "epoch", "seconds", "eigenvalues"}
 
 
 def test_a_series_says_why_it_has_gaps() -> None:
     track = make_track(3, alignment=Quantity(None, "one class"))
-    found = series(track.moments, Line("alignment", "LGA"))
+    found = series(track.snapshots, Line("alignment", "LGA"))
     assert (found.epochs, found.values) == ((0,), (0.25,))
     assert found.reasons == ("LGA, epochs 1 to 3: one class",)
 
@@ -118,8 +118,8 @@ def test_the_page_stands_alone(tmp_path: Path, epochs: int) -> None:
 def test_a_page_without_any_value(tmp_path: Path) -> None:
     gone = {name: Quantity(None, "overflow") for name in MEASURED}
     track = make_track(0)
-    only = replace(moment(0, **gone), eigenvalues=())
-    track = replace(track, moments=(only,), kernels=torch.full((1, 6, 6), float("nan")))
+    only = replace(snapshot(0, **gone), eigenvalues=())
+    track = replace(track, snapshots=(only,), kernels=torch.full((1, 6, 6), float("nan")))
     write_tracked(track, tmp_path / "report.html", title="t", network="n")
     assert "No kernel can be shown" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -138,7 +138,8 @@ def test_every_chart_is_drawn(tmp_path: Path) -> None:
 
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
-QUICK = ("--scale", "small", "--epochs", "1", "--subset", "128", "--probe", "20", "--support",
+QUICK = ("--scale", "small", "--training.epochs", "1",
+         "--training.images", "128", "--probe", "20", "--support",
          "20", "--held-out", "20")  # fmt: skip
 
 
@@ -168,19 +169,19 @@ def test_the_command(
     page.unlink()
     assert run(monkeypatch, str(page.parent), verb="report") == 0
     assert page.read_text(encoding="utf-8") == written
-    (page.parent / "moments.jsonl").rename(page.parent / "kept")
+    (page.parent / "snapshots.jsonl").rename(page.parent / "kept")
     assert run(monkeypatch, str(page.parent), verb="report") == 2
     assert "expected a tracking with one look or more" in capsys.readouterr().err
-    (page.parent / "kept").rename(page.parent / "moments.jsonl")
+    (page.parent / "kept").rename(page.parent / "snapshots.jsonl")
     asked = (page.parent / "asked.json").read_text(encoding="utf-8")
     (page.parent / "asked.json").write_text(asked.replace('"probe"', '"proof"'), encoding="utf-8")
     assert run(monkeypatch, str(page.parent), verb="report") == 2
     assert "give the track command again" in capsys.readouterr().err
     assert run(monkeypatch, CELL, *QUICK, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert [m["epoch"] for m in found["moments"]] == [0, 1]
-    assert found["moments"][0]["train_loss"] is None
-    assert found["moments"][0]["unresolved"]["train_loss"] == "nothing is trained yet"
+    assert [m["epoch"] for m in found["snapshots"]] == [0, 1]
+    assert found["snapshots"][0]["train_loss"] is None
+    assert found["snapshots"][0]["unresolved"]["train_loss"] == "nothing is trained yet"
     assert found["report"] == str(page)
 
 
@@ -189,7 +190,7 @@ def test_the_command(
     [
         ((), "expected the text form of an architecture, or --network"),
         ((CELL, "--scale", "huge"), "unknown scale 'huge'"),
-        ((CELL, "--epochs", "0"), "recipe.epochs: expected a number of at least 1"),
+        ((CELL, "--training.epochs", "0"), "recipe.epochs: expected a number of at least 1"),
         ((CELL, "--every", "0"), "every: expected a number of at least 1"),
         (("--network", "nowhere:make"), "cannot load network"),
         ((CELL, "--batchnorm", "none"), "batchnorm"),

@@ -21,32 +21,32 @@ from torch import nn
 from untrained.images import Images, Probe, ProbeSpec, load_images
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
-from untrained.runs.instrument import make_instrument
 from untrained.runs.measuring import SEEDS_APART
 from untrained.runs.presets import resolve
 from untrained.runs.schema import SCHEMA
+from untrained.runs.setup import make_setup
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measure, measure
+from untrained.runs.tasks import ScoreTask, measure
 from untrained.scores import Reading, Score
 from untrained.spaces import get_space
-from untrained.training import Recipe, evaluate
+from untrained.training import TrainingSpec, evaluate
 
 QUICK: dict[str, dict[str, float | bool | str]] = {
     "condition_number": {"count": 8, "channels": 2},
     "linear_regions": {"count": 100},
 }
 FLAGS = [
-    "--instruments.condition_number.count=8", "--instruments.condition_number.channels=2",
-    "--instruments.linear_regions.count=100", "--draws=2", "--train", "--compare=1",
-    "--scale=small", "--recipe.epochs=4",
+    "--score-settings.condition_number.count=8", "--score-settings.condition_number.channels=2",
+    "--score-settings.linear_regions.count=100", "--draws=2", "--train", "--compare=1",
+    "--scale=small", "--training.epochs=4",
 ]  # fmt: skip
 
 
 def quick(out: Path, **changes: Any) -> RunConfig:
     """A few architectures in this process, where type checks make everything slow."""
     settings: dict[str, Any] = {
-        "searcher": "random", "options": {"evaluations": 3}, "instruments": QUICK, "draws": 2,
-        "compare": 1, "scale": "small", "workers": 0, "recipe": Recipe(epochs=2), "out": out,
+        "searcher": "random", "options": {"evaluations": 3}, "score_settings": QUICK, "draws": 2,
+        "compare": 1, "scale": "small", "workers": 0, "training": TrainingSpec(epochs=2), "out": out,
         **changes,
     }  # fmt: skip
     return RunConfig(**settings)
@@ -56,12 +56,12 @@ def facts(folder: RunFolder) -> dict[str, Any]:
     """All that must come out equal: everything but seconds."""
     record = load_record(folder.store, folder.name)
     return {
-        "pick": record.pick,
+        "selected": record.selected,
         "trials": record.trials,
         "trained": [
             (
                 t.architecture, t.role, t.parameters, t.macs, t.best_epoch, t.test_accuracy,
-                t.confusion, t.failure,
+                t.confusion, t.reason,
                 [(e.number, e.train_loss, e.validation_accuracy) for e in t.epochs],
             )
             for t in record.trainings
@@ -206,9 +206,9 @@ def test_a_search_with_train_goes_on_with_the_same_search(tmp_path: Path) -> Non
     searched = run(quick(tmp_path))
     before = load_record(searched.store, searched.name)
     assert before.trainings == ()
-    trained = run(quick(tmp_path, train=True, recipe=Recipe(epochs=1)))
+    trained = run(quick(tmp_path, train=True, training=TrainingSpec(epochs=1)))
     record = load_record(trained.store, trained.name)
-    assert [t.role for t in record.trainings] == ["pick", "random"]
+    assert [t.role for t in record.trainings] == ["selected", "random"]
     assert (trained.network / "network.py").exists()
     assert record.trials == before.trials
     assert record.beside == (searched.name,)
@@ -219,8 +219,8 @@ def test_a_search_with_train_goes_on_with_the_same_search(tmp_path: Path) -> Non
 
 
 OTHERWISE: dict[str, dict[str, Any]] = {
-    "fewer epochs": {"recipe": Recipe(epochs=1)},
-    "another rate": {"recipe": Recipe(epochs=2, learning_rate=0.05)},
+    "fewer epochs": {"training": TrainingSpec(epochs=1)},
+    "another rate": {"training": TrainingSpec(epochs=2, learning_rate=0.05)},
     "no random ones": {"compare": 0},
     "more channels": {"channels": 6},
     "another scale": {"scale": "thin"},
@@ -230,7 +230,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 
 def test_a_quick_retry_keeps_what_was_trained_before(tmp_path: Path) -> None:
     """Each way of training has a folder, a network and a record; the search is done once."""
-    few = {"scores": ("parameters",), "instruments": {}, "train": True}
+    few = {"scores": ("parameters",), "score_settings": {}, "train": True}
     first = run(quick(tmp_path, **few))
     kept = {path: path.read_bytes() for path in first.network.iterdir()}
     expected = facts(first)
@@ -248,10 +248,10 @@ def test_a_quick_retry_keeps_what_was_trained_before(tmp_path: Path) -> None:
 
 def test_an_export_has_the_accuracy_that_is_stored(tmp_path: Path, digits: Images) -> None:
     folder = run(quick(tmp_path, train=True))
-    [pick, _] = load_record(folder.store, folder.name).trainings
+    [selected, _] = load_record(folder.store, folder.name).trainings
     loaded = runpy.run_path(str(folder.network / "network.py"))["load"]()
     found = evaluate(loaded, digits.test, digits)
-    assert (found.accuracy, found.confusion) == (pick.test_accuracy, pick.confusion)
+    assert (found.accuracy, found.confusion) == (selected.test_accuracy, selected.confusion)
 
 
 def test_weights_that_were_not_trained_are_not_exported(
@@ -262,7 +262,7 @@ def test_weights_that_were_not_trained_are_not_exported(
 
     monkeypatch.setattr(comparing, "train", lambda network, *_, **__: None)
     with pytest.raises(ValueError, match=r"nothing is exported; the training is kept"):
-        run(quick(tmp_path, train=True, recipe=Recipe(epochs=8)))
+        run(quick(tmp_path, train=True, training=TrainingSpec(epochs=8)))
     assert not list(tmp_path.glob("*/network"))
     assert not list(tmp_path.glob("*/.network*"))
 
@@ -271,7 +271,7 @@ def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
     config = quick(tmp_path)
     names = {
         resolve(quick(tmp_path, **change)).identity("f", "code")
-        for change in ({}, {"seed": 1}, {"draws": 3}, {"instruments": {}}, {"space": "other"})
+        for change in ({}, {"seed": 1}, {"draws": 3}, {"score_settings": {}}, {"space": "other"})
     }
     assert len(names) == 5
     same = {
@@ -297,8 +297,8 @@ def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:
 def test_draws_are_common_to_architectures_and_differ_from_each_other(digits: Images) -> None:
     space = get_space("nasbench201")
     parent = space.supernet()
-    instrument = make_instrument("condition_number", space, {"count": 8})
-    tasks = [Measure("nasbench201", str(parent), (instrument,), d, "cpu") for d in ((0, 1), (1,))]
+    setup = make_setup("condition_number", space, {"count": 8})
+    tasks = [ScoreTask("nasbench201", str(parent), (setup,), d, "cpu") for d in ((0, 1), (1,))]
     (zero, one), (again,) = (measure(task, digits) for task in tasks)
     assert one.readings == again.readings
     assert zero.readings != one.readings
@@ -306,7 +306,7 @@ def test_draws_are_common_to_architectures_and_differ_from_each_other(digits: Im
 
 def test_progress_is_told(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    run(quick(tmp_path, train=True, recipe=Recipe(epochs=1)), seen.append)
+    run(quick(tmp_path, train=True, training=TrainingSpec(epochs=1)), seen.append)
     phases = list(dict.fromkeys(p.phase for p in seen))
     assert phases[0] == "search, batch 1: 3 architectures"
     assert phases[-2:] == ["training 2 networks", "exporting the network"]
@@ -324,9 +324,9 @@ def test_the_ledger_adds_up(unbroken: RunFolder) -> None:
 
 
 def test_a_diverging_training_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    folder = run(quick(tmp_path, train=True, recipe=Recipe(epochs=2, learning_rate=1e9)))
+    folder = run(quick(tmp_path, train=True, training=TrainingSpec(epochs=2, learning_rate=1e9)))
     record = load_record(folder.store, folder.name)
-    assert all(t.failure and t.test_accuracy is None for t in record.trainings)
+    assert all(t.reason and t.test_accuracy is None for t in record.trainings)
     assert not folder.network.exists()
 
 
@@ -349,7 +349,7 @@ def test_a_score_that_raises_is_a_reason_and_the_search_goes_on(
     name = "own_scores:Picky"
     folder = run(
         quick(tmp_path / "out", options={"evaluations": 6}, scores=(name,),
-              instruments={})
+              score_settings={})
     )  # fmt: skip
     readings = [r for t in load_record(folder.store, folder.name).trials for r in t.readings[name]]
     assert {r.reason for r in readings} == {"", "RuntimeError: too large (own_scores.py:8)"}
@@ -427,10 +427,10 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
 
 def test_engines_hand_out_every_outcome(digits: Images) -> None:
     space = get_space("nasbench201")
-    instrument = make_instrument("parameters", space, {})
+    setup = make_setup("parameters", space, {})
     rng = random.Random(0)
     texts = [str(space.sample(rng)) for _ in range(5)]
-    tasks = [Measure("nasbench201", text, (instrument,), (0,), "cpu") for text in texts]
+    tasks = [ScoreTask("nasbench201", text, (setup,), (0,), "cpu") for text in texts]
     found = []
     for workers in (0, 2):
         with start_engine(workers, digits) as engine:
@@ -457,7 +457,7 @@ def test_wrong_settings_of_an_instrument(
     settings: dict[str, float | bool | str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        make_instrument("condition_number", get_space("nasbench201"), settings)
+        make_setup("condition_number", get_space("nasbench201"), settings)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_wrong_settings_of_an_instrument(
         ({"draws": 0}, "draws: expected a number of at least 1"),
         ({"scores": ()}, "scores: expected at least one"),
         ({"workers": -1}, "workers"),
-        ({"instruments": {"linear_regons": {}}}, "linear_regons"),
+        ({"score_settings": {"linear_regons": {}}}, "linear_regons"),
         ({"scale": "big"}, "unknown scale"),
     ],
 )
@@ -501,10 +501,8 @@ class OfInputs(OfWeights):
 def sums(score: str, redraw: int, draws: tuple[int, ...], images: Images) -> list[float]:
     """What the score reads of one architecture on these draws, all measured in one task."""
     space = get_space("nasbench201")
-    instrument = make_instrument(f"{__name__}:{score}", space, {"redraw": redraw})
-    found = measure(
-        Measure(space.name, str(space.supernet()), (instrument,), draws, "cpu"), images
-    )
+    setup = make_setup(f"{__name__}:{score}", space, {"redraw": redraw})
+    found = measure(ScoreTask(space.name, str(space.supernet()), (setup,), draws, "cpu"), images)
     assert [measured.readings[0].reason for measured in found] == [""] * len(draws)
     return [m.readings[0].value for m in found if m.readings[0].value is not None]
 
@@ -550,7 +548,7 @@ def test_seeds_never_share_weights() -> None:
 def test_a_run_redraws_as_its_instruments_say(tmp_path: Path) -> None:
     of_weights, of_inputs = f"{__name__}:OfWeights", f"{__name__}:OfInputs"
     settings = {name: {"redraw": 2} for name in (of_weights, of_inputs)}
-    asked = quick(tmp_path, scores=tuple(settings), instruments=settings, draws=4, seed=3)
+    asked = quick(tmp_path, scores=tuple(settings), score_settings=settings, draws=4, seed=3)
     folder = run(replace(asked, options={"evaluations": 1}))
     [trial] = load_record(folder.store, folder.name).trials
     found = {name: classes([r.value for r in column]) for name, column in trial.readings.items()}
@@ -560,4 +558,4 @@ def test_a_run_redraws_as_its_instruments_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize("redraw", [0, -3, 1.5, "often"])
 def test_wrong_numbers_of_draws_that_share_weights(redraw: float | str) -> None:
     with pytest.raises(ValueError, match=r"linear_regions\.redraw: expected"):
-        make_instrument("linear_regions", get_space("nasbench201"), {"redraw": redraw})
+        make_setup("linear_regions", get_space("nasbench201"), {"redraw": redraw})

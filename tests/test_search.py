@@ -65,10 +65,10 @@ def test_a_search_ends_with_a_discrete_pick(name: str) -> None:
     searcher = make(name)
     history = finish(searcher)
     assert searcher.propose(history, 8, random.Random(0)) == []
-    pick = searcher.pick(history)
-    assert pick is not None
-    assert not pick.partial
-    assert pick in [trial.architecture for trial in history]
+    selected = searcher.select(history)
+    assert selected is not None
+    assert not selected.partial
+    assert selected in [trial.architecture for trial in history]
 
 
 @pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"pruning", "given"}))
@@ -85,7 +85,7 @@ def test_no_pick_where_a_score_always_fails(name: str) -> None:
         trials = [measured(proposal) for proposal in batch]
         failed = (None,) * 3
         history += [replace(trial, values={**trial.values, "kappa": failed}) for trial in trials]
-    assert searcher.pick(history) is None
+    assert searcher.select(history) is None
 
 
 def test_no_pick_without_a_sound_measurement() -> None:
@@ -96,7 +96,7 @@ def test_no_pick_without_a_sound_measurement() -> None:
         )
         for i in range(3)
     ]
-    assert searcher.pick(failed) is None
+    assert searcher.select(failed) is None
 
 
 # The pruning search
@@ -139,8 +139,8 @@ def test_pruning_evaluates_54_operations(common: bool) -> None:
 
 def test_pruning_equals_the_loops_written_out() -> None:
     searcher = make("pruning")
-    picked = searcher.pick(finish(searcher))
-    assert picked == naive_pruning(lambda a, draws: measured(Proposal(a, tuple(draws), "")))
+    selected = searcher.select(finish(searcher))
+    assert selected == naive_pruning(lambda a, draws: measured(Proposal(a, tuple(draws), "")))
 
 
 def test_rounds_draw_weights_of_their_own() -> None:
@@ -198,9 +198,9 @@ def test_pruning_of_darts_evaluates_as_many_operations_as_published(
             values = {"kappa": (1000.0 + kept,), "regions": (float(kept**2 % 101),)}
             history.append(Trial(proposal.architecture, proposal.draws, proposal.note, values))
     assert sum(t.note.startswith("without") for t in history) == operations
-    pick = searcher.pick(history)
-    assert pick is not None
-    assert not pick.partial
+    selected = searcher.select(history)
+    assert selected is not None
+    assert not selected.partial
 
 
 def test_the_last_round_keeps_the_edges_that_are_missed_most() -> None:
@@ -237,10 +237,10 @@ def test_the_surrogate_finds_the_best_under_noise() -> None:
             history.append(Trial(p.architecture, p.draws, p.note, values))
     assert len(history) == 120
     assert len({trial.architecture for trial in history}) == 120
-    pick = searcher.pick(history)
-    assert pick is not None
+    selected = searcher.select(history)
+    assert selected is not None
     everything = sorted(map(value, filter(none_free, SPACE.enumerate())), reverse=True)
-    assert value(pick) >= everything[10]
+    assert value(selected) >= everything[10]
 
 
 def none_free(architecture: Architecture) -> bool:

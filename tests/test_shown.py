@@ -88,7 +88,7 @@ def test_a_search_that_could_score_nothing_says_why_and_fails(
     code, out, _ = plugins(*asked, "--json")
     found = json.loads(out)
     assert code == 1
-    assert found["pick"] is None
+    assert found["selected"] is None
     assert found["failures"][0]["reason"].startswith("ValueError: bad [/] thing")
 
 
@@ -114,7 +114,7 @@ def test_reasons_of_named_architectures_are_a_failure_where_all_fail(plugins: Co
 def test_counts_are_whole_numbers(plugins: Command) -> None:
     asked = ("score", CELL, POOLING, "--workers", "0", "--draws", "2")
     scores = ("macs", "parameters", "trainable_layers", "linear_regions", "own_score:Odd")
-    limit = ("--instruments.own_score:Odd.limit", "10000000")
+    limit = ("--score-settings.own_score:Odd.limit", "10000000")
     code, out, err = plugins(*asked, *limit, "--scores", *scores)
     assert code == 0, err
     row = next(line for line in out.splitlines() if CELL in line)
@@ -179,14 +179,15 @@ def test_a_report_imports_nothing_that_a_store_names(plugins: Command) -> None:
     assert not Path("imported").exists()
     assert not {"own_space", "evil"} & set(sys.modules)
     page = report.read_text(encoding="utf-8")
-    assert found["pick"] in page
+    assert found["selected"] in page
     assert "own_space:S" in page
     assert "there is no drawing" in page
     assert '<svg class="cell"' not in page
 
 
 def test_a_report_of_a_tracking_imports_nothing_either(plugins: Command) -> None:
-    code, out, err = plugins("track", CELL, "--scale", "small", "--epochs", "1", "--subset", "128",
+    code, out, err = plugins("track", CELL, "--scale", "small", "--training.epochs", "1",
+                            "--training.images", "128",
                              "--probe", "20", "--support", "20", "--held-out", "20", "--space",
                              "own_space:S", "--json")  # fmt: skip
     assert code == 0, err
@@ -218,7 +219,7 @@ def test_a_report_is_written_of_an_architecture_that_cannot_be_read(command: Com
     _, out, _ = command("search", *QUICK, "--scores", "parameters", "--json")
     report = Path(json.loads(out)["report"])
     with sqlite3.connect("untrained-runs/store.db") as connection:
-        connection.execute("update runs set pick = 'of another version'")
+        connection.execute("update runs set selected = 'of another version'")
     connection.close()
     code, _, err = command("report", str(report.parent))
     assert code == 0
@@ -233,7 +234,7 @@ def test_a_run_is_running_interrupted_or_over(command: Command) -> None:
     record = load_record(folder.store, folder.name)
     assert (code, record.ended, record.running) == (0, True, False)
     with sqlite3.connect(folder.store) as connection:  # as it stands before the search ends
-        connection.execute("update runs set pick = null, ended = null")
+        connection.execute("update runs set selected = null, ended = null")
     connection.close()
     with folder.held():
         assert folder.running()

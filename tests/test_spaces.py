@@ -9,7 +9,7 @@ import torch
 from untrained.report.stored import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.spaces import SPACES
-from untrained.training import Recipe
+from untrained.training import TrainingSpec
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -46,21 +46,21 @@ def test_spaces_without_supernets_are_searched_and_trained(
         searcher="evolution",
         options={"evaluations": 4, "population": 2, "sample": 2},
         scores=("nngp_leave_one_out", "parameters"),
-        instruments={"nngp_leave_one_out": few, "parameters": {"channels": channels}},
+        score_settings={"nngp_leave_one_out": few, "parameters": {"channels": channels}},
         draws=1,
-        batch=2,
+        proposals=2,
         train=True,
         compare=1,
         scale="small",
         channels=channels,
-        recipe=Recipe(epochs=1, batch=128),
+        training=TrainingSpec(epochs=1, batch=128),
         workers=0,
         out=tmp_path,
     )
     folder = run(config)
     record = load_record(folder.store, folder.name)
     assert len(record.trials) == 4
-    assert {training.role for training in record.trainings} == {"pick", "random"}
+    assert {training.role for training in record.trainings} == {"selected", "random"}
     assert all(training.test_accuracy is not None for training in record.trainings)
     assert folder.network.exists()
     page = report_run(folder).read_text()

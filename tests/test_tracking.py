@@ -15,8 +15,15 @@ from untrained.analysis.regression import RIDGES
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
 from untrained.runs import tracking
-from untrained.runs.moments import MEASURED, Earlier, Moment, Tracking, draw_views, look
-from untrained.runs.snapshots import Snapshot
+from untrained.runs.snapshot_files import Recorded
+from untrained.runs.snapshots import (
+    MEASURED,
+    Earlier,
+    Snapshot,
+    Tracking,
+    draw_tracked_images,
+    look,
+)
 from untrained.runs.tasks import stream
 from untrained.runs.track_config import TrackConfig, track_one
 from untrained.runs.tracking import Track, load_track, track
@@ -38,16 +45,16 @@ def make_linear() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
-def plain(moment: Moment) -> dict[str, object]:
+def plain(snapshot: Snapshot) -> dict[str, object]:
     """Everything but the seconds."""
-    return {name: value for name, value in vars(moment).items() if name != "seconds"}
+    return {name: value for name, value in vars(snapshot).items() if name != "seconds"}
 
 
 def same(one: Track, other: Track) -> bool:
-    moments = [plain(m) for m in one.moments] == [plain(m) for m in other.moments]
+    snapshots = [plain(m) for m in one.snapshots] == [plain(m) for m in other.snapshots]
     tensors = torch.equal(one.kernels, other.kernels) and torch.equal(one.labels, other.labels)
-    others = ("classes", "support", "held_out", "failure")
-    return moments and tensors and all(getattr(one, n) == getattr(other, n) for n in others)
+    others = ("classes", "support", "held_out", "reason")
+    return snapshots and tensors and all(getattr(one, n) == getattr(other, n) for n in others)
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +65,17 @@ def tracked(digits: Images) -> Track:
 def test_the_kernel_of_a_linear_network_never_moves(digits: Images) -> None:
     """Theta_ij = K x_i . x_j whatever the weights, for the sum of K logits."""
     found = track(make_linear(), digits, RECIPE, SPEC)
-    assert [moment.epoch for moment in found.moments] == [0, 1, 2, 3]
-    for moment in found.moments[1:]:
+    assert [snapshot.epoch for snapshot in found.snapshots] == [0, 1, 2, 3]
+    for snapshot in found.snapshots[1:]:
         for name in ("correlation", "centred"):
             for since in ("initial", "previous"):
-                assert getattr(moment, f"{name}_{since}").value == pytest.approx(1, abs=1e-12)
-        assert moment.change_initial.value == moment.change_previous.value == 0
-        assert moment.alignment == found.moments[0].alignment
-        assert moment.regression_accuracy == found.moments[0].regression_accuracy
-        assert moment.advantage == moment.advantage_initial
-    views = draw_views(digits, SPEC, stream(0, "tracking"))
-    x = digits.normalise(views.probe.pixels).flatten(1)
+                assert getattr(snapshot, f"{name}_{since}").value == pytest.approx(1, abs=1e-12)
+        assert snapshot.change_initial.value == snapshot.change_previous.value == 0
+        assert snapshot.alignment == found.snapshots[0].alignment
+        assert snapshot.regression_accuracy == found.snapshots[0].regression_accuracy
+        assert snapshot.advantage == snapshot.advantage_initial
+    shown = draw_tracked_images(digits, SPEC, stream(0, "tracking"))
+    x = digits.normalise(shown.probe.pixels).flatten(1)
     assert torch.allclose(found.kernels[0], 10 * x @ x.T, rtol=1e-5, atol=1e-3)
 
 
@@ -84,28 +91,32 @@ def test_a_moment_by_hand(digits: Images, tracked: Track) -> None:
 
     train(network, digits, RECIPE, on_epoch=keep)
     network.load_state_dict(weights[1])
-    views = draw_views(digits, SPEC, stream(0, "tracking"))
-    moment = tracked.moments[2]
-    x = digits.normalise(views.probe.pixels)
+    shown = draw_tracked_images(digits, SPEC, stream(0, "tracking"))
+    snapshot = tracked.snapshots[2]
+    x = digits.normalise(shown.probe.pixels)
     theta = torch.Tensor(ntk(network, x, parameters="weights", batchnorm="frozen").numpy())
     first, now, before = (tracked.kernels[k].double() for k in (0, 2, 1))
     assert torch.allclose(theta, tracked.kernels[2], rtol=1e-5)
     entries = torch.stack([first.flatten(), now.flatten()])
-    assert moment.correlation_initial.value == pytest.approx(torch.corrcoef(entries)[0, 1].item())
+    assert snapshot.correlation_initial.value == pytest.approx(
+        torch.corrcoef(entries)[0, 1].item()
+    )
     change = (now - before).norm() / before.norm()
-    assert moment.change_previous.value == pytest.approx(change.item())
-    labels = 2 * (views.probe.labels[:, None] == views.probe.labels).double() - 1
+    assert snapshot.change_previous.value == pytest.approx(change.item())
+    labels = 2 * (shown.probe.labels[:, None] == shown.probe.labels).double() - 1
     lga = torch.corrcoef(torch.stack([now.flatten(), labels.flatten()]))[0, 1].item()
-    assert moment.alignment.value == pytest.approx(lga, rel=1e-5)
-    assert moment.largest_eigenvalue.value == pytest.approx(torch.linalg.eigvalsh(now)[-1].item())
-    assert moment.trace.value == pytest.approx(now.trace().item())
-    assert moment.norm.value == pytest.approx(now.norm().item())
-    assert moment.effective_rank.value == pytest.approx((now.trace() / now.norm()).item() ** 2)
-    assert moment.validation_loss.value == epochs[1].validation_loss
-    accuracy = evaluate(network, views.held_out, digits).accuracy
-    assert moment.network_accuracy.value == accuracy
-    assert moment.advantage_initial.value == pytest.approx(
-        accuracy - (tracked.moments[0].regression_accuracy.value or 0)
+    assert snapshot.alignment.value == pytest.approx(lga, rel=1e-5)
+    assert snapshot.largest_eigenvalue.value == pytest.approx(
+        torch.linalg.eigvalsh(now)[-1].item()
+    )
+    assert snapshot.trace.value == pytest.approx(now.trace().item())
+    assert snapshot.norm.value == pytest.approx(now.norm().item())
+    assert snapshot.effective_rank.value == pytest.approx((now.trace() / now.norm()).item() ** 2)
+    assert snapshot.validation_loss.value == epochs[1].validation_loss
+    accuracy = evaluate(network, shown.held_out, digits).accuracy
+    assert snapshot.network_accuracy.value == accuracy
+    assert snapshot.advantage_initial.value == pytest.approx(
+        accuracy - (tracked.snapshots[0].regression_accuracy.value or 0)
     )
 
 
@@ -113,12 +124,12 @@ def test_regression_by_hand(digits: Images) -> None:
     """Each ridge tried by leaving out each support image in turn."""
     network = make_linear()
     spec = replace(SPEC, support=25)
-    views = draw_views(digits, spec, stream(0, "tracking"))
-    moment, _ = look(network, digits, views, spec, None, None)
+    shown = draw_tracked_images(digits, spec, stream(0, "tracking"))
+    snapshot, _ = look(network, digits, shown, spec, None, None)
     x, v = (
-        digits.normalise(s.pixels).flatten(1).double() for s in (views.support, views.held_out)
+        digits.normalise(s.pixels).flatten(1).double() for s in (shown.support, shown.held_out)
     )
-    k, y = x @ x.T, nn.functional.one_hot(views.support.labels, 10).double() - 0.1
+    k, y = x @ x.T, nn.functional.one_hot(shown.support.labels, 10).double() - 0.1
     errors = []
     for ridge in RIDGES:
         noise = ridge * k.trace() / 25
@@ -131,8 +142,8 @@ def test_regression_by_hand(digits: Images) -> None:
     best = RIDGES[errors.index(min(errors))]
     a = k + best * k.trace() / 25 * torch.eye(25).double()
     predicted = (v @ x.T @ torch.linalg.solve(a, y)).argmax(1)
-    expected = (predicted == views.held_out.labels).double().mean().item()
-    assert moment.regression_accuracy.value == pytest.approx(expected)
+    expected = (predicted == shown.held_out.labels).double().mean().item()
+    assert snapshot.regression_accuracy.value == pytest.approx(expected)
 
 
 def test_tracking_leaves_training_as_it_is(digits: Images) -> None:
@@ -149,12 +160,12 @@ class Cut(Exception):
     """Stands for a kill."""
 
 
-def cut_at(epoch: int) -> Callable[[Moment], None]:
-    def on_moment(moment: Moment) -> None:
-        if moment.epoch == epoch:
+def cut_at(epoch: int) -> Callable[[Snapshot], None]:
+    def on_snapshot(snapshot: Snapshot) -> None:
+        if snapshot.epoch == epoch:
             raise Cut
 
-    return on_moment
+    return on_snapshot
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
@@ -162,17 +173,17 @@ def test_a_cut_tracking_goes_on(
     digits: Images, tracked: Track, tmp_path: Path, epoch: int
 ) -> None:
     with pytest.raises(Cut):
-        track(make_network(), digits, RECIPE, SPEC, folder=tmp_path, on_moment=cut_at(epoch))
+        track(make_network(), digits, RECIPE, SPEC, folder=tmp_path, on_snapshot=cut_at(epoch))
     assert same(
         load_track(tmp_path),
         replace(
-            tracked, moments=tracked.moments[: epoch + 1], kernels=tracked.kernels[: epoch + 1]
+            tracked, snapshots=tracked.snapshots[: epoch + 1], kernels=tracked.kernels[: epoch + 1]
         ),
     )
     seen: list[int] = []
     found = track(
         make_network(), digits, RECIPE, SPEC, folder=tmp_path,
-        on_moment=lambda moment: seen.append(moment.epoch),
+        on_snapshot=lambda snapshot: seen.append(snapshot.epoch),
     )  # fmt: skip
     assert seen == list(range(epoch + 1, 4))
     assert same(found, tracked)
@@ -187,16 +198,16 @@ def test_a_cut_before_a_moment_is_written(
     monkeypatch: pytest.MonkeyPatch,
     epoch: int,
 ) -> None:
-    """The checkpoint is an epoch ahead of the moments, and after the last one finished."""
-    write = tracking.write_snapshot
+    """The checkpoint is an epoch ahead of the snapshots, and after the last one finished."""
+    write = tracking.write_recorded
 
-    def cut(folder: Path, looks: Sequence[Snapshot], new: Snapshot) -> None:
-        if new.moment.epoch == epoch:
+    def cut(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -> None:
+        if new.snapshot.epoch == epoch:
             raise Cut
-        write(folder, looks, new)
+        write(folder, snapshots, new)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking, "write_snapshot", cut)
+        patch.setattr(tracking, "write_recorded", cut)
         with pytest.raises(Cut):
             track(make_network(), digits, RECIPE, SPEC, folder=tmp_path)
     network = make_network()
@@ -208,7 +219,7 @@ def test_a_cut_before_a_moment_is_written(
 
 def test_looks_are_as_far_apart_as_asked(digits: Images, tracked: Track) -> None:
     found = track(make_network(), digits, RECIPE, replace(SPEC, every=2))
-    assert [moment.epoch for moment in found.moments] == [0, 2, 3]
+    assert [snapshot.epoch for snapshot in found.snapshots] == [0, 2, 3]
     assert torch.equal(found.kernels, tracked.kernels[[0, 2, 3]])
 
 
@@ -216,9 +227,9 @@ def test_divergence_is_named_and_what_was_seen_is_kept(digits: Images, tmp_path:
     recipe = replace(RECIPE, learning_rate=1e30, warm_up=0)
     for _ in range(2):  # the second reads it from the folder
         found = track(make_network(), digits, recipe, SPEC, folder=tmp_path)
-        assert "epoch 1" in found.failure
-        assert "try a learning rate below 1e+30" in found.failure
-        assert [moment.epoch for moment in found.moments] == [0]
+        assert "epoch 1" in found.reason
+        assert "try a learning rate below 1e+30" in found.reason
+        assert [snapshot.epoch for snapshot in found.snapshots] == [0]
         assert found.kernels.shape == (1, 30, 30)
         assert same(load_track(tmp_path), found)
 
@@ -228,40 +239,40 @@ def test_a_probe_of_one_class_has_no_alignment(digits: Images) -> None:
     validation = Labelled(digits.validation.pixels[rows], digits.validation.labels[rows])
     spec = replace(SPEC, probe=20, held_out=20)
     found = track(make_network(), replace(digits, validation=validation), RECIPE, spec)
-    for moment in found.moments:
-        assert moment.alignment.value is None
-        assert "one class" in moment.alignment.unresolved
-        assert "one class" in moment.label_energy.unresolved
-        assert moment.correlation_initial.value is not None
-        assert moment.regression_accuracy.value is not None
+    for snapshot in found.snapshots:
+        assert snapshot.alignment.value is None
+        assert "one class" in snapshot.alignment.unresolved
+        assert "one class" in snapshot.label_energy.unresolved
+        assert snapshot.correlation_initial.value is not None
+        assert snapshot.regression_accuracy.value is not None
 
 
 def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
     """Even of a network whose weights are not finite, or whose kernel is zero."""
-    views = draw_views(digits, SPEC, stream(0, "tracking"))
+    shown = draw_tracked_images(digits, SPEC, stream(0, "tracking"))
     for weight in (float("nan"), 1e30, 0.0):
         network = make_network()
         with torch.no_grad():
             network[4].weight.fill_(weight)
         earlier = Earlier(torch.eye(30), torch.eye(30), look(
-            make_network(), digits, views, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
-        moment, _ = look(network, digits, views, SPEC, None, earlier)
+            make_network(), digits, shown, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
+        snapshot, _ = look(network, digits, shown, SPEC, None, earlier)
         for name in MEASURED:
-            value, reason = getattr(moment, name)
+            value, reason = getattr(snapshot, name)
             assert (value is None) == bool(reason), name
             assert value is None or abs(value) < float("inf"), name
-        json.dumps(vars(moment), allow_nan=False)
+        json.dumps(vars(snapshot), allow_nan=False)
 
 
 def test_no_support_leaves_regression_out(digits: Images) -> None:
     found = track(make_linear(), digits, replace(RECIPE, epochs=1), replace(SPEC, support=0))
-    assert found.moments[1].advantage.unresolved == "no support was asked for"
-    assert found.moments[1].network_accuracy.value is not None
+    assert found.snapshots[1].advantage.unresolved == "no support was asked for"
+    assert found.snapshots[1].network_accuracy.value is not None
 
 
 def test_views_are_fixed_sorted_and_never_of_the_test_split(digits: Images) -> None:
     spec = Tracking(probe=1000)
-    one, other = (draw_views(digits, spec, stream(4, "tracking")) for _ in range(2))
+    one, other = (draw_tracked_images(digits, spec, stream(4, "tracking")) for _ in range(2))
     assert torch.equal(one.support.pixels, other.support.pixels)
     assert len(one.probe) == len(digits.validation)
     assert one.probe.labels.diff().min() >= 0
@@ -270,9 +281,9 @@ def test_views_are_fixed_sorted_and_never_of_the_test_split(digits: Images) -> N
 
 
 def test_eigenvalues_are_those_of_the_kept_kernel(tracked: Track) -> None:
-    for moment, kernel in zip(tracked.moments, tracked.kernels, strict=True):
-        expected = spectrum(kernel.double()).eigenvalues.flip(0)[: len(moment.eigenvalues)]
-        assert moment.eigenvalues == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
+    for snapshot, kernel in zip(tracked.snapshots, tracked.kernels, strict=True):
+        expected = spectrum(kernel.double()).eigenvalues.flip(0)[: len(snapshot.eigenvalues)]
+        assert snapshot.eigenvalues == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -306,9 +317,14 @@ def broken(inputs, classes):
 def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_tracked.py").write_text(OWN)
-    config = TrackConfig(network="own_tracked:make", epochs=1, probe=20, support=20, subset=100)
+    config = TrackConfig(
+        network="own_tracked:make",
+        training=TrainingSpec(epochs=1, images=100),
+        probe=20,
+        support=20,
+    )
     folder, found = track_one(config)
-    assert found.moments[-1].change_initial.value == 0
+    assert found.snapshots[-1].change_initial.value == 0
     again, same_track = track_one(config)
     assert again == folder
     assert same(found, same_track)
@@ -324,7 +340,13 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_tracking_that_is_held(tmp_path: Path) -> None:
-    config = TrackConfig(epochs=1, probe=10, support=0, scale="small", out=tmp_path, subset=64)
+    config = TrackConfig(
+        training=TrainingSpec(epochs=1, images=64),
+        probe=10,
+        support=0,
+        scale="small",
+        out=tmp_path,
+    )
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
     folder, _ = track_one(config, cell)
     with folder.held(), pytest.raises(OSError, match="held by another process"):

@@ -72,7 +72,7 @@ def test_learns_digits():
     network, images = small_network(), digits(1200, 200, 300)
     training = train(network, images, Recipe(epochs=4, learning_rate=0.05, batch=32))
     assert training.finished
-    assert training.failure == ""
+    assert training.reason == ""
     assert [epoch.number for epoch in training.epochs] == [1, 2, 3, 4]
     assert evaluate(network, images.test, images).accuracy > 0.9
 
@@ -293,15 +293,15 @@ def test_divergence_ends_training_with_a_reason():
     assert training.finished
     assert training.best_epoch is None
     assert training.epochs == ()
-    assert "epoch 1, step" in training.failure
-    assert "try a learning rate below 1e+30" in training.failure
+    assert "epoch 1, step" in training.reason
+    assert "try a learning rate below 1e+30" in training.reason
     assert same_bits(weights(network), before)
 
 
 def test_divergence_at_a_million_is_never_the_best():
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     training = train(network, digits(), replace(RECIPE, learning_rate=1e6))
-    assert "not finite" in training.failure
+    assert "not finite" in training.reason
     assert all(math.isfinite(epoch.validation_loss) for epoch in training.epochs)
 
 
@@ -309,7 +309,7 @@ def test_a_failure_keeps_history_and_best_weights_and_is_remembered(tmp_path):
     path = tmp_path / "c.pt"
     network, healthy = BreaksAfter(small_network(), 7 * 2 + 3), BreaksAfter(small_network(), 99)
     training = train(network, digits(), RECIPE, checkpoint=path)
-    assert training.failure.startswith("epoch 3, step 4 of 7: the loss is not finite")
+    assert training.reason.startswith("epoch 3, step 4 of 7: the loss is not finite")
     assert [epoch.number for epoch in training.epochs] == [1, 2]
     assert training.best_epoch in (1, 2)
     train(healthy, digits(), RECIPE, checkpoint=tmp_path / "healthy.pt", until=training.best_epoch)
@@ -329,7 +329,7 @@ def test_outputs_that_are_not_finite_in_validation_fail_too():
             return self.network(x) * (1 if self.training else math.inf)
 
     training = train(OnlyTrains(), digits(), RECIPE)
-    assert training.failure.startswith("epoch 1, the network's outputs are not finite")
+    assert training.reason.startswith("epoch 1, the network's outputs are not finite")
 
 
 @pytest.mark.parametrize(

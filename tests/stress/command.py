@@ -106,10 +106,10 @@ def numbers(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (out / "store.db").exists():
         found = rows(out / "store.db")
-    for path in sorted(out.rglob("moments.jsonl")):
-        moments = [json.loads(line) for line in path.read_text().splitlines()]
+    for path in sorted(out.rglob("snapshots.jsonl")):
+        snapshots = [json.loads(line) for line in path.read_text().splitlines()]
         found[str(path.relative_to(out))] = [
-            {k: v for k, v in moment.items() if k not in TIMES} for moment in moments
+            {k: v for k, v in snapshot.items() if k not in TIMES} for snapshot in snapshots
         ]
     for path in sorted(p for p in out.rglob("*") if p.suffix in (".npy", ".safetensors", ".onnx")):
         found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()

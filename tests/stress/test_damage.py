@@ -15,10 +15,12 @@ from stress.tally import Tally
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 SEARCH = ("search", "--searcher", "random", "--options.evaluations", "3", "--draws", "1",
-          "--scores", "parameters", "linear_regions", "--instruments.linear_regions.count", "20",
-          "--train", "--compare", "1", "--recipe.epochs", "1", "--scale", "small",
+          "--scores", "parameters", "linear_regions",
+          "--score-settings.linear_regions.count", "20", "--train", "--compare", "1",
+          "--training.epochs", "1", "--scale", "small",
           "--workers", "0", "--out", "runs")  # fmt: skip
-TRACK = ("track", CELL, "--scale", "small", "--epochs", "1", "--subset", "100", "--support", "16",
+TRACK = ("track", CELL, "--scale", "small", "--training.epochs", "1",
+         "--training.images", "100", "--support", "16",
          "--held-out", "16", "--probe", "16", "--out", "runs")  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from stress.tally import Tally
 
 SEARCH = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
           "--scores", "condition_number", "parameters", "--train", "--compare", "1",
-          "--recipe.epochs", "2", "--scale", "small")  # fmt: skip
+          "--training.epochs", "2", "--scale", "small")  # fmt: skip
 MAY_MOUNT = subprocess.run(
     ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
 ).returncode == 0  # fmt: skip

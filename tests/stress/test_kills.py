@@ -13,23 +13,23 @@ from stress.command import finish, left_alive, numbers, run, start
 from stress.tally import Tally
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
-TRAINED = ("--train", "--compare", "1", "--recipe.epochs", "4", "--scale", "small")
+TRAINED = ("--train", "--compare", "1", "--training.epochs", "4", "--scale", "small")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "search and training, two workers": (
         "search", "--searcher", "random", "--options.evaluations", "12", "--draws", "2",
         "--scores", "condition_number", "parameters", *TRAINED, "--workers", "2",
     ),
     "evolution, no workers": (
-        "search", "--searcher", "evolution", "--options.evaluations", "24", "--batch", "4",
+        "search", "--searcher", "evolution", "--options.evaluations", "24", "--proposals", "4",
         "--draws", "1", "--scores", "linear_regions", "--workers", "0",
     ),
     "short training, halving": (
         "search", "--searcher", "halving", "--scores", "label_alignment@1", "--draws", "1",
-        "--schooling.images", "200", "--instruments.label_alignment.scale", "small",
+        "--short-training.images", "200", "--score-settings.label_alignment.scale", "small",
         "--workers", "2",
     ),
     "tracking": (
-        "track", CELL, "--scale", "small", "--epochs", "5", "--subset", "300",
+        "track", CELL, "--scale", "small", "--training.epochs", "5", "--training.images", "300",
         "--support", "32", "--held-out", "32", "--probe", "32",
     ),
 }  # fmt: skip

@@ -12,8 +12,8 @@ from stress.tally import Tally
 
 BAD, WITNESS = "misbehaving:Misbehaving", "misbehaving:Witness"
 SEARCH = ("search", "--searcher", "random", "--options.evaluations", "2", "--draws", "1",
-          "--instruments.condition_number.scale", "thin",
-          "--instruments.condition_number.count", "8")  # fmt: skip
+          "--score-settings.condition_number.scale", "thin",
+          "--score-settings.condition_number.count", "8")  # fmt: skip
 TESTS = str(Path(__file__).parents[1])
 HERE = {"PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])}
 
@@ -45,7 +45,7 @@ def test_misbehaving_scores(
         scores = (BAD, *beside) if place == "first" else (*beside, BAD)
         limit = ("--time-limit", "10" if deed in LOOPS or deed == "hang" else "120")
         out = f"out-{deeds.index(deed)}"
-        ended = run(tmp_path, *asked, *limit, f"--instruments.{BAD}.deed", deed,
+        ended = run(tmp_path, *asked, *limit, f"--score-settings.{BAD}.deed", deed,
                     "--scores", *scores, "--out", out, env=HERE)  # fmt: skip
         found = numbers(tmp_path / out)
         # Without a number of each score, nothing can be selected.

@@ -15,7 +15,7 @@ from stress.tally import Tally
 
 SEARCH = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
           "--scores", "condition_number", "parameters", "--train", "--compare", "1",
-          "--recipe.epochs", "2", "--scale", "small")  # fmt: skip
+          "--training.epochs", "2", "--scale", "small")  # fmt: skip
 
 
 def listens(process: int) -> bool:
@@ -43,14 +43,14 @@ def test_signals(
     took = time.perf_counter() - began
     assert unbroken.code == 0, unbroken.err
     wrong = []
-    moments = share(
+    snapshots = share(
         [rng.uniform(0, 2) for _ in range(10)] + [rng.uniform(2, took) for _ in range(15)]
     )
-    for moment in moments:
+    for snapshot in snapshots:
         process = start(tmp_path, *command, "--out", "broken")
         while process.poll() is None and not listens(process.pid):
             time.sleep(0.001)
-        time.sleep(moment)
+        time.sleep(snapshot)
         if process.poll() is None:
             os.killpg(process.pid, number) if whom == "group" else process.send_signal(number)
         ended = finish(process, 60)
@@ -62,7 +62,7 @@ def test_signals(
         noisy = ended.code != 0 and (len(lines) > 1 or "leaked" in ended.err)
         tally.add("signals", tried=1, lost=bool(alive) or not right, tracebacks=ended.traceback)
         if alive or not right or not told or noisy or ended.traceback:
-            wrong.append((round(moment, 2), ended.code, alive, ended.err[-600:]))
+            wrong.append((round(snapshot, 2), ended.code, alive, ended.err[-600:]))
     assert not wrong
     ended = run(tmp_path, *command, "--out", "broken")
     different = numbers(tmp_path / "broken") != numbers(tmp_path / "unbroken")

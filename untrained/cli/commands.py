@@ -6,21 +6,24 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from untrained.cli.ending import interrupted
-from untrained.cli.flags import check_words, read, read_file
+from untrained.cli.flags import check_words, read, read_file, renamed
+from untrained.cli.help import MostUsedFirst
+from untrained.cli.progress import watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import WORKING, prepare, say
-from untrained.cli.tracked import show_track, watching_moments
-from untrained.cli.watching import watching
+from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.config import ScoreConfig, TrainConfig
+from untrained.runs.config_file import as_toml
 from untrained.runs.failures import out_of_memory
+from untrained.runs.presets import resolve, resolve_training
 from untrained.runs.track_config import TrackConfig, holds_tracking, track_one
-from untrained.settings import Setting
 from untrained.spaces import get_space
 
 app = App(
@@ -36,27 +39,34 @@ stopped, even by kill -9, resumes when it is given again.
 """,
     version=version("untrained"),
     help_format="markdown",
+    help_formatter=MostUsedFirst(),
     default_parameter=Parameter(converter=read, consume_multiple=True, negative_iterable=()),
     exit_on_error=False,  # `main` says it in one line
     print_error=False,
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-Flags = Annotated[RunConfig, Parameter(name="*")]
+SearchFlags = Annotated[RunConfig, Parameter(name="*")]
+ScoreFlags = Annotated[ScoreConfig, Parameter(name="*")]
+TrainFlags = Annotated[TrainConfig, Parameter(name="*")]
 TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
-Json = Annotated[bool, Parameter(negative="")]
+Switch = Annotated[bool, Parameter(negative="")]
 
 
 @app.command
-def search(*, config: Flags = RunConfig(), json: Json = False) -> None:
+def search(
+    *, config: SearchFlags = RunConfig(), json: Switch = False, dry_run: Switch = False
+) -> None:
     """Search a space for a good network on your images; with --train, train and export it.
 
     Parameters
     ----------
     json
         Print one JSON object instead of tables.
+    dry_run
+        Print the whole configuration as TOML, and do nothing.
     """
-    show(carry_out(config), json)
+    carry_out(config, json, dry_run)
 
 
 @app.command
@@ -70,12 +80,16 @@ def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().worke
     workers
         Worker processes.
     """
-    config = RunConfig(train=True, channels=16, cells=1, out=out, workers=workers)
-    show(carry_out(config), False)
+    carry_out(RunConfig(train=True, channels=16, cells=1, out=out, workers=workers))
 
 
 @app.command
-def score(*architectures: str, config: Flags = RunConfig(), json: Json = False) -> None:
+def score(
+    *architectures: str,
+    config: ScoreFlags = ScoreConfig(),
+    json: Switch = False,
+    dry_run: Switch = False,
+) -> None:
     """Score architectures that you name.
 
     Parameters
@@ -84,12 +98,20 @@ def score(*architectures: str, config: Flags = RunConfig(), json: Json = False) 
         Text forms, each in quotes, such as '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
     json
         Print one JSON object instead of tables.
+    dry_run
+        Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
-    show(carry_out(given(config, architectures)), json)
+    carry_out(RunConfig(**vars(config), **given(config.space, architectures)), json, dry_run)
 
 
 @app.command
-def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False) -> None:
+def train(
+    architecture: str,
+    *,
+    config: TrainFlags = TrainConfig(),
+    json: Switch = False,
+    dry_run: Switch = False,
+) -> None:
     """Train and export one architecture that you name, beside random ones.
 
     Parameters
@@ -98,6 +120,8 @@ def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False)
         Text form, in quotes.
     json
         Print one JSON object instead of tables.
+    dry_run
+        Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
     space = get_space(config.space)
     if space.parse(architecture).partial:
@@ -105,23 +129,27 @@ def train(architecture: str, *, config: Flags = RunConfig(), json: Json = False)
             f"expected a discrete architecture to train, got {architecture}, which keeps several "
             f"operations on an edge or more edges than a network has; try untrained score"
         )
-    asked = replace(given(config, (architecture,)), draws=1, train=True)
-    show(carry_out(replace(asked, scores=("parameters", "macs"), instruments={})), json)
+    size: dict[str, Any] = {"draws": 1, "train": True, "scores": ("parameters", "macs")}
+    asked = RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
+    carry_out(asked, json, dry_run)
 
 
-def given(config: RunConfig, architectures: tuple[str, ...]) -> RunConfig:
-    """The same question about named architectures."""
+def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:
+    """What asks for named architectures, in place of a search."""
     if not architectures:
         raise ValueError("expected the text form of one architecture or more, got none")
-    space = get_space(config.space)  # some published forms hold spaces, which separate here
-    texts = [str(space.parse(text)) for text in architectures]
-    options: dict[str, Setting] = {"architectures": " ".join(texts)}
-    return replace(config, searcher="given", options=options)
+    found = get_space(space)  # some published forms hold spaces, which separate here
+    texts = [str(found.parse(text)) for text in architectures]
+    return {"searcher": "given", "options": {"architectures": " ".join(texts)}}
 
 
 @app.command
 def track(
-    architecture: str | None = None, *, config: TrackFlags = TrackConfig(), json: Json = False
+    architecture: str | None = None,
+    *,
+    config: TrackFlags = TrackConfig(),
+    json: Switch = False,
+    dry_run: Switch = False,
 ) -> None:
     """Follow the tangent kernel of one network through training, on images fixed once.
 
@@ -133,10 +161,15 @@ def track(
         Text form, in quotes.
     json
         Print one JSON object instead of a table.
+    dry_run
+        Print the whole configuration as TOML, and do nothing.
     """
-    epochs = config.altered_recipe.epochs
-    with watching_moments(epochs) as on_moment:
-        folder, found = track_one(config, architecture, on_moment)
+    resolved = replace(config.check(), training=resolve_training(config.training))
+    if dry_run:
+        print(as_toml(resolved, "track ARCHITECTURE" if architecture else "track"), end="")
+        return
+    with watching_snapshots(config.recipe.epochs) as on_snapshot:
+        folder, found = track_one(config, architecture, on_snapshot)
     report_track(folder)
     show_track(found, folder, json)
 
@@ -157,12 +190,15 @@ def report(folder: Path, *, page: Path | None = None) -> None:
     say(path, label="Report:", style="bold")
 
 
-def carry_out(config: RunConfig) -> RunFolder:
-    """Runs under a progress bar, then writes the report."""
+def carry_out(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> None:
+    """Runs under a progress bar, writes the report and shows what was found; or shows the plan."""
+    if dry_run:
+        print(as_toml(resolve(config)), end="")
+        return
     with watching() as watch:
         folder = run(config, watch)
     report_run(folder, space=get_space(config.space))  # whose module the run has imported
-    return folder
+    show(folder, as_json)
 
 
 @app.meta.default
@@ -191,7 +227,7 @@ def main() -> None:
     except KeyboardInterrupt:
         fail(interrupted("Interrupted"), 130)
     except (ValueError, CycloptsError) as error:
-        fail(str(error), 2)
+        fail(renamed(error) or str(error), 2)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             fail("The disk is full; everything computed so far is kept. Free some space and give "

@@ -7,7 +7,7 @@ rounds 1.5 to 2 and takes the text of a file's value for the value.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -57,7 +57,8 @@ def _read(hint: Any, words: Words) -> Any:
 def _read_word(hint: Any, word: Token) -> Any:
     flag = word.keyword or "argument"
     if get_origin(hint) is dict or is_dataclass(hint):
-        raise ValueError(f"{flag}: expected {flag}.NAME with a value, got {word.value!r}")
+        such = f", such as {flag}.{fields(hint)[0].name}" if is_dataclass(hint) else ""
+        raise ValueError(f"{flag}: expected {flag}.NAME with a value{such}, got {word.value!r}")
     return typed(hint, meaning(word.value, kinds_of(hint)), flag)
 
 
@@ -116,7 +117,7 @@ def check_words(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     """Refuse flags that no value can be read of; called by cyclopts before it reads the values.
 
     Raises:
-        ValueError: such as `--instruments.a 3`, `--options.a.b 3` or `--recipe.flip=none`.
+        ValueError: such as `--score-settings.a 3`, `--options.a.b 3` or `--training.flip=none`.
     """
     for argument in arguments:
         for word in argument.tokens:
@@ -206,3 +207,33 @@ def read_file(path: Path) -> File:
         return File(path, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"--config: expected a TOML file, got {path}: {error}") from error
+
+
+RENAMED = {
+    "--settings": "--preset",
+    "--instruments": "--score-settings",
+    "--schooling": "--short-training",
+    "--recipe": "--training",
+    "--subset": "--training.images",
+    "--epochs": "--training.epochs",
+    "--batch": "--training.batch",
+    "--learning-rate": "--training.learning-rate",
+}
+"Flags of version 0.1, and what they are called now; what follows a dot is as it was."
+IN_SEARCH = {"--batch": "--proposals"}
+
+
+def renamed(error: Exception) -> str:
+    """One line for a flag or a key of an older version; empty for any other error."""
+    if not isinstance(error, UnknownOptionError) or error.token is None:
+        return ""
+    asked = "--" + (error.token.keyword or "").removeprefix("--").replace("][", ".").strip("[]")
+    flag, dot, setting = asked.replace("_", "-").partition(".")
+    flag, _, _ = flag.partition("=")
+    command = error.command_chain[0] if error.command_chain else ""
+    if flag not in RENAMED:
+        return ""
+    now = RENAMED[flag] if command == "track" else IN_SEARCH.get(flag, RENAMED[flag])
+    if command == "track" and flag == "--recipe" and not dot:
+        now = "--training.recipe"
+    return f"{flag}{dot}{setting} is now {now}{dot}{setting}"

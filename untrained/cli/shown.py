@@ -44,7 +44,7 @@ def show_beside(record: RunRecord, folder: RunFolder) -> None:
 
 def found_nothing(record: RunRecord) -> bool:
     """Whether a search selected no architecture, or no score that was asked for has a value."""
-    return not any_scored(record) if record.searcher == "given" else record.pick is None
+    return not any_scored(record) if record.searcher == "given" else record.selected is None
 
 
 def show_found(record: RunRecord) -> None:
@@ -53,13 +53,13 @@ def show_found(record: RunRecord) -> None:
         say("No architecture could be scored.", style="yellow")
     elif record.searcher == "given":
         show_scores(record)
-    elif record.pick is None:
+    elif record.selected is None:
         say("The search ended without selecting an architecture.", style="yellow")
     else:
         tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
         PRINTED.print(f"\nPick ({tried}, {seconds:.0f} s):")
-        say(record.pick, style="bold")
+        say(record.selected, style="bold")
 
 
 def show_scores(record: RunRecord) -> None:
@@ -103,7 +103,7 @@ def show_failures(record: RunRecord) -> None:
     count = sum(failure.count for failure in found)
     if not found:
         return
-    if record.pick is not None and record.searcher != "given":
+    if record.selected is not None and record.searcher != "given":
         say(f"{count:,} readings failed; the report says why.", style="dim")
         return
     say(f"{count:,} readings failed:", style="yellow")
@@ -118,12 +118,12 @@ def show_failures(record: RunRecord) -> None:
 
 
 def show_standings(record: RunRecord) -> None:
-    """What the pick is worth by a benchmark table, where one is at hand and holds it."""
-    rows = standings(record.space, record.pick) if record.pick else ()
+    """Where the selected architecture stands in a benchmark table, if one at hand holds it."""
+    rows = standings(record.space, record.selected) if record.selected else ()
     if not rows:
-        if record.pick and record.space in TABLES and TABLES[record.space].whole:
+        if record.selected and record.space in TABLES and TABLES[record.space].whole:
             PRINTED.print(
-                "What is the pick worth? Set UNTRAINED_DATA to a folder that holds "
+                "Where does it stand among all? Set UNTRAINED_DATA to a folder that holds "
                 f"tables/{TABLES[record.space].file}, to be told.",
                 style="dim",
             )
@@ -138,12 +138,14 @@ def show_standings(record: RunRecord) -> None:
             f"{row.percentile:.2f} %",
             f"{row.population} ({row.size:,})",
         )
-    table.title = f"The pick in the benchmark's table ({TABLES[record.space].title})"
+    table.title = (
+        f"The selected architecture in the benchmark's table ({TABLES[record.space].title})"
+    )
     PRINTED.print(table)
 
 
 def show_trainings(record: RunRecord) -> None:
-    """The pick beside the random architectures, trained with the same recipe."""
+    """The selected architecture beside the random architectures, trained with the same recipe."""
     if not record.trainings:
         return
     table = Table("network", "test accuracy", "parameters", _texts())
@@ -151,10 +153,10 @@ def show_trainings(record: RunRecord) -> None:
         accuracy = training.test_accuracy
         table.add_row(
             visible(training.role),
-            visible(training.failure) or ("" if accuracy is None else f"{accuracy:.2%}"),
+            visible(training.reason) or ("" if accuracy is None else f"{accuracy:.2%}"),
             f"{training.parameters:,}",
             visible(training.architecture),
-            style="bold" if training.role == "pick" else "",
+            style="bold" if training.role == "selected" else "",
         )
     PRINTED.print(table)
 
@@ -163,7 +165,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
     """A run for machines."""
     return {
         "run": record.name,
-        "pick": record.pick,
+        "selected": record.selected,
         "trials": [trial_as_plain(trial, record) for trial in record.trials],
         "failures": [asdict(failure) for failure in failures(record)],
         "trained": [
@@ -173,7 +175,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
                 "test_accuracy": training.test_accuracy,
                 "parameters": training.parameters,
                 "macs": training.macs,
-                "failure": training.failure,
+                "reason": training.reason,
             }
             for training in record.trainings
         ],
@@ -188,6 +190,7 @@ def trial_as_plain(trial: TrialRecord, record: RunRecord) -> dict[str, Any]:
     return {
         "architecture": trial.architecture,
         "note": trial.note,
+        "role": trial.role,
         "scores": {
             name: [None if r.value is None else kinds[name](r.value) for r in readings]
             for name, readings in trial.readings.items()

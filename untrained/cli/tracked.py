@@ -1,4 +1,4 @@
-"""What a tracking shows: the last look while it goes on, then a few of all."""
+"""What a tracking shows: the last snapshot while it runs, then a few of all."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from untrained.cli.progress import columns_of_a_bar
 from untrained.cli.terminal import PRINTED, WORKING, say
-from untrained.cli.watching import columns_of_a_bar
 from untrained.report.tracked import spread
 from untrained.runs import RunFolder
-from untrained.runs.moments import MEASURED, Moment
+from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 
 SHOWN = {
@@ -27,28 +27,28 @@ SHOWN = {
     "regression_accuracy": "NTK regression, held-out",
     "advantage_initial": "non-linear advantage",
 }
-"""What of a moment is printed, and what it is called; all of it is in the report."""
+"""What of a snapshot is printed, and what it is called; all of it is in the report."""
 
 
 @contextmanager
-def watching_moments(epochs: int) -> Iterator[Callable[[Moment], None]]:
-    """A bar of epochs with time left, and under it what the last look gave."""
+def watching_snapshots(epochs: int) -> Iterator[Callable[[Snapshot], None]]:
+    """A bar of epochs with time left, and under it the last snapshot."""
     bars = Bars(*columns_of_a_bar())
     bar = bars.add_task("initialisation", total=epochs)
     with Live(bars, console=WORKING, transient=True) as live:
 
-        def watch(moment: Moment) -> None:
-            bars.update(bar, completed=moment.epoch, description=f"epoch {moment.epoch}")
-            live.update(Group(bars, table_of((moment,))))
+        def watch(snapshot: Snapshot) -> None:
+            bars.update(bar, completed=snapshot.epoch, description=f"epoch {snapshot.epoch}")
+            live.update(Group(bars, table_of((snapshot,))))
 
         yield watch
 
 
-def table_of(moments: Sequence[Moment]) -> Table:
-    """One row a quantity, one column a moment."""
-    table = Table("", *(f"epoch {moment.epoch}" for moment in moments))
+def table_of(snapshots: Sequence[Snapshot]) -> Table:
+    """One row a quantity, one column a snapshot."""
+    table = Table("", *(f"epoch {snapshot.epoch}" for snapshot in snapshots))
     for name, label in SHOWN.items():
-        table.add_row(label, *(number(getattr(moment, name).value) for moment in moments))
+        table.add_row(label, *(number(getattr(snapshot, name).value) for snapshot in snapshots))
     return table
 
 
@@ -62,29 +62,29 @@ def show_track(track: Track, folder: RunFolder, as_json: bool) -> None:
     if as_json:
         print(json.dumps(track_as_plain(track, folder)))
         return
-    PRINTED.print(table_of([track.moments[k] for k in spread(len(track.moments))]))
-    if track.failure:
-        say(track.failure, label="The training ended early:", label_style="yellow")
+    PRINTED.print(table_of([track.snapshots[k] for k in spread(len(track.snapshots))]))
+    if track.reason:
+        say(track.reason, label="The training ended early:", label_style="yellow")
     say(folder.report, label="Report: ", style="bold")
 
 
 def track_as_plain(track: Track, folder: RunFolder) -> dict[str, Any]:
     """A tracking for machines: a quantity without a value is null, with its reason beside it."""
     return {
-        "moments": [
+        "snapshots": [
             {
-                "epoch": moment.epoch,
-                "seconds": moment.seconds,
-                **{name: getattr(moment, name).value for name in MEASURED},
+                "epoch": snapshot.epoch,
+                "seconds": snapshot.seconds,
+                **{name: getattr(snapshot, name).value for name in MEASURED},
                 "unresolved": {
-                    name: getattr(moment, name).unresolved
+                    name: getattr(snapshot, name).unresolved
                     for name in MEASURED
-                    if getattr(moment, name).value is None
+                    if getattr(snapshot, name).value is None
                 },
             }
-            for moment in track.moments
+            for snapshot in track.snapshots
         ],
-        "failure": track.failure,
+        "reason": track.reason,
         "folder": str(folder.path),
         "report": str(folder.report),
     }

@@ -11,14 +11,14 @@ import plotly.graph_objects as go
 from untrained.outside import visible
 from untrained.report.units import compact
 
-PICK = "#e8590c"
+SELECTED = "#e8590c"
 RANDOM = "#8791a3"
 ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 "Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
 
 Properties = dict[str, Any]
 "Properties of a trace or an axis, under Plotly's names."
-PICK_MARKER: Properties = {"color": PICK, "size": 15, "symbol": "star"}
+SELECTED_MARKER: Properties = {"color": SELECTED, "size": 15, "symbol": "star"}
 
 
 def blank_figure(height: int) -> go.Figure:
@@ -51,8 +51,8 @@ def error_bar(lengths: Sequence[float], colour: str) -> Properties:
     """Bars of these half lengths in a faint `colour`, written #rrggbb."""
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     faint = f"rgba({red},{green},{blue},0.4)"
-    look = {"color": faint, "thickness": 1.3, "width": 0, "visible": any(lengths)}
-    return {"array": list(lengths), **look}
+    style = {"color": faint, "thickness": 1.3, "width": 0, "visible": any(lengths)}
+    return {"array": list(lengths), **style}
 
 
 def log_axis(values: Sequence[float]) -> Properties:

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import cast
 
 from untrained.report.measured import any_scored
-from untrained.report.trained import accuracy_error, pick_training
+from untrained.report.trained import accuracy_error, selected_training
 from untrained.runs.record import RunRecord
 
 
@@ -49,7 +49,7 @@ class Headline:
     pick_accuracy: float | None
     "On the test images."
     accuracy_error: float | None
-    "Standard error of the pick's accuracy, for the size of the test set."
+    "Standard error of the selected architecture's accuracy, for the size of the test set."
     random_accuracies: tuple[float, ...]
     "Of random architectures trained with the same recipe, the best first."
     search_seconds: float | None
@@ -66,8 +66,8 @@ class Headline:
 
 def headline(run: RunRecord, test_images: int | None) -> Headline:
     """The headline of a run."""
-    pick = pick_training(run)
-    accuracy = pick.test_accuracy if pick else None
+    selected = selected_training(run)
+    accuracy = selected.test_accuracy if selected else None
     error = None if accuracy is None else accuracy_error(accuracy, test_images)
     randoms = random_accuracies(run)
     return Headline(
@@ -76,8 +76,8 @@ def headline(run: RunRecord, test_images: int | None) -> Headline:
         random_accuracies=randoms,
         search_seconds=run.wall_seconds.get("search"),
         tried=len({trial.architecture for trial in run.trials}),
-        parameters=pick.parameters if pick else None,
-        macs=pick.macs if pick else None,
+        parameters=selected.parameters if selected else None,
+        macs=selected.macs if selected else None,
         verdict=verdict(accuracy, randoms) if accuracy is not None else unfinished(run),
         caution=caution(accuracy, error, randoms),
     )
@@ -89,25 +89,25 @@ def random_accuracies(run: RunRecord) -> tuple[float, ...]:
     return tuple(sorted((a for a in found if a is not None), reverse=True))
 
 
-def verdict(pick: float, randoms: Sequence[float]) -> str:
-    """How the pick compares with random architectures trained with the same recipe.
+def verdict(selected: float, randoms: Sequence[float]) -> str:
+    """How the selected architecture compares with random ones trained with the same recipe.
 
     Example:
         >>> verdict(0.93, (0.94, 0.92, 0.90))  # doctest: +NORMALIZE_WHITESPACE
-        'The pick beats 2 of 3 random architectures trained with the same recipe, 1.0 points above
-        their mean.'
+        'The selected architecture beats 2 of 3 random architectures trained with the same
+        recipe, 1.0 points above their mean.'
     """
     if not randoms:
         return (
-            "No random architecture was trained beside the pick, so this run cannot say whether "
-            "the search helped."
+            "No random architecture was trained beside the selected one, so this run cannot say "
+            "whether the search helped."
         )
-    beaten, equal = sum(pick > r for r in randoms), sum(pick == r for r in randoms)
+    beaten, equal = sum(selected > r for r in randoms), sum(selected == r for r in randoms)
     also = f" and equals {equal}" if equal else ""
     other = "their mean" if len(randoms) > 1 else "it"
     return (
-        f"The pick beats {beaten}{also} of {_architectures(len(randoms))} trained with the same "
-        f"recipe, {_against(pick - fmean(randoms), other)}."
+        f"The selected architecture beats {beaten}{also} of {_architectures(len(randoms))} "
+        f"trained with the same recipe, {_against(selected - fmean(randoms), other)}."
     )
 
 
@@ -125,16 +125,18 @@ def _architectures(count: int) -> str:
 
 def unfinished(run: RunRecord) -> str:
     """Why there is no accuracy to judge."""
-    if run.pick is None:
+    if run.selected is None:
         return without_pick(run)
-    training = pick_training(run)
+    training = selected_training(run)
     if training is None:
-        return "The search is done; the pick has not been trained in this run."
-    if training.failure:
-        return f"Training of the pick failed: {training.failure}"
+        return "The search is done; the selected architecture has not been trained in this run."
+    if training.reason:
+        return f"Training of the selected architecture failed: {training.reason}"
     if run.running:
-        return "The pick is in training: there is no test accuracy yet."
-    return "The training of the pick was interrupted: the same command resumes it."
+        return "The selected architecture is in training: there is no test accuracy yet."
+    return (
+        "The training of the selected architecture was interrupted: the same command resumes it."
+    )
 
 
 def without_pick(run: RunRecord) -> str:
@@ -144,7 +146,7 @@ def without_pick(run: RunRecord) -> str:
     if run.ended:
         return "The search ended, and no architecture could be scored."
     if run.running:
-        return "The search is still running: there is no pick yet."
+        return "The search is still running: there is no selected architecture yet."
     return "The search was interrupted before it could choose: the same command resumes it."
 
 

@@ -77,7 +77,7 @@ class Point:
     note: str
     estimates: tuple[Estimate, ...]
     "One for each score of the figure."
-    is_pick: bool
+    is_selected: bool
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ def _point(run: RunRecord, trial: TrialRecord, scores: Sequence[str]) -> Point |
     resolved = tuple(found for found in estimates if found is not None)
     if not scores or len(resolved) < len(scores):
         return None
-    is_pick = trial.architecture == run.pick
-    return Point(trial.number, trial.batch, trial.architecture, trial.note, resolved, is_pick)
+    is_selected = trial.architecture == run.selected
+    return Point(trial.number, trial.batch, trial.architecture, trial.note, resolved, is_selected)
 
 
 def _estimate_of(run: RunRecord, trial: TrialRecord, score: str) -> Estimate | None:
@@ -162,7 +162,7 @@ class Step:
     """One point on the way of the search."""
 
     label: str
-    "The round from 1, or `pick`; the trial's number where the search has no rounds."
+    "The round from 1, or `selected`; the trial's number where the search has no rounds."
     architecture: str
     estimate: Estimate
     epochs: int | None = None
@@ -196,14 +196,14 @@ def trajectory(run: RunRecord, space: Space[Any] | None) -> Trajectory:
     starts = parents(run, space)
     measured = (t for t in run.trials if t.architecture == starts.get(t.batch))
     rounds = pooled(measured, lambda trial: trial.batch)
-    trials = [*rounds, *_measured_pick(run)] if rounds else list(run.trials)
+    trials = [*rounds, *_measured_selected(run)] if rounds else list(run.trials)
     kind: Literal["round", "trial"] = "round" if rounds else "trial"
     panels = [_panel(run, kind, score, trials) for score in _score_names(run, trials)]
     return Trajectory(kind, tuple(panel for panel in panels if panel.steps))
 
 
-def _measured_pick(run: RunRecord) -> list[TrialRecord]:
-    return [trial for trial in run.trials if trial.architecture == run.pick][-1:]
+def _measured_selected(run: RunRecord) -> list[TrialRecord]:
+    return [trial for trial in run.trials if trial.architecture == run.selected][-1:]
 
 
 def _score_names(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord])
 def _label(run: RunRecord, kind: str, trial: TrialRecord) -> str:
     if kind == "trial":
         return str(trial.number)
-    return "pick" if trial.architecture == run.pick else str(trial.batch + 1)
+    return "selected" if trial.architecture == run.selected else str(trial.batch + 1)
 
 
 def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
@@ -265,7 +265,7 @@ MEANINGS: Mapping[str, str] = {
     "better.",
     "training_accuracy": "Share of training images classified right after a little training.",
     "training_loss": "Cross-entropy of training images after a little training. Lower is better.",
-    "label_alignment": "How far the NTK of validation images looks like a matrix of 1 for two "
+    "label_alignment": "How far the NTK of validation images snapshots like a matrix of 1 for two "
     "images of one class and -1 otherwise (LGA). Higher is better: what is learnt from an image "
     "is learnt for its class.",
     "label_alignment_normalised": "The same, with every image's own entry brought to 1. Higher is "

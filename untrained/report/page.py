@@ -42,8 +42,8 @@ def write_report(
         path: the HTML file; its folder must exist.
         space: the run's, to tell rounds and removals of a pruning search; by default ours of
             that name. What a store names is never imported.
-        graphs: the pick's cells, to be drawn.
-        standings: where the pick stands in benchmark tables.
+        graphs: the selected architecture's cells, to be drawn.
+        standings: where the selected architecture stands in benchmark tables.
         exported: label -> path of a file, relative to the page's folder, with `/`.
         beside: name -> report of each other run of the same search, in the same way.
         command: the command line that made the page; left out if empty.
@@ -101,5 +101,5 @@ def _training_parts(run: RunRecord, images: ImageFacts) -> Parts:
         "curve_plots": {each.quantity: training_drawings.draw_curves(each) for each in curves},
         "confusion": confusion(run, images.classes),
         "classes_in_matrix": CLASSES_IN_MATRIX,
-        "failed_trainings": [training for training in run.trainings if training.failure],
+        "failed_trainings": [training for training in run.trainings if training.reason],
     }

@@ -61,12 +61,12 @@ def _removals(space: PrunableSpace[Any], parent: Architecture) -> set[str]:
 
 
 def prunings(run: RunRecord, space: Space[Any] | None) -> tuple[Pruning, ...]:
-    """Each round's removals, from its parent and the next one; the last round's from the pick."""
+    """Each round's removals: what its parent has and the next one, or the selected, has not."""
     starts = parents(run, space)
     if not isinstance(space, PrunableSpace):
         return ()
     scored = Counter(t.batch for t in run.trials if t.architecture != starts.get(t.batch))
-    ends = [*list(starts.values())[1:], *([run.pick] if run.pick is not None else [])]
+    ends = [*list(starts.values())[1:], *([run.selected] if run.selected is not None else [])]
     return tuple(
         Pruning(batch + 1, scored[batch], _removed(space, parent, after))
         for (batch, parent), after in zip(starts.items(), ends, strict=False)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from untrained.report.canvas import (
-    PICK,
-    PICK_MARKER,
     RANDOM,
+    SELECTED,
+    SELECTED_MARKER,
     Properties,
     blank_figure,
     error_bar,
@@ -36,7 +36,7 @@ def draw_panel(panel: Panel, kind: Literal["round", "trial"]) -> go.Figure:
         mode="lines+markers" if rounds else "markers",
         line={"color": MEASURED, "width": 2},
         marker={
-            "color": [PICK if step.label == "pick" else MEASURED for step in panel.steps],
+            "color": [SELECTED if step.label == "selected" else MEASURED for step in panel.steps],
             "size": 9 if rounds else 6,
         },
         name="one trial",
@@ -63,14 +63,14 @@ def _add_best(figure: go.Figure, panel: Panel, kind: Literal["round", "trial"]) 
             x=_step_labels(panel, kind),
             y=panel.best,
             mode="lines",
-            line={"color": PICK, "width": 2, "shape": "hv"},
+            line={"color": SELECTED, "width": 2, "shape": "hv"},
             name="best so far",
             hoverinfo="skip",
         )
 
 
 def draw_cloud(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> go.Figure:
-    """Two scores against each other, or one score in order of rank; the pick on top."""
+    """Two scores against each other, or one score in order of rank; what was selected on top."""
     figure = blank_figure(height=460)
     for trace in _cloud_traces(cloud, kind):
         figure.add_scatter(**trace)
@@ -94,7 +94,7 @@ def _axis_title(cloud: ScoreCloud, k: int) -> str:
 def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Properties]:
     ranked = list(enumerate(cloud.points, 1))
     batches = sorted({point.batch for point in cloud.points})
-    others = [(rank, point) for rank, point in ranked if not point.is_pick]
+    others = [(rank, point) for rank, point in ranked if not point.is_selected]
     traces = (
         [
             _cloud_trace(cloud, [(r, p) for r, p in others if p.batch == batch], colour)
@@ -104,9 +104,15 @@ def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Pr
         if len(batches) <= len(ROUNDS)
         else [_scaled_trace(cloud, others, kind)]
     )
-    picks = _cloud_trace(cloud, [(rank, point) for rank, point in ranked if point.is_pick], PICK)
-    picks["marker"] = PICK_MARKER
-    return [trace for trace in (*traces, picks | {"name": "the pick"}) if trace["y"]]
+    selected = _cloud_trace(
+        cloud, [(rank, point) for rank, point in ranked if point.is_selected], SELECTED
+    )
+    selected["marker"] = SELECTED_MARKER
+    return [
+        trace
+        for trace in (*traces, selected | {"name": "the selected architecture"})
+        if trace["y"]
+    ]
 
 
 def _cloud_trace(

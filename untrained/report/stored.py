@@ -44,7 +44,7 @@ def report_run(
     page = page or folder.report
     record = load_record(folder.store, folder.name)
     space = space or SPACES.get(record.space)
-    graphs = _graphs(space, record.pick) if space and record.pick else None
+    graphs = _graphs(space, record.selected) if space and record.selected else None
     files = {
         label: _link(folder.network / file, page)
         for file, label in EXPORTED.items()
@@ -56,7 +56,7 @@ def report_run(
             page,
             space=space,
             graphs=graphs or (),
-            standings=standings(record.space, record.pick or "") if graphs is not None else (),
+            standings=standings(record.space, record.selected or "") if graphs is not None else (),
             exported=files,
             beside={
                 name: _link(RunFolder(folder.out, name).report, page) for name in record.beside
@@ -83,7 +83,7 @@ def report_track(folder: RunFolder, page: Path | None = None) -> Path:
         page: where to write; by default in the folder.
 
     Raises:
-        ValueError: nothing was looked at yet, or what is there cannot be read.
+        ValueError: there is no snapshot yet, or what is there cannot be read.
         OSError: no such tracking, or the page cannot be written.
     """
     page = page or folder.report

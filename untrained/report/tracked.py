@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from untrained.runs.moments import Moment
+from untrained.runs.snapshots import Snapshot
 from untrained.runs.tracking import Track
 
 KERNELS_SHOWN = 6
@@ -20,7 +20,7 @@ class Line(NamedTuple):
     """A quantity in a panel."""
 
     quantity: str
-    "A field of `Moment`."
+    "A field of `Snapshot`."
     label: str
 
 
@@ -67,7 +67,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
             zero=True,
         ),
         Panel(
-            "Likeness to the look before",
+            "Similarity to the snapshot before",
             "Near 1 the kernel has come to rest, up to scale; below, it is still turning.",
             (
                 Line("correlation_previous", "correlation"),
@@ -81,7 +81,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
             "likeness, it counts growth and shrinking too.",
             (
                 Line("change_initial", "from the start"),
-                Line("change_previous", "from the look before"),
+                Line("change_previous", "from the snapshot before"),
             ),
             zero=True,
         ),
@@ -165,12 +165,12 @@ class Series:
     "`epochs 1 to 3: the labels are of one class`."
 
 
-def series(moments: Sequence[Moment], line: Line) -> Series:
-    """The values of a quantity. What lacks at the first look alone goes without saying."""
-    found = [(moment.epoch, getattr(moment, line.quantity)) for moment in moments]
+def series(snapshots: Sequence[Snapshot], line: Line) -> Series:
+    """The values of a quantity. What the first snapshot alone lacks goes without saying."""
+    found = [(snapshot.epoch, getattr(snapshot, line.quantity)) for snapshot in snapshots]
     missing: dict[str, list[int]] = {}
     for epoch, quantity in found:
-        if quantity.value is None and (epoch > 0 or len(moments) == 1):
+        if quantity.value is None and (epoch > 0 or len(snapshots) == 1):
             missing.setdefault(quantity.unresolved, []).append(epoch)
     return Series(
         line.label,
@@ -185,7 +185,7 @@ def _epochs(at: Sequence[int]) -> str:
 
 
 def spread(count: int, wanted: int = KERNELS_SHOWN) -> tuple[int, ...]:
-    """Positions of a few of `count` moments, the first and the last too, dense at the beginning.
+    """Positions of a few of `count` snapshots, the first and the last too, dense at the beginning.
 
     Example:
         >>> spread(21), spread(3)
@@ -221,7 +221,7 @@ def pictures(track: Track) -> tuple[Picture, ...]:
     apart = ~torch.eye(len(labels), dtype=torch.bool)
     rows = torch.linspace(0, len(labels) - 1, min(len(labels), IMAGES_SHOWN)).round().long()
     found = []
-    for k in spread(len(track.moments)):
+    for k in spread(len(track.snapshots)):
         kernel = track.kernels[k].double()
         unit = kernel.diagonal().mean()
         if not (kernel.isfinite().all() and unit > 0):
@@ -229,7 +229,7 @@ def pictures(track: Track) -> tuple[Picture, ...]:
         kernel = kernel / unit
         found.append(
             Picture(
-                track.moments[k].epoch,
+                track.snapshots[k].epoch,
                 kernel[rows][:, rows],
                 labels[rows],
                 _mean(kernel[same & apart]),
@@ -261,24 +261,24 @@ class Result(NamedTuple):
     """The numbers on top of the page."""
 
     epochs: int
-    "The last one looked at."
+    "Of the last snapshot."
     accuracy: float | None
-    "Of the network, at the last look, on the held-out images."
+    "Of the network, at the last snapshot, on the held-out images."
     linearised: float | None
     "Of regression with Theta_0, on the same."
     advantage: float | None
     alignment: tuple[float | None, float | None]
-    "At the first and at the last look."
+    "At the first and at the last snapshot."
     likeness: float | None
-    "Correlation with Theta_0 at the last look."
+    "Correlation with Theta_0 at the last snapshot."
     change: float | None
     seconds: float
-    "Of all looks."
+    "Of all snapshots."
 
 
 def result(track: Track) -> Result:
     """First against last."""
-    first, last = track.moments[0], track.moments[-1]
+    first, last = track.snapshots[0], track.snapshots[-1]
     return Result(
         last.epoch,
         last.network_accuracy.value,
@@ -287,7 +287,7 @@ def result(track: Track) -> Result:
         (first.alignment.value, last.alignment.value),
         last.correlation_initial.value,
         last.change_initial.value,
-        sum(moment.seconds for moment in track.moments),
+        sum(snapshot.seconds for snapshot in track.snapshots),
     )
 
 

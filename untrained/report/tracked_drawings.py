@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from untrained.report.canvas import PICK, RANDOM, Properties, blank_figure, literal, log_axis
+from untrained.report.canvas import RANDOM, SELECTED, Properties, blank_figure, literal, log_axis
 from untrained.report.tracked import Panel, Picture, Series
 from untrained.report.units import significant
-from untrained.runs.moments import Moment
+from untrained.runs.snapshots import Snapshot
 
 BLUE = "#2f6fbf"
-COLOURS = (PICK, BLUE, "#2a8f82")
+COLOURS = (SELECTED, BLUE, "#2a8f82")
 "Of the lines of a panel, in order."
 LEVEL = RANDOM
 HEAT = ("#fffdf7", "#fbd9a8", "#f0925a", "#b8395a", "#3c0f53")
@@ -102,13 +102,13 @@ def draw_kernel(picture: Picture, classes: Sequence[str], scale: tuple[float, fl
     )
 
 
-def draw_spectra(moments: Sequence[Moment]) -> go.Figure:
+def draw_spectra(snapshots: Sequence[Snapshot]) -> go.Figure:
     """Eigenvalues in order, on log axes; the legend is the page's."""
     figure = blank_figure(height=380)
-    for moment, (label, colour) in zip(moments, spectra_legend(moments), strict=True):
+    for snapshot, (label, colour) in zip(snapshots, spectra_legend(snapshots), strict=True):
         figure.add_scatter(
-            x=list(range(1, len(moment.eigenvalues) + 1)),
-            y=[float(f"{value:.5g}") for value in moment.eigenvalues],
+            x=list(range(1, len(snapshot.eigenvalues) + 1)),
+            y=[float(f"{value:.5g}") for value in snapshot.eigenvalues],
             mode="lines",
             line={"color": colour, "width": 2},
             hovertemplate=f"{label}<br>%{{y:.3g}}, number %{{x}}<extra></extra>",
@@ -118,15 +118,15 @@ def draw_spectra(moments: Sequence[Moment]) -> go.Figure:
     return figure.update_layout(showlegend=False)
 
 
-def spectra_legend(moments: Sequence[Moment]) -> list[tuple[str, str]]:
+def spectra_legend(snapshots: Sequence[Snapshot]) -> list[tuple[str, str]]:
     """Name and colour of each spectrum, from blue to orange along the training."""
-    last = max(1, len(moments) - 1)
+    last = max(1, len(snapshots) - 1)
     return [
         (
-            "initialisation" if moment.epoch == 0 else f"epoch {moment.epoch}",
-            _between("#8fb8ea", PICK, k / last),
+            "initialisation" if snapshot.epoch == 0 else f"epoch {snapshot.epoch}",
+            _between("#8fb8ea", SELECTED, k / last),
         )
-        for k, moment in enumerate(moments)
+        for k, snapshot in enumerate(snapshots)
     ]
 
 

@@ -19,7 +19,7 @@ from untrained.report.tracked import (
     verdict,
 )
 from untrained.report.writing import write_page
-from untrained.runs.moments import Moment
+from untrained.runs.snapshots import Snapshot
 from untrained.runs.tracking import Track
 
 Parts = dict[str, Any]
@@ -38,7 +38,7 @@ def write_tracked(
     """Write the page of a tracking; an older one is replaced in one step.
 
     Args:
-        track: one moment or more.
+        track: one snapshot or more.
         path: the HTML file; its folder must exist.
         title: of the page.
         network: what was trained: an architecture, or the name of a function.
@@ -48,7 +48,7 @@ def write_tracked(
     found = result(track)
     shown = pictures(track)
     scale = limits(shown) if shown else None
-    few = [track.moments[k] for k in spread(len(track.moments))]
+    few = [track.snapshots[k] for k in spread(len(track.snapshots))]
     write_page(
         path,
         "tracked.html.j2",
@@ -61,7 +61,7 @@ def write_tracked(
         command=command,
         **_compared(track),
         questions={
-            question: [_panel(panel, track.moments) for panel in panels]
+            question: [_panel(panel, track.snapshots) for panel in panels]
             for question, panels in QUESTIONS.items()
         },
         pictures=[
@@ -80,18 +80,18 @@ def write_tracked(
 
 def _compared(track: Track) -> Parts:
     """Network against regression, with the level of the latter at initialisation."""
-    compared = _panel(COMPARED, track.moments)
-    level = track.moments[0].regression_accuracy.value
+    compared = _panel(COMPARED, track.snapshots)
+    level = track.snapshots[0].regression_accuracy.value
     if level is not None:
         label = "regression with Θ₀"
-        last = max(1, track.moments[-1].epoch)
+        last = max(1, track.snapshots[-1].epoch)
         compared["figure"] = drawings.add_level(compared["figure"], label, level, last)
         compared["legend"].append((label, drawings.LEVEL, True))
-    return {"compared": compared, "advantage": _panel(ADVANTAGE, track.moments)}
+    return {"compared": compared, "advantage": _panel(ADVANTAGE, track.snapshots)}
 
 
-def _panel(panel: Panel, moments: Sequence[Moment]) -> Parts:
-    shown = [series(moments, line) for line in panel.lines]
+def _panel(panel: Panel, snapshots: Sequence[Snapshot]) -> Parts:
+    shown = [series(snapshots, line) for line in panel.lines]
     return {
         "title": panel.title,
         "meaning": panel.meaning,

@@ -1,4 +1,4 @@
-"""What training gave: accuracy against size, curves, and the pick's mistakes."""
+"""What training gave: accuracy against size, curves, and the selected architecture's mistakes."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 from untrained.runs.record import RunRecord, TrainingRecord
 
 
-def pick_training(run: RunRecord) -> TrainingRecord | None:
-    """The pick's training; of several, the first that gave an accuracy."""
-    picks = [training for training in run.trainings if training.role == "pick"]
-    return next((t for t in picks if t.test_accuracy is not None), next(iter(picks), None))
+def selected_training(run: RunRecord) -> TrainingRecord | None:
+    """The selected architecture's training; of several, the first that gave an accuracy."""
+    selected = [training for training in run.trainings if training.role == "selected"]
+    return next((t for t in selected if t.test_accuracy is not None), next(iter(selected), None))
 
 
 def accuracy_error(accuracy: float, images: int | None) -> float | None:
@@ -72,7 +72,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss or accuracy of every network, the pick's last, so that they are drawn on top."""
+    """Loss or accuracy of every network, the selected one's last, to be drawn on top."""
 
     quantity: Literal["loss", "accuracy"]
     curves: tuple[Curve, ...]
@@ -81,7 +81,7 @@ class Curves:
 def training_curves(run: RunRecord) -> tuple[Curves, ...]:
     """Loss, then accuracy, of all networks that finished an epoch; empty if none did."""
     begun = [training for training in run.trainings if training.epochs]
-    begun.sort(key=lambda training: training.role == "pick")
+    begun.sort(key=lambda training: training.role == "selected")
     return (
         (Curves("loss", _losses(begun)), Curves("accuracy", _accuracies(begun))) if begun else ()
     )
@@ -146,8 +146,8 @@ class Confusion:
 
 
 def confusion(run: RunRecord, classes: tuple[str, ...]) -> Confusion | None:
-    """The pick's confusion matrix; None if it has none."""
-    training = pick_training(run)
+    """The selected architecture's confusion matrix; None if it has none."""
+    training = selected_training(run)
     if training is None or training.confusion is None:
         return None
     counts = training.confusion

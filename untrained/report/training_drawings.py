@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from untrained.report.canvas import (
-    PICK,
-    PICK_MARKER,
     RANDOM,
+    SELECTED,
+    SELECTED_MARKER,
     Properties,
     blank_figure,
     error_bar,
@@ -21,7 +21,7 @@ from untrained.report.units import percent
 def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
     """Test accuracy against parameters."""
     figure = blank_figure(height=380)
-    for role, colour in (("random", RANDOM), ("pick", PICK)):
+    for role, colour in (("random", RANDOM), ("selected", SELECTED)):
         shown = [point for point in points if point.role == role]
         if shown:
             figure.add_scatter(**_size_trace(shown, role, colour))
@@ -39,15 +39,15 @@ def _size_axis(parameters: Sequence[int]) -> Properties:
 
 
 def _size_trace(points: Sequence[TrainedPoint], role: str, colour: str) -> Properties:
-    pick = role == "pick"
+    selected = role == "selected"
     errors = [point.standard_error or 0.0 for point in points]
     return {
         "x": [point.parameters for point in points],
         "y": [point.accuracy for point in points],
         "error_y": error_bar(errors, colour),
         "mode": "markers",
-        "marker": {"color": colour, "size": 10} | (PICK_MARKER if pick else {}),
-        "name": "the pick" if pick else "random architecture",
+        "marker": {"color": colour, "size": 10} | (SELECTED_MARKER if selected else {}),
+        "name": "the selected architecture" if selected else "random architecture",
         "hovertext": [_size_hover(point) for point in points],
         "hoverinfo": "text",
     }
@@ -62,11 +62,11 @@ def _size_hover(point: TrainedPoint) -> str:
 
 
 def draw_curves(curves: Curves) -> go.Figure:
-    """Loss or accuracy by epoch; the pick strong, the others faint; the legend is the page's."""
+    """Loss or accuracy by epoch, the selected one strong, others faint; the page has a legend."""
     figure = blank_figure(height=300)
     for curve in curves.curves:
         figure.add_scatter(**_curve_trace(curve))
-        if curve.role == "pick" and curve.split == "validation":
+        if curve.role == "selected" and curve.split == "validation":
             figure.add_scatter(**_kept(curve))
     last = max(curve.epochs[-1] for curve in curves.curves)
     figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
@@ -77,18 +77,18 @@ def draw_curves(curves: Curves) -> go.Figure:
 
 
 def _curve_trace(curve: Curve) -> Properties:
-    pick = curve.role == "pick"
-    heading = f"<b>{'the pick' if pick else 'random'}, {curve.split}</b>"
+    selected = curve.role == "selected"
+    heading = f"<b>{'the selected architecture' if selected else 'random'}, {curve.split}</b>"
     return {
         "x": curve.epochs,
         "y": curve.values,
         "mode": "lines" if len(curve.epochs) > 1 else "markers",
         "line": {
-            "color": PICK if pick else RANDOM,
-            "width": 2.5 if pick else 1.2,
+            "color": SELECTED if selected else RANDOM,
+            "width": 2.5 if selected else 1.2,
             "dash": "dot" if curve.split == "train" else "solid",
         },
-        "opacity": 1 if pick else 0.6,
+        "opacity": 1 if selected else 0.6,
         "hovertext": [
             f"{heading}<br>{wrapped(curve.architecture)}<br>epoch {epoch}: {value:.4g}"
             for epoch, value in zip(curve.epochs, curve.values, strict=True)
@@ -105,7 +105,7 @@ def _kept(curve: Curve) -> Properties:
         "x": [epoch for epoch, _ in kept],
         "y": [value for _, value in kept],
         "mode": "markers",
-        "marker": {"color": PICK, "size": 10, "line": {"color": "white", "width": 2}},
+        "marker": {"color": SELECTED, "size": 10, "line": {"color": "white", "width": 2}},
         "hovertext": [f"weights kept: epoch {epoch}" for epoch, _ in kept],
         "hoverinfo": "text",
     }

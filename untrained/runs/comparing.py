@@ -1,4 +1,4 @@
-"""Comparing: the pick and random architectures, trained with one recipe; and the pick's export."""
+"""Training the selected architecture beside random ones with one recipe; and its export."""
 
 import logging
 import random
@@ -9,9 +9,11 @@ from typing import Any
 from untrained.images import Images
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import ResolvedConfig, digest
-from untrained.runs.instrument import training_scale
 from untrained.runs.session import Progress, Session
-from untrained.runs.tasks import Train, Trained, build
+from untrained.runs.setup import training_scale
+from untrained.runs.short_training import subset
+from untrained.runs.streams import stream
+from untrained.runs.tasks import Trained, TrainTask, build
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
@@ -20,9 +22,9 @@ from untrained.training import export, train
 logger = logging.getLogger(__name__)
 
 
-def train_all(session: Session, pick: Architecture) -> None:
-    """Trains the pick and the random architectures beside it, an epoch of each at a time."""
-    roles = [("pick", pick), *(("random", a) for a in comparison(session, pick))]
+def train_all(session: Session, selected: Architecture) -> None:
+    """Trains the selected architecture and random ones beside it, an epoch of each at a time."""
+    roles = [("selected", selected), *(("random", a) for a in comparison(session, selected))]
     keys = [begin_training(session, i, role, a) for i, (role, a) in enumerate(roles)]
     session.store.end_trainings(session.run, len(keys))
     phase = f"training {len(keys)} networks"
@@ -41,15 +43,15 @@ def train_all(session: Session, pick: Architecture) -> None:
             keep_training(session, rows[left[index]], outcome)
             session.watch(Progress(phase, done := done + 1, total))
         session.store.add_cost(session.run, "training", time.perf_counter() - begun, wall=True)
-    export_pick(session, rows[keys[0]])
+    export_selected(session, rows[keys[0]])
 
 
-def comparison(session: Session, pick: Architecture) -> list[Architecture]:
-    """Random architectures of the space, none computing what the pick or another computes."""
+def comparison(session: Session, selected: Architecture) -> list[Architecture]:
+    """Random architectures, none of which computes what the selected or another one computes."""
     compare = session.config.compare
     rng = random.Random(f"{session.config.seed}/compare")
     sampler = RandomSearch(session.space, (), 0, evaluations=compare + 1)
-    proposals = sampler.propose([Trial(pick, (), "pick", {})], compare, rng)
+    proposals = sampler.propose([Trial(selected, (), "selected", {})], compare, rng)
     return [proposal.architecture for proposal in proposals]
 
 
@@ -72,6 +74,7 @@ def training_question(config: ResolvedConfig, space: Space[Any], images: Images)
         "space": config.space,
         "scale": asdict(training_scale(space, config)),
         "recipe": asdict(config.recipe),
+        "training images": config.training.images,
         "images": images.fingerprint,
         "seed": config.seed,
         "device": config.device,
@@ -79,14 +82,15 @@ def training_question(config: ResolvedConfig, space: Space[Any], images: Images)
     }
 
 
-def training_task(session: Session, row: dict[str, Any], until: int) -> Train:
+def training_task(session: Session, row: dict[str, Any], until: int) -> TrainTask:
     """The training of this row up to an epoch."""
     config = session.config
-    return Train(
+    return TrainTask(
         space=config.space,
         architecture=row["question"]["architecture"],
         scale=training_scale(session.space, config),
         recipe=config.recipe,
+        images=config.training.images,
         seed=config.seed,
         until=until,
         checkpoint=session.folder.checkpoint(row["key"]),
@@ -115,19 +119,19 @@ def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> No
             "macs": outcome.macs,
             "best_epoch": training.best_epoch,
             "finished": training.finished,
-            "failure": training.failure,
+            "reason": training.reason,
             "test_accuracy": evaluation and evaluation.accuracy,
             "confusion": evaluation and evaluation.confusion,
         },
     )
 
 
-def export_pick(session: Session, row: dict[str, Any]) -> None:
-    """Writes the trained pick where it can be used without the library.
+def export_selected(session: Session, row: dict[str, Any]) -> None:
+    """Writes the trained selected where it can be used without the library.
 
     Its accuracy on the test images is from then on that of the files as they were written.
     """
-    if row["failure"]:
+    if row["reason"]:
         return
     begun = time.perf_counter()
     session.watch(Progress("exporting the network", 0, 1))
@@ -140,7 +144,7 @@ def export_pick(session: Session, row: dict[str, Any]) -> None:
     network = build(task.space, task.architecture, task.scale, session.images)
     train(
         network,
-        session.images,
+        subset(session.images, task.images, stream(task.seed, "subset")),
         task.recipe,
         seed=task.seed,
         checkpoint=task.checkpoint,

@@ -13,15 +13,12 @@ import torch
 
 from untrained.settings import LARGEST, Setting, check_range, plain
 from untrained.training.loop import check_precision
-from untrained.training.recipe import Recipe, RecipeChanges, check_recipe
+from untrained.training.recipe import Recipe, TrainingSpec, check_recipe
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """From images to a ranked, and if asked trained and exported, network.
-
-    Where `settings` or `training` may say what is not given, None stands for that.
-    """
+class CommonConfig:
+    """What every run is asked: images, a search space, and where to compute."""
 
     images: str = "digits"
     """`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data
@@ -30,60 +27,75 @@ class RunConfig:
     "Side in pixels to which images are brought; by default their own, or 32 for a folder."
     space: str = "nasbench201"
     "Search space: a name, or package.module:name."
-    searcher: str | None = None
-    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`,
-    or package.module:name."""
-    options: dict[str, Setting] = field(default_factory=dict)
-    "Settings of the searcher, such as `--options.evaluations 50`."
-    scores: tuple[str, ...] | None = None
-    """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
-    score after two epochs of training. By default `condition_number` and `linear_regions`."""
-    instruments: dict[str, dict[str, Setting]] = field(default_factory=dict)
-    """How a score looks, such as `--instruments.condition_number.count 32`: the probe's `count`,
-    `split`, `augment`, `patch`, `one_channel`; the network's `scale`, `channels`, `cells`,
-    `stages`, `stem`; the `weights` draw, and the draws that share one, `redraw`; training before
-    it, of `epochs` (0 for none) and as in `schooling`; and settings of the score itself, such as
-    `batchnorm`."""
-    schooling: dict[str, Setting] = field(default_factory=dict)
-    """Training before all scores that ask for it, such as `--schooling.images 2000`: a `recipe`
-    with another `batch` or `learning_rate`, on so many `images`. An instrument's come first."""
-    settings: str | None = None
-    """Searcher, scores, draws, options, instruments and schooling by name: `deep` (better picks
-    than the default), `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS also
-    `paper_imagenet` and `released_imagenet`. What flags or a file say comes first."""
-    draws: int | None = None
-    "Draws of weights and probe for each score of each architecture; by default 3."
     seed: int = 0
     "Seed of the run: other seeds, other draws, splits and choices."
-    batch: int = 8
-    "Architectures proposed at a time, where the searcher is free to choose."
-    train: bool = False
-    "Train the pick, and `compare` random architectures, with the same recipe."
-    compare: int = 5
-    "Random architectures of the space trained beside the pick."
-    scale: str = "full"
-    "Scale at which networks are trained: `full`, as published, `narrow` or `small`."
-    channels: int | None = None
-    "Channels of the first stage of trained networks; by default the scale's."
-    cells: int | None = None
-    "Cells a stage of trained networks; by default the scale's."
-    training: str = "default"
-    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `darts_cifar10`,
-    `te_nas_cifar10`, `..._imagenet`, or package.module:name."""
-    recipe: RecipeChanges = field(default_factory=RecipeChanges)
-    """What is asked of the named recipe; what is not given is as it says. A whole `Recipe` stands
-    in place of `default`."""
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     workers: int = os.cpu_count() or 1
     """Worker processes, one torch thread each; changes no number. 0 works in this process, which
     a network that crashes takes along; with workers, that is a failure of that network alone."""
     time_limit: float | None = None
-    """Seconds that each step of a measurement may take: building a network, training it before
-    scores, a score of one draw. What takes longer fails, and is asked again under a longer limit.
-    With 0 workers, only Python code can be stopped."""
+    """Seconds that each step of a measurement may take: building a network, short training, a
+    score of one draw. What takes longer fails, and is asked again under a longer limit. With 0
+    workers, only Python code can be stopped."""
     out: Path = Path("untrained-runs")
     "Folder of the store and of one folder for each run; its name is taken as it stands, `~` too."
+
+
+@dataclass(frozen=True)
+class ScoreConfig(CommonConfig):
+    """What is scored, and how. Where `preset` may say what is not given, None stands for that."""
+
+    preset: str | None = None
+    """Searcher, scores, draws, options, score settings and short training by name: `deep` (finds
+    better networks than the default), `lga`, `nngp`, `paper`, `released` (the authors' code), on
+    DARTS also `paper_imagenet` and `released_imagenet`. Flags and files take precedence."""
+    scores: tuple[str, ...] | None = None
+    """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
+    score after two epochs of short training. By default `condition_number` and
+    `linear_regions`."""
+    draws: int | None = None
+    "Draws of weights and probe for each score of each architecture; by default 3."
+    score_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    """What a score is applied to, such as `--score-settings.condition_number.count 32`: the
+    probe's `count`, `split`, `augment`, `patch`, `one_channel`; the network's `scale`,
+    `channels`, `cells`, `stages`, `stem`; the `weights` draw, and the draws that share one,
+    `redraw`; short training, of `epochs` (0 for none) and as in `short_training`; and settings of
+    the score itself, such as `batchnorm`."""
+    short_training: TrainingSpec = field(default_factory=TrainingSpec)
+    """A few epochs before all scores that ask for them, such as `--short-training.images 2000`.
+    Per-score settings take precedence."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(CommonConfig):
+    """How networks are trained to the end, and beside which others."""
+
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    "Training to the end, such as `--training.epochs 100`."
+    compare: int = 5
+    "Random architectures of the space trained beside the selected one."
+    scale: str = "full"
+    "Scale at which networks are trained: `full`, as published, `narrow` or `small`."
+    channels: int | None = None
+    "Channels of the first stage of trained networks; by default the scale's."
+    cells: int | None = None
+    "Cells a stage of trained networks; by default the scale's."
+
+
+@dataclass(frozen=True)
+class RunConfig(ScoreConfig, TrainConfig):
+    """From images to a ranked, and if asked trained and exported, network."""
+
+    searcher: str | None = None
+    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`,
+    or package.module:name."""
+    options: dict[str, Setting] = field(default_factory=dict)
+    "Settings of the searcher, such as `--options.evaluations 50`."
+    proposals: int = 8
+    "Architectures proposed at a time, where the searcher is free to choose."
+    train: bool = False
+    "Train the selected architecture, and `compare` random ones, with the same recipe."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +105,15 @@ class ResolvedConfig(RunConfig):
     searcher: str
     scores: tuple[str, ...]
     draws: int
-    recipe: Recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the training to the end; `training` says all of it."""
+        return self.training.altered(Recipe())
 
     def check(self) -> "ResolvedConfig":
         """Itself, or ValueError for a number that makes no sense."""
-        least = {"draws": 1, "batch": 1, "compare": 0, "workers": 0, "size": 1, "seed": 0,
+        least = {"draws": 1, "proposals": 1, "compare": 0, "workers": 0, "size": 1, "seed": 0,
                  "channels": 1, "cells": 1}  # fmt: skip
         most = {"draws": MOST_DRAWS, "seed": LARGEST_SEED}
         for name, bound in least.items():
@@ -111,6 +127,9 @@ class ResolvedConfig(RunConfig):
             )
         check_images(self.images)
         check_recipe(self.recipe)
+        for what in ("training", "short_training"):
+            if (count := getattr(self, what).images) is not None:
+                check_range(f"{what}.images", count, 2)
         check_device(self.device)
         check_precision(self.recipe, self.device)
         if not self.scores:
@@ -125,8 +144,7 @@ class ResolvedConfig(RunConfig):
         return {
             **asdict(self),
             "options": plain(self.options),
-            "instruments": {name: plain(s) for name, s in self.instruments.items()},
-            "schooling": plain(self.schooling),
+            "score_settings": {name: plain(s) for name, s in self.score_settings.items()},
             "scores": list(self.scores),
             "out": str(self.out),
         }
@@ -147,8 +165,8 @@ LARGEST_SEED = 2**63 - 1
 "Of torch's generators."
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
-    "images", "size", "settings", "train", "compare", "scale", "channels", "cells", "training",
-    "recipe", "workers", "time_limit", "out",
+    "images", "size", "preset", "train", "compare", "scale", "channels", "cells", "training",
+    "workers", "time_limit", "out",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The loop: propose, measure, store; then train what was picked. Killed anywhere, it resumes.
+"""The loop: propose, measure, store; then train what was selected. Killed anywhere, it resumes.
 
 What is stored is the whole state. A batch of trials is stored when all of it is measured, each
 measurement as soon as it is made. So a run that begins again proposes the batch under way from
@@ -14,17 +14,19 @@ from typing import Any
 
 from torch import nn
 
+from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.runs.code import version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import ResolvedConfig, RunConfig, digest
+from untrained.runs.config_file import as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import Instrument, check_probe, make_instruments, training_scale
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.searching import search
 from untrained.runs.session import Session, Watch, ignore
+from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.search import Goal, make_searcher
@@ -33,7 +35,7 @@ from untrained.training import Recipe, check_fits
 
 
 def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
-    """From images to a picked network; trained, compared and exported if `config.train`.
+    """From images to a selected network; trained, compared and exported if `config.train`.
 
     Run again with the same configuration after it was stopped anyhow, it goes on where it was
     and ends with the same numbers.
@@ -52,27 +54,27 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
     begun = time.perf_counter()
     config = resolve(config)
     space = get_space(config.space)
-    instruments = make_instruments(space, config)
-    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in instruments)
+    setups = make_setups(space, config)
+    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
     searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
-    if searcher.rungs and all(instrument.schooling is None for instrument in instruments):
+    if searcher.rungs and all(setup.short_training is None for setup in setups):
         raise ValueError(
             f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
-            f"score that looks after training, got {', '.join(config.scores)}; try --scores "
+            f"score that comes after training, got {', '.join(config.scores)}; try --scores "
             f"label_alignment"
         )
     scale = training_scale(space, config)  # refuse it now, not later
     images = load_images(config.images, size=config.size, seed=config.seed)
-    for instrument in instruments:
-        check_probe(instrument, images)
-    _check_recipes(config, space, scale, instruments, images)
-    schooled = any(instrument.schooling is not None for instrument in instruments)
+    for setup in setups:
+        check_probe(setup, images)
+    _check_recipes(config, space, scale, setups, images)
+    trains = any(setup.short_training is not None for setup in setups)
     identity = config.identity(
         images.fingerprint,
         version_of(
             *(config.space, space, config.searcher, searcher, *config.scores),
-            *(instrument.score for instrument in instruments),
-            training=schooled,
+            *(setup.score for setup in setups),
+            training=trains,
         ),
     )
     name = run_name(config, images, identity)
@@ -87,16 +89,17 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         start_engine(config.workers, images, config.time_limit) as engine,
         Store.open(folder.store) as store,
     ):
-        described = describe(config, images, instruments, folder.name)
+        write_whole(folder.path / "config.toml", as_toml(config).encode())
+        described = describe(config, images, setups, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
-        measuring = Measuring(searched, config, space, instruments, images, store, engine)
+        measuring = Measuring(searched, config, space, setups, images, store, engine)
         session = Session(
             config, images, space, searcher, measuring, folder, store, engine, watch, identity
         )
-        pick = search(session)
-        if config.train and pick is not None:
-            train_all(session, pick)
+        selected = search(session)
+        if config.train and selected is not None:
+            train_all(session, selected)
     return folder
 
 
@@ -104,20 +107,20 @@ def _check_recipes(
     config: ResolvedConfig,
     space: Space[Any],
     scale: Scale,
-    instruments: tuple[Instrument, ...],
+    setups: tuple[ScoreSetup, ...],
     images: Images,
 ) -> None:
     """Refuse a recipe, of training or before a score, that fits no network of the space here."""
     some = str(space.sample(random.Random(0)))
     if config.train:
-        change = f"--training (now {config.training!r}), --scale or --size"
+        change = f"--training.recipe (now {config.training.recipe}), --scale or --size"
         network = build(config.space, some, scale, images)
-        _check_recipe_fits("recipe", network, images, config.recipe, change)
-    for instrument in instruments:
-        if instrument.schooling is not None:
-            name, recipe = instrument.name, instrument.schooling.recipe
-            change = f"--instruments.{name}.recipe or --instruments.{name}.scale"
-            network = build(config.space, some, instrument.scale, images)
+        _check_recipe_fits("training", network, images, config.recipe, change)
+    for setup in setups:
+        if setup.short_training is not None:
+            name, recipe = setup.name, setup.short_training.recipe
+            change = f"--score-settings.{name}.recipe or --score-settings.{name}.scale"
+            network = build(config.space, some, setup.scale, images)
             _check_recipe_fits(name, network, images, recipe, change)
 
 
@@ -138,7 +141,7 @@ def run_name(config: ResolvedConfig, images: Images, identity: str) -> str:
 
 
 def describe(
-    config: ResolvedConfig, images: Images, instruments: tuple[Instrument, ...], name: str
+    config: ResolvedConfig, images: Images, setups: tuple[ScoreSetup, ...], name: str
 ) -> dict[str, Any]:
     """The run's row in the store."""
     return {
@@ -162,6 +165,6 @@ def describe(
             "python": platform.python_version(),
             "machine": f"{platform.machine()}, {platform.system()}",
         },
-        "directions": {i.name: 1 if i.score.higher_is_better else -1 for i in instruments},
-        "counts": [i.name for i in instruments if i.score.is_count],
+        "directions": {i.name: 1 if i.score.higher_is_better else -1 for i in setups},
+        "counts": [i.name for i in setups if i.score.is_count],
     }

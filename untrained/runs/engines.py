@@ -15,11 +15,11 @@ import torch
 from untrained.images import Images
 from untrained.runs.failures import Interrupted, Step, alarm
 from untrained.runs.tasks import (
-    Measure,
     Measured,
     Outcome,
+    ScoreTask,
     Task,
-    Train,
+    TrainTask,
     joined,
     perform,
     unmeasured,
@@ -136,19 +136,19 @@ class Pool:
     def retry(self, task: Task, answer: Answer) -> Outcome:
         """A task once more; what is lost again, in a process of its own, is at fault itself."""
         self.dismiss()
-        if isinstance(task, Train):
+        if isinstance(task, TrainTask):
             return self.trained_alone(task)
         columns = []
-        for j, instrument in enumerate(task.instruments):
-            part = replace(task, instruments=(instrument,))
+        for j, setup in enumerate(task.setups):
+            part = replace(task, setups=(setup,))
             found = [m.part(j) for m in answer] if isinstance(answer, list) else answer
             if part != task and isinstance(answer, Lost):
                 found = self.alone(part)
             columns.append(self.draw_by_draw(part, found))
         return [joined(parts) for parts in zip(*columns, strict=True)]
 
-    def draw_by_draw(self, task: Measure, answer: Answer) -> list[Measured]:
-        """The readings of one instrument, those that are still missing in a new process each."""
+    def draw_by_draw(self, task: ScoreTask, answer: Answer) -> list[Measured]:
+        """The readings of one setup, those that are still missing in a new process each."""
         if isinstance(answer, list) and not lacks_memory(answer):
             return answer
         if isinstance(answer, Lost) and answer.failure.out_of_time and len(task.draws) == 1:
@@ -165,7 +165,7 @@ class Pool:
                 found += answer
         return found
 
-    def trained_alone(self, task: Train) -> Outcome:
+    def trained_alone(self, task: TrainTask) -> Outcome:
         """A training, up to the same epoch."""
         answer = self.alone(task)
         if isinstance(answer, Raised):

@@ -12,9 +12,9 @@ from untrained.runs.config import RunConfig, digest
 from untrained.runs.engines import Engine
 from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import Instrument, Look
+from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measure
+from untrained.runs.tasks import ScoreTask
 from untrained.scores import Reading
 from untrained.search import Proposal, Trial
 from untrained.spaces import Space
@@ -32,46 +32,46 @@ class Measuring:
     run: str
     config: RunConfig
     space: Space[Any]
-    instruments: tuple[Instrument, ...]
+    setups: tuple[ScoreSetup, ...]
     images: Images
     store: Store
     engine: Engine
 
-    def question(self, architecture: str, instrument: Instrument, draw: int) -> dict[str, Any]:
+    def question(self, architecture: str, setup: ScoreSetup, draw: int) -> dict[str, Any]:
         """What a measurement answers; its digest is the measurement's key."""
         return {
             "space": self.config.space,
             "architecture": architecture,
-            "instrument": instrument.plain(),
+            "setup": setup.plain(),
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
-            "version": self.versions[instrument.name],
+            "version": self.versions[setup.name],
         }
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
         """Score name -> the code that its numbers depend on, as it was when the run began."""
-        return {instrument.name: self._version(instrument) for instrument in self.instruments}
+        return {setup.name: self._version(setup) for setup in self.setups}
 
-    def _version(self, instrument: Instrument) -> str:
+    def _version(self, setup: ScoreSetup) -> str:
         return version_of(
             self.config.space,
             self.space,
-            instrument.name,
-            instrument.score,
-            training=instrument.schooling is not None,
+            setup.name,
+            setup.score,
+            training=setup.short_training is not None,
         )
 
-    def check_code(self, instruments: Sequence[Instrument]) -> None:
+    def check_code(self, setups: Sequence[ScoreSetup]) -> None:
         """Refuse to keep numbers where code was edited since the run began.
 
         A worker may have begun before or after: whose code it ran is not known.
         """
-        for instrument in instruments:
-            if self._version(instrument) != self.versions[instrument.name]:
+        for setup in setups:
+            if self._version(setup) != self.versions[setup.name]:
                 raise ValueError(
-                    f"{instrument.name}: expected the code that the run began with, got files "
+                    f"{setup.name}: expected the code that the run began with, got files "
                     f"that were edited since; give the same command again: what was measured "
                     f"before is kept"
                 )
@@ -79,22 +79,22 @@ class Measuring:
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
         """Score name -> the key of each draw's measurement."""
         return {
-            instrument.name: [
-                digest(self.question(architecture, instrument, self.seeded(draw)))
+            setup.name: [
+                digest(self.question(architecture, setup, self.seeded(draw)))
                 for draw in proposal.draws
             ]
-            for instrument in self.shown(proposal)
-            for architecture in [self.measured(proposal, instrument)]
+            for setup in self.shown(proposal)
+            for architecture in [self.measured(proposal, setup)]
         }
 
-    def shown(self, proposal: Proposal) -> tuple[Instrument, ...]:
-        """The instruments, after as many epochs as the proposal asks for."""
-        return tuple(instrument.after(proposal.epochs) for instrument in self.instruments)
+    def shown(self, proposal: Proposal) -> tuple[ScoreSetup, ...]:
+        """The setups, after as many epochs as the proposal asks for."""
+        return tuple(setup.after(proposal.epochs) for setup in self.setups)
 
-    def measured(self, proposal: Proposal, instrument: Instrument) -> str:
+    def measured(self, proposal: Proposal, setup: ScoreSetup) -> str:
         """The architecture that stands for the proposal: one for all that compute the same."""
         architecture = proposal.architecture
-        if instrument.score.of_function:
+        if setup.score.of_function:
             architecture = self.space.canonical(architecture)
         return str(architecture)
 
@@ -111,19 +111,19 @@ class Measuring:
         """
         tasks = self.tasks(proposals)
         total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
-        done = total - sum(len(task.instruments) for task in tasks)
+        done = total - sum(len(task.setups) for task in tasks)
         watch(done, total)
         for index, outcome in self.engine(tasks):
             task = tasks[index]
             assert isinstance(outcome, list)
-            self.check_code(task.instruments)
+            self.check_code(task.setups)
             self.store.add_measurements(
                 [
                     {
                         "key": digest(question),
                         "run": self.run,
                         "question": question,
-                        "score": instrument.name,
+                        "score": setup.name,
                         "value": reading.value,
                         "reason": reading.reason,
                         "bound_kind": reading.bound and reading.bound.kind,
@@ -131,56 +131,54 @@ class Measuring:
                         "seconds": seconds,
                     }
                     for draw, measured in zip(task.draws, outcome, strict=True)
-                    for instrument, reading, seconds in zip(
-                        task.instruments, measured.readings, measured.seconds, strict=True
+                    for setup, reading, seconds in zip(
+                        task.setups, measured.readings, measured.seconds, strict=True
                     )
-                    for question in [self.question(task.architecture, instrument, draw)]
+                    for question in [self.question(task.architecture, setup, draw)]
                 ]
             )
-            if schooling := sum(measured.schooling for measured in outcome):
-                self.store.add_cost(self.run, "training before scores", schooling)
-            done += len(task.instruments)
+            if short_training := sum(measured.short_training for measured in outcome):
+                self.store.add_cost(self.run, "training before scores", short_training)
+            done += len(task.setups)
             watch(done, total)
 
-    def tasks(self, proposals: Sequence[Proposal]) -> list[Measure]:
+    def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured: each pair of architecture and score on the draws unknown.
 
         Scores of one architecture that want the same network on the same draws go together.
         """
-        wanted: dict[tuple[str, Instrument], dict[int, str]] = {}
+        wanted: dict[tuple[str, ScoreSetup], dict[int, str]] = {}
         rungs = set()
         for proposal in proposals:
             keys = self.keys(proposal)
-            for instrument in self.shown(proposal):
-                pair = self.measured(proposal, instrument), instrument
+            for setup in self.shown(proposal):
+                pair = self.measured(proposal, setup), setup
                 column = wanted.setdefault(pair, {})
-                column.update(
-                    zip(map(self.seeded, proposal.draws), keys[instrument.name], strict=True)
-                )
+                column.update(zip(map(self.seeded, proposal.draws), keys[setup.name], strict=True))
                 if proposal.epochs is not None:
                     rungs.add(pair)
         known = self.store.known([key for column in wanted.values() for key in column.values()])
-        together: dict[tuple[str, Look, tuple[int, ...], bool], list[Instrument]] = {}
-        for (architecture, instrument), column in wanted.items():
+        together: dict[tuple[str, NetworkSpec, tuple[int, ...], bool], list[ScoreSetup]] = {}
+        for (architecture, setup), column in wanted.items():
             missing = tuple(
                 draw
                 for draw, key in column.items()
                 if key not in known or self.asks_again(known[key])
             )
             if missing:
-                kept = (architecture, instrument) in rungs
-                alike = together.setdefault((architecture, instrument.look, missing, kept), [])
-                alike.append(instrument)
+                kept = (architecture, setup) in rungs
+                alike = together.setdefault((architecture, setup.network_spec, missing, kept), [])
+                alike.append(setup)
         return [
-            Measure(
+            ScoreTask(
                 self.config.space,
                 architecture,
-                tuple(sorted(instruments, key=lambda instrument: instrument.epochs)),
+                tuple(sorted(setups, key=lambda setup: setup.epochs)),
                 draws,
                 self.config.device,
-                self.warm(architecture, look) if kept else None,
+                self.warm(architecture, spec) if kept else None,
             )
-            for (architecture, look, draws, kept), instruments in together.items()
+            for (architecture, spec, draws, kept), setups in together.items()
         ]
 
     def asks_again(self, reading: Reading) -> bool:
@@ -192,14 +190,14 @@ class Measuring:
         limit = self.config.time_limit
         return limit is None or limit > reading.bound.amount
 
-    def warm(self, architecture: str, look: Look) -> Path | None:
+    def warm(self, architecture: str, spec: NetworkSpec) -> Path | None:
         """Where trainings before scores are kept for rungs to come; None where none can go on."""
-        if look.course is None or not steady(look.course.recipe):
+        if spec.training is None or not steady(spec.training.recipe):
             return None
         question = {
             "space": self.config.space,
             "architecture": architecture,
-            "look": [asdict(part) if is_dataclass(part) else part for part in look],
+            "network": [asdict(part) if is_dataclass(part) else part for part in spec],
             "images": self.images.fingerprint,
             "device": self.config.device,
             "version": version_of(self.config.space, self.space, training=True),
@@ -215,6 +213,7 @@ def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]
             tuple(row["draws"]),
             row["note"],
             {score: tuple(map(_value, column)) for score, column in row["measurements"].items()},
+            role=row["role"],
             epochs=row["epochs"],
         )
         for row in rows

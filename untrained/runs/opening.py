@@ -14,6 +14,7 @@ from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
+from untrained.runs.migration import migrate
 from untrained.runs.schema import SCHEMA, metadata, schema
 
 BUSY_SECONDS = 10.0  # how long another writer is waited for
@@ -168,7 +169,7 @@ def _make_tables(connection: Connection) -> None:
 
 
 def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
-    """Adds what an older schema lacks.
+    """Migrates a store of an older schema.
 
     Raises:
         ValueError: a database of something else, or of a newer schema.
@@ -181,8 +182,7 @@ def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
             f"1 to {SCHEMA}, got {version!r}; upgrade untrained, or choose another --out"
         )
     if version < SCHEMA:
-        _add_columns(connection)
-        connection.execute(schema.update().values(version=SCHEMA))
+        migrate(connection)
 
 
 def _check_ours(connection: Connection, where: str | Path) -> None:
@@ -191,18 +191,6 @@ def _check_ours(connection: Connection, where: str | Path) -> None:
             f"{where}: expected a store of untrained, got a database of something else; choose "
             f"another --out"
         )
-
-
-def _add_columns(connection: Connection) -> None:
-    """Brings an older schema up to date: all that came since are columns that may be NULL."""
-    for table in metadata.tables.values():
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                connection.exec_driver_sql(
-                    f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
-                )
 
 
 @contextmanager

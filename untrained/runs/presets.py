@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from untrained.runs.config import ResolvedConfig, RunConfig
-from untrained.runs.instrument import score_name
+from untrained.runs.setup import score_name
 from untrained.settings import Setting, checked
-from untrained.training import Recipe, altered, get_recipe
+from untrained.training import TrainingSpec, get_recipe
 
 Settings = Mapping[str, Setting]
+NOTHING = TrainingSpec()
+"Asks for nothing beside what is usual."
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,12 @@ class Preset:
 
     options: Settings = field(default_factory=dict)
     "Of the searcher."
-    instruments: Mapping[str, Settings] = field(default_factory=dict)
+    score_settings: Mapping[str, Settings] = field(default_factory=dict)
     searcher: str = "pruning"
     draws: int = 3
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
-    schooling: Settings = field(default_factory=dict)
-    "Training before its scores."
+    short_training: TrainingSpec = NOTHING
+    "Before its scores."
 
 
 def _paper(prune: int) -> Preset:
@@ -58,7 +60,7 @@ def _released(prune: int, count: int) -> Preset:
 
 
 def _deep(count: int) -> Preset:
-    """Better picks from the same two scores, in less than a minute on two cores.
+    """Better networks from the same two scores, in less than a minute on two cores.
 
     Discrete networks instead of supernets, as deep as they will be trained: in shallow ones a skip
     connection is worth nothing. Noise is removed by regression instead of by more draws.
@@ -79,8 +81,8 @@ def _nngp(score: str, ensemble: int) -> Preset:
 
     Statistic and draws were chosen on a hundred or two of the benchmark's architectures.
     """
-    look: Settings = {"count": 1000, "ensemble": ensemble}
-    return Preset({"evaluations": 100}, {score: look}, "random", draws=1, scores=(score,))
+    shown: Settings = {"count": 1000, "ensemble": ensemble}
+    return Preset({"evaluations": 100}, {score: shown}, "random", draws=1, scores=(score,))
 
 
 def _lga() -> Preset:
@@ -93,7 +95,7 @@ def _lga() -> Preset:
         searcher="random",
         draws=1,
         scores=("label_alignment_normalised",),
-        schooling={"images": 2000},
+        short_training=TrainingSpec(images=2000),
     )
 
 
@@ -114,8 +116,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
 def resolve(config: RunConfig) -> ResolvedConfig:
     """The configuration with everything that it leaves open, in the one place where that is said.
 
-    What is given comes first, whatever its value; then what `settings` stand for; then defaults,
-    which are those of `Preset`. Options, instruments and schooling are put together by key.
+    What is given takes precedence, whatever its value; then what `preset` stands for; then the
+    defaults, which are those of `Preset`. Options, score settings and both trainings are put
+    together by key.
 
     Raises:
         ValueError: a value of the wrong type or out of range, or a name that stands for nothing.
@@ -130,54 +133,49 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         "scores": scores,
         "draws": preset.draws if config.draws is None else config.draws,
         "options": {**(preset.options if searcher == preset.searcher else {}), **config.options},
-        "instruments": {
-            **config.instruments,
+        "score_settings": {
+            **config.score_settings,
             **{
-                score: {**settings, **config.instruments.get(score, {})}
-                for score, settings in preset.instruments.items()
+                score: {**settings, **config.score_settings.get(score, {})}
+                for score, settings in preset.score_settings.items()
                 if score in map(score_name, scores)
             },
         },
-        "schooling": {
-            **(preset.schooling if scores == preset.scores else {}),
-            **config.schooling,
-        },
-        "recipe": recipe_of(config),
+        "short_training": config.short_training.over(
+            preset.short_training if scores == preset.scores else NOTHING
+        ),
+        "training": resolve_training(config.training),
     }
     return ResolvedConfig(**{**given, **chosen}).check()
 
 
+def resolve_training(spec: TrainingSpec) -> TrainingSpec:
+    """The same with every choice of its recipe.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    named = "default" if spec.recipe is None else spec.recipe
+    try:
+        recipe = spec.altered(get_recipe(named))
+    except ValueError as error:
+        raise ValueError(f"training.recipe: {error}") from error
+    return TrainingSpec(recipe=named, images=spec.images, **vars(recipe))
+
+
 def preset_of(config: RunConfig) -> Preset:
-    """What the configuration's `settings` stand for.
+    """What the configuration's `preset` stands for.
 
     Raises:
         ValueError: a name that stands for nothing, or not on this space.
     """
-    if config.settings is None:
+    if config.preset is None:
         return Preset()
-    known = PRESETS.get(config.settings, {})
+    known = PRESETS.get(config.preset, {})
     if config.space not in known:
         here = [name for name, spaces in PRESETS.items() if config.space in spaces]
         raise ValueError(
-            f"settings: expected {' or '.join(here) or 'none'} on the space {config.space!r}, "
-            f"got {config.settings!r}"
+            f"preset: expected {' or '.join(here) or 'none'} on the space {config.space!r}, "
+            f"got {config.preset!r}"
         )
     return known[config.space]
-
-
-def recipe_of(config: RunConfig) -> Recipe:
-    """The recipe that the configuration's `training` names, with what is asked otherwise.
-
-    Raises:
-        ValueError: an unknown name; or a whole recipe beside one that is named.
-    """
-    if isinstance(config.recipe, Recipe) and config.training != "default":
-        raise ValueError(
-            f"recipe: expected RecipeChanges beside training={config.training!r}, got a whole "
-            f"Recipe, which leaves nothing of it; try RecipeChanges(epochs={config.recipe.epochs})"
-        )
-    try:
-        named = get_recipe(config.training)
-    except ValueError as error:
-        raise ValueError(f"training: {error}") from error
-    return altered(named, config.recipe)

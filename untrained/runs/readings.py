@@ -13,8 +13,8 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.runs.failures import Failure, Step, attempt, text_of
-from untrained.runs.instrument import Instrument
 from untrained.runs.keeping import Kept
+from untrained.runs.setup import ScoreSetup
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import attempt_apart
 from untrained.scores import Reading, Score
@@ -23,21 +23,21 @@ from untrained.scores.score import View, ViewScore
 T = TypeVar("T")
 
 
-def look_at(
+def apply_setups(
     network: nn.Module,
-    instruments: Sequence[Instrument],
+    setups: Sequence[ScoreSetup],
     images: Images,
     draw: int,
     device: str,
     step: Step,
 ) -> list[tuple[Reading, float]]:
-    """What each instrument reads of a network, and in how many seconds.
+    """The reading of each setup, of one network, and in how many seconds.
 
-    What several scores view alike is looked at once, and its seconds are theirs in equal parts.
+    What several scores view alike is computed once, and its seconds are theirs in equal parts.
     None of them meets what another did to the network, to what is viewed, or to the process.
     Scores of this package keep the contract, as its tests see to; others are made to.
     """
-    kept = None if all(ours(instrument.score) for instrument in instruments) else Kept(network)
+    kept = None if all(ours(setup.score) for setup in setups) else Kept(network)
 
     def untouched(call: Callable[[], T], by: object) -> tuple[T | None, Failure | None]:
         if kept is None or ours(by):
@@ -46,27 +46,27 @@ def look_at(
         changed = kept.restore()
         return found, failure or (Failure(CHANGED.format(changed)) if changed else None)
 
-    alike: dict[tuple[View | Score, ProbeSpec], list[Instrument]] = {}
-    for instrument in instruments:
-        alike.setdefault((view_of(instrument.score), instrument.probe), []).append(instrument)
-    found: dict[Instrument, tuple[Reading, float]] = {}
+    alike: dict[tuple[View | Score, ProbeSpec], list[ScoreSetup]] = {}
+    for setup in setups:
+        alike.setdefault((view_of(setup.score), setup.probe), []).append(setup)
+    found: dict[ScoreSetup, tuple[Reading, float]] = {}
     for (what, spec), group in alike.items():
         began = time.perf_counter()
         view = partial(viewed, what, network, images, spec, draw, device)
         seen, failure = untouched(view, what)
         spent = (time.perf_counter() - began) / len(group)
         # Those of others come last, and each has a copy of what was seen if it shares that.
-        for instrument in sorted(group, key=lambda instrument: not ours(instrument.score)):
+        for setup in sorted(group, key=lambda setup: not ours(setup.score)):
             began = time.perf_counter()
-            score = instrument.score
+            score = setup.score
             if seen is None or failure:
                 reading = reading_of(None, failure)
             else:
                 shared = len(group) > 1 and not ours(score)
                 own = partial(copied, seen, view if shared else None)
                 reading = reading_of(*untouched(partial(number, score, own), score))
-            found[instrument] = reading, spent + time.perf_counter() - began
-    return [found[instrument] for instrument in instruments]
+            found[setup] = reading, spent + time.perf_counter() - began
+    return [found[setup] for setup in setups]
 
 
 CHANGED = (
@@ -84,7 +84,7 @@ def ours(score: object) -> bool:
 
 
 def view_of(score: Score) -> View | Score:
-    """What is to be looked at: the score's view if it has one, else the score itself."""
+    """What is to be computed: the score's view if it has one, else the score itself."""
     if not isinstance(score, ViewScore):
         return score
     view, failure = attempt(lambda: score.view)
@@ -120,9 +120,9 @@ def number(score: Score, own: Callable[[], Seen]) -> Reading:
     return checked(score.of(seen, probe) if isinstance(score, ViewScore) else seen)
 
 
-def read(look: Callable[[], object]) -> Reading:
+def read(call: Callable[[], object]) -> Reading:
     """What a score gives; an error in computing it, or NaN, becomes a reason."""
-    return reading_of(*attempt(lambda: checked(look())))
+    return reading_of(*attempt(lambda: checked(call())))
 
 
 def reading_of(found: Reading | None, failure: Failure | None) -> Reading:

@@ -23,6 +23,8 @@ class TrialRecord:
     "Text form; of a partial architecture too."
     note: str
     "Why it was proposed: `parent`, `without nor_conv_1x1 on 0-1`, `random`, `mutation`."
+    role: str | None
+    "What it is to the searcher: `parent` in a pruning search, `start` of a climb."
     readings: Mapping[str, tuple[Reading, ...]]
     "Score name -> one reading for each draw; a failed one has no value, and a reason."
     epochs: int | None = None
@@ -35,7 +37,7 @@ class TrainingRecord:
 
     architecture: str
     role: str
-    "`pick` or `random`."
+    "`selected` or `random`."
     parameters: int
     "Number of trainable parameters."
     macs: int
@@ -47,7 +49,7 @@ class TrainingRecord:
     "In [0, 1]; None until trained, or if training failed."
     confusion: tuple[tuple[int, ...], ...] | None
     "Test images by true class (row) and predicted class (column)."
-    failure: str
+    reason: str
     "Why training ended early; empty if it did not."
     seconds: float
 
@@ -80,7 +82,7 @@ class RunRecord:
     directions: Mapping[str, int]
     "Ranked score name -> +1 where higher is better, -1 where lower is."
     trials: tuple[TrialRecord, ...]
-    pick: str | None
+    selected: str | None
     "The chosen architecture; None while the search goes on, and where it could not choose."
     trainings: tuple[TrainingRecord, ...]
     costs: tuple[Cost, ...]
@@ -129,12 +131,13 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
                 batch=trial["batch"],
                 architecture=trial["architecture"],
                 note=trial["note"],
+                role=trial["role"],
                 epochs=trial["epochs"],
                 readings=trial["measurements"],
             )
             for trial in opened.trials(search)
         ),
-        pick=row["pick"],
+        selected=row["selected"],
         trainings=trainings,
         costs=(
             *(Cost(*line) for line in opened.costs(row["id"], search, wall=False)),
@@ -142,7 +145,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
         counts=frozenset(row["counts"] or ()),
-        ended=row["pick"] is not None or row["ended"] is not None,
+        ended=row["selected"] is not None or row["ended"] is not None,
         running=running,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
@@ -165,6 +168,6 @@ def _training(row: Mapping[str, Any]) -> TrainingRecord:
         best_epoch=row["best_epoch"],
         test_accuracy=row["test_accuracy"],
         confusion=confusion and tuple(tuple(line) for line in confusion),
-        failure=row["failure"],
+        reason=row["reason"],
         seconds=sum((epoch.seconds for epoch in row["epochs"]), 0.0),
     )

@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData,
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -39,7 +39,7 @@ runs = Table(
     Column("versions", JSON, nullable=False),
     Column("directions", JSON, nullable=False),
     Column("counts", JSON),  # scores that count; NULL in runs of older schemas
-    Column("pick", String),
+    Column("selected", String),
     Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),
 )
@@ -52,6 +52,7 @@ trials = Table(
     Column("batch", Integer, nullable=False),
     Column("architecture", String, nullable=False),
     Column("draws", JSON, nullable=False),
+    Column("role", String),  # what it is to the searcher; NULL for nothing in particular
     Column("note", String, nullable=False),
     Column("epochs", Integer),
     Column("measurements", JSON, nullable=False),
@@ -81,7 +82,7 @@ trainings = Table(
     Column("macs", Integer),
     Column("best_epoch", Integer),
     Column("finished", Boolean, nullable=False, default=False),
-    Column("failure", String, nullable=False, default=""),
+    Column("reason", String, nullable=False, default=""),  # why it ended early
     Column("test_accuracy", Float),
     Column("confusion", JSON),
 )

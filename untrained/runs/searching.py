@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def search(session: Session) -> Architecture | None:
-    """The pick of a search, gone on with from what is stored; it is noted there too."""
+    """The selected architecture of a search, which resumes from what is stored, and is noted."""
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch = store.batches(session.id)
     while True:
         begun = time.perf_counter()
         rng = random.Random(f"{seed}/{len(history)}")
-        proposals = searcher.propose(history, session.config.batch, rng)
+        proposals = searcher.propose(history, session.config.proposals, rng)
         if not proposals:
             break
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
@@ -32,9 +32,9 @@ def search(session: Session) -> Architecture | None:
         history += history_of(session.space, store.trials(session.id, since=len(history)))
         batch += 1
         store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
-    pick = searcher.pick(history)
-    store.set_pick(session.id, None if pick is None else str(pick))
-    return pick
+    selected = searcher.select(history)
+    store.set_selected(session.id, None if selected is None else str(selected))
+    return selected
 
 
 def recall(session: Session) -> list[Trial]:
@@ -73,6 +73,7 @@ def _rows(
             "batch": batch,
             "architecture": str(proposal.architecture),
             "draws": list(proposal.draws),
+            "role": proposal.role,
             "note": proposal.note,
             "epochs": proposal.epochs,
             "measurements": session.measuring.keys(proposal),

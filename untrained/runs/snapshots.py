@@ -1,121 +1,297 @@
-"""Looks of a tracking on the disk: one line of `moments.jsonl` and one kernel for each.
+"""What is read from a network at one epoch of its training, on images fixed once for all.
 
-Each line ends with a digest of itself and its kernel, so that damage to either is seen. A look
-that is damaged is left out; the others stand.
+    Theta_t      the NTK on the probe after epoch t; Theta_0 that at initialisation
+    LGA          how far Theta_t snapshots like the label kernel; see `analysis.alignment`
+    regression   kernel regression with an NTK on the support, tried on the held-out images: what
+                 the network does when it is linearised at that epoch
+    advantage    accuracy of the network less that of the regression, on the same held-out images
+
+The regression knows the support alone, while the network has seen every training image: with
+fewer images in the support than in training, part of the advantage is that of more images. Its
+kernel is the one that is tracked, the same for each class: of summed logits, it stands for the
+kernel of one logit up to its scale.
+
+Source: Fort et al., "Deep learning versus kernel learning", NeurIPS 2020,
+https://arxiv.org/abs/2010.15110 (the advantage); Mohamadi, Bae & Sutherland, ICML 2023,
+https://arxiv.org/abs/2206.12543 (regression with the kernel of summed logits).
 """
 
-import hashlib
-import io
-import json
-import tokenize
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from dataclasses import dataclass, fields
 from math import isfinite
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float32
-from torch import Tensor
+from torch import Tensor, nn
 
-from untrained.analysis.estimate import Quantity
-from untrained.files import write_whole
-from untrained.runs.moments import MEASURED, Moment
-
-MOMENTS = "moments.jsonl"
-UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError),
-    *(SyntaxError, tokenize.TokenError, RecursionError, ArithmeticError, MemoryError),
+from untrained.analysis import Kernel, spectrum
+from untrained.analysis.alignment import (
+    centred_alignment,
+    correlation,
+    label_alignment,
+    relative_change,
 )
-"What reading a damaged line or array raises."
+from untrained.analysis.blocks import split
+from untrained.analysis.estimate import Quantity
+from untrained.analysis.label_energy import label_energy
+from untrained.analysis.validation import validate
+from untrained.images import Images, Labelled
+from untrained.kernels import ntk
+from untrained.networks.arguments import Named
+from untrained.networks.batchnorm import Policy
+from untrained.settings import check_range, checked
+from untrained.training import Epoch, evaluate
 
 
-class Snapshot(NamedTuple):
-    """A look at a network that is trained."""
+@dataclass(frozen=True)
+class Tracking:
+    """What is measured of a kernel in training, and when."""
 
-    moment: Moment
-    kernel: Float32[Tensor, "n n"]
-
-
-def read_snapshots(folder: Path, size: int) -> tuple[list[Snapshot], list[str]]:
-    """The whole looks in a folder, at `size` images each, and what is wrong with the others.
-
-    Raises:
-        OSError: the moments cannot be read.
-    """
-    looks: list[Snapshot] = []
-    damage = []
-    path = folder / MOMENTS
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            kept = json.loads(line)
-            moment = _moment({name: kept[name] for name in kept if name != "digest"})
-        except UNREADABLE as error:
-            damage.append(f"{path}: line {number} cannot be read ({type(error).__name__})")
-            continue
-        try:
-            look = Snapshot(moment, _kernel(folder, moment, size))
-            if kept.get("digest", _digest(look)) != _digest(look):
-                raise ValueError("it does not fit its line")
-            if looks and moment.epoch <= looks[-1].moment.epoch:
-                raise ValueError("its line stands out of order")
-            looks.append(look)
-        except UNREADABLE as error:
-            where = kernel_file(folder, moment)
-            damage.append(f"{where}: cannot be read ({str(error)[:80] or type(error).__name__})")
-    return looks, damage
+    every: int = 1
+    "Epochs from one snapshot to the next; initialisation and the last epoch always have one."
+    probe: int = 128
+    "Validation images of the kernel, fixed once; all of them where there are fewer."
+    support: int = 256
+    "Training images that NTK regression learns from, fixed once; 0 leaves it out."
+    held_out: int = 256
+    "Validation images on which network and regression are compared, fixed once."
+    output: Literal["sum", "trace"] = "sum"
+    "The kernel of summed logits, or the sum of the kernels of each; see `ntk`."
+    parameters: Named = "weights"
+    "The kernel's parameters: `weights`, `weights_below_head` or `all`; see `ntk`."
+    batchnorm: Policy = "frozen"
+    "The kernel's BatchNorm: statistics of the images at hand held constant; see `ntk`."
 
 
-def write_snapshot(folder: Path, looks: Sequence[Snapshot], new: Snapshot) -> None:
-    """Writes a new look, its line last: one that is written has all that goes with it.
+@dataclass(frozen=True)
+class Snapshot:
+    """The kernel at an epoch, in numbers. Accuracies and shares are in [0, 1]."""
+
+    epoch: int
+    "0 at initialisation."
+    seconds: float
+    "That it took."
+    eigenvalues: tuple[float, ...]
+    "Of Theta_t, the largest first; those above its resolution."
+    train_loss: Quantity
+    "Mean over the epoch, under augmentation."
+    train_accuracy: Quantity
+    validation_loss: Quantity
+    validation_accuracy: Quantity
+    "On all validation images."
+    alignment: Quantity
+    "LGA: correlation of Theta_t with the label kernel."
+    label_energy: Quantity
+    "Share of the labels in the top K eigenvectors of Theta_t, K the number of classes."
+    correlation_initial: Quantity
+    "Of the entries of Theta_t and Theta_0."
+    correlation_previous: Quantity
+    "With the kernel of the snapshot before."
+    centred_initial: Quantity
+    "Centred alignment (CKA) of Theta_t and Theta_0."
+    centred_previous: Quantity
+    change_initial: Quantity
+    "||Theta_t - Theta_0|| / ||Theta_0||."
+    change_previous: Quantity
+    effective_rank: Quantity
+    "(tr Theta)^2 / ||Theta||^2."
+    largest_eigenvalue: Quantity
+    condition_number: Quantity
+    trace: Quantity
+    norm: Quantity
+    "||Theta||, Frobenius."
+    network_accuracy: Quantity
+    "On the held-out images."
+    regression_accuracy: Quantity
+    "Of regression with Theta_t, on the held-out images."
+    advantage_initial: Quantity
+    "Of the network over regression with Theta_0."
+    advantage: Quantity
+    "Of the network over regression with Theta_t."
+
+
+MEASURED = tuple(field.name for field in fields(Snapshot) if field.type is Quantity)
+"Names of the quantities of a snapshot."
+
+
+class TrackedImages(NamedTuple):
+    """The images of every snapshot, fixed once."""
+
+    probe: Labelled
+    "Sorted by class."
+    support: Labelled
+    held_out: Labelled
+
+
+class Earlier(NamedTuple):
+    """What a snapshot is compared with."""
+
+    first: Float32[Tensor, "n n"]
+    "Theta_0."
+    previous: Float32[Tensor, "n n"]
+    regression: Quantity
+    "Accuracy of regression with Theta_0."
+
+
+def check_tracking(spec: Tracking) -> None:
+    """Raise ValueError at the first value of a wrong type or that makes no sense."""
+    checked(spec)
+    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
+        check_range(name, getattr(spec, name), least)
+
+
+def draw_tracked_images(
+    images: Images, spec: Tracking, generator: torch.Generator
+) -> TrackedImages:
+    """The images of a tracking: probe and held-out ones may share some, neither is trained on."""
+    check_tracking(spec)
+    probe = images.validation.some(spec.probe, generator)
+    order = probe.labels.sort(stable=True).indices
+    return TrackedImages(
+        Labelled(probe.pixels[order], probe.labels[order]),
+        images.train.some(spec.support, generator),
+        images.validation.some(spec.held_out, generator),
+    )
+
+
+def take_snapshot(
+    network: nn.Module,
+    images: Images,
+    shown: TrackedImages,
+    spec: Tracking,
+    epoch: Epoch | None,
+    earlier: Earlier | None,
+    device: str = "cpu",
+) -> tuple[Snapshot, Float32[Tensor, "n n"]]:
+    """A snapshot of a network, which is left as it was; and Theta_t on the probe.
 
     Args:
-        folder: with a folder `kernels` in it.
-        looks: all, in the order of their epochs.
-        new: the one among them that is not yet on the disk.
+        network: on `device`, with the weights of that epoch.
+        images: give classes and statistics.
+        shown: the images.
+        spec: how.
+        epoch: what the epoch before it gave; None at initialisation.
+        earlier: what was seen before; None at initialisation.
+        device: where to compute.
+
+    Raises:
+        ValueError: a kernel that cannot be asked for; it says what to try.
     """
-    content = io.BytesIO()
-    np.save(content, new.kernel.numpy())
-    write_whole(kernel_file(folder, new.moment), content.getvalue())
-    lines = [json.dumps({**asdict(look.moment), "digest": _digest(look)}) for look in looks]
-    write_whole(folder / MOMENTS, "".join(f"{line}\n" for line in lines).encode())
+    began = time.perf_counter()
+    theta = _ntk(network, images.normalise(shown.probe.pixels.to(device)), spec)
+    labels, classes = shown.probe.labels.to(device), len(images.classes)
+    kept = theta.as_subclass(Tensor).float().cpu()  # compared as kept, so that a resume agrees
+    found, energy = spectrum(theta), label_energy(theta, labels)
+    regressed = _regression(network, images, shown, spec, device)
+    network_accuracy = _accuracy(network, images, shown.held_out, device)
+    before = earlier or Earlier(kept, kept, regressed)
+    previous = Quantity(None, "the first snapshot has none before it") if earlier is None else None
+    snapshot = Snapshot(
+        epoch=0 if epoch is None else epoch.number,
+        seconds=time.perf_counter() - began,
+        eigenvalues=tuple(found.resolved.tolist()),
+        **_training(network, images, epoch, device),
+        alignment=label_alignment(theta, labels),
+        label_energy=_quantity(energy.top(min(classes, len(labels))), energy.unresolved),
+        correlation_initial=correlation(before.first, kept),
+        correlation_previous=previous or correlation(before.previous, kept),
+        centred_initial=centred_alignment(before.first, kept),
+        centred_previous=previous or centred_alignment(before.previous, kept),
+        change_initial=relative_change(before.first, kept),
+        change_previous=previous or relative_change(before.previous, kept),
+        effective_rank=_quantity(found.effective_rank, found.degenerate),
+        largest_eigenvalue=_quantity(_largest(found.eigenvalues), found.degenerate),
+        condition_number=_quantity(found.condition_number, found.unresolved),
+        trace=_quantity(found.trace, found.degenerate),
+        norm=_quantity(found.norm, found.degenerate),
+        network_accuracy=network_accuracy,
+        regression_accuracy=regressed,
+        advantage_initial=_less(network_accuracy, before.regression),
+        advantage=_less(network_accuracy, regressed),
+    )
+    return snapshot, kept
 
 
-def kernel_file(folder: Path, moment: Moment) -> Path:
-    """Where the kernel of a moment lies."""
-    return folder / "kernels" / f"{moment.epoch:05d}.npy"
+def _ntk(network: nn.Module, inputs: Tensor, spec: Tracking) -> Kernel:
+    return ntk(
+        network,
+        inputs,
+        output=spec.output,
+        parameters=spec.parameters,
+        batchnorm=spec.batchnorm,
+    )
 
 
-def _digest(look: Snapshot) -> str:
-    found = hashlib.blake2b(json.dumps(asdict(look.moment)).encode(), digest_size=8)
-    found.update(look.kernel.contiguous().numpy().tobytes())
-    return found.hexdigest()
+def _regression(
+    network: nn.Module, images: Images, shown: TrackedImages, spec: Tracking, device: str
+) -> Quantity:
+    """Accuracy on the held-out images, at the ridge that leave-one-out chooses on the support.
+
+    One kernel of support and held-out images together: BatchNorm has the statistics of both.
+    """
+    n = len(shown.support)
+    if n == 0:
+        return Quantity(None, "no support was asked for")
+    pixels = torch.cat([shown.support.pixels, shown.held_out.pixels])
+    theta = _ntk(network, images.normalise(pixels.to(device)), spec)
+    blocks = split(theta.cpu(), n)
+    try:
+        found = validate(
+            blocks, shown.support.labels, shown.held_out.labels, classes=len(images.classes)
+        )
+    except ValueError as error:  # a single class
+        return Quantity(None, str(error))
+    return _quantity(found.accuracy, found.unresolved)
 
 
-def _kernel(folder: Path, moment: Moment, size: int) -> Tensor:
-    content = kernel_file(folder, moment).read_bytes()
-    kernel = np.load(io.BytesIO(content), allow_pickle=False)
-    if kernel.dtype != np.float32 or kernel.shape != (size, size):
-        raise ValueError(f"expected float32 of {size} x {size}, got {kernel.dtype} of "
-                         f"{kernel.shape}")  # fmt: skip
-    return torch.from_numpy(kernel)
+def _accuracy(network: nn.Module, images: Images, split: Labelled, device: str) -> Quantity:
+    try:
+        return Quantity(evaluate(network, split, images, device=device).accuracy)
+    except FloatingPointError as error:
+        return Quantity(None, str(error))
 
 
-def _moment(kept: dict[str, Any]) -> Moment:
-    quantities = {name: Quantity(*kept[name]) for name in MEASURED}
-    moment = Moment(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
-    whole = all(map(_is_quantity, quantities.values()))
-    numbers = all(map(_is_number, (moment.seconds, *moment.eigenvalues)))
-    if type(moment.epoch) is not int or moment.epoch < 0 or not (whole and numbers):
-        raise ValueError(f"expected the numbers of a look, got {kept}")
-    return moment
+def _training(
+    network: nn.Module, images: Images, epoch: Epoch | None, device: str
+) -> dict[str, Any]:
+    """Losses and accuracies of the epoch; at initialisation, those on the validation images."""
+    if epoch is not None:
+        return {
+            "train_loss": Quantity(epoch.train_loss),
+            "train_accuracy": Quantity(epoch.train_accuracy),
+            "validation_loss": Quantity(epoch.validation_loss),
+            "validation_accuracy": Quantity(epoch.validation_accuracy),
+        }
+    none = Quantity(None, "nothing is trained yet")
+    try:
+        found = evaluate(network, images.validation, images, device=device)
+    except FloatingPointError as error:
+        loss = accuracy = Quantity(None, str(error))
+    else:
+        loss, accuracy = _quantity(found.loss, ""), Quantity(found.accuracy)
+    return {
+        "train_loss": none,
+        "train_accuracy": none,
+        "validation_loss": loss,
+        "validation_accuracy": accuracy,
+    }
 
 
-def _is_quantity(found: Quantity) -> bool:
-    given = _is_number(found.value) and found.unresolved == ""
-    return given or (found.value is None and isinstance(found.unresolved, str))
+def _largest(eigenvalues: Tensor) -> float | None:
+    return eigenvalues[-1].item() if len(eigenvalues) else None
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and isfinite(value)  # type: ignore[arg-type]
+def _quantity(value: float | None, reason: str) -> Quantity:
+    """The value, or the reason; the latter also for a value that is not finite."""
+    if value is None:
+        return Quantity(None, reason)
+    if not isfinite(value):
+        return Quantity(None, f"not a finite number: {value}")
+    return Quantity(value)
+
+
+def _less(whole: Quantity, part: Quantity) -> Quantity:
+    if whole.value is None or part.value is None:
+        return Quantity(None, whole.unresolved or part.unresolved)
+    return Quantity(whole.value - part.value)

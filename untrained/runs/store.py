@@ -104,9 +104,9 @@ class Store:
                 connection.execute(runs.delete().where(either))
                 connection.execute(insert(runs).values(id=run, started=time.time(), **values))
 
-    def set_pick(self, search: str, pick: str | None) -> None:
+    def set_selected(self, search: str, selected: str | None) -> None:
         """Notes that the search has ended and what it chose, in every run that shares it."""
-        ended = {"pick": pick, "ended": time.time()}
+        ended = {"selected": selected, "ended": time.time()}
         with self._write() as connection:
             connection.execute(runs.update().where(shared == search).values(**ended))
 

@@ -17,28 +17,36 @@ from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
-from untrained.runs.instrument import Instrument
-from untrained.runs.readings import look_at
-from untrained.runs.schooling import Schooling
+from untrained.runs.readings import apply_setups
+from untrained.runs.setup import ScoreSetup
+from untrained.runs.short_training import ShortTraining, subset
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import attempt_apart, surroundings
 from untrained.scores import Reading
 from untrained.scores.size import MultiplyAdds, Parameters
 from untrained.spaces import Scale, get_space
-from untrained.training import Brief, Evaluation, Recipe, Training, evaluate, train, train_briefly
-from untrained.training.checkpoint import load_brief, save_brief
+from untrained.training import (
+    Evaluation,
+    Recipe,
+    ShortTrained,
+    Training,
+    evaluate,
+    train,
+    train_short,
+)
+from untrained.training.checkpoint import load_short, save_short
 
 
 @dataclass(frozen=True)
-class Measure:
-    """Apply instruments to one architecture on some draws."""
+class ScoreTask:
+    """Apply setups to one architecture on some draws."""
 
     space: str
     architecture: str
     "Text form of the canonical architecture, which may be partial."
-    instruments: tuple[Instrument, ...]
-    """They agree in their look, so that one network, trained once, serves them all; those after
-    fewer epochs come first."""
+    setups: tuple[ScoreSetup, ...]
+    """They agree in what the network must be, so that one network, trained once, serves them all;
+    those after fewer epochs come first."""
     draws: tuple[int, ...]
     device: str
     warm: Path | None = None
@@ -47,33 +55,35 @@ class Measure:
 
 
 class Measured(NamedTuple):
-    """What the instruments read on one draw, and in how many seconds."""
+    """What the setups read on one draw, and in how many seconds."""
 
     readings: tuple[Reading, ...]
     seconds: tuple[float, ...]
-    schooling: float
+    short_training: float
     "Seconds of the training that came first."
 
     def part(self, number: int) -> "Measured":
-        """One instrument's; the training is that of the first."""
+        """One setup's; the training is that of the first."""
         reading, seconds = self.readings[number], self.seconds[number]
-        return Measured((reading,), (seconds,), 0.0 if number else self.schooling)
+        return Measured((reading,), (seconds,), 0.0 if number else self.short_training)
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
     """The parts of one draw together."""
-    readings, seconds, schooling = zip(*parts, strict=True)
-    return Measured(sum(readings, ()), sum(seconds, ()), sum(schooling))
+    readings, seconds, short_training = zip(*parts, strict=True)
+    return Measured(sum(readings, ()), sum(seconds, ()), sum(short_training))
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainTask:
     """Train one architecture until the end of some epoch, going on from its checkpoint."""
 
     space: str
     architecture: str
     scale: Scale
     recipe: Recipe
+    images: int | None
+    "Training images; None for all."
     seed: int
     until: int
     checkpoint: Path
@@ -91,114 +101,116 @@ class Trained(NamedTuple):
     "Multiply-adds for one image."
 
 
-Task = Measure | Train
+Task = ScoreTask | TrainTask
 Outcome = list[Measured] | Trained
 
 
 def perform(task: Task, images: Images, step: Step = nullcontext) -> Outcome:
     """Does the task."""
-    return measure(task, images, step) if isinstance(task, Measure) else train_on(task, images)
+    return measure(task, images, step) if isinstance(task, ScoreTask) else train_on(task, images)
 
 
-def measure(task: Measure, images: Images, step: Step = nullcontext) -> list[Measured]:
-    """A reading of each instrument for each draw.
+def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[Measured]:
+    """A reading of each setup for each draw.
 
     Draw d has one stream for weights, one for training and one for the probe, whatever the
     architecture and the score, so that architectures are compared on common weights and images.
-    Where an instrument redraws weights less often, draws share those of the first of them.
+    Where an setup redraws weights less often, draws share those of the first of them.
     """
     began = time.perf_counter()
     network, failure = attempt_apart(partial(built, task, images), task.device, step, "build")
-    building = (time.perf_counter() - began) / len(task.draws) / len(task.instruments)
+    building = (time.perf_counter() - began) / len(task.draws) / len(task.setups)
     if network is None:
         return [unmeasured(task, failure, building)] * len(task.draws)
-    look = task.instruments[0].look
+    spec = task.setups[0].network_spec
     found = []
     for draw in task.draws:
-        first = draw // look.redraw * look.redraw
-        weights = partial(draw_weights, network, look.weights, stream(first, "weights"))
+        first = draw // spec.redraw * spec.redraw
+        weights = partial(draw_weights, network, spec.weights, stream(first, "weights"))
         _, failure = attempt(weights, task.device, step)
         if failure:
             found.append(unmeasured(task, failure, building))
             continue
-        taught, readings, seconds = Taught(), [], []
-        for _, group in groupby(task.instruments, key=lambda instrument: instrument.epochs):
+        before, readings, seconds = Before(), [], []
+        for _, group in groupby(task.setups, key=lambda setup: setup.epochs):
             alike = list(group)
-            taught = teach(network, alike[0].schooling, images, first, task, step, taught)
-            if taught.failure:
-                reason = f"training before the score: {taught.failure.reason}"
-                readings += [Reading(None, reason, taught.failure.bound)] * len(alike)
+            before = train_before(
+                network, alike[0].short_training, images, first, task, step, before
+            )
+            if before.failure:
+                reason = f"training before the score: {before.failure.reason}"
+                readings += [Reading(None, reason, before.failure.bound)] * len(alike)
                 seconds += [0.0] * len(alike)
                 continue
-            for reading, spent in look_at(network, alike, images, draw, task.device, step):
+            for reading, spent in apply_setups(network, alike, images, draw, task.device, step):
                 readings.append(reading)
                 seconds.append(spent + building)
-        found.append(Measured(tuple(readings), tuple(seconds), taught.seconds))
+        found.append(Measured(tuple(readings), tuple(seconds), before.seconds))
     return found
 
 
-def built(task: Measure, images: Images) -> nn.Module:
-    """The network that the task's instruments look at, with weights yet to be drawn."""
-    look = task.instruments[0].look
-    inputs = 1 if look.one_channel else images.shape[0]
-    network = build(task.space, task.architecture, look.scale, images, inputs=inputs)
+def built(task: ScoreTask, images: Images) -> nn.Module:
+    """The network of the task's setups, with weights yet to be drawn."""
+    spec = task.setups[0].network_spec
+    inputs = 1 if spec.one_channel else images.shape[0]
+    network = build(task.space, task.architecture, spec.scale, images, inputs=inputs)
     network.to(task.device)
-    if look.course is not None:  # a third less time in training, at 16 channels and 16 x 16
+    if spec.training is not None:  # a third less time in training, at 16 channels and 16 x 16
         channels_last(network, torch.zeros(1, *images.shape, device=task.device))
     return network
 
 
-def unmeasured(task: Measure, failure: Failure | None, seconds: float) -> Measured:
-    """What a draw comes to whose network cannot be shown to any instrument."""
+def unmeasured(task: ScoreTask, failure: Failure | None, seconds: float) -> Measured:
+    """What a draw comes to whose network cannot be shown to any setup."""
     assert failure is not None
-    count = len(task.instruments)
+    count = len(task.setups)
     return Measured((Reading(None, *failure),) * count, (seconds,) * count, 0.0)
 
 
-class Taught(NamedTuple):
+class Before(NamedTuple):
     """How far the training before the scores has come on one draw."""
 
-    brief: Brief | None = None
+    state: ShortTrained | None = None
     failure: Failure | None = None
     "Why it ended; None if it did not."
     seconds: float = 0.0
 
 
-def teach(
+def train_before(
     network: nn.Module,
-    schooling: Schooling | None,
+    short_training: ShortTraining | None,
     images: Images,
     draw: int,
-    task: Measure,
+    task: ScoreTask,
     step: Step,
-    taught: Taught,
-) -> Taught:
-    """Trains the network to the end of the schooling, from where the task or the disk has it."""
-    if schooling is None or taught.failure:
-        return taught
+    before: Before,
+) -> Before:
+    """Trains the network to the end of its short training, from what is on the disk."""
+    if short_training is None or before.failure:
+        return before
     began = time.perf_counter()
     kept = None if task.warm is None else task.warm.with_name(f"{task.warm.name}-{draw}.pt")
     found = stored(kept) if kept else None
-    longer = found is not None and found.epochs > schooling.recipe.epochs
+    longer = found is not None and found.epochs > short_training.recipe.epochs
     go_on = partial(
-        train_briefly,
+        train_short,
         network,
-        schooling.lesson(images, stream(draw, "schooling")),
-        schooling.recipe,
+        short_training.subset(images, stream(draw, "schooling")),
+        short_training.recipe,
         seed=draw,
-        since=taught.brief or (None if longer else found),
+        since=before.state or (None if longer else found),
         device=task.device,
     )
-    brief, failure = attempt_apart(go_on, task.device, step, draw)
-    if kept and brief and not longer:
-        save_brief(kept, brief)
-    return Taught(brief, failure, taught.seconds + time.perf_counter() - began)
+    state, failure = attempt_apart(go_on, task.device, step, draw)
+    if kept and state and not longer:
+        save_short(kept, state)
+    return Before(state, failure, before.seconds + time.perf_counter() - began)
 
 
-def stored(path: Path) -> Brief | None:
+def stored(path: Path) -> ShortTrained | None:
     """The training at `path`; None where there is none that can be read."""
     try:
-        return load_brief(path) if path.exists() else None
+        return load_short(path) if path.exists() else None
     except ValueError:  # damaged: train from the start
         return None
 
@@ -216,8 +228,8 @@ def build(
     )
 
 
-def train_on(task: Train, images: Images) -> Trained:
-    """Epochs up to `task.until`; and when training is over, the look at the test images.
+def train_on(task: TrainTask, images: Images) -> Trained:
+    """Epochs up to `task.until`; and when training is over, the evaluation on the test images.
 
     Raises:
         MemoryError: it is too large for this machine; a larger one goes on with it.
@@ -240,14 +252,14 @@ def untrainable(reason: str) -> Trained:
     return Trained(Training((), None, reason, finished=True), None, None, None)
 
 
-def _trained(task: Train, images: Images) -> Trained:
+def _trained(task: TrainTask, images: Images) -> Trained:
     network = build(task.space, task.architecture, task.scale, images)
     draw_weights(network, "kaiming_fan_out", stream(task.seed, "training"))
     size = network_size(network, images)
     with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
         training = train(
             network,
-            images,
+            subset(images, task.images, stream(task.seed, "subset")),
             task.recipe,
             seed=task.seed,
             checkpoint=task.checkpoint,
@@ -255,11 +267,11 @@ def _trained(task: Train, images: Images) -> Trained:
             device=task.device,
         )
     evaluation = None
-    if training.finished and not training.failure:
+    if training.finished and not training.reason:
         try:
             evaluation = evaluate(network, images.test, images, device=task.device)
         except FloatingPointError as error:
-            training = replace(training, failure=f"on the test images: {error}")
+            training = replace(training, reason=f"on the test images: {error}")
     return Trained(training, evaluation, *size)
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
 import torch
 from torch import nn
@@ -20,13 +20,15 @@ from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import LARGEST_SEED, check_device, check_images, digest
 from untrained.runs.folder import RunFolder
-from untrained.runs.instrument import named_scale
-from untrained.runs.moments import Moment, Tracking, check_tracking
+from untrained.runs.presets import resolve_training
+from untrained.runs.setup import named_scale
+from untrained.runs.short_training import subset
+from untrained.runs.snapshots import Snapshot, Tracking, check_tracking
 from untrained.runs.tasks import build, stream
 from untrained.runs.tracking import Track, question, track
-from untrained.settings import changed, check_range, checked
+from untrained.settings import check_range, checked, typed
 from untrained.spaces import get_space
-from untrained.training import Recipe, get_recipe
+from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 
 ASKED = "asked.json"
@@ -48,8 +50,8 @@ class TrackConfig:
     "`digits` (bundled), a .npz file, a folder, or a name in the data folder such as `cifar10`."
     size: int | None = None
     "Side in pixels to which images are brought; by default their own, or 32 for a folder."
-    subset: int | None = None
-    "Train on so many training images, drawn once; by default on all."
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    "Of the network, such as `--training.epochs 12`."
     probe: int = Tracking.probe
     "Validation images of the kernel, fixed once."
     support: int = Tracking.support
@@ -57,15 +59,7 @@ class TrackConfig:
     held_out: int = Tracking.held_out
     "Validation images on which network and NTK regression are compared."
     every: int = Tracking.every
-    "Epochs from one look to the next."
-    epochs: int | None = None
-    "Epochs of training; by default the recipe's."
-    recipe: str = "default"
-    "Named recipe: `default`, `darts_cifar10`, ..., or package.module:name."
-    batch: int | None = None
-    "Images a step; by default the recipe's."
-    learning_rate: float | None = None
-    "Peak learning rate; by default the recipe's."
+    "Epochs from one snapshot to the next."
     output: Literal["sum", "trace"] = Tracking.output
     "The kernel of summed logits, or the sum of the kernels of each, which takes longer."
     parameters: Named = Tracking.parameters
@@ -81,7 +75,7 @@ class TrackConfig:
 
     @property
     def tracking(self) -> Tracking:
-        """What is looked at, and when."""
+        """What is measured, and when."""
         return Tracking(
             every=self.every,
             probe=self.probe,
@@ -93,19 +87,20 @@ class TrackConfig:
         )
 
     @property
-    def altered_recipe(self) -> Recipe:
+    def recipe(self) -> Recipe:
         """The named recipe with what is asked otherwise."""
-        asked = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
-        given = {name: value for name, value in asked.items() if value is not None}
-        recipe = changed(get_recipe(self.recipe), given, "recipe")
+        recipe = resolve_training(self.training).altered(Recipe())
         check_recipe(recipe)
         return recipe
 
     def check(self) -> "TrackConfig":
         """Itself, each value of its type, or ValueError for one that makes no sense."""
         found = checked(self)
-        for name, least in (("size", 1), ("subset", 2)):
-            if (value := getattr(found, name)) is not None:
+        for name, value, least in (
+            ("size", found.size, 1),
+            ("training.images", found.training.images, 2),
+        ):
+            if value is not None:
                 check_range(name, value, least)
         check_range("seed", found.seed, 0, LARGEST_SEED)
         check_tracking(found.tracking)
@@ -117,7 +112,7 @@ class TrackConfig:
 def track_one(
     config: TrackConfig,
     architecture: str | None = None,
-    on_moment: Callable[[Moment], None] | None = None,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> tuple[RunFolder, Track]:
     """Tracks an architecture, or the configuration's own network, in a folder of its own.
 
@@ -129,7 +124,7 @@ def track_one(
             process.
     """
     config = config.check()
-    recipe = config.altered_recipe
+    recipe = config.recipe
     images = images_of(config)
     network, name = network_of(config, architecture, images)
     asked = question(network, images, recipe, config.tracking, config.seed, config.device)
@@ -147,7 +142,7 @@ def track_one(
             config.tracking,
             seed=config.seed,
             folder=folder.path,
-            on_moment=on_moment,
+            on_snapshot=on_snapshot,
             device=config.device,
         )
     return folder, found
@@ -167,12 +162,11 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
-        for name, hint in get_type_hints(TrackConfig).items():
-            if not _fits(str if hint is Path else hint, about[name]):
-                raise TypeError(f"{name} is {about[name]!r}")
-        if not _fits(str | None, architecture):
-            raise TypeError(f"the architecture is {architecture!r}")
-        return TrackConfig(**{**about, "out": Path(about["out"])}), architecture
+        if missing := {f.name for f in fields(TrackConfig)} - set(about):
+            raise KeyError(", ".join(sorted(missing)))
+        training = TrainingSpec(**about["training"])
+        config = checked(TrackConfig(**{**about, "training": training, "out": Path(about["out"])}))
+        return config, typed(str | None, architecture, "architecture")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "
@@ -180,24 +174,14 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
         ) from error
 
 
-def _fits(hint: Any, value: object) -> bool:
-    """Whether a value that JSON holds is of a field's type."""
-    kinds = get_args(hint) or (hint,)
-    if get_origin(hint) is Literal:
-        return value in kinds
-    return type(value) in kinds or (float in kinds and type(value) is int)
-
-
 def images_of(config: TrackConfig) -> Images:
     """The images, trained on a part of them if so asked; a part has a fingerprint of its own."""
     images = load_images(config.images, size=config.size, seed=config.seed)
-    if config.subset is None or config.subset >= len(images.train):
+    part = subset(images, config.training.images, stream(config.seed, "subset"))
+    if part is images:
         return images
-    return replace(
-        images,
-        train=images.train.some(config.subset, stream(config.seed, "subset")),
-        fingerprint=digest([images.fingerprint, config.subset, config.seed]),
-    )
+    fingerprint = digest([images.fingerprint, config.training.images, config.seed])
+    return replace(part, fingerprint=fingerprint)
 
 
 def network_of(
@@ -241,7 +225,10 @@ def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
 
 def as_plain(config: TrackConfig) -> dict[str, str]:
     """What is asked, flag by flag; what is left open is left out."""
-    return {name: str(value) for name, value in asdict(config).items() if value is not None}
+    whole = asdict(config)
+    training = whole.pop("training")
+    nested = {f"training.{name}": value for name, value in training.items()}
+    return {name: str(value) for name, value in (whole | nested).items() if value is not None}
 
 
 def command_of(config: TrackConfig, architecture: str | None) -> str:

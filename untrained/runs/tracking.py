@@ -1,7 +1,7 @@
 """How the NTK of one network moves while the network is trained.
 
-The probe is drawn once. Published trackings draw a new batch for each look, which mixes the noise
-of the images with the movement of the kernel.
+The probe is drawn once. Published trackings draw a new batch for each snapshot, which mixes the
+noise of the images with the movement of the kernel.
 
 Source: Mok et al., "Demystifying the Neural Tangent Kernel from a Practical Perspective", CVPR
 2022, https://arxiv.org/abs/2203.14577, and its code, for alignment, correlation and change.
@@ -24,8 +24,21 @@ from untrained.files import write_whole
 from untrained.images import Images
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import digest
-from untrained.runs.moments import Earlier, Moment, Tracking, Views, draw_views, look
-from untrained.runs.snapshots import MOMENTS, UNREADABLE, Snapshot, read_snapshots, write_snapshot
+from untrained.runs.snapshot_files import (
+    SNAPSHOTS,
+    UNREADABLE,
+    Recorded,
+    read_recorded,
+    write_recorded,
+)
+from untrained.runs.snapshots import (
+    Earlier,
+    Snapshot,
+    TrackedImages,
+    Tracking,
+    draw_tracked_images,
+    take_snapshot,
+)
 from untrained.runs.tasks import stream
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
@@ -33,18 +46,18 @@ from untrained.training.checkpoint import describe, load_checkpoint
 logger = logging.getLogger(__name__)
 
 ABOUT = "about.json"
-"The file that says what else a track does, beside its looks."
+"The file that says what else a track does, beside its snapshots."
 LEFT_OUT = "left out; track again to repeat it, without training.pt if it is not the last"
 AGAIN = "give the track command again: it writes this anew and keeps the rest"
 
 
 @dataclass(frozen=True)
 class Track:
-    """What the looks at a training gave, from initialisation on."""
+    """What the snapshots of a training gave, from initialisation on."""
 
-    moments: tuple[Moment, ...]
+    snapshots: tuple[Snapshot, ...]
     kernels: Float32[Tensor, "t n n"]
-    "Theta_t of each moment, the probe sorted by class."
+    "Theta_t of each snapshot, the probe sorted by class."
     labels: Int64[Tensor, " n"]
     "Of the probe, in that order."
     classes: tuple[str, ...]
@@ -52,7 +65,7 @@ class Track:
     "Training images that NTK regression learns from."
     held_out: int
     "Validation images on which network and regression are compared."
-    failure: str
+    reason: str
     "Why training ended early, and what to try; empty if it did not."
 
 
@@ -64,26 +77,26 @@ def track(
     *,
     seed: int = 0,
     folder: Path | None = None,
-    on_moment: Callable[[Moment], None] | None = None,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
     device: str = "cpu",
 ) -> Track:
-    """Train a network as `train` does, and look at its NTK on a fixed probe along the way.
+    """Train a network as `train` does, and measure its NTK on a fixed probe along the way.
 
     The training is that of `train` with the same seed, bit for bit, and the network is left with
     the same weights. Killed anywhere and called again with an equal network and its folder, it
-    goes on and gives the same numbers. A training that diverges ends the tracking; what was seen
-    before is kept.
+    resumes and gives the same numbers. A training that diverges ends the tracking; earlier
+    snapshots are kept.
 
     Args:
         network: any network from normalised images to logits, with its initial weights.
-        images: trained on `train` and, with the probe, looked at on `validation`; `test` is not
+        images: trained on `train`, with the probe from `validation`; `test` is not
             touched.
         recipe: every choice of the training.
-        spec: what is looked at, and when.
+        spec: what is measured, and when.
         seed: of the training, and of the choice of images.
-        folder: where to keep checkpoint, moments (`moments.jsonl`) and kernels
+        folder: where to keep checkpoint, snapshots (`snapshots.jsonl`) and kernels
             (`kernels/00000.npy`, float32), for `load_track`; None keeps nothing.
-        on_moment: called with each new moment, after it is on the disk.
+        on_snapshot: called with each new snapshot, after it is on the disk.
         device: where to compute.
 
     Raises:
@@ -93,27 +106,27 @@ def track(
         >>> from untrained.images import load_images
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
         >>> found = track(net, load_images("digits"), Recipe(epochs=1), Tracking(support=0))
-        >>> [moment.epoch for moment in found.moments]
+        >>> [snapshot.epoch for snapshot in found.snapshots]
         [0, 1]
-        >>> found.moments[1].change_initial.value  # of a linear network, the kernel cannot move
+        >>> found.snapshots[1].change_initial.value  # of a linear network, the kernel cannot move
         0.0
     """
     check_fits(deepcopy(network), images, recipe)
-    views = draw_views(images, spec, stream(seed, "tracking"))
-    looks = _Looks(network, images, views, spec, device, folder, on_moment)
+    shown = draw_tracked_images(images, spec, stream(seed, "tracking"))
+    snapshots = _Snapshots(network, images, shown, spec, device, folder, on_snapshot)
     checkpoint = None
     if folder is not None:
         _claim(folder, question(network, images, recipe, spec, seed, device))
-        looks.go_on(folder)
+        snapshots.resume(folder)
         checkpoint = folder / "training.pt"
     network.to(device)
-    looks.see(None)
+    snapshots.take(None)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, describe(network, images, recipe, seed))
-        if state.epochs:  # cut between the end of an epoch and its look
+        if state.epochs:  # cut between the end of an epoch and its snapshot
             initial = deepcopy(network.state_dict())
             network.load_state_dict(state.network)
-            looks.see(state.epochs[-1], recipe.epochs)
+            snapshots.take(state.epochs[-1], recipe.epochs)
             network.load_state_dict(initial)
     found = train(
         network,
@@ -121,97 +134,99 @@ def track(
         recipe,
         seed=seed,
         checkpoint=checkpoint,
-        on_epoch=lambda epoch: looks.see(epoch, recipe.epochs),
+        on_epoch=lambda epoch: snapshots.take(epoch, recipe.epochs),
         device=device,
     )
     if folder is not None:
-        _write_about(folder, looks.track(found.failure))
-    return looks.track(found.failure)
+        _write_about(folder, snapshots.track(found.reason))
+    return snapshots.track(found.reason)
 
 
 @dataclass
-class _Looks:
-    """The looks at one training so far."""
+class _Snapshots:
+    """The snapshots of one training so far."""
 
     network: nn.Module
     images: Images
-    views: Views
+    shown: TrackedImages
     spec: Tracking
     device: str
     folder: Path | None
-    on_moment: Callable[[Moment], None] | None
-    seen: list[Snapshot] = field(default_factory=list)
+    on_snapshot: Callable[[Snapshot], None] | None
+    seen: list[Recorded] = field(default_factory=list)
 
-    def go_on(self, folder: Path) -> None:
+    def resume(self, folder: Path) -> None:
         """From what the folder holds of the same tracking, and is not damaged."""
-        if (folder / MOMENTS).exists():
-            self.seen, damage = read_snapshots(folder, len(self.views.probe))
+        if (folder / SNAPSHOTS).exists():
+            self.seen, damage = read_recorded(folder, len(self.shown.probe))
             for line in damage:
                 logger.warning("%s; %s", line, LEFT_OUT)
 
-    def see(self, epoch: Epoch | None, last: int = 0) -> None:
-        """Looks after the epoch, if it is due and not yet seen; None is initialisation."""
+    def take(self, epoch: Epoch | None, last: int = 0) -> None:
+        """Takes one after the epoch, if it is due and not there; None is initialisation."""
         number = 0 if epoch is None else epoch.number
         if number % self.spec.every and number != last:
             return
-        if number in {kept.moment.epoch for kept in self.seen}:
+        if number in {kept.snapshot.epoch for kept in self.seen}:
             return
-        before = [kept for kept in self.seen if kept.moment.epoch < number]
+        before = [kept for kept in self.seen if kept.snapshot.epoch < number]
         earlier = None
         if before:
-            accuracy = before[0].moment.regression_accuracy
+            accuracy = before[0].snapshot.regression_accuracy
             earlier = Earlier(before[0].kernel, before[-1].kernel, accuracy)
-        new = Snapshot(
-            *look(self.network, self.images, self.views, self.spec, epoch, earlier, self.device)
+        new = Recorded(
+            *take_snapshot(
+                self.network, self.images, self.shown, self.spec, epoch, earlier, self.device
+            )
         )
         self.seen.insert(len(before), new)
         if self.folder is not None:
             _write_about(self.folder, self.track())
-            write_snapshot(self.folder, self.seen, new)
-        if self.on_moment is not None:
-            self.on_moment(new.moment)
+            write_recorded(self.folder, self.seen, new)
+        if self.on_snapshot is not None:
+            self.on_snapshot(new.snapshot)
 
-    def track(self, failure: str = "") -> Track:
+    def track(self, reason: str = "") -> Track:
         """What they gave."""
         return Track(
-            tuple(kept.moment for kept in self.seen),
+            tuple(kept.snapshot for kept in self.seen),
             torch.stack([kept.kernel for kept in self.seen]),
-            self.views.probe.labels,
+            self.shown.probe.labels,
             self.images.classes,
-            len(self.views.support),
-            len(self.views.held_out),
-            failure,
+            len(self.shown.support),
+            len(self.shown.held_out),
+            reason,
         )
 
 
 def load_track(folder: Path) -> Track:
-    """What `track` has kept in a folder so far; looks that are damaged are left out, with a word.
+    """What `track` has kept in a folder so far; damaged snapshots are left out, with a warning.
 
     Raises:
-        ValueError: nothing was looked at yet, or what is there cannot be read.
+        ValueError: there is no snapshot yet, or what is there cannot be read.
     """
-    if not (folder / MOMENTS).exists():
-        raise ValueError(f"{folder}: expected a tracking with one look or more, got none yet")
+    if not (folder / SNAPSHOTS).exists():
+        raise ValueError(f"{folder}: expected a tracking with one snapshot or more, got none yet")
     about = _read_about(folder / ABOUT)
-    looks, damage = read_snapshots(folder, len(about["labels"]))
-    if not looks or looks[0].moment.epoch:
-        where = damage[0] if damage else folder / MOMENTS
-        raise ValueError(f"{where}: the look at initialisation is lost; {AGAIN}")
+    snapshots, damage = read_recorded(folder, len(about["labels"]))
+    if not snapshots or snapshots[0].snapshot.epoch:
+        where = damage[0] if damage else folder / SNAPSHOTS
+        raise ValueError(f"{where}: the snapshot at initialisation is lost; {AGAIN}")
     for line in damage:
         logger.warning("%s; %s", line, LEFT_OUT)
     return Track(
-        tuple(kept.moment for kept in looks),
-        torch.stack([kept.kernel for kept in looks]),
+        tuple(kept.snapshot for kept in snapshots),
+        torch.stack([kept.kernel for kept in snapshots]),
         torch.tensor(about["labels"]),
         tuple(about["classes"]),
         about["support"],
         about["held_out"],
-        about["failure"],
+        about["reason"],
     )
 
 
 def _read_about(path: Path) -> dict[str, Any]:
-    kinds = {"labels": list, "classes": list, "support": int, "held_out": int, "failure": str}
+    kinds = {"labels": list, "classes": list, "support": int, "held_out": int, "reason": str}
     try:
         about: dict[str, Any] = json.loads(path.read_bytes())
         typed = all(type(about[name]) is kind for name, kind in kinds.items())
@@ -223,8 +238,8 @@ def _read_about(path: Path) -> dict[str, Any]:
             raise IndexError("a label without a class")
     except UNREADABLE as error:
         raise ValueError(
-            f"{path}: expected labels and classes of the looks, got what cannot be read as such "
-            f"({type(error).__name__}); {AGAIN}"
+            f"{path}: expected labels and classes of the snapshots, got what cannot be read as "
+            f"such ({type(error).__name__}); {AGAIN}"
         ) from error
     return about
 
@@ -247,7 +262,7 @@ def question(
         "device": device,
         "version": code_version(
             ("images", "kernels", "training"),
-            "untrained.runs.moments",
+            "untrained.runs.snapshots",
             "untrained.runs.tracking",
             *modules_of(*network.modules()),
         ),
@@ -258,7 +273,7 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
     """Makes the folder that of this very tracking, if it is not that of another."""
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
     path = folder / "question.json"
-    if not path.exists() and not (folder / MOMENTS).exists():
+    if not path.exists() and not (folder / SNAPSHOTS).exists():
         write_whole(path, json.dumps(asked, indent=2).encode())
     try:
         kept = dict(json.loads(path.read_bytes()))
@@ -281,6 +296,6 @@ def _write_about(folder: Path, track: Track) -> None:
         "classes": track.classes,
         "support": track.support,
         "held_out": track.held_out,
-        "failure": track.failure,
+        "reason": track.reason,
     }
     write_whole(folder / ABOUT, json.dumps(about).encode())

@@ -24,7 +24,7 @@ import torch
 from untrained.images import Images
 from untrained.plugins import working_folder_last
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
-from untrained.runs.tasks import Measure, Outcome, Task, perform
+from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 
 # Forking a process that has run torch's threads can hang; a spawned one starts clean.
 SPAWN = multiprocessing.get_context("spawn")
@@ -72,7 +72,7 @@ class Worker:
         Raises:
             ValueError: a task that cannot be sent to a process.
         """
-        self.device, self.timed = task.device, isinstance(task, Measure)
+        self.device, self.timed = task.device, isinstance(task, ScoreTask)
         if self.begun is not None:
             self.begun = time.monotonic()
         try:

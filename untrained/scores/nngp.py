@@ -75,7 +75,7 @@ class NNGP(ViewScore):
     statistic: ClassVar[str]
     "The field of `Validation` that this score is."
     held_out: ClassVar[bool] = True
-    "Whether it looks at images that are held out."
+    "Whether it is of images that are held out."
     ridge: ClassVar[Choice] = "leave_one_out"
     "How the ridge is chosen, by the training images alone."
 

@@ -50,7 +50,7 @@ class Score(ABC):
 
     higher_is_better: ClassVar[bool]
     network: ClassVar[Literal["full", "narrow", "small", "thin"]] = "full"
-    "At which of a space's named scales the score looks at an architecture."
+    "The named scale of a space at which an architecture is scored."
     probe: ClassVar[ProbeSpec] = ProbeSpec()
     "The probe it is shown unless a run says otherwise."
     of_function: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class Score(ABC):
     "The weight draw it is shown unless a run says otherwise."
     epochs: ClassVar[int] = 0
     "Epochs of training that the network has had when it is shown, unless a run says otherwise."
-    recipe: ClassVar[str] = "brief"
+    recipe: ClassVar[str] = "short"
     "The named recipe of that training."
     is_count: ClassVar[bool] = False
     "Whether it counts something, so that a value is shown as a whole number."
@@ -71,21 +71,21 @@ class Score(ABC):
 
 @dataclass(frozen=True)
 class View(ABC):
-    """Something costly to look at, such as a kernel, which several scores read a number off."""
+    """Something costly to compute, such as a kernel, which several scores read a number off."""
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Any:
-        """What is seen; equal views of equal arguments see equal things."""
+        """What is seen; equal shown of equal arguments see equal things."""
 
 
 @dataclass(frozen=True)
 class ViewScore(Score):
-    """A score that is read off a view; scores with equal views of a network share what is seen."""
+    """A score that is read off a view; scores with equal shown of a network share what is seen."""
 
     @property
     @abstractmethod
     def view(self) -> View:
-        """What it looks at."""
+        """What it is read off."""
 
     @abstractmethod
     def of(self, seen: Any, probe: Probe) -> Reading:

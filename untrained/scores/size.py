@@ -1,4 +1,4 @@
-"""Scores that look at the network's size alone: the baselines that every other must beat."""
+"""Scores of the network's size alone: the baselines that every other must beat."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

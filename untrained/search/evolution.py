@@ -48,6 +48,6 @@ class RegularisedEvolution(Searcher):
             return Proposal(self.space.sample(rng), draws, "random")
         return Proposal(self.space.mutate(winner.architecture, rng), draws, "mutation")
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)
         return found.architecture if found else None

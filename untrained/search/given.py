@@ -11,7 +11,7 @@ from untrained.spaces.space import Architecture
 
 @dataclass(frozen=True)
 class Given(Searcher):
-    """Measures the architectures it is given, and picks the lowest sum of ranks among them."""
+    """Measures the architectures it is given, and selects the lowest sum of ranks among them."""
 
     architectures: str = ""
     "Text forms, separated by spaces."
@@ -25,6 +25,6 @@ class Given(Searcher):
         asked = [Proposal(self.space.parse(text), draws, "given") for text in texts]
         return list(dict.fromkeys(asked))[len(history) :]
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best([t for t in history if not t.architecture.partial], self.goals)
         return found.architecture if found else None

@@ -2,7 +2,7 @@
 
 Source: Jamieson & Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016, https://arxiv.org/abs/1502.07943. There the validation loss judges;
-here any score that looks after training does, such as `label_alignment`.
+here any score that comes after training does, such as `label_alignment`.
 """
 
 import random
@@ -23,9 +23,9 @@ class SuccessiveHalving(Searcher):
 
         n_r = ceil(n / f^r),    e_r = e f^r
 
-    as long as n_r is 2 or more. Scores look after e_r epochs, whatever they ask for; those that
-    ask for none look at initialisation on every rung. Where the recipe is steady, a network of a
-    rung is trained on from the rung before.
+    as long as n_r is 2 or more. Scores come after e_r epochs, whatever they ask for; those that
+    ask for none are taken at initialisation on every rung. Where the recipe is steady, a network
+    of a rung is trained on from the rung before.
     """
 
     rungs: ClassVar = True
@@ -34,7 +34,7 @@ class SuccessiveHalving(Searcher):
     factor: int = 3
     "f: of the networks of a rung, one in so many goes on, for so many times the epochs."
     epochs: int = 1
-    "e, epochs before the first rung looks."
+    "e, epochs before the scores of the first rung."
 
     def check(self) -> None:
         if self.factor < 2:
@@ -61,7 +61,7 @@ class SuccessiveHalving(Searcher):
                 ]
         return []
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         longest = max((trial.epochs or 0 for trial in history), default=0)
         found = ranked([trial for trial in history if trial.epochs == longest], self.goals)
         return found[0].architecture if found else None

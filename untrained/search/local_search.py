@@ -16,7 +16,7 @@ from untrained.search.searcher import Proposal, Searcher, Trial
 from untrained.spaces.space import Architecture
 
 START = "start"
-"The note of a trial from which a climb begins."
+"The role of a trial from which a climb begins."
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class LocalSearch(Searcher):
         if not near:
             starts = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
             for start in starts.propose(history, 1, rng):  # none where all is measured
-                found.append(Proposal(start.architecture, draws, START))
+                found.append(Proposal(start.architecture, draws, START, role=START))
                 seen.add(self.space.canonical(start.architecture))
                 near = self._unmeasured(start.architecture, seen)
         rng.shuffle(near)
         return [*found, *(Proposal(a, draws, "neighbour") for a in near)][:count]
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)
         return found.architecture if found else None
 
@@ -92,7 +92,7 @@ class LocalSearch(Searcher):
         place: Architecture | None = None
         for t, trial in enumerate(history):
             measured.setdefault(self.space.canonical(trial.architecture), t)
-            if trial.note == START:
+            if trial.role == START:
                 place = trial.architecture
             while place is not None:
                 near = near_of(place)

@@ -45,7 +45,7 @@ class PruningSearch(Searcher):
     DARTS, a last round ranks their edges in the same way, and each node keeps those missed most.
 
     An operation without which some draw fails stays while its edge has another to give. Where a
-    score fails for every operation of a round, the search ends without a pick.
+    score fails for every operation of a round, the search ends without selecting one.
     """
 
     prunes: ClassVar = True
@@ -69,7 +69,7 @@ class PruningSearch(Searcher):
         missing = [p for p in round_ if (p.architecture, p.draws) not in measured]
         return list(dict.fromkeys(missing))
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         parent, _ = self._replay({(trial.architecture, trial.draws): trial for trial in history})
         return None if self._contests(parent) else parent
 
@@ -90,10 +90,10 @@ class PruningSearch(Searcher):
                 for goal in self.goals
             ]
             if any(all(gain is None for gain in column) for column in gains):
-                return parent, []  # a score says nothing at all: better no pick than a blind one
+                return parent, []  # a score says nothing at all: better none than a blind choice
             parent = self.space.without(parent, *least_missed(contests, gains, self.combine))
             number += 1
-        return parent, [Proposal(parent, self._draws(number, 0), "parent")]
+        return parent, [Proposal(parent, self._draws(number, 0), "parent", role="parent")]
 
     def _contests(self, parent: Architecture) -> list[Contest]:
         """What the next round decides: operations of each edge, then edges of each node."""
@@ -113,7 +113,7 @@ class PruningSearch(Searcher):
         draws = self._draws(number, 0 if self.common else k)
         note = f"without {self.space.describe(choice)}"
         return (
-            Proposal(parent, draws, "parent"),
+            Proposal(parent, draws, "parent", role="parent"),
             Proposal(self.space.without(parent, choice), draws, note),
         )
 

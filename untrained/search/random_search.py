@@ -34,6 +34,6 @@ class RandomSearch(Searcher):
                 found.append(Proposal(architecture, tuple(range(self.draws)), "random"))
         return found
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)
         return found.architecture if found else None

@@ -27,7 +27,7 @@ Logits = list[Float[np.ndarray, " _"]]
 "A vector for each decision."
 
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
-"Adam's decay of the first and of the second moment, and its offset."
+"Adam's decay of the first and of the second snapshot, and its offset."
 TRIES = 10
 "Samples of the policy in search of an architecture that is not measured yet."
 
@@ -98,7 +98,7 @@ class Reinforce(Searcher):
             found.append(Proposal(architecture, tuple(range(self.draws)), "policy"))
         return found
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)
         return found.architecture if found else None
 

@@ -25,7 +25,9 @@ class Proposal:
     draws: tuple[int, ...]
     "Numbers of the draws of weights and probe; equal numbers, equal draws."
     note: str
-    "Why, for people: `random`, `mutation`, `parent`, `without nor_conv_1x1 on 0-1`."
+    "Why, for people alone: `random`, `mutation`, `parent`, `without nor_conv_1x1 on 0-1`."
+    role: str | None = field(default=None, kw_only=True)
+    "What it is to the searcher, which may read it: `parent`, `start`."
     epochs: int | None = field(default=None, kw_only=True)
     """Epochs of training before the scores that ask for any; None means as many as they ask
     for."""
@@ -55,7 +57,7 @@ class Searcher(ABC):
     prunes: ClassVar[bool] = False
     "Whether it needs a space with supernets."
     rungs: ClassVar[bool] = False
-    "Whether it says after how many epochs scores look, and so needs some that train."
+    "Whether it says after how many epochs scores come, and so needs some that train."
     space: Space[Any]
     goals: tuple[Goal, ...]
     draws: int
@@ -75,5 +77,5 @@ class Searcher(ABC):
         """
 
     @abstractmethod
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         """The best architecture of a finished search; None where nothing could be measured."""

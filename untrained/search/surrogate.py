@@ -40,7 +40,7 @@ class SurrogateSearch(Searcher):
     where k is the inner product of operations and of pairs of them. Each score's ridge has the
     least error when every architecture is predicted from all others. A draw of weights and probe
     is shared by `group` architectures and has an effect of its own, which is fitted and left out
-    of the prediction. The pick is the measured architecture with the highest prediction.
+    of the prediction. Selected is the measured architecture with the highest prediction.
     """
 
     prunes: ClassVar = True
@@ -77,7 +77,7 @@ class SurrogateSearch(Searcher):
             for i, architecture in enumerate(found)
         ]
 
-    def pick(self, history: Sequence[Trial]) -> Architecture | None:
+    def select(self, history: Sequence[Trial]) -> Architecture | None:
         sound = [trial for trial in history if _sound(trial, self.goals)]
         if not sound:
             return None

@@ -1,4 +1,4 @@
-"""The discrete architectures that a space's supernet holds: where the pruning search looks."""
+"""The discrete architectures that a space's supernet holds, for the pruning search."""
 
 import random
 from itertools import groupby

@@ -33,9 +33,9 @@ class Found:
     """What random search with an expensive signal finds, over repeats."""
 
     mean: float
-    "Mean accuracy of the picks."
+    "Mean accuracy of the selected architectures."
     deviation: float
-    "Standard deviation of the picks' accuracies."
+    "Standard deviation of the selected architectures' accuracies."
     standard_error: float
     "Of the mean: deviation / sqrt(repeats)."
     kept: int
@@ -90,16 +90,17 @@ def search_within(
 ) -> Found:
     """Random search with an expensive signal among what a cheap one keeps.
 
-    Each repeat draws `budget` of the kept architectures without replacement, and picks the one
+    Each repeat draws `budget` of the kept architectures without replacement, and selected the one
     with the best expensive signal:
 
-        pick = argmax of expensive over the draw,  mean = mean of accuracies[pick] over repeats
+        selected = argmax of expensive over the draw
+        mean = mean of accuracies[selected] over repeats
 
     Args:
         cheap: higher is better; NaN, or not finite, where it failed. Keeps as `shrink` does.
         expensive: what a search would pay for, such as validation accuracy after 4 epochs;
-            a failure is picked only where all of a draw failed. Ties are broken by chance.
-        accuracies: what picks are judged by; not what they are picked by.
+            a failure is selected only where all of a draw failed. Ties are broken by chance.
+        accuracies: what selected are judged by; not what they are selected by.
         share: of all, kept by the cheap signal, in (0, 1]; 1 searches the whole population.
         budget: architectures drawn in a repeat.
         repeats: searches; at least 2.
@@ -120,7 +121,7 @@ def search_within(
     if len(expensive) != len(accuracies) or np.array_equal(expensive, accuracies):
         raise ValueError(
             f"expected an expensive signal of the {len(accuracies)} architectures other than the "
-            f"accuracies that picks are judged by, got {len(expensive)} values"
+            f"accuracies that selected are judged by, got {len(expensive)} values"
             f"{', the accuracies themselves' if len(expensive) == len(accuracies) else ''}"
         )
     if not 1 <= budget <= len(kept) or repeats < 2:

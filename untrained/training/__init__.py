@@ -2,29 +2,28 @@
 
 `train` runs one recipe, yours or a published one of `RECIPES`, an epoch at a time, with the whole
 state on disk after each, so that a training killed at any moment goes on bit for bit. `evaluate`
-looks at a split once. `export` writes the weights, a loader that needs torch and safetensors
+passes a split once. `export` writes the weights, a loader that needs torch and safetensors
 alone, and an ONNX file, and checks each against the network. The subpackage works on any
 `nn.Module` from normalised images to logits.
 """
 
-from untrained.training.checkpoint import Brief
+from untrained.training.checkpoint import ShortTrained
 from untrained.training.epoch import Epoch
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.export import Exported, export
-from untrained.training.loop import Training, check_fits, train, train_briefly
-from untrained.training.recipe import Recipe, RecipeChanges, altered, learning_rate, steady
+from untrained.training.loop import Training, check_fits, train, train_short
+from untrained.training.recipe import Recipe, TrainingSpec, learning_rate, steady
 from untrained.training.recipes import RECIPES, get_recipe
 
 __all__ = [
     "RECIPES",
-    "Brief",
     "Epoch",
     "Evaluation",
     "Exported",
     "Recipe",
-    "RecipeChanges",
+    "ShortTrained",
     "Training",
-    "altered",
+    "TrainingSpec",
     "check_fits",
     "evaluate",
     "export",
@@ -32,5 +31,5 @@ __all__ = [
     "learning_rate",
     "steady",
     "train",
-    "train_briefly",
+    "train_short",
 ]

@@ -36,7 +36,7 @@ class Checkpoint:
     "What decides the course of the training; see `describe`."
     epochs: tuple[Epoch, ...]
     "Every epoch so far."
-    failure: str
+    reason: str
     "Why training ended early; empty if it did not."
     network: Mapping[str, Tensor]
     "Parameters and buffers after the last epoch; the initial ones, if there was none."
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Brief:
+class ShortTrained:
     """A training without validation as it stood after an epoch."""
 
     epochs: int
@@ -87,7 +87,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _save(path, {**vars(checkpoint), "epochs": epochs})
 
 
-def save_brief(path: Path, brief: Brief) -> None:
+def save_short(path: Path, brief: ShortTrained) -> None:
     """The same for a brief training."""
     _save(path, vars(brief))
 
@@ -129,24 +129,24 @@ def _whole(found: Checkpoint) -> bool:
         numbers == list(range(1, len(numbers) + 1))
         and all(type(value) in (int, float) for value in values)
         and all(isinstance(mapping, Mapping) for mapping in mappings)
-        and isinstance(found.failure, str)
+        and isinstance(found.reason, str)
     )
 
 
-def load_brief(path: Path) -> Brief:
+def load_short(path: Path) -> ShortTrained:
     """Read a brief training.
 
     Raises:
         ValueError: if the file is not a whole one.
     """
-    return Brief(**_load(path, *(f.name for f in fields(Brief))))
+    return ShortTrained(**_load(path, *(f.name for f in fields(ShortTrained))))
 
 
 def _load(path: Path, *names: str) -> dict[str, Any]:
     """The plain values in a file, of which these must be some."""
     content = io.BytesIO(path.read_bytes())  # apart, so that a missing right is no damage
     try:
-        if bad := zipfile.ZipFile(content).testzip():  # torch does not look at checksums
+        if bad := zipfile.ZipFile(content).testzip():  # torch does not check them
             raise zipfile.BadZipFile(bad)
         content.seek(0)
         # Tensors and plain values only, never code: a checkpoint may come from anywhere.

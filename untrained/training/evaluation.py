@@ -38,7 +38,7 @@ def evaluate(
 
     Args:
         network: maps normalised images (n, c, h, w) to logits (n, classes).
-        labelled: the split to look at: `images.validation`, `images.test`.
+        labelled: the split to evaluate on: `images.validation`, `images.test`.
         images: gives the class names and the statistics to normalise with.
         batch: images in one forward pass.
         device: where to compute.

@@ -14,8 +14,8 @@ from torch import nn
 from untrained.images.dataset import Images
 from untrained.training.batches import draw_batches
 from untrained.training.checkpoint import (
-    Brief,
     Checkpoint,
+    ShortTrained,
     describe,
     load_checkpoint,
     save_checkpoint,
@@ -34,7 +34,7 @@ class Training:
     "Every epoch so far, from the first; also those of earlier calls, read from the checkpoint."
     best_epoch: int | None
     "Number of the epoch with the best validation accuracy, the earliest among equals."
-    failure: str
+    reason: str
     "Why training ended early, and what to try; empty if it did not."
     finished: bool
     "Nothing is left to do: the last epoch is done, or training failed."
@@ -87,29 +87,29 @@ def train(
     setup = set_up(network, images, recipe, seed, device)
     state = _begin(setup, checkpoint)
     last = recipe.epochs if until is None else min(until, recipe.epochs)
-    while len(state.epochs) < last and not state.failure:
+    while len(state.epochs) < last and not state.reason:
         state = _advance(state, setup)
         if checkpoint is not None:
             save_checkpoint(checkpoint, state)
-        if on_epoch is not None and not state.failure:
+        if on_epoch is not None and not state.reason:
             on_epoch(state.epochs[-1])
-    finished = len(state.epochs) == recipe.epochs or bool(state.failure)
+    finished = len(state.epochs) == recipe.epochs or bool(state.reason)
     if finished:
         network.load_state_dict(state.best)
     network.eval()
-    return Training(state.epochs, best_epoch(state.epochs), state.failure, finished)
+    return Training(state.epochs, best_epoch(state.epochs), state.reason, finished)
 
 
-def train_briefly(
+def train_short(
     network: nn.Module,
     images: Images,
     recipe: Recipe,
     *,
     seed: int = 0,
     until: int | None = None,
-    since: Brief | None = None,
+    since: ShortTrained | None = None,
     device: str = "cpu",
-) -> Brief:
+) -> ShortTrained:
     """Train for a few epochs and keep the last weights: no validation, nothing on the disk.
 
     Steps are those of `train` with the same seed, bit for bit; so are those of a training gone on
@@ -155,7 +155,7 @@ def train_briefly(
             raise FloatingPointError(f"epoch {number}, {error}") from error
     network.eval()
     weights, momentum = network.state_dict(), setup.optimizer.state_dict()
-    return Brief(last, deepcopy(weights), deepcopy(momentum), setup.scaler.state_dict())
+    return ShortTrained(last, deepcopy(weights), deepcopy(momentum), setup.scaler.state_dict())
 
 
 def run_epoch(setup: Setup, number: int) -> Epoch:
@@ -220,7 +220,7 @@ def _advance(state: Checkpoint, setup: Setup) -> Checkpoint:
     except FloatingPointError as error:
         rate, mixed = setup.recipe.learning_rate, setup.recipe.precision == "mixed"
         advice = f"try a learning rate below {rate:g}" + ", or precision float32" * mixed
-        return replace(state, failure=f"epoch {number}, {error}; {advice}")
+        return replace(state, reason=f"epoch {number}, {error}; {advice}")
     epochs = (*state.epochs, epoch)
     weights = deepcopy(setup.network.state_dict())
     return replace(

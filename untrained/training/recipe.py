@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from untrained.settings import LARGEST
@@ -13,15 +13,23 @@ Precision = Literal["float32", "mixed"]
 
 
 @dataclass(frozen=True)
-class RecipeChanges:
-    """What is asked of a recipe beside its name; None leaves a value as it is."""
+class TrainingSpec:
+    """What is to be trained, and how: a recipe by name, and what is asked otherwise.
 
+    None leaves a value as the recipe has it.
+    """
+
+    recipe: str | None = None
+    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `darts_cifar10`,
+    `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or package.module:name."""
     epochs: int | None = None
     "Passes over the training images."
     batch: int | None = None
     "Images a step."
     learning_rate: float | None = None
     "Peak learning rate; rises linearly to it over the warm-up, then falls by the schedule."
+    images: int | None = None
+    "Training images, drawn at random; by default all."
     momentum: float | None = None
     "Share of the last step's velocity that is kept."
     weight_decay: float | None = None
@@ -59,10 +67,35 @@ class RecipeChanges:
     precision: Precision | None = None
     "`mixed` computes most of the forward pass in float16 and scales the loss; CUDA only."
 
+    def over(self, other: "TrainingSpec") -> "TrainingSpec":
+        """What this one asks for, and the other where this one asks for nothing.
+
+        Example:
+            >>> TrainingSpec(epochs=2).over(TrainingSpec(epochs=1, batch=32)).batch
+            32
+        """
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **given)
+
+    def altered(self, recipe: "Recipe") -> "Recipe":
+        """The recipe with what is asked otherwise.
+
+        Example:
+            >>> TrainingSpec(epochs=20).altered(Recipe(epochs=600)).epochs
+            20
+        """
+        names = [f.name for f in fields(Recipe)]
+        return replace(
+            recipe, **{n: v for n, v in vars(self).items() if n in names and v is not None}
+        )
+
 
 @dataclass(frozen=True)
-class Recipe(RecipeChanges):
-    """SGD with momentum under a falling learning rate, and what regularises it: every choice."""
+class Recipe:
+    """SGD with momentum under a falling learning rate, and what regularises it: every choice.
+
+    `TrainingSpec` says what each value means.
+    """
 
     epochs: int = 20
     batch: int = 64
@@ -84,17 +117,6 @@ class Recipe(RecipeChanges):
     drop_path: float = 0.0
     auxiliary: float = 0.0
     precision: Precision = "float32"
-
-
-def altered(recipe: Recipe, changes: RecipeChanges) -> Recipe:
-    """The recipe with what is asked otherwise.
-
-    Example:
-        >>> altered(Recipe(epochs=600), RecipeChanges(epochs=20)).epochs
-        20
-    """
-    asked = {name: value for name, value in vars(changes).items() if value is not None}
-    return replace(recipe, **asked)
 
 
 FALLS: dict[str, Callable[[float], float]] = {

@@ -56,7 +56,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     # For the training before scores: one rate throughout, so that two epochs go on from one. The
     # rate is that of LGA's code, with which kernels say more of a network than with 0.1.
-    "brief": Recipe(epochs=1, learning_rate=0.025, schedule="constant", warm_up=0),
+    "short": Recipe(epochs=1, learning_rate=0.025, schedule="constant", warm_up=0),
     "darts_cifar10": _DARTS_CIFAR10,
     "darts_imagenet": _DARTS_IMAGENET,
     # Chen, Gong and Wang 2021, Neural Architecture Search on ImageNet in Four GPU Hours,

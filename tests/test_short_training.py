@@ -1,4 +1,4 @@
-"""A little training before a score looks: against training by hand, and where it fails."""
+"""A little training before a score snapshots: against training by hand, and where it fails."""
 
 import json
 import subprocess
@@ -15,39 +15,39 @@ from torch.nn.functional import cross_entropy
 from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.runs import RunConfig, load_record, run, tasks
-from untrained.runs.instrument import Instrument, make_instrument, make_instruments
 from untrained.runs.presets import resolve
-from untrained.runs.tasks import Measure, build, measure, stream
+from untrained.runs.setup import ScoreSetup, make_setup, make_setups
+from untrained.runs.tasks import ScoreTask, build, measure, stream
 from untrained.scores.kernel import NTKView
 from untrained.settings import Setting
 from untrained.spaces import CellScale, get_space
-from untrained.training import Recipe, get_recipe, train, train_briefly
+from untrained.training import Recipe, get_recipe, train, train_short
 
 TEXT = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 SPACE = get_space("nasbench201")
 SMALL: dict[str, Any] = {"channels": 4, "images": 128, "batch": 32}
 
 
-def instrument(name: str, **settings: Any) -> Instrument:
-    return make_instrument(name, SPACE, {**SMALL, "count": 60, **settings})
+def setup(name: str, **settings: Any) -> ScoreSetup:
+    return make_setup(name, SPACE, {**SMALL, "count": 60, **settings})
 
 
-def task(*instruments: Instrument, draws: tuple[int, ...] = (5,)) -> Measure:
-    return Measure("nasbench201", TEXT, instruments, draws, "cpu")
+def task(*setups: ScoreSetup, draws: tuple[int, ...] = (5,)) -> ScoreTask:
+    return ScoreTask("nasbench201", TEXT, setups, draws, "cpu")
 
 
 def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
-    asked = (instrument("validation_accuracy", epochs=2), instrument("training_loss", epochs=2))
+    asked = (setup("validation_accuracy", epochs=2), setup("training_loss", epochs=2))
     (found,) = measure(task(*asked), digits)
     network = build("nasbench201", TEXT, CellScale(4, 1), digits)
     draw_weights(network, "kaiming_fan_out", stream(5, "weights"))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-    schooling = asked[0].schooling
-    assert schooling is not None
-    lesson = schooling.lesson(digits, stream(5, "schooling"))
-    assert len(lesson.train) == 128
-    assert schooling.recipe == replace(get_recipe("brief"), epochs=2, batch=32)
-    train_briefly(network, lesson, schooling.recipe, seed=5)
+    short_training = asked[0].short_training
+    assert short_training is not None
+    subset = short_training.subset(digits, stream(5, "schooling"))
+    assert len(subset.train) == 128
+    assert short_training.recipe == replace(get_recipe("short"), epochs=2, batch=32)
+    train_short(network, subset, short_training.recipe, seed=5)
     specs = (ProbeSpec(count=60, split="validation"), ProbeSpec(count=60, split="train"))
     for reading, spec in zip(found.readings, specs, strict=True):
         probe = draw_probe(digits, spec, stream(5, "probe"))
@@ -59,7 +59,7 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
             else cross_entropy(logits.double(), probe.labels)
         )
         assert reading.value == pytest.approx(expected.item(), rel=1e-6)
-    assert found.schooling > 0
+    assert found.short_training > 0
 
 
 def test_a_brief_training_is_the_beginning_of_a_long_one(digits: Images) -> None:
@@ -68,7 +68,7 @@ def test_a_brief_training_is_the_beginning_of_a_long_one(digits: Images) -> None
     for network in networks:
         draw_weights(network, "kaiming_fan_out", torch.Generator().manual_seed(0))
     train(networks[0], digits, recipe, seed=4, until=2)
-    train_briefly(networks[1], digits, recipe, seed=4, until=2)
+    train_short(networks[1], digits, recipe, seed=4, until=2)
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not networks[1].training
@@ -86,7 +86,7 @@ def test_validation_probes_show_no_training_image(digits: Images) -> None:
 
 
 def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> None:
-    asked = instrument("training_loss", learning_rate=1e30)
+    asked = setup("training_loss", learning_rate=1e30)
     (found,) = measure(task(asked), digits)
     assert found.readings[0].value is None
     assert found.readings[0].reason.startswith(
@@ -95,11 +95,11 @@ def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> N
 
 
 def test_scores_at_initialisation_and_after_training_are_other_questions() -> None:
-    before = instrument("condition_number", **{"images": 128, "batch": 32, "epochs": 1})
+    before = setup("condition_number", **{"images": 128, "batch": 32, "epochs": 1})
     left = {name: value for name, value in SMALL.items() if name == "channels"}
-    after = make_instrument("condition_number", SPACE, {**left, "count": 60})
-    assert after.schooling is None
-    assert before.schooling == instrument("training_loss").schooling
+    after = make_setup("condition_number", SPACE, {**left, "count": 60})
+    assert after.short_training is None
+    assert before.short_training == setup("training_loss").short_training
     assert before.plain() != after.plain()
 
 
@@ -116,7 +116,7 @@ def test_scores_at_initialisation_and_after_training_are_other_questions() -> No
 )
 def test_wrong_settings_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_instrument(name, SPACE, settings)
+        make_setup(name, SPACE, settings)
 
 
 def test_scores_that_share_a_training_train_once_and_resume(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_scores_that_share_a_training_train_once_and_resume(tmp_path: Path) -> N
         searcher="random",
         options={"evaluations": 2},
         scores=names,
-        instruments=settings,
+        score_settings=settings,
         draws=1,
         workers=0,
         out=tmp_path,
@@ -144,7 +144,9 @@ def test_scores_that_share_a_training_train_once_and_resume(tmp_path: Path) -> N
 
 
 def test_the_command_scores_after_an_epoch(tmp_path: Path) -> None:
-    flags = [f"--instruments.validation_accuracy.{name}={value}" for name, value in SMALL.items()]
+    flags = [
+        f"--score-settings.validation_accuracy.{name}={value}" for name, value in SMALL.items()
+    ]
     command = [sys.executable, "-m", "untrained", "score", TEXT, "--draws=1", "--json"]
     command += ["--scores", "validation_accuracy", *flags, f"--out={tmp_path}", "--workers=0"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -157,7 +159,7 @@ def test_the_command_scores_after_an_epoch(tmp_path: Path) -> None:
 
 def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None:
     names = ("label_alignment@1", "label_alignment@3", "validation_loss@3")
-    asked = [make_instrument(name, SPACE, {**SMALL, "count": 60}) for name in names]
+    asked = [make_setup(name, SPACE, {**SMALL, "count": 60}) for name in names]
     assert [each.epochs for each in asked] == [1, 3, 3]
     assert len({each.look for each in asked}) == 1
     (together,) = measure(task(*asked), digits)
@@ -168,74 +170,80 @@ def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None
 
 def test_a_recipe_that_falls_has_a_training_for_each_number_of_epochs(digits: Images) -> None:
     falling = {**SMALL, "recipe": "default"}
-    asked = [make_instrument(f"validation_loss@{e}", SPACE, falling) for e in (1, 2)]
+    asked = [make_setup(f"validation_loss@{e}", SPACE, falling) for e in (1, 2)]
     assert len({each.look for each in asked}) == 2
 
 
 def test_a_training_that_is_gone_on_with_is_an_unbroken_one(digits: Images) -> None:
-    recipe = replace(get_recipe("brief"), epochs=3, batch=256)
+    recipe = replace(get_recipe("short"), epochs=3, batch=256)
     networks = [build("nasbench201", TEXT, CellScale(3, 1), digits) for _ in range(3)]
     for network in networks:
         draw_weights(network, "kaiming_fan_out", torch.Generator().manual_seed(0))
-    whole = train_briefly(networks[0], digits, recipe, seed=4)
-    part = train_briefly(networks[1], digits, recipe, seed=4, until=1)
-    train_briefly(networks[2], digits, recipe, seed=4, since=part)
+    whole = train_short(networks[0], digits, recipe, seed=4)
+    part = train_short(networks[1], digits, recipe, seed=4, until=1)
+    train_short(networks[2], digits, recipe, seed=4, since=part)
     first, second = networks[0].state_dict(), networks[2].state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (part.epochs, whole.epochs) == (1, 3)
     with pytest.raises(ValueError, match="expected a training of at most 1 epochs, got 3"):
-        train_briefly(networks[1], digits, recipe, until=1, since=whole)
+        train_short(networks[1], digits, recipe, until=1, since=whole)
 
 
 def test_what_scores_view_alike_is_looked_at_once(
     digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[NTKView] = []
+    snapshots: list[NTKView] = []
     see = NTKView.__call__
 
     def counted(view: NTKView, *shown: Any) -> Any:
-        looks.append(view)
+        snapshots.append(view)
         return see(view, *shown)
 
     monkeypatch.setattr(NTKView, "__call__", counted)
     plain = {"channels": 4, "count": 30}
     names = ("label_alignment@0", "ntk_norm", "ntk_mean", "ntk_trace")
-    asked = [make_instrument(name, SPACE, plain) for name in names]
+    asked = [make_setup(name, SPACE, plain) for name in names]
     (found,) = measure(task(*asked), digits)
-    assert len(looks) == 1
+    assert len(snapshots) == 1
     assert all(reading.value is not None for reading in found.readings)
     assert len(set(found.seconds)) == 4
-    asked[1] = make_instrument("ntk_norm", SPACE, {**plain, "parameters": "all"})
+    asked[1] = make_setup("ntk_norm", SPACE, {**plain, "parameters": "all"})
     measure(task(*asked), digits)
-    assert len(looks) == 3
+    assert len(snapshots) == 3
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
         ({"scores": ("label_alignment@x",)}, "expected a number of epochs after @, got 'x'"),
-        ({"scores": ("parameters",), "schooling": {"images": 9}}, "no score looks after training"),
-        ({"scores": ("label_alignment",), "schooling": {"image": 9}}, "expected images"),
-        ({"scores": ("label_alignment@2",), "instruments": {"ntk_norm": {}}}, "got some of ntk_n"),
+        (
+            {"scores": ("parameters",), "short_training": {"images": 9}},
+            "no score snapshots after training",
+        ),
+        ({"scores": ("label_alignment",), "short_training": {"image": 9}}, "expected images"),
+        (
+            {"scores": ("label_alignment@2",), "score_settings": {"ntk_norm": {}}},
+            "got some of ntk_n",
+        ),
     ],
 )
 def test_wrong_questions_of_training_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_instruments(SPACE, resolve(RunConfig(**asked)))
+        make_setups(SPACE, resolve(RunConfig(**asked)))
 
 
 def test_what_an_instrument_says_comes_before_what_all_do() -> None:
     config = RunConfig(
         scores=("label_alignment@1", "label_alignment@4", "ntk_norm"),
-        instruments={"label_alignment": {"images": 50}, "label_alignment@4": {"batch": 16}},
-        schooling={"images": 99, "batch": 32},
+        score_settings={"label_alignment": {"images": 50}, "label_alignment@4": {"batch": 16}},
+        short_training={"images": 99, "batch": 32},
     )
-    one, four, start = make_instruments(SPACE, resolve(config))
-    assert one.schooling is not None
-    assert four.schooling is not None
-    assert (one.schooling.images, one.schooling.recipe.batch) == (50, 32)
-    assert (four.schooling.images, four.schooling.recipe.batch) == (50, 16)
-    assert start.schooling is None
+    one, four, start = make_setups(SPACE, resolve(config))
+    assert one.short_training is not None
+    assert four.short_training is not None
+    assert (one.short_training.images, one.short_training.recipe.batch) == (50, 32)
+    assert (four.short_training.images, four.short_training.recipe.batch) == (50, 16)
+    assert start.short_training is None
 
 
 class Fixed(nn.Module):
@@ -260,7 +268,7 @@ def test_a_network_that_cannot_be_trained_is_a_named_failure(
     change: Any, reason: str, digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "build", lambda *asked, **kept: change(build(*asked, **kept)))
-    (found,) = measure(task(instrument("label_alignment"), instrument("training_loss")), digits)
+    (found,) = measure(task(setup("label_alignment"), setup("training_loss")), digits)
     for reading in found.readings:
         assert reading.value is None
         assert reading.reason.startswith("training before the score: ValueError: expected")
@@ -272,8 +280,8 @@ def test_a_probe_of_one_class_is_a_named_failure_and_the_search_goes_on(tmp_path
         searcher="random",
         options={"evaluations": 3},
         scores=("label_alignment", "parameters"),
-        instruments={"label_alignment": {"channels": 4, "count": 1}},
-        schooling={"images": 64, "batch": 32},
+        score_settings={"label_alignment": {"channels": 4, "count": 1}},
+        short_training={"images": 64, "batch": 32},
         draws=1,
         workers=0,
         out=tmp_path,
@@ -284,4 +292,4 @@ def test_a_probe_of_one_class_is_a_named_failure_and_the_search_goes_on(tmp_path
     for trial in record.trials:
         assert "one class" in trial.readings["label_alignment"][0].reason
         assert trial.readings["parameters"][0].value
-    assert record.pick is None  # what has no value on some draw is never the best
+    assert record.selected is None  # what has no value on some draw is never the best

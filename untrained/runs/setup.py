@@ -1,104 +1,104 @@
-"""An instrument: a score with the network scale, weight draw, training and probe it is shown."""
+"""A setup: a score with the network scale, weight draw, training and probe it is shown."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.networks.weights import check_weights
 from untrained.runs.config import ResolvedConfig
-from untrained.runs.schooling import SCHOOLING, Schooling, take_schooling
+from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, counted, typed
 from untrained.spaces import CellScale, Scale, Space
+from untrained.training import TrainingSpec
 
 
-class Look(NamedTuple):
-    """What a network must be for an instrument; instruments that agree share it."""
+class NetworkSpec(NamedTuple):
+    """What a network must be for a setup; setups that agree share it."""
 
     scale: Scale
     one_channel: bool
     weights: str
     redraw: int
-    course: Schooling | None
+    training: ShortTraining | None
     "The training that comes first, however long."
 
 
 @dataclass(frozen=True)
-class Instrument:
-    """How one score looks at an architecture."""
+class ScoreSetup:
+    """A score with what it is applied to: scale, weights, short training and probe."""
 
     name: str
     """The score's name in the registry, or its import path; `@` and a number of epochs after it
-    look at the network after so many, such as `label_alignment@2`."""
+    are those of short training, such as `label_alignment@2`."""
     score: Score
     scale: Scale
     probe: ProbeSpec
     weights: str
     redraw: int = 1
     """Consecutive draws that share their weights, and differ in the probe alone."""
-    schooling: Schooling | None = None
-    "Training that comes first; None for a look at initialisation."
+    short_training: ShortTraining | None = None
+    "Training that comes first; None for a score at initialisation."
 
     @property
-    def look(self) -> Look:
+    def network_spec(self) -> NetworkSpec:
         """What it must be shown."""
-        course = self.schooling and self.schooling.course
-        return Look(self.scale, self.probe.one_channel, self.weights, self.redraw, course)
+        shared = self.short_training and self.short_training.shared
+        return NetworkSpec(self.scale, self.probe.one_channel, self.weights, self.redraw, shared)
 
     @property
     def epochs(self) -> int:
-        """How many come before it looks."""
-        return self.schooling.recipe.epochs if self.schooling else 0
+        """How many come before the score."""
+        return self.short_training.recipe.epochs if self.short_training else 0
 
-    def after(self, epochs: int | None) -> "Instrument":
-        """The same after so many epochs, if it looks after any; None leaves them as they are."""
-        if epochs is None or self.schooling is None:
+    def after(self, epochs: int | None) -> "ScoreSetup":
+        """The same after so many epochs, if it trains at all; None leaves them as they are."""
+        if epochs is None or self.short_training is None:
             return self
-        return replace(self, schooling=self.schooling.lasting(epochs))
+        return replace(self, short_training=self.short_training.lasting(epochs))
 
     def plain(self) -> dict[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
         return asdict(self)
 
 
-def make_instruments(space: Space[Any], config: ResolvedConfig) -> tuple[Instrument, ...]:
-    """The instruments of every score of a run.
+def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, ...]:
+    """The setups of every score of a run.
 
     Settings of `label_alignment` are those of `label_alignment@2` too, whose own come first;
     `epochs` are those of `label_alignment` alone where the run has it.
 
     Raises:
-        ValueError: as `make_instrument`; or settings of a score that the run does not have, or of
+        ValueError: as `make_setup`; or settings of a score that the run does not have, or of
             training where no score trains.
     """
     known = {*config.scores, *map(score_name, config.scores)}
-    if unused := set(config.instruments) - known:
+    if unused := set(config.score_settings) - known:
         raise ValueError(
-            f"instruments: expected settings of the scores {', '.join(config.scores)}, got some "
-            f"of {', '.join(sorted(unused))}"
+            f"score_settings: expected those of the scores {', '.join(config.scores)}, got "
+            f"some of {', '.join(sorted(unused))}"
         )
-    check_known("schooling", config.schooling, list(SCHOOLING))
     made = tuple(
-        make_instrument(name, space, _settings_of(name, config), config.schooling)
+        make_setup(name, space, _settings_of(name, config), config.short_training)
         for name in config.scores
     )
-    if config.schooling and all(instrument.schooling is None for instrument in made):
+    asked = {k: v for k, v in vars(config.short_training).items() if v is not None}
+    if asked and all(setup.short_training is None for setup in made):
         raise ValueError(
-            f"schooling: expected none, since no score looks after training, got "
-            f"{dict(config.schooling)}; ask for one such as {config.scores[0]}@1"
+            f"short_training: expected none, since no score comes after training, got {asked}; "
+            f"ask for one such as {config.scores[0]}@1"
         )
     return made
 
 
 def _settings_of(name: str, config: ResolvedConfig) -> dict[str, Setting]:
-    shared = dict(config.instruments.get(score_name(name), {}))
+    shared = dict(config.score_settings.get(score_name(name), {}))
     if name != score_name(name) and score_name(name) in config.scores:
         shared.pop("epochs", None)
-    return {**shared, **config.instruments.get(name, {})}
+    return {**shared, **config.score_settings.get(name, {})}
 
 
 def score_name(name: str) -> str:
@@ -106,19 +106,19 @@ def score_name(name: str) -> str:
     return name.partition("@")[0]
 
 
-def make_instrument(
+def make_setup(
     name: str,
     space: Space[Any],
     settings: Mapping[str, Setting],
-    schooling: Mapping[str, Setting] = MappingProxyType({}),
-) -> Instrument:
+    short_training: TrainingSpec | None = None,
+) -> ScoreSetup:
     """The score of this name as it asks to be applied, with `settings` in place of its own.
 
     Args:
-        name: as of `Instrument`.
+        name: as of `ScoreSetup`.
         space: gives the scale.
         settings: of score, probe, scale, weights and training.
-        schooling: of the training, where it trains; `settings` come before them.
+        short_training: of the training, where it trains; `settings` take precedence.
 
     Raises:
         ValueError: an unknown score or setting, one of the wrong type, or epochs other than those
@@ -137,13 +137,13 @@ def make_instrument(
     weights = typed(str, left.pop("weights", kind.weights), f"{name}.weights")
     check_weights(weights)
     redraw = counted(int, left.pop("redraw", 1), f"{name}.redraw")
-    taught = take_schooling(name, kind, left, schooling)
+    before = take_short_training(name, kind, left, short_training or TrainingSpec())
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
-    known += ["scale", "weights", "redraw", "epochs", *SCHOOLING]
+    known += ["scale", "weights", "redraw", "epochs", *SHORT_TRAINING]
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
-    return Instrument(name, score, scale, probe, weights, redraw, taught)
+    return ScoreSetup(name, score, scale, probe, weights, redraw, before)
 
 
 def _epochs_of(name: str, settings: Mapping[str, Setting]) -> int:
@@ -159,15 +159,13 @@ def _epochs_of(name: str, settings: Mapping[str, Setting]) -> int:
     return int(text)
 
 
-def check_probe(instrument: Instrument, images: Images) -> None:
+def check_probe(setup: ScoreSetup, images: Images) -> None:
     """Refuse a probe that these images cannot give, naming the flags that change it."""
     try:
-        check_spec(instrument.probe, images)
+        check_spec(setup.probe, images)
     except ValueError as error:
-        flags = f"--instruments.{instrument.name}"
-        raise ValueError(
-            f"{instrument.name}: {error}; set {flags}.count or {flags}.patch"
-        ) from error
+        flags = f"--score-settings.{setup.name}"
+        raise ValueError(f"{setup.name}: {error}; set {flags}.count or {flags}.patch") from error
 
 
 def named_scale(space: Space[Any], name: str) -> Scale:
@@ -203,8 +201,8 @@ def training_scale(space: Space[Any], config: ResolvedConfig) -> Scale:
     if config.recipe.auxiliary:
         if not hasattr(found, "auxiliary"):
             raise ValueError(
-                f"recipe.auxiliary: expected 0 on the space {space.name!r}, whose networks have "
-                f"no auxiliary head, got {config.recipe.auxiliary!r}; try another --training"
+                f"training.auxiliary: expected 0 on the space {space.name!r}, whose networks have "
+                f"no auxiliary head, got {config.recipe.auxiliary!r}; try another recipe"
             )
         changes["auxiliary"] = True
     return replace(found, **changes)

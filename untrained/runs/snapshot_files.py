@@ -1,0 +1,124 @@
+"""Snapshots of a tracking on the disk: one line of `snapshots.jsonl` and one kernel for each.
+
+Each line ends with a digest of itself and its kernel, so that damage to either is seen. A snapshot
+that is damaged is left out; the others stand.
+"""
+
+import hashlib
+import io
+import json
+import tokenize
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from untrained.analysis.estimate import Quantity
+from untrained.files import write_whole
+from untrained.runs.snapshots import MEASURED, Snapshot
+
+SNAPSHOTS = "snapshots.jsonl"
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError),
+    *(SyntaxError, tokenize.TokenError, RecursionError, ArithmeticError, MemoryError),
+)
+"What reading a damaged line or array raises."
+
+
+class Recorded(NamedTuple):
+    """A snapshot, with its kernel."""
+
+    snapshot: Snapshot
+    kernel: Float32[Tensor, "n n"]
+
+
+def read_recorded(folder: Path, size: int) -> tuple[list[Recorded], list[str]]:
+    """The whole snapshots in a folder, at `size` images each, and what is wrong with the others.
+
+    Raises:
+        OSError: the snapshots cannot be read.
+    """
+    snapshots: list[Recorded] = []
+    damage = []
+    path = folder / SNAPSHOTS
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            kept = json.loads(line)
+            snapshot = _snapshot({name: kept[name] for name in kept if name != "digest"})
+        except UNREADABLE as error:
+            damage.append(f"{path}: line {number} cannot be read ({type(error).__name__})")
+            continue
+        try:
+            recorded = Recorded(snapshot, _kernel(folder, snapshot, size))
+            if kept.get("digest", _digest(recorded)) != _digest(recorded):
+                raise ValueError("it does not fit its line")
+            if snapshots and snapshot.epoch <= snapshots[-1].snapshot.epoch:
+                raise ValueError("its line stands out of order")
+            snapshots.append(recorded)
+        except UNREADABLE as error:
+            where = kernel_file(folder, snapshot)
+            damage.append(f"{where}: cannot be read ({str(error)[:80] or type(error).__name__})")
+    return snapshots, damage
+
+
+def write_recorded(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -> None:
+    """Writes a new snapshot, its line last: one that is written has all that goes with it.
+
+    Args:
+        folder: with a folder `kernels` in it.
+        snapshots: all, in the order of their epochs.
+        new: the one among them that is not yet on the disk.
+    """
+    content = io.BytesIO()
+    np.save(content, new.kernel.numpy())
+    write_whole(kernel_file(folder, new.snapshot), content.getvalue())
+    lines = [
+        json.dumps({**asdict(recorded.snapshot), "digest": _digest(recorded)})
+        for recorded in snapshots
+    ]
+    write_whole(folder / SNAPSHOTS, "".join(f"{line}\n" for line in lines).encode())
+
+
+def kernel_file(folder: Path, snapshot: Snapshot) -> Path:
+    """Where the kernel of a snapshot lies."""
+    return folder / "kernels" / f"{snapshot.epoch:05d}.npy"
+
+
+def _digest(recorded: Recorded) -> str:
+    found = hashlib.blake2b(json.dumps(asdict(recorded.snapshot)).encode(), digest_size=8)
+    found.update(recorded.kernel.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _kernel(folder: Path, snapshot: Snapshot, size: int) -> Tensor:
+    content = kernel_file(folder, snapshot).read_bytes()
+    kernel = np.load(io.BytesIO(content), allow_pickle=False)
+    if kernel.dtype != np.float32 or kernel.shape != (size, size):
+        raise ValueError(f"expected float32 of {size} x {size}, got {kernel.dtype} of "
+                         f"{kernel.shape}")  # fmt: skip
+    return torch.from_numpy(kernel)
+
+
+def _snapshot(kept: dict[str, Any]) -> Snapshot:
+    quantities = {name: Quantity(*kept[name]) for name in MEASURED}
+    snapshot = Snapshot(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
+    whole = all(map(_is_quantity, quantities.values()))
+    numbers = all(map(_is_number, (snapshot.seconds, *snapshot.eigenvalues)))
+    if type(snapshot.epoch) is not int or snapshot.epoch < 0 or not (whole and numbers):
+        raise ValueError(f"expected the numbers of a snapshot, got {kept}")
+    return snapshot
+
+
+def _is_quantity(found: Quantity) -> bool:
+    given = _is_number(found.value) and found.unresolved == ""
+    return given or (found.value is None and isinstance(found.unresolved, str))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and isfinite(value)  # type: ignore[arg-type]
