@@ -16,7 +16,8 @@ from lga import RESULTS
 from lga_search import processes
 
 from untrained.runs.snapshots import MEASURED
-from untrained.runs.track_config import TrackConfig, track_one
+from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_one import track_one
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
 

@@ -15,7 +15,8 @@ from untrained.runs.closure import closure_of
 from untrained.runs.code import PACKAGE, code_version, version_of
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
-from untrained.runs.track_config import TrackConfig, track_one
+from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_one import track_one
 
 Write = Callable[..., None]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Policy
 from untrained.regions import patterns
 from untrained.regions.counting import Regions, count_regions
 from untrained.regions.piecewise_linear import activation_of

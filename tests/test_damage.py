@@ -23,7 +23,8 @@ from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, load_record, run
 from untrained.runs.snapshots import Tracking
 from untrained.runs.store import LOST, Store
-from untrained.runs.track_config import TrackConfig, track_one
+from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.checkpoint import load_checkpoint

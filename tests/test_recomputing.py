@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from zoo import Net
 
 from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Policy
 
 Saving = Callable[[nn.Module, Tensor], Tensor]
 

@@ -25,7 +25,8 @@ from untrained.runs.snapshots import (
     look,
 )
 from untrained.runs.tasks import stream
-from untrained.runs.track_config import TrackConfig, track_one
+from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
 from untrained.training import Recipe, evaluate, train
 

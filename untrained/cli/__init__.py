@@ -1,6 +1,5 @@
 """The command: parse, call one library function, print."""
 
-import os
 import resource
 import sys
 
@@ -13,12 +12,8 @@ def main() -> None:
     """Runs the command; a signal ends it with a line from the first import on."""
     with ended_by_signals():
         check_addresses()
-        try:
-            from untrained.cli.commands import main as run  # imports torch, which takes seconds
-        except (ImportError, MemoryError, OSError) as error:
-            if os.environ.get("UNTRAINED_TRACEBACK"):
-                raise
-            sys.exit(f"untrained: cannot load the libraries it needs: {error or 'memory ran out'}")
+        from untrained.cli.app import main as run  # after it hears signals
+
         run()
 
 

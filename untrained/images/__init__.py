@@ -6,8 +6,6 @@ normalised batch, from the training split; every random choice comes from a gene
 caller passes. The subpackage knows nothing of networks.
 """
 
-from untrained.images.dataset import Images, Labelled
-from untrained.images.probe import Probe, ProbeSpec, draw_probe
-from untrained.images.sources import load_images
+import lazy_loader
 
-__all__ = ["Images", "Labelled", "Probe", "ProbeSpec", "draw_probe", "load_images"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

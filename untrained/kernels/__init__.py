@@ -12,17 +12,6 @@ Notation, used in every docstring and body of `networks`, `layerwise`, `kernels`
     z, K      features before the readout, and their kernel, the NNGP's
 """
 
-from untrained.kernels.nngp import NNGP, nngp
-from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
-from untrained.kernels.products import NTKOperator, conjugate_gradients, largest_eigenvalues
+import lazy_loader
 
-__all__ = [
-    "NNGP",
-    "NTKOperator",
-    "conjugate_gradients",
-    "largest_eigenvalues",
-    "nngp",
-    "ntk",
-    "ntk_contributions",
-    "ntk_operator",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

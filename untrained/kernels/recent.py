@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.layerwise.survey import Survey
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Policy
 
 KEPT = 64
 "Surveys, the latest."

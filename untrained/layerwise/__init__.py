@@ -4,11 +4,6 @@
 `outer` hold the formulas, `independence` and `influence` check that examples are apart.
 """
 
-from untrained.layerwise.structured import structured
-from untrained.layerwise.survey import Survey, survey
+import lazy_loader
 
-__all__ = [
-    "Survey",
-    "structured",
-    "survey",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,19 +4,6 @@ Shows what a network computes, which parameters its calls use, and its rows of t
 autograd gives them; draws its weights; and leaves it as it was.
 """
 
-from untrained.networks.arguments import Selection
-from untrained.networks.batchnorm import Policy
-from untrained.networks.features import Features, features
-from untrained.networks.readout import Output, random_readout
-from untrained.networks.weights import draw_weights, ntk_parametrisation
+import lazy_loader
 
-__all__ = [
-    "Features",
-    "Output",
-    "Policy",
-    "Selection",
-    "draw_weights",
-    "features",
-    "ntk_parametrisation",
-    "random_readout",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

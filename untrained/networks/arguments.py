@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Named = Literal["all", "weights", "weights_below_head"]
+from untrained.networks.choices import Named
+
 Selection = Named | Callable[[str, nn.Parameter], bool]
 
 

@@ -12,19 +12,19 @@ some networks standardise by this function, is left to it as the network has it.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from untrained.networks.choices import Policy
 from untrained.networks.interception import Function, Interception
 from untrained.networks.provenance import Provenance
 from untrained.networks.recomputing import in_backward, recorded
 from untrained.networks.unwrapping import eager
 
-Policy = Literal["batch", "frozen", "running"]
 Channels = Float[Tensor, " c"]
 
 

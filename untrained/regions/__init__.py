@@ -1,13 +1,5 @@
 """Linear regions of piecewise-linear networks: counted by activation patterns, or cut exactly."""
 
-from untrained.regions.counting import Regions, count_regions
-from untrained.regions.slices import LineRegions, PlaneRegions, line_regions, plane_regions
+import lazy_loader
 
-__all__ = [
-    "LineRegions",
-    "PlaneRegions",
-    "Regions",
-    "count_regions",
-    "line_regions",
-    "plane_regions",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Policy
 from untrained.networks.unwrapping import unwrapped
 from untrained.regions.cells import Piece
 from untrained.regions.slicing import affine_pieces

@@ -12,7 +12,8 @@ from untrained.outside import command_line
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
 from untrained.runs import RunFolder, load_record
-from untrained.runs.track_config import as_plain, command_of, load_asked
+from untrained.runs.track_config import as_plain, command_of
+from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
 from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables import standings

@@ -9,11 +9,9 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import torch
-
 from untrained.settings import LARGEST, Setting, check_range, plain
-from untrained.training.loop import check_precision
-from untrained.training.recipe import Recipe, TrainingSpec, check_recipe
+from untrained.training.recipe import Recipe, TrainingSpec, check_precision, check_recipe
+from untrained.training.recipes import get_recipe
 
 
 @dataclass(frozen=True)
@@ -170,6 +168,20 @@ _SEARCH = {f.name for f in fields(RunConfig)} - {
 }  # fmt: skip
 
 
+def resolve_training(spec: TrainingSpec) -> TrainingSpec:
+    """The same with every choice of its recipe.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    named = "default" if spec.recipe is None else spec.recipe
+    try:
+        recipe = spec.altered(get_recipe(named))
+    except ValueError as error:
+        raise ValueError(f"training.recipe: {error}") from error
+    return TrainingSpec(recipe=named, images=spec.images, **vars(recipe))
+
+
 def check_images(images: str) -> None:
     """Refuse no name at all, which would be the working folder."""
     if not images:
@@ -180,6 +192,8 @@ def check_images(images: str) -> None:
 
 def check_device(device: str) -> None:
     """Refuse a device that torch cannot compute on here."""
+    import torch  # which takes seconds, and flags are read without it
+
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

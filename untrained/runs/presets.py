@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from untrained.runs.config import ResolvedConfig, RunConfig
+from untrained.runs.config import ResolvedConfig, RunConfig, resolve_training
 from untrained.runs.setup import score_name
 from untrained.settings import Setting, checked
-from untrained.training import TrainingSpec, get_recipe
+from untrained.training import TrainingSpec
 
 Settings = Mapping[str, Setting]
 NOTHING = TrainingSpec()
@@ -147,20 +147,6 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         "training": resolve_training(config.training),
     }
     return ResolvedConfig(**{**given, **chosen}).check()
-
-
-def resolve_training(spec: TrainingSpec) -> TrainingSpec:
-    """The same with every choice of its recipe.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    named = "default" if spec.recipe is None else spec.recipe
-    try:
-        recipe = spec.altered(get_recipe(named))
-    except ValueError as error:
-        raise ValueError(f"training.recipe: {error}") from error
-    return TrainingSpec(recipe=named, images=spec.images, **vars(recipe))
 
 
 def preset_of(config: RunConfig) -> Preset:

@@ -7,7 +7,7 @@ from typing import Any
 
 from untrained.runs.folder import RunFolder
 from untrained.runs.store import Store
-from untrained.scores.score import Reading
+from untrained.scores.score import Reading as Reading
 from untrained.training.epoch import Epoch
 
 

@@ -19,7 +19,7 @@ https://arxiv.org/abs/2206.12543 (regression with the kernel of summed logits).
 import time
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float32
@@ -38,30 +38,8 @@ from untrained.analysis.label_energy import label_energy
 from untrained.analysis.validation import validate
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
-from untrained.networks.arguments import Named
-from untrained.networks.batchnorm import Policy
-from untrained.settings import check_range, checked
+from untrained.runs.track_config import Tracking, check_tracking
 from untrained.training import Epoch, evaluate
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """What is measured of a kernel in training, and when."""
-
-    every: int = 1
-    "Epochs from one snapshot to the next; initialisation and the last epoch always have one."
-    probe: int = 128
-    "Validation images of the kernel, fixed once; all of them where there are fewer."
-    support: int = 256
-    "Training images that NTK regression learns from, fixed once; 0 leaves it out."
-    held_out: int = 256
-    "Validation images on which network and regression are compared, fixed once."
-    output: Literal["sum", "trace"] = "sum"
-    "The kernel of summed logits, or the sum of the kernels of each; see `ntk`."
-    parameters: Named = "weights"
-    "The kernel's parameters: `weights`, `weights_below_head` or `all`; see `ntk`."
-    batchnorm: Policy = "frozen"
-    "The kernel's BatchNorm: statistics of the images at hand held constant; see `ntk`."
 
 
 @dataclass(frozen=True)
@@ -132,13 +110,6 @@ class Earlier(NamedTuple):
     previous: Float32[Tensor, "n n"]
     regression: Quantity
     "Accuracy of regression with Theta_0."
-
-
-def check_tracking(spec: Tracking) -> None:
-    """Raise ValueError at the first value of a wrong type or that makes no sense."""
-    checked(spec)
-    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
-        check_range(name, getattr(spec, name), least)
 
 
 def draw_tracked_images(

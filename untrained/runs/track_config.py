@@ -1,38 +1,34 @@
 """A tracking asked for in one frozen value, from flags or TOML."""
 
-import json
-import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import nn
-
-from untrained.files import write_whole
-from untrained.images import Images, load_images
-from untrained.networks import draw_weights
-from untrained.networks.arguments import Named
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Named, Policy
 from untrained.outside import command_line
-from untrained.plugins import find
-from untrained.runs.code import code_version, modules_of
-from untrained.runs.config import LARGEST_SEED, check_device, check_images, digest
-from untrained.runs.folder import RunFolder
-from untrained.runs.presets import resolve_training
-from untrained.runs.setup import named_scale
-from untrained.runs.short_training import subset
-from untrained.runs.snapshots import Snapshot, Tracking, check_tracking
-from untrained.runs.tasks import build, stream
-from untrained.runs.tracking import Track, question, track
-from untrained.settings import check_range, checked, typed
-from untrained.spaces import get_space
-from untrained.training import Recipe, TrainingSpec
-from untrained.training.recipe import check_recipe
+from untrained.runs.config import LARGEST_SEED, check_device, check_images, resolve_training
+from untrained.settings import check_range, checked
+from untrained.training.recipe import Recipe, TrainingSpec, check_recipe
 
-ASKED = "asked.json"
-"The file that says what a folder's tracking was asked."
+
+@dataclass(frozen=True)
+class Tracking:
+    """What is measured of a kernel in training, and when."""
+
+    every: int = 1
+    "Epochs from one snapshot to the next; initialisation and the last epoch always have one."
+    probe: int = 128
+    "Validation images of the kernel, fixed once; all of them where there are fewer."
+    support: int = 256
+    "Training images that NTK regression learns from, fixed once; 0 leaves it out."
+    held_out: int = 256
+    "Validation images on which network and regression are compared, fixed once."
+    output: Literal["sum", "trace"] = "sum"
+    "The kernel of summed logits, or the sum of the kernels of each; see `ntk`."
+    parameters: Named = "weights"
+    "The kernel's parameters: `weights`, `weights_below_head` or `all`; see `ntk`."
+    batchnorm: Policy = "frozen"
+    "The kernel's BatchNorm: statistics of the images at hand held constant; see `ntk`."
 
 
 @dataclass(frozen=True)
@@ -109,118 +105,11 @@ class TrackConfig:
         return found
 
 
-def track_one(
-    config: TrackConfig,
-    architecture: str | None = None,
-    on_snapshot: Callable[[Snapshot], None] | None = None,
-) -> tuple[RunFolder, Track]:
-    """Tracks an architecture, or the configuration's own network, in a folder of its own.
-
-    The same question has the same folder, and goes on where it was; another has another.
-
-    Raises:
-        ValueError: a configuration, network or image set that makes no sense.
-        OSError: files that are missing or cannot be written, or a tracking held by another
-            process.
-    """
-    config = config.check()
-    recipe = config.recipe
-    images = images_of(config)
-    network, name = network_of(config, architecture, images)
-    asked = question(network, images, recipe, config.tracking, config.seed, config.device)
-    code = code_version(("spaces",), *modules_of(config.network or config.space))
-    words = f"track-{images.name}-{name}-seed{config.seed}"
-    words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)
-    folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")
-    with folder.held():
-        about = {**asdict(config), "out": str(config.out)}
-        write_whole(folder.path / ASKED, json.dumps([architecture, about], indent=2).encode())
-        found = track(
-            network,
-            images,
-            recipe,
-            config.tracking,
-            seed=config.seed,
-            folder=folder.path,
-            on_snapshot=on_snapshot,
-            device=config.device,
-        )
-    return folder, found
-
-
-def holds_tracking(folder: RunFolder) -> bool:
-    """Whether the folder is one that `track_one` made."""
-    return (folder.path / ASKED).exists()
-
-
-def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
-    """The configuration and the architecture of the tracking in a folder.
-
-    Raises:
-        ValueError: it cannot be read, or is of another version.
-    """
-    path = folder.path / ASKED
-    try:
-        architecture, about = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {f.name for f in fields(TrackConfig)} - set(about):
-            raise KeyError(", ".join(sorted(missing)))
-        training = TrainingSpec(**about["training"])
-        config = checked(TrackConfig(**{**about, "training": training, "out": Path(about["out"])}))
-        return config, typed(str | None, architecture, "architecture")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: expected what this version's untrained track was asked, got "
-            f"{type(error).__name__}: {error}; give the track command again"
-        ) from error
-
-
-def images_of(config: TrackConfig) -> Images:
-    """The images, trained on a part of them if so asked; a part has a fingerprint of its own."""
-    images = load_images(config.images, size=config.size, seed=config.seed)
-    part = subset(images, config.training.images, stream(config.seed, "subset"))
-    if part is images:
-        return images
-    fingerprint = digest([images.fingerprint, config.training.images, config.seed])
-    return replace(part, fingerprint=fingerprint)
-
-
-def network_of(
-    config: TrackConfig, architecture: str | None, images: Images
-) -> tuple[nn.Module, str]:
-    """The network with its initial weights, and a word for it."""
-    if (architecture is None) == (config.network is None):
-        raise ValueError(
-            f"expected the text form of an architecture, or --network package.module:name, and "
-            f"not both, got {architecture!r} and {config.network!r}"
-        )
-    if config.network is not None:
-        return _own(config, config.network, images), config.network.partition(":")[2]
-    space = get_space(config.space)
-    scale = named_scale(space, config.scale)
-    assert architecture is not None
-    network = build(config.space, architecture, scale, images)
-    draw_weights(network, "kaiming_fan_out", stream(config.seed, "training"))
-    return network, space.name
-
-
-def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
-    if ":" not in path:
-        raise ValueError(f"network: expected package.module:name, got {path!r}")
-    maker: object = find("network", path, {}, object)
-    if not callable(maker):
-        raise ValueError(f"network {path!r}: expected a function, got {maker!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
-        try:
-            network = maker(inputs=images.shape[0], classes=len(images.classes))
-        except Exception as error:  # somebody else's function may raise anything
-            raise ValueError(
-                f"network {path!r}, called with inputs={images.shape[0]} and "
-                f"classes={len(images.classes)}: {type(error).__name__}: {error}"
-            ) from error
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"network {path!r}: expected it to give an nn.Module, got {network!r}")
-    return network
+def check_tracking(spec: Tracking) -> None:
+    """Raise ValueError at the first value of a wrong type or that makes no sense."""
+    checked(spec)
+    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
+        check_range(name, getattr(spec, name), least)
 
 
 def as_plain(config: TrackConfig) -> dict[str, str]:

@@ -7,8 +7,7 @@ import torch
 
 from untrained.analysis.spectrum import spectrum
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.arguments import Named
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Named, Policy
 from untrained.scores.kernel import NTKView
 from untrained.scores.score import Reading, ViewScore
 

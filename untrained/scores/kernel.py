@@ -25,8 +25,7 @@ from untrained.analysis.alignment import (
 from untrained.analysis.spectrum import spectrum
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.ntk import Kernel, ntk
-from untrained.networks.arguments import Named
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Named, Policy
 from untrained.scores.score import Reading, View, ViewScore
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import Policy
+from untrained.networks.choices import Policy
 from untrained.regions.counting import count_regions
 from untrained.scores.score import Reading, Score
 

@@ -7,29 +7,6 @@ alone, and an ONNX file, and checks each against the network. The subpackage wor
 `nn.Module` from normalised images to logits.
 """
 
-from untrained.training.checkpoint import ShortTrained
-from untrained.training.epoch import Epoch
-from untrained.training.evaluation import Evaluation, evaluate
-from untrained.training.export import Exported, export
-from untrained.training.loop import Training, check_fits, train, train_short
-from untrained.training.recipe import Recipe, TrainingSpec, learning_rate, steady
-from untrained.training.recipes import RECIPES, get_recipe
+import lazy_loader
 
-__all__ = [
-    "RECIPES",
-    "Epoch",
-    "Evaluation",
-    "Exported",
-    "Recipe",
-    "ShortTrained",
-    "Training",
-    "TrainingSpec",
-    "check_fits",
-    "evaluate",
-    "export",
-    "get_recipe",
-    "learning_rate",
-    "steady",
-    "train",
-    "train_short",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -23,7 +23,13 @@ from untrained.training.checkpoint import (
 from untrained.training.descent import Setup, set_up, split_outputs, train_on
 from untrained.training.epoch import Epoch, best_epoch
 from untrained.training.evaluation import evaluate
-from untrained.training.recipe import Recipe, check_recipe, drop_probability, learning_rate
+from untrained.training.recipe import (
+    Recipe,
+    check_precision,
+    check_recipe,
+    drop_probability,
+    learning_rate,
+)
 
 
 @dataclass(frozen=True)
@@ -313,12 +319,3 @@ def check_fits(network: nn.Module, images: Images, recipe: Recipe) -> None:
     _check(network, images, recipe, None)
     with torch.no_grad():
         split_outputs(network.train()(torch.zeros(2, *images.shape)), images, recipe)
-
-
-def check_precision(recipe: Recipe, device: str) -> None:
-    """Refuse mixed precision where float16 is no faster."""
-    if recipe.precision == "mixed" and torch.device(device).type != "cuda":
-        raise ValueError(
-            f"precision: expected float32 on {device}, got {recipe.precision!r}; leave it off, "
-            f"or train on a CUDA device"
-        )

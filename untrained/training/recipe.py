@@ -233,6 +233,15 @@ def check_recipe(recipe: Recipe) -> None:
         raise ValueError("learning_rate: expected more than 0, got 0; try 0.1")
 
 
+def check_precision(recipe: Recipe, device: str) -> None:
+    """Refuse mixed precision where float16 is no faster."""
+    if recipe.precision == "mixed" and not device.startswith("cuda"):
+        raise ValueError(
+            f"precision: expected float32 on {device}, got {recipe.precision!r}; leave it off, "
+            f"or train on a CUDA device"
+        )
+
+
 def _check_count(name: str, count: object, low: int) -> None:
     if type(count) is not int or not low <= count <= LARGEST:
         raise ValueError(

@@ -1,0 +1,14 @@
+from .analysis import Kernel as Kernel
+from .analysis import Regression as Regression
+from .analysis import Spectrum as Spectrum
+from .analysis import regression as regression
+from .analysis import spectrum as spectrum
+from .kernels import NNGP as NNGP
+from .kernels import nngp as nngp
+from .kernels import ntk as ntk
+from .kernels import ntk_contributions as ntk_contributions
+from .kernels import ntk_operator as ntk_operator
+from .networks import draw_weights as draw_weights
+from .networks import features as features
+from .regions import Regions as Regions
+from .regions import count_regions as count_regions

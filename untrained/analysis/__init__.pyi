@@ -1,0 +1,17 @@
+from .alignment import centred_alignment as centred_alignment
+from .alignment import correlation as correlation
+from .alignment import cosine as cosine
+from .alignment import label_alignment as label_alignment
+from .alignment import relative_change as relative_change
+from .estimate import Estimate as Estimate
+from .estimate import Quantity as Quantity
+from .estimate import estimate as estimate
+from .kernel import Kernel as Kernel
+from .label_energy import LabelEnergy as LabelEnergy
+from .label_energy import label_energy as label_energy
+from .power_law import PowerLaw as PowerLaw
+from .power_law import power_law as power_law
+from .regression import Regression as Regression
+from .regression import regression as regression
+from .spectrum import Spectrum as Spectrum
+from .spectrum import spectrum as spectrum

@@ -1,0 +1,77 @@
+"""What the commands do: call the library, write the report, print."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from untrained.cli.progress import watching
+from untrained.cli.shown import show
+from untrained.cli.terminal import say
+from untrained.cli.tracked import show_track, watching_snapshots
+from untrained.report.stored import report_run, report_track
+from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.config import ScoreConfig, TrainConfig, resolve_training
+from untrained.runs.config_file import as_toml
+from untrained.runs.presets import resolve
+from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_one import holds_tracking, track_one
+from untrained.spaces import get_space
+
+
+def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> None:
+    """Runs under a progress bar, writes the report and shows what was found; or shows the plan."""
+    if dry_run:
+        print(as_toml(resolve(config)), end="")
+        return
+    with watching() as watch:
+        folder = run(config, watch)
+    report_run(folder, space=get_space(config.space))  # whose module the run has imported
+    show(folder, as_json)
+
+
+def score(
+    architectures: tuple[str, ...], config: ScoreConfig, as_json: bool, dry_run: bool
+) -> None:
+    """Scores named architectures."""
+    search(RunConfig(**vars(config), **given(config.space, architectures)), as_json, dry_run)
+
+
+def train(architecture: str, config: TrainConfig, as_json: bool, dry_run: bool) -> None:
+    """Trains a named architecture."""
+    space = get_space(config.space)
+    if space.parse(architecture).partial:
+        raise ValueError(
+            f"expected a discrete architecture to train, got {architecture}, which keeps several "
+            f"operations on an edge or more edges than a network has; try untrained score"
+        )
+    size: dict[str, Any] = {"draws": 1, "train": True, "scores": ("parameters", "macs")}
+    asked = RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
+    search(asked, as_json, dry_run)
+
+
+def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:
+    """What asks for named architectures, in place of a search."""
+    if not architectures:
+        raise ValueError("expected the text form of one architecture or more, got none")
+    found = get_space(space)  # some published forms hold spaces, which separate here
+    texts = [str(found.parse(text)) for text in architectures]
+    return {"searcher": "given", "options": {"architectures": " ".join(texts)}}
+
+
+def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run: bool) -> None:
+    """Tracks one network, and writes its page."""
+    resolved = replace(config.check(), training=resolve_training(config.training))
+    if dry_run:
+        print(as_toml(resolved, "track ARCHITECTURE" if architecture else "track"), end="")
+        return
+    with watching_snapshots(config.recipe.epochs) as on_snapshot:
+        folder, found = track_one(config, architecture, on_snapshot)
+    report_track(folder)
+    show_track(found, folder, as_json)
+
+
+def report(folder: Path, page: Path | None) -> None:
+    """Writes the page of a run or a tracking again."""
+    found = RunFolder(folder.parent, folder.name)
+    path = report_track(found, page) if holds_tracking(found) else report_run(found, page)
+    say(path, label="Report:", style="bold")

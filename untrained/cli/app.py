@@ -1,0 +1,96 @@
+"""The command: its parts, each imported when it is asked for, and how failures are told."""
+
+import errno
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from untrained.cli.ending import interrupted
+from untrained.cli.flags import check_words, read, read_file, renamed
+from untrained.cli.help import MostUsedFirst
+from untrained.cli.terminal import WORKING, prepare, say
+
+app = App(
+    name="untrained",
+    help="""Judge neural networks before, or after very little, training, and find good ones.
+
+Start with `untrained demo`. Then bring your own images, a folder with one subfolder a class:
+
+    untrained search --images my-pictures --train
+
+What was computed is kept in `untrained-runs` and never computed again: a command that was
+stopped, even by kill -9, resumes when it is given again.
+""",
+    version=version("untrained"),
+    help_format="markdown",
+    help_formatter=MostUsedFirst(),
+    default_parameter=Parameter(converter=read, consume_multiple=True, negative_iterable=()),
+    exit_on_error=False,  # `main` says it in one line
+    print_error=False,
+    suppress_keyboard_interrupt=False,  # so does it this
+)
+
+COMMANDS = {
+    "search": "Search a space for a good network on your images; with --train, train it.",
+    "demo": "The main job on the bundled digits: search, train, compare, export, report.",
+    "score": "Score architectures that you name.",
+    "train": "Train and export one architecture that you name, beside random ones.",
+    "track": "Follow the tangent kernel of one network through training.",
+    "report": "Write the report of a run or a tracking again, finished or under way.",
+}
+for _name, _help in COMMANDS.items():
+    app.command(f"untrained.cli.commands:{_name}", name=_name, help=_help)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
+) -> None:
+    """Reads flags, and those left unsaid from a TOML file.
+
+    Parameters
+    ----------
+    config_file
+        TOML file whose keys are the flags of the command; flags win over it, key by key.
+    """
+    app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
+    app(tokens)
+
+
+def main() -> None:
+    """Runs the command. Exit codes: 0 done, 1 could not, 2 wrong use, 130 interrupted."""
+    prepare()
+    app.config = ()
+    app.meta.suppress_keyboard_interrupt = False  # it inherits all settings but this one
+    try:
+        app.meta(sys.argv[1:])
+    except KeyboardInterrupt:
+        fail(interrupted("Interrupted"), 130)
+    except (ValueError, CycloptsError) as error:
+        fail(renamed(error) or str(error), 2)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            fail("The disk is full; everything computed so far is kept. Free some space and give "
+                 "the same command again: it resumes.", 1)  # fmt: skip
+        fail(str(error), 1)
+    except (RuntimeError, MemoryError) as error:
+        from untrained.runs.failures import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        fail("Memory ran out; everything computed so far is kept. Give the same command again "
+             "with fewer --workers or on a larger machine: it resumes."
+             + (f" ({error})" if str(error) else ""), 1)  # fmt: skip
+
+
+def fail(message: str, code: int) -> None:
+    """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
+    if os.environ.get("UNTRAINED_TRACEBACK"):
+        raise
+    say(message, label="untrained:", label_style="red", to=WORKING)
+    sys.exit(code)

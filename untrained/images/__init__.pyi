@@ -1,0 +1,6 @@
+from .dataset import Images as Images
+from .dataset import Labelled as Labelled
+from .probe import Probe as Probe
+from .probe import ProbeSpec as ProbeSpec
+from .probe import draw_probe as draw_probe
+from .sources import load_images as load_images

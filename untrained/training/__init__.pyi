@@ -1,0 +1,16 @@
+from .checkpoint import ShortTrained as ShortTrained
+from .epoch import Epoch as Epoch
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
+from .export import Exported as Exported
+from .export import export as export
+from .loop import Training as Training
+from .loop import check_fits as check_fits
+from .loop import train as train
+from .loop import train_short as train_short
+from .recipe import Recipe as Recipe
+from .recipe import TrainingSpec as TrainingSpec
+from .recipe import learning_rate as learning_rate
+from .recipe import steady as steady
+from .recipes import RECIPES as RECIPES
+from .recipes import get_recipe as get_recipe
