@@ -19,7 +19,7 @@ from untrained.analysis.alignment import (
     label_kernel,
     relative_change,
 )
-from untrained.analysis.estimate import Quantity
+from untrained.estimate import Quantity
 
 PAIRS = {"cosine": cosine, "correlation": correlation, "centred_alignment": centred_alignment}
 SHIFTS = ("correlation", "centred_alignment")
@@ -107,7 +107,7 @@ def test_what_is_not_resolved(align: Callable[..., Quantity], bad: str) -> None:
             assert found.value is not None
         else:
             assert found.value is None
-            assert ("NaN" if bad == "NaN" else "a kernel is") in found.unresolved
+            assert ("NaN" if bad == "NaN" else "a kernel is") in found.reason
 
 
 def test_one_class_is_not_resolved() -> None:
@@ -115,7 +115,7 @@ def test_one_class_is_not_resolved() -> None:
     assert found == Quantity(None, "the labels are of one class: their kernel is constant")
     constant = label_alignment(torch.ones(9, 9), labels())
     assert constant.value is None
-    assert "constant" in constant.unresolved
+    assert "constant" in constant.reason
 
 
 def test_changes_by_hand() -> None:
@@ -131,7 +131,7 @@ def test_changes_by_hand() -> None:
     assert relative_change(0 * before, before).value is None
     assert entrywise_change(0 * before, 0 * before).value == 0
     for change in (relative_change, entrywise_change):
-        assert "NaN" in change(before, torch.nan * before).unresolved
+        assert "NaN" in change(before, torch.nan * before).reason
 
 
 def test_wrong_shapes() -> None:

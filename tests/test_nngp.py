@@ -76,7 +76,7 @@ def test_mean_and_standard_error_are_those_of_a_loop() -> None:
     expected = kernels.std(0, ddof=1) / 6**0.5
     np.testing.assert_allclose(found.standard_error, expected, rtol=1e-5)
     assert (found.draws, found.features, found.readout) == (6, 30, "linear")
-    assert found.unresolved == ""
+    assert found.reason == ""
     symmetric = nngp(model, x, generator=generator(), draws=2).mean
     assert torch.equal(symmetric, symmetric.T)
 
@@ -237,7 +237,7 @@ class Dead(nn.Module):
 @pytest.mark.parametrize(("offset", "reason"), [(0.0, "zero"), (2.0, "constant")])
 def test_a_kernel_that_tells_nothing_apart_says_so(offset: float, reason: str) -> None:
     found = nngp(Dead(0.0, offset), torch.randn(3, 4), generator=generator())
-    assert reason in found.unresolved
+    assert reason in found.reason
 
 
 def test_one_draw_has_no_standard_error() -> None:

@@ -188,7 +188,7 @@ def reasons(model: nn.Module, x: Tensor) -> dict[str, str]:
     found = {}
     for method in ("auto", *METHODS):
         try:
-            found[method] = spectrum(ntk(model, x, method=method)).unresolved
+            found[method] = spectrum(ntk(model, x, method=method)).reason
         except ValueError:  # a network whose examples do not differ
             assert method == "structured", method
     return found

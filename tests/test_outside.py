@@ -15,9 +15,9 @@ from rich.console import Console
 from test_report import EMPTY, readings, training
 from test_report_tracked import make_track
 
-from untrained.analysis.estimate import Quantity
 from untrained.cli import main, shown, terminal
 from untrained.cli.progress import columns_of_a_bar, watching
+from untrained.estimate import Quantity
 from untrained.outside import command_line, visible
 from untrained.report import write_report
 from untrained.report.tracked_page import write_tracked

@@ -169,8 +169,8 @@ def test_duplicates_are_solved_by_a_ridge_and_tiny_ridges_are_skipped() -> None:
     blocks, y_t, _ = task(rank=4)
     fit = regression(blocks.train, y_t, ridges=(1e-20, 1e-3, 1.0))
     assert fit.ridges.tolist() == [1e-3, 1.0]
-    assert len(fit.unresolved) == 1
-    assert "1.0e-20" in fit.unresolved[0]
+    assert len(fit.skipped) == 1
+    assert "1.0e-20" in fit.skipped[0]
     expected = np.linalg.solve(
         blocks.train.numpy() + fit.noise[0].item() * np.eye(N), fit.targets.numpy()
     )
@@ -204,8 +204,8 @@ def test_kernels_of_ours_are_never_refused(seed: int) -> None:
     fit = regression(theta[:N, :N], labels)
     truth = regression(exact[:N, :N], labels, ridges=fit.ridges.tolist())
     assert 5 < len(fit.ridges) < len(RIDGES)
-    assert "is below resolution" in fit.unresolved[0]
-    assert not truth.unresolved
+    assert "is below resolution" in fit.skipped[0]
+    assert not truth.skipped
     torch.testing.assert_close(
         fit.predict(theta[N:, :N]), truth.predict(exact[N:, :N]), rtol=0.01, atol=0.01
     )
@@ -232,7 +232,7 @@ def test_noise_that_a_matrix_does_not_tell_of_shows_in_a_negative_eigenvalue() -
     fit = regression((rounded + rounded.T) / 2, labels)
     assert (fit.eigenvalues[:2] == 0).all()
     assert 0 < len(fit.ridges) < len(RIDGES)
-    assert "resolution 2.0e-07" in fit.unresolved[0]
+    assert "resolution 2.0e-07" in fit.skipped[0]
     for smallest in (-1e-6, -1e-3, -1.0):
         foreign = q @ torch.tensor([smallest, 0.1, 0.1, 0.5, 1.0]).double().diag() @ q.T
         with pytest.raises(ValueError, match="positive semi-definite"):
@@ -251,11 +251,11 @@ def test_kernels_without_an_answer(value: float, reason: str) -> None:
     labels = torch.tensor([0, 1, 0, 1])
     fit = regression(kernel, labels)
     assert not len(fit.ridges)
-    assert reason in fit.unresolved[0]
+    assert reason in fit.skipped[0]
     found = validate(Blocks(kernel, kernel), labels, labels)
     assert found.published_accuracy is None
     assert found.ridge is None
-    assert reason in found.unresolved
+    assert reason in found.reason
     with pytest.raises(ValueError, match="no ridge is resolved"):
         fit.best()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from untrained.analysis.estimate import Quantity
 from untrained.cli import main
+from untrained.estimate import Quantity
 from untrained.report.tracked import (
     ADVANTAGE,
     COMPARED,
@@ -181,7 +181,7 @@ def test_the_command(
     found = json.loads(capsys.readouterr().out)
     assert [m["epoch"] for m in found["snapshots"]] == [0, 1]
     assert found["snapshots"][0]["train_loss"] is None
-    assert found["snapshots"][0]["unresolved"]["train_loss"] == "nothing is trained yet"
+    assert found["snapshots"][0]["reason"]["train_loss"] == "nothing is trained yet"
     assert found["report"] == str(page)
 
 

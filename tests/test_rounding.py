@@ -149,7 +149,7 @@ def test_what_is_made_of_a_kernel_resolves_no_more(made: Callable[[Tensor], Tens
     assert seen.resolution >= n * ROUNDING["float32"]
     if n == N and made is not MADE["centred"]:
         assert seen.condition_number is None
-        assert "below the resolution" in seen.unresolved
+        assert "below the resolution" in seen.reason
 
 
 BY_CLASS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -325,7 +325,7 @@ def test_kernels_that_overflowed_resolve_nothing() -> None:
     kernel = torch.eye(3, dtype=torch.float64)
     kernel[2, 2] = torch.nan
     found = rounded(kernel, torch.float32)
-    assert "NaN" in spectrum(found).unresolved
+    assert "NaN" in spectrum(found).reason
     assert spectrum(found[:2, :2]).condition_number is None
 
 

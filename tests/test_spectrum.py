@@ -8,10 +8,10 @@ import scipy.stats
 import torch
 from torch import nn
 
-from untrained.analysis.estimate import Quantity, estimate
 from untrained.analysis.label_energy import label_energy
 from untrained.analysis.power_law import power_law
 from untrained.analysis.spectrum import spectrum
+from untrained.estimate import Quantity, estimate
 from untrained.kernels.ntk import ntk
 
 
@@ -21,7 +21,7 @@ def test_known_eigenvalues() -> None:
     found = spectrum(q @ values.diag() @ q.T)
     torch.testing.assert_close(found.eigenvalues, values)
     assert found.condition_number == pytest.approx(16)
-    assert found.unresolved == ""
+    assert found.reason == ""
 
 
 def test_hilbert_matrix() -> None:
@@ -35,7 +35,7 @@ def test_a_duplicate_image_is_not_resolved() -> None:
     x = torch.randn(5, 4)
     found = spectrum(ntk(model, torch.cat([x, x[:1]])))
     assert found.condition_number is None
-    assert "below the resolution" in found.unresolved
+    assert "below the resolution" in found.reason
     assert spectrum(ntk(model, x)).condition_number is not None
 
 
@@ -50,7 +50,7 @@ def test_fewer_parameters_than_examples_are_not_resolved() -> None:
 def test_reasons(kernel: torch.Tensor, reason: str) -> None:
     found = spectrum(kernel)
     assert found.condition_number is None
-    assert reason in found.unresolved
+    assert reason in found.reason
     assert found.effective_rank is found.entropy_rank is None
     assert found.decay.exponent is None
     assert (found.trace, found.norm, found.mean) in ((0, 0, 0), (None, None, None))
@@ -85,7 +85,7 @@ def test_entries_in_float32_are_rounded_themselves() -> None:
         found = spectrum(single)
         assert found.eigenvalues[0].item() != pytest.approx(1e-8, rel=0.5)
         assert found.condition_number is None
-    assert "say precision=torch.float64" in found.unresolved
+    assert "say precision=torch.float64" in found.reason
     assert spectrum(kernel, torch.float64).condition_number == pytest.approx(1e8, rel=1e-6)
 
 
@@ -110,11 +110,11 @@ def test_effective_ranks() -> None:
 def test_rounding_below_zero_is_not_a_negative_kernel() -> None:
     rounded = spectrum(kernel_of([1.0, 0.5, -1e-17]))
     assert rounded.degenerate == ""
-    assert "below the resolution" in rounded.unresolved
+    assert "below the resolution" in rounded.reason
     negative = spectrum(kernel_of([1.0, 0.5, -0.1]))
     assert negative.condition_number is negative.effective_rank is None
-    assert "none below zero" in negative.unresolved
-    assert "none below zero" in spectrum(-torch.eye(2)).unresolved
+    assert "none below zero" in negative.reason
+    assert "none below zero" in spectrum(-torch.eye(2)).reason
 
 
 def test_decay_of_a_power_law() -> None:
@@ -135,8 +135,8 @@ def test_power_law_against_scipy() -> None:
     expected = scipy.stats.linregress(np.log(x), np.log(y))
     assert found.exponent == pytest.approx(expected.slope)
     assert found.standard_error == pytest.approx(expected.stderr)
-    assert "three points" in power_law(torch.ones(2), torch.ones(2)).unresolved
-    assert "abscissae" in power_law(torch.ones(4), torch.rand(4) + 1).unresolved
+    assert "three points" in power_law(torch.ones(2), torch.ones(2)).reason
+    assert "abscissae" in power_law(torch.ones(4), torch.rand(4) + 1).reason
 
 
 def test_label_energy_against_projections() -> None:
@@ -185,9 +185,9 @@ def test_label_energy_that_is_not_resolved() -> None:
     one = label_energy(torch.eye(3), torch.zeros(3, dtype=torch.int64))
     nan = label_energy(torch.full((2, 2), torch.nan), torch.tensor([0, 1]))
     for found, reason in ((one, "one class"), (nan, "NaN")):
-        assert reason in found.unresolved
+        assert reason in found.reason
         assert found.top(1) is None
-        assert reason in found.source.unresolved
+        assert reason in found.source.reason
         assert len(found.cumulative) == 0
 
 
@@ -202,7 +202,7 @@ def test_estimates_against_scipy() -> None:
 
 def test_an_estimate_of_spectra() -> None:
     spectra = [spectrum(kernel_of([k, 1.0])) for k in (2.0, 4.0)] + [spectrum(torch.zeros(2, 2))]
-    found = estimate((each.condition_number, each.unresolved) for each in spectra)
+    found = estimate((each.condition_number, each.reason) for each in spectra)
     assert (found.mean, found.draws) == (pytest.approx(3), 2)
     assert "zero" in found.failures[0]
 

@@ -242,8 +242,8 @@ def test_a_probe_of_one_class_has_no_alignment(digits: Images) -> None:
     found = track(make_network(), replace(digits, validation=validation), RECIPE, spec)
     for snapshot in found.snapshots:
         assert snapshot.alignment.value is None
-        assert "one class" in snapshot.alignment.unresolved
-        assert "one class" in snapshot.label_energy.unresolved
+        assert "one class" in snapshot.alignment.reason
+        assert "one class" in snapshot.label_energy.reason
         assert snapshot.correlation_initial.value is not None
         assert snapshot.regression_accuracy.value is not None
 
@@ -267,7 +267,7 @@ def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
 
 def test_no_support_leaves_regression_out(digits: Images) -> None:
     found = track(make_linear(), digits, replace(RECIPE, epochs=1), replace(SPEC, support=0))
-    assert found.snapshots[1].advantage.unresolved == "no support was asked for"
+    assert found.snapshots[1].advantage.reason == "no support was asked for"
     assert found.snapshots[1].network_accuracy.value is not None
 
 

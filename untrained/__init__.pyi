@@ -3,6 +3,11 @@ from .analysis import Regression as Regression
 from .analysis import Spectrum as Spectrum
 from .analysis import regression as regression
 from .analysis import spectrum as spectrum
+from .estimate import Estimate as Estimate
+from .estimate import Quantity as Quantity
+from .images import Probe as Probe
+from .images import ProbeSpec as ProbeSpec
+from .images import load_images as load_images
 from .kernels import NNGP as NNGP
 from .kernels import nngp as nngp
 from .kernels import ntk as ntk
@@ -12,3 +17,15 @@ from .networks import draw_weights as draw_weights
 from .networks import features as features
 from .regions import Regions as Regions
 from .regions import count_regions as count_regions
+from .runs import RunConfig as RunConfig
+from .runs import load_record as load_record
+from .runs import run as run
+from .scores import Reading as Reading
+from .scores import Score as Score
+from .scores import ViewScore as ViewScore
+from .search import Proposal as Proposal
+from .search import Searcher as Searcher
+from .search import Trial as Trial
+from .spaces import Architecture as Architecture
+from .spaces import Space as Space
+from .training import TrainingSpec as TrainingSpec

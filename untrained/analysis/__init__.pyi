@@ -3,9 +3,6 @@ from .alignment import correlation as correlation
 from .alignment import cosine as cosine
 from .alignment import label_alignment as label_alignment
 from .alignment import relative_change as relative_change
-from .estimate import Estimate as Estimate
-from .estimate import Quantity as Quantity
-from .estimate import estimate as estimate
 from .kernel import Kernel as Kernel
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy

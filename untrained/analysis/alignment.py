@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from untrained.analysis.estimate import Quantity
 from untrained.analysis.kernel import is_finite
+from untrained.estimate import Quantity
 
 Matrix = Float64[Tensor, "n m"]
 

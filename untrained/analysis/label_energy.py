@@ -32,9 +32,9 @@ class LabelEnergy:
     """Shares of the labels' energy, eigenvector by eigenvector."""
 
     shares: Float64[Tensor, " n"]
-    "E_i, the largest eigenvalue first; empty where `unresolved` says why."
+    "E_i, the largest eigenvalue first; empty where `reason` says why."
     spectrum: Spectrum
-    unresolved: str = ""
+    reason: str = ""
     "Why there are no shares; empty if there are."
 
     @property
@@ -43,8 +43,8 @@ class LabelEnergy:
         return self.shares.cumsum(0)
 
     def top(self, m: int) -> float | None:
-        """The share in the top `m` eigenvectors; None if unresolved."""
-        if self.unresolved:
+        """The share in the top `m` eigenvectors; None where there is none."""
+        if self.reason:
             return None
         if not 0 <= m <= len(self.shares):
             raise ValueError(f"expected from 0 to {len(self.shares)} eigenvectors, got {m!r}")
@@ -53,8 +53,8 @@ class LabelEnergy:
     @property
     def source(self) -> PowerLaw:
         """The exponent b of C(k) ~ lambda_k^b, where lambda_k and C(k) are resolved."""
-        if self.unresolved:
-            return PowerLaw(None, None, 0, self.unresolved)
+        if self.reason:
+            return PowerLaw(None, None, 0, self.reason)
         resolved = self.spectrum.resolved
         beyond = self.shares[1:].flip(0).cumsum(0).flip(0)[: len(resolved)]
         resolved = resolved[: len(beyond)]

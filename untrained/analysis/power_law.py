@@ -21,7 +21,7 @@ class PowerLaw:
     standard_error: float | None
     points: int
     "How many points were fitted."
-    unresolved: str = ""
+    reason: str = ""
     "Why there is no exponent; empty if there is one."
 
 

@@ -77,7 +77,7 @@ class Regression:
 
     ridges: Float64[Tensor, " r"]
     "eps, in units of tr(K) / n."
-    unresolved: tuple[str, ...]
+    skipped: tuple[str, ...]
     "Why each of the other ridges was skipped."
     noise: Float64[Tensor, " r"]
     "e = eps tr(K) / n."
@@ -187,7 +187,7 @@ class Regression:
             ValueError: unknown choice, or no ridge is resolved.
         """
         if not len(self.ridges):
-            raise ValueError(f"no ridge is resolved: {self.unresolved[-1]}")
+            raise ValueError(f"no ridge is resolved: {self.skipped[-1]}")
         if by == "leave_one_out":
             return int(self.leave_one_out.squared_error.argmin())
         if by == "log_marginal_likelihood":

@@ -41,7 +41,7 @@ class Spectrum:
         return ""
 
     @property
-    def unresolved(self) -> str:
+    def reason(self) -> str:
         """Why the condition number is not resolved; empty if it is."""
         if self.degenerate:
             return self.degenerate
@@ -56,8 +56,8 @@ class Spectrum:
 
     @property
     def condition_number(self) -> float | None:
-        """kappa = lambda_max / lambda_min; None where `unresolved` says why."""
-        if self.unresolved:
+        """kappa = lambda_max / lambda_min; None where `reason` says why."""
+        if self.reason:
             return None
         return (self.eigenvalues[-1] / self.eigenvalues[0]).item()
 

@@ -13,7 +13,7 @@ from untrained.analysis.regression import RIDGES, Choice, Regression, regression
 
 @dataclass(frozen=True)
 class Validation:
-    """What a kernel says of a labelled task; None where `unresolved` says why."""
+    """What a kernel says of a labelled task; None where `reason` says why."""
 
     published_accuracy: float | None
     """Best over the grid on the validation examples themselves, as published: optimistic, and in
@@ -28,7 +28,7 @@ class Validation:
     "Of the training targets, per example and class, in nats."
     ridge: float | None
     "The chosen eps, in units of tr(K) / n."
-    unresolved: str
+    reason: str
     "Why there are no numbers; empty if there are."
 
 
@@ -80,7 +80,7 @@ def validation_of(
         ValueError: as `Regression.errors` and `Regression.best`.
     """
     if not len(fit.ridges):
-        return Validation(None, None, None, None, None, None, None, fit.unresolved[-1])
+        return Validation(None, None, None, None, None, None, None, fit.skipped[-1])
     found = fit.errors(blocks.validation, validation_labels, blocks.prior)
     inside, best = fit.leave_one_out, fit.best(by)
 
@@ -95,5 +95,5 @@ def validation_of(
         leave_one_out_accuracy=at_best(inside.accuracy),
         log_marginal_likelihood=at_best(fit.log_marginal_likelihood / fit.targets.numel()),
         ridge=at_best(fit.ridges),
-        unresolved="",
+        reason="",
     )

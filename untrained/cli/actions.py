@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from untrained import report as pages  # which loads plotly when it is used
 from untrained.cli.progress import watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
-from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.config import ScoreConfig, TrainConfig, resolve_training
 from untrained.runs.config_file import as_toml
@@ -25,7 +25,7 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
         return
     with watching() as watch:
         folder = run(config, watch)
-    report_run(folder, space=get_space(config.space))  # whose module the run has imported
+    pages.report_run(folder, space=get_space(config.space))  # whose module the run has imported
     show(folder, as_json)
 
 
@@ -66,12 +66,12 @@ def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run:
         return
     with watching_snapshots(config.recipe.epochs) as on_snapshot:
         folder, found = track_one(config, architecture, on_snapshot)
-    report_track(folder)
+    pages.report_track(folder)
     show_track(found, folder, as_json)
 
 
 def report(folder: Path, page: Path | None) -> None:
     """Writes the page of a run or a tracking again."""
     found = RunFolder(folder.parent, folder.name)
-    path = report_track(found, page) if holds_tracking(found) else report_run(found, page)
+    path = (pages.report_track if holds_tracking(found) else pages.report_run)(found, page)
     say(path, label="Report:", style="bold")

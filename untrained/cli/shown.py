@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.table import Column, Table
 
+from untrained import tables
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
-from untrained.report.measured import any_scored, estimate, failures
+from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.units import counted
 from untrained.runs import RunFolder, RunRecord, load_record
 from untrained.runs.record import TrialRecord
 from untrained.scores import Reading
-from untrained.tables import TABLES, standings
 
 
 def show(folder: RunFolder, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def show_scores(record: RunRecord) -> None:
     table = Table(_texts(), *names, caption="mean ± standard error over draws")
     for trial in record.trials:
         cells = [
-            estimated(trial.readings[name], name in record.counts) for name in record.directions
+            shortly(trial.readings[name], name in record.counts) for name in record.directions
         ]
         table.add_row(visible(trial.architecture), *cells)
     PRINTED.print(table)
@@ -79,16 +79,16 @@ def _texts() -> Column:
     return Column("architecture", overflow="fold")
 
 
-def estimated(readings: tuple[Reading, ...], is_count: bool) -> str:
+def shortly(readings: tuple[Reading, ...], is_count: bool) -> str:
     """`12.3 ± 0.4`; without ± for one draw, and of how many draws where some failed."""
-    found = estimate(readings, is_count)
-    if found is None:
+    found = estimated(readings, is_count=is_count)
+    if not found.draws:
         return "failed"
     if is_count:
-        text = counted(found.mean, found.standard_error)
+        text = counted(found.value, found.standard_error)
     else:
         error = f" ± {found.standard_error:,.2g}" if found.standard_error else ""
-        text = f"{found.mean:,.5g}{error}"
+        text = f"{found.value:,.5g}{error}"
     some = f" ({found.draws} of {len(readings)} draws)" if found.draws < len(readings) else ""
     return f"{text}{some}"
 
@@ -119,12 +119,12 @@ def show_failures(record: RunRecord) -> None:
 
 def show_standings(record: RunRecord) -> None:
     """Where the selected architecture stands in a benchmark table, if one at hand holds it."""
-    rows = standings(record.space, record.selected) if record.selected else ()
+    rows = tables.standings(record.space, record.selected) if record.selected else ()
     if not rows:
-        if record.selected and record.space in TABLES and TABLES[record.space].whole:
+        if record.selected and record.space in tables.TABLES and tables.TABLES[record.space].whole:
             PRINTED.print(
                 "Where does it stand among all? Set UNTRAINED_DATA to a folder that holds "
-                f"tables/{TABLES[record.space].file}, to be told.",
+                f"tables/{tables.TABLES[record.space].file}, to be told.",
                 style="dim",
             )
         return
@@ -139,7 +139,7 @@ def show_standings(record: RunRecord) -> None:
             f"{row.population} ({row.size:,})",
         )
     table.title = (
-        f"The selected architecture in the benchmark's table ({TABLES[record.space].title})"
+        f"The selected architecture in the benchmark's table ({tables.TABLES[record.space].title})"
     )
     PRINTED.print(table)
 

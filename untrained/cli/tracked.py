@@ -76,8 +76,8 @@ def track_as_plain(track: Track, folder: RunFolder) -> dict[str, Any]:
                 "epoch": snapshot.epoch,
                 "seconds": snapshot.seconds,
                 **{name: getattr(snapshot, name).value for name in MEASURED},
-                "unresolved": {
-                    name: getattr(snapshot, name).unresolved
+                "reason": {
+                    name: getattr(snapshot, name).reason
                     for name in MEASURED
                     if getattr(snapshot, name).value is None
                 },

@@ -54,7 +54,7 @@ class NNGP:
     "The operation that the features enter; empty if they are the outputs themselves."
 
     @property
-    def unresolved(self) -> str:
+    def reason(self) -> str:
         """Why the kernel tells no examples apart; empty if it does."""
         smallest, largest = self.mean.min().item(), self.mean.max().item()
         if smallest == largest == 0:

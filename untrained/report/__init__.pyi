@@ -1,1 +1,3 @@
 from .page import write_report as write_report
+from .stored import report_run as report_run
+from .stored import report_track as report_track

@@ -1,43 +1,14 @@
 """What the scores said: means over draws, the way of the search, and the cloud of everything."""
 
-import math
-import statistics
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from untrained.estimate import Estimate, estimate
 from untrained.report.pruned import parents
 from untrained.runs import Reading
 from untrained.runs.record import RunRecord, TrialRecord
 from untrained.spaces import Space
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over draws."""
-
-    mean: float
-    standard_error: float | None
-    "None for a single draw."
-    draws: int
-    "How many draws gave a value."
-    is_count: bool = False
-    "Whether it is of a score that counts something."
-
-
-def estimate(readings: Sequence[Reading], is_count: bool = False) -> Estimate | None:
-    """Mean and standard error s / sqrt(n) of the n readings that have a value; None if n = 0.
-
-    Example:
-        >>> estimate((Reading(1.0), Reading(3.0), Reading(None, "not resolved")))
-        Estimate(mean=2.0, standard_error=1.0, draws=2, is_count=False)
-    """
-    values = [reading.value for reading in readings if reading.value is not None]
-    n = len(values)
-    if n == 0:
-        return None
-    error = statistics.stdev(values) / math.sqrt(n) if n > 1 else None
-    return Estimate(statistics.fmean(values), error, n, is_count)
 
 
 def pooled(
@@ -134,7 +105,7 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     tried = pooled(latest(run.trials), lambda trial: trial.architecture)
     points = [point for trial in tried if (point := _point(run, trial, scores)) is not None]
     if len(scores) == 1:
-        points.sort(key=lambda point: -directions[0] * point.estimates[0].mean)
+        points.sort(key=lambda point: -directions[0] * point.estimates[0].value)
     return ScoreCloud(
         scores,
         directions,
@@ -154,7 +125,13 @@ def _point(run: RunRecord, trial: TrialRecord, scores: Sequence[str]) -> Point |
 
 
 def _estimate_of(run: RunRecord, trial: TrialRecord, score: str) -> Estimate | None:
-    return estimate(trial.readings.get(score, ()), score in run.counts)
+    found = estimated(trial.readings.get(score, ()), is_count=score in run.counts)
+    return found if found.draws else None
+
+
+def estimated(readings: Sequence[Reading], *, is_count: bool = False) -> Estimate:
+    """Mean and standard error over the readings that have a value."""
+    return estimate(((r.value, r.reason) for r in readings), is_count=is_count)
 
 
 @dataclass(frozen=True)
@@ -232,7 +209,7 @@ def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
     """The best mean among the steps up to each, of those after as many epochs."""
     best: list[float] = []
     for before, step in zip((None, *steps), steps, strict=False):
-        better, mean = max if direction > 0 else min, step.estimate.mean
+        better, mean = max if direction > 0 else min, step.estimate.value
         goes_on = before is not None and before.epochs == step.epochs
         best.append(better(best[-1], mean) if goes_on else mean)
     return tuple(best)
@@ -241,41 +218,3 @@ def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
 def spans_decades(values: Sequence[float]) -> bool:
     """Whether positive values reach over more than two decades, so that a log axis helps."""
     return bool(values) and min(values) > 0 and max(values) > 100 * min(values)
-
-
-MEANINGS: Mapping[str, str] = {
-    "condition_number": "Largest eigenvalue of the neural tangent kernel (NTK) divided by the "
-    "smallest. Lower is better: gradient descent then learns all directions at a similar pace.",
-    "linear_regions": "Distinct patterns of active and inactive units over the inputs shown. "
-    "Higher is better: the network can tell more inputs apart.",
-    "nngp_likelihood": "How likely the images' labels are to the Gaussian process that a wide "
-    "network is before training. Higher is better.",
-    "nngp_leave_one_out": "Share of images whose label the Gaussian process that a wide network "
-    "is before training tells from all others. Higher is better.",
-    "nngp_accuracy": "Share of held-out images that the Gaussian process that a wide network is "
-    "before training classifies right. Higher is better.",
-    "nngp_published": "The same accuracy at the best ridge for these very images, as published: "
-    "it is too high. Higher is better.",
-    "nngp_squared_error": "Mean squared error, on held-out images, of the Gaussian process that a "
-    "wide network is before training. Lower is better.",
-    "nngp_nll": "Minus the logarithm of the density that the Gaussian process of a wide "
-    "network gives the labels of held-out images. Lower is better.",
-    "validation_accuracy": "Share of validation images classified right after a little training.",
-    "validation_loss": "Cross-entropy of validation images after a little training. Lower is "
-    "better.",
-    "training_accuracy": "Share of training images classified right after a little training.",
-    "training_loss": "Cross-entropy of training images after a little training. Lower is better.",
-    "label_alignment": "How far the NTK of validation images snapshots like a matrix of 1 for two "
-    "images of one class and -1 otherwise (LGA). Higher is better: what is learnt from an image "
-    "is learnt for its class.",
-    "label_alignment_normalised": "The same, with every image's own entry brought to 1. Higher is "
-    "better.",
-    "label_alignment_centred": "The same, with the kernel's rows and columns centred. Higher is "
-    "better.",
-    "ntk_norm": "Frobenius norm of the NTK. Higher is better, its authors say.",
-    "ntk_mean": "Mean entry of the NTK: how far images' gradients agree (KNAS). Higher is better, "
-    "its authors say.",
-    "ntk_trace": "Sum of the NTK's diagonal: squared norms of the images' gradients (NASI). "
-    "Higher is better, its authors say.",
-}
-"What a score measures, in plain words."

@@ -9,7 +9,7 @@ from untrained.report import score_drawings, training_drawings
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
-from untrained.report.measured import MEANINGS, failures, score_cloud, trajectory
+from untrained.report.measured import failures, score_cloud, trajectory
 from untrained.report.pruned import prunings
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
@@ -88,7 +88,6 @@ def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
         "cloud": cloud,
         "cloud_plot": score_drawings.draw_cloud(cloud, kind) if cloud.points else None,
         "points_with_errors": score_drawings.POINTS_WITH_ERRORS,
-        "meanings": MEANINGS,
     }
 
 

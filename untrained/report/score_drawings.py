@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
+from untrained.estimate import Estimate
 from untrained.report.canvas import (
     RANDOM,
     SELECTED,
@@ -16,7 +17,7 @@ from untrained.report.canvas import (
     log_axis,
     wrapped,
 )
-from untrained.report.measured import Estimate, Panel, Point, ScoreCloud, spans_decades
+from untrained.report.measured import Panel, Point, ScoreCloud, spans_decades
 from untrained.report.units import counted, readable, significant
 
 MEASURED = "#3f7fcf"
@@ -49,7 +50,7 @@ def draw_panel(panel: Panel, kind: Literal["round", "trial"]) -> go.Figure:
     )
     _add_best(figure, panel, kind)
     figure.update_xaxes(title_text=kind.capitalize(), type="category" if rounds else "linear")
-    figure.update_yaxes(_value_axis([found.mean for found in estimates]))
+    figure.update_yaxes(_value_axis([found.value for found in estimates]))
     return figure
 
 
@@ -75,7 +76,7 @@ def draw_cloud(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> go.Figure:
     for trace in _cloud_traces(cloud, kind):
         figure.add_scatter(**trace)
     values = [
-        [point.estimates[k].mean for point in cloud.points] for k in range(len(cloud.scores))
+        [point.estimates[k].value for point in cloud.points] for k in range(len(cloud.scores))
     ]
     if len(cloud.scores) == 2:
         figure.update_xaxes(_value_axis(values[0]), title_text=_axis_title(cloud, 0))
@@ -157,7 +158,7 @@ def _estimates(
     axis: Literal["x", "y"], estimates: Sequence[Estimate], colour: str, errors: bool = True
 ) -> Properties:
     """Means along an axis, with standard errors as bars; a single draw has no bar."""
-    means = {axis: [found.mean for found in estimates]}
+    means = {axis: [found.value for found in estimates]}
     lengths = [found.standard_error or 0.0 for found in estimates]
     return means | ({f"error_{axis}": error_bar(lengths, colour)} if errors else {})
 
@@ -174,7 +175,7 @@ def _hover(architecture: str, heading: str, values: Mapping[str, Estimate]) -> s
 def _with_error(found: Estimate) -> str:
     draws = f"{found.draws} draw{'' if found.draws == 1 else 's'}"
     if found.is_count:
-        return f"{counted(found.mean, found.standard_error)} ({draws})"
+        return f"{counted(found.value, found.standard_error)} ({draws})"
     if found.standard_error is None:
-        return f"{significant(found.mean)} ({draws})"
-    return f"{significant(found.mean)} ± {significant(found.standard_error)} ({draws})"
+        return f"{significant(found.value)} ({draws})"
+    return f"{significant(found.value)} ± {significant(found.standard_error)} ({draws})"

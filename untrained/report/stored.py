@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from untrained import tables
 from untrained.outside import command_line
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
@@ -16,7 +17,6 @@ from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
 from untrained.spaces import SPACES, CellGraph, Space
-from untrained.tables import standings
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ def report_run(
             page,
             space=space,
             graphs=graphs or (),
-            standings=standings(record.space, record.selected or "") if graphs is not None else (),
+            standings=tables.standings(record.space, record.selected or "")
+            if graphs is not None
+            else (),
             exported=files,
             beside={
                 name: _link(RunFolder(folder.out, name).report, page) for name in record.beside

@@ -171,7 +171,7 @@ def series(snapshots: Sequence[Snapshot], line: Line) -> Series:
     missing: dict[str, list[int]] = {}
     for epoch, quantity in found:
         if quantity.value is None and (epoch > 0 or len(snapshots) == 1):
-            missing.setdefault(quantity.unresolved, []).append(epoch)
+            missing.setdefault(quantity.reason, []).append(epoch)
     return Series(
         line.label,
         tuple(epoch for epoch, quantity in found if quantity.value is not None),

@@ -23,7 +23,8 @@ SHARED = tuple(
     for name in ("tasks", "readings", "keeping", "surroundings", "streams", "short_training")
 )
 "Modules of `runs` that decide numbers."
-OFFERED = frozenset({"kernels", "regions"})
+OFFERED = frozenset({"kernels", "regions", "scores", "search"})
+"Subpackages whose names the root offers, and that may decide numbers."
 
 
 def code_version(subpackages: Iterable[str], *modules: str) -> str:

@@ -29,6 +29,7 @@ from untrained.runs.session import Session, Watch, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
+from untrained.scores import Score
 from untrained.search import Goal, make_searcher
 from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
@@ -166,5 +167,11 @@ def describe(
             "machine": f"{platform.machine()}, {platform.system()}",
         },
         "directions": {i.name: 1 if i.score.higher_is_better else -1 for i in setups},
+        "meanings": {i.name: meaning_of(i.score) for i in setups},
         "counts": [i.name for i in setups if i.score.is_count],
     }
+
+
+def meaning_of(score: Score) -> str:
+    """What a score measures and in which unit, for the report."""
+    return f"{score.meaning} In {score.unit}." if score.unit else score.meaning

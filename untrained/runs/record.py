@@ -1,7 +1,7 @@
 """A run as it is kept: what was asked, tried, measured, trained, and what it cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ class TrialRecord:
     "Text form; of a partial architecture too."
     note: str
     "Why it was proposed: `parent`, `without nor_conv_1x1 on 0-1`, `random`, `mutation`."
-    role: str | None
-    "What it is to the searcher: `parent` in a pruning search, `start` of a climb."
     readings: Mapping[str, tuple[Reading, ...]]
     "Score name -> one reading for each draw; a failed one has no value, and a reason."
     epochs: int | None = None
     "Epochs of training before scores, where the searcher chose them."
+    role: str | None = None
+    "What it is to the searcher: `parent` in a pruning search, `start` of a climb."
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class RunRecord:
     costs: tuple[Cost, ...]
     wall_seconds: Mapping[str, float]
     "Phase (`search`, `training`) -> wall seconds, summed over sessions."
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    "Score name -> what it measures, as its author says."
     counts: frozenset[str] = frozenset()
     "Names of the scores that count something."
     ended: bool = False
@@ -144,6 +146,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
             *_epochs_cost(trainings),
         ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
+        meanings=row["meanings"] or {},
         counts=frozenset(row["counts"] or ()),
         ended=row["selected"] is not None or row["ended"] is not None,
         running=running,

@@ -38,6 +38,7 @@ runs = Table(
     Column("images", JSON, nullable=False),
     Column("versions", JSON, nullable=False),
     Column("directions", JSON, nullable=False),
+    Column("meanings", JSON),  # what each score measures; NULL in runs of older schemas
     Column("counts", JSON),  # scores that count; NULL in runs of older schemas
     Column("selected", String),
     Column("ended", Float),  # when the search did

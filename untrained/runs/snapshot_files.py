@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from untrained.analysis.estimate import Quantity
+from untrained.estimate import Quantity
 from untrained.files import write_whole
 from untrained.runs.snapshots import MEASURED, Snapshot
 
@@ -116,8 +116,8 @@ def _snapshot(kept: dict[str, Any]) -> Snapshot:
 
 
 def _is_quantity(found: Quantity) -> bool:
-    given = _is_number(found.value) and found.unresolved == ""
-    return given or (found.value is None and isinstance(found.unresolved, str))
+    given = _is_number(found.value) and found.reason == ""
+    return given or (found.value is None and isinstance(found.reason, str))
 
 
 def _is_number(value: object) -> bool:

@@ -33,9 +33,9 @@ from untrained.analysis.alignment import (
     relative_change,
 )
 from untrained.analysis.blocks import split
-from untrained.analysis.estimate import Quantity
 from untrained.analysis.label_energy import label_energy
 from untrained.analysis.validation import validate
+from untrained.estimate import Quantity
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
 from untrained.runs.track_config import Tracking, check_tracking
@@ -164,7 +164,7 @@ def take_snapshot(
         eigenvalues=tuple(found.resolved.tolist()),
         **_training(network, images, epoch, device),
         alignment=label_alignment(theta, labels),
-        label_energy=_quantity(energy.top(min(classes, len(labels))), energy.unresolved),
+        label_energy=_quantity(energy.top(min(classes, len(labels))), energy.reason),
         correlation_initial=correlation(before.first, kept),
         correlation_previous=previous or correlation(before.previous, kept),
         centred_initial=centred_alignment(before.first, kept),
@@ -173,7 +173,7 @@ def take_snapshot(
         change_previous=previous or relative_change(before.previous, kept),
         effective_rank=_quantity(found.effective_rank, found.degenerate),
         largest_eigenvalue=_quantity(_largest(found.eigenvalues), found.degenerate),
-        condition_number=_quantity(found.condition_number, found.unresolved),
+        condition_number=_quantity(found.condition_number, found.reason),
         trace=_quantity(found.trace, found.degenerate),
         norm=_quantity(found.norm, found.degenerate),
         network_accuracy=network_accuracy,
@@ -213,7 +213,7 @@ def _regression(
         )
     except ValueError as error:  # a single class
         return Quantity(None, str(error))
-    return _quantity(found.accuracy, found.unresolved)
+    return _quantity(found.accuracy, found.reason)
 
 
 def _accuracy(network: nn.Module, images: Images, split: Labelled, device: str) -> Quantity:
@@ -264,5 +264,5 @@ def _quantity(value: float | None, reason: str) -> Quantity:
 
 def _less(whole: Quantity, part: Quantity) -> Quantity:
     if whole.value is None or part.value is None:
-        return Quantity(None, whole.unresolved or part.unresolved)
+        return Quantity(None, whole.reason or part.reason)
     return Quantity(whole.value - part.value)

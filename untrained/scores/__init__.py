@@ -3,6 +3,7 @@
 A new score is a file with a frozen dataclass and a line in `SCORES`; the contract test enrols it.
 """
 
+from untrained.images.probe import ProbeSpec
 from untrained.plugins import find
 from untrained.scores.condition_number import ConditionNumber
 from untrained.scores.kernel import (
@@ -22,7 +23,7 @@ from untrained.scores.nngp import (
     NNGPPublishedAccuracy,
     NNGPSquaredError,
 )
-from untrained.scores.score import Reading, Score
+from untrained.scores.score import Reading, Score, View, ViewScore
 from untrained.scores.size import MultiplyAdds, Parameters, TrainableLayers
 from untrained.scores.trained import (
     TrainingAccuracy,
@@ -31,7 +32,7 @@ from untrained.scores.trained import (
     ValidationLoss,
 )
 
-__all__ = ["SCORES", "Reading", "Score", "get_score"]
+__all__ = ["SCORES", "ProbeSpec", "Reading", "Score", "View", "ViewScore", "get_score"]
 
 SCORES: dict[str, type[Score]] = {
     "condition_number": ConditionNumber,

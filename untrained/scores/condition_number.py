@@ -23,6 +23,10 @@ class ConditionNumber(ViewScore):
     examples independent and the kernel an order of magnitude cheaper.
     """
 
+    meaning: ClassVar = (
+        "Largest eigenvalue of the neural tangent kernel (NTK) divided by the smallest. "
+        "Where it is low, gradient descent learns all directions at a similar pace."
+    )
     parameters: Named = "weights"
     "Whose kernel it is; see `untrained.kernels.ntk`."
     batchnorm: Policy = "frozen"
@@ -44,7 +48,7 @@ class ConditionNumber(ViewScore):
         if self.eigenvalues == "released":
             return Reading(released_ratio(seen.as_subclass(torch.Tensor)))
         found = spectrum(seen)
-        return Reading(found.condition_number, found.unresolved)
+        return Reading(found.condition_number, found.reason)
 
 
 def released_ratio(theta: torch.Tensor) -> float:

@@ -74,6 +74,11 @@ class LabelAlignment(NTKScore):
     with L_ij = 1 where y_i = y_j and -1 elsewhere.
     """
 
+    meaning: ClassVar = (
+        "Label-gradient alignment (LGA): how closely the NTK of validation images resembles a "
+        "matrix of 1 for two images of one class and -1 otherwise. Where it does, what is learnt "
+        "from an image is learnt for its class."
+    )
     epochs: ClassVar = 1
 
     def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
@@ -88,6 +93,9 @@ class NormalisedLabelAlignment(NTKScore):
     than the kernel does between classes.
     """
 
+    meaning: ClassVar = (
+        "Label-gradient alignment (LGA) with every image's own entry of the NTK brought to 1."
+    )
     epochs: ClassVar = 1
 
     def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
@@ -101,6 +109,9 @@ class CentredLabelAlignment(NTKScore):
     Rows and columns are centred, where LGA takes one mean off all entries.
     """
 
+    meaning: ClassVar = (
+        "Label-gradient alignment (LGA) with the rows and columns of the NTK centred."
+    )
     epochs: ClassVar = 1
 
     def of(self, seen: torch.Tensor, probe: Probe) -> Reading:
@@ -129,6 +140,7 @@ class KernelNorm(SpectrumScore):
     https://arxiv.org/abs/2111.13293, and the code of LGA.
     """
 
+    meaning: ClassVar = "Frobenius norm of the NTK. Its authors take more as better."
     statistic: ClassVar = "norm"
 
 
@@ -139,6 +151,10 @@ class KernelMean(SpectrumScore):
     Source: Xu et al., ICML 2021, https://arxiv.org/abs/2111.13293.
     """
 
+    meaning: ClassVar = (
+        "Mean entry of the NTK: how far images' gradients agree (KNAS). Its authors take "
+        "more as better."
+    )
     statistic: ClassVar = "mean"
 
 
@@ -152,4 +168,8 @@ class KernelTrace(SpectrumScore):
     Initialization", ICLR 2022, https://arxiv.org/abs/2109.00817.
     """
 
+    meaning: ClassVar = (
+        "Sum of the NTK's diagonal: squared norms of the images' gradients (NASI). Its "
+        "authors take more as better."
+    )
     statistic: ClassVar = "trace"

@@ -21,6 +21,10 @@ class LinearRegions(Score):
     input has a region of its own and the count says nothing.
     """
 
+    meaning: ClassVar = (
+        "Distinct patterns of active and inactive units over the inputs shown. "
+        "Where there are more, the network tells more inputs apart."
+    )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
     batches: int = 1

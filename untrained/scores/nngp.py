@@ -99,13 +99,18 @@ class NNGP(ViewScore):
         n = len(seen.train)
         held_out = probe.labels[n:] if self.held_out else probe.labels[:1]
         found = validate(seen, probe.labels[:n], held_out, classes=probe.classes, by=self.ridge)
-        return Reading(getattr(found, self.statistic), found.unresolved)
+        return Reading(getattr(found, self.statistic), found.reason)
 
 
 @dataclass(frozen=True)
 class NNGPLogMarginalLikelihood(NNGP):
     """log p(Y) of the labels of all images, per image and class, in nats; at its best ridge."""
 
+    meaning: ClassVar = (
+        "How likely the images' labels are to the Gaussian process that a wide network is "
+        "before training."
+    )
+    unit: ClassVar = "nats"
     higher_is_better: ClassVar = True
     held_out: ClassVar = False
     ridge: ClassVar = "log_marginal_likelihood"
@@ -116,6 +121,10 @@ class NNGPLogMarginalLikelihood(NNGP):
 class NNGPPublishedAccuracy(NNGP):
     """Accuracy on the held-out images at the best ridge for these very images, as published."""
 
+    meaning: ClassVar = (
+        "Share of held-out images that the Gaussian process classifies right at the best "
+        "ridge for these very images, as published: it is too high."
+    )
     higher_is_better: ClassVar = True
     statistic: ClassVar = "published_accuracy"
 
@@ -124,6 +133,10 @@ class NNGPPublishedAccuracy(NNGP):
 class NNGPAccuracy(NNGP):
     """Accuracy on the held-out images, at a ridge that they had no part in choosing."""
 
+    meaning: ClassVar = (
+        "Share of held-out images that the Gaussian process that a wide network is before "
+        "training classifies right."
+    )
     higher_is_better: ClassVar = True
     statistic: ClassVar = "accuracy"
 
@@ -132,6 +145,10 @@ class NNGPAccuracy(NNGP):
 class NNGPSquaredError(NNGP):
     """Mean squared error on the held-out images, whose targets are one-hot minus 1 / K."""
 
+    meaning: ClassVar = (
+        "Mean squared error, on held-out images, of the Gaussian process that a wide "
+        "network is before training."
+    )
     higher_is_better: ClassVar = False
     statistic: ClassVar = "squared_error"
 
@@ -140,6 +157,11 @@ class NNGPSquaredError(NNGP):
 class NNGPNegativeLogLikelihood(NNGP):
     """-log p(y | Y) of the held-out images under the Gaussian, per image and class, in nats."""
 
+    meaning: ClassVar = (
+        "Minus the logarithm of the density that the Gaussian process of a wide network "
+        "gives the labels of held-out images."
+    )
+    unit: ClassVar = "nats"
     higher_is_better: ClassVar = False
     statistic: ClassVar = "negative_log_likelihood"
 
@@ -148,6 +170,10 @@ class NNGPNegativeLogLikelihood(NNGP):
 class NNGPLeaveOneOut(NNGP):
     """Accuracy on each image from all others."""
 
+    meaning: ClassVar = (
+        "Share of images whose label the Gaussian process that a wide network is before "
+        "training tells from all others."
+    )
     higher_is_better: ClassVar = True
     held_out: ClassVar = False
     statistic: ClassVar = "leave_one_out_accuracy"

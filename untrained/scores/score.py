@@ -49,6 +49,10 @@ class Score(ABC):
     """
 
     higher_is_better: ClassVar[bool]
+    meaning: ClassVar[str] = ""
+    "What it measures, in a sentence for people; reports say the direction beside it."
+    unit: ClassVar[str] = ""
+    "Of its value; empty for a plain number."
     network: ClassVar[Literal["full", "narrow", "small", "thin"]] = "full"
     "The named scale of a space at which an architecture is scored."
     probe: ClassVar[ProbeSpec] = ProbeSpec()

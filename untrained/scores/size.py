@@ -18,6 +18,7 @@ from untrained.scores.score import Reading, Score
 class Parameters(Score):
     """Number of trainable parameters."""
 
+    meaning: ClassVar = "Number of trainable parameters."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
@@ -37,6 +38,7 @@ class MultiplyAdds(Score):
     one addition more for each class, the classifier's bias.
     """
 
+    meaning: ClassVar = "Multiply-adds of convolutions and matrix products for one image."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
@@ -74,6 +76,7 @@ class TrainableLayers(Score):
     of Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975.
     """
 
+    meaning: ClassVar = "Number of convolutions and linear layers."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables

@@ -47,6 +47,7 @@ class AfterTraining(ViewScore):
 class ValidationAccuracy(AfterTraining):
     """Share of validation images that the network classifies right."""
 
+    meaning: ClassVar = "Share of validation images classified right after short training."
     higher_is_better: ClassVar = True
     probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
@@ -59,6 +60,8 @@ class ValidationAccuracy(AfterTraining):
 class ValidationLoss(AfterTraining):
     """Mean cross-entropy of validation images, in nats."""
 
+    meaning: ClassVar = "Cross-entropy of validation images after short training."
+    unit: ClassVar = "nats"
     higher_is_better: ClassVar = False
     probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
@@ -70,6 +73,7 @@ class ValidationLoss(AfterTraining):
 class TrainingAccuracy(ValidationAccuracy):
     """Share of training images, not augmented, that the network classifies right."""
 
+    meaning: ClassVar = "Share of training images classified right after short training."
     probe: ClassVar = ProbeSpec(1000, at_most=True)
 
 
@@ -77,4 +81,6 @@ class TrainingAccuracy(ValidationAccuracy):
 class TrainingLoss(ValidationLoss):
     """Mean cross-entropy of training images, not augmented, in nats."""
 
+    meaning: ClassVar = "Cross-entropy of training images after short training."
+    unit: ClassVar = "nats"
     probe: ClassVar = ProbeSpec(1000, at_most=True)

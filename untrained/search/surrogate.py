@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
-from scipy.stats import norm, rankdata
 
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.within import neighbours_within, sample_within
@@ -142,8 +142,8 @@ def normal_scores(trials: Sequence[Trial], goal: Goal) -> Vector:
     """Quantiles of the normal distribution by rank, higher is better; a failure ranks last."""
     sign = 1 if goal.higher_is_better else -1
     means = [trial.mean(goal.score) for trial in trials]
-    ranks = rankdata([-np.inf if mean is None else sign * mean for mean in means])
-    return norm.ppf((ranks - 0.5) / len(trials))
+    ranks = scipy.stats.rankdata([-np.inf if mean is None else sign * mean for mean in means])
+    return scipy.stats.norm.ppf((ranks - 0.5) / len(trials))
 
 
 def dual(gram: Float[np.ndarray, "n n"], y: Vector) -> Vector:

@@ -1,4 +1,4 @@
-"""What several draws of a random quantity say: mean, standard error, and what failed.
+"""A number that may be missing, and what several draws of it say. Any subpackage may import this.
 
 mean = sum_d v_d / D,    standard error = sqrt(sum_d (v_d - mean)^2 / (D - 1) / D)
 """
@@ -14,7 +14,7 @@ class Quantity(NamedTuple):
 
     value: float | None
     "None if it is not resolved; never NaN."
-    unresolved: str = ""
+    reason: str = ""
     "Why there is no value; empty if there is one."
 
 
@@ -28,18 +28,33 @@ class Estimate:
     "Of the mean; None for fewer than two numbers."
     draws: int
     "How many numbers went into it."
-    failures: tuple[str, ...]
+    failures: tuple[str, ...] = ()
     "For each draw that gave none, the reason."
+    is_count: bool = False
+    "Whether it is of something counted, which is shown as a whole number."
+
+    @property
+    def value(self) -> float:
+        """The mean, where there must be one.
+
+        Raises:
+            ValueError: no draw gave a number.
+        """
+        if self.mean is None:
+            raise ValueError(f"expected a draw with a number, got none: {self.failures}")
+        return self.mean
 
 
-def estimate(draws: Iterable[tuple[float | int | None, str]]) -> Estimate:
+def estimate(
+    draws: Iterable[tuple[float | int | None, str]], *, is_count: bool = False
+) -> Estimate:
     """The mean and standard error of draws, each a value or None and the reason.
 
-    A `Quantity` is such a draw; so is `(found.condition_number, found.unresolved)`.
+    A `Quantity` is such a draw; so is `(found.condition_number, found.reason)`.
 
     Example:
         >>> estimate([(1.0, ""), (3.0, ""), (None, "overflow")])
-        Estimate(mean=2.0, standard_error=1.0, draws=2, failures=('overflow',))
+        Estimate(mean=2.0, standard_error=1.0, draws=2, failures=('overflow',), is_count=False)
     """
     values, failures = [], []
     for value, reason in draws:
@@ -51,9 +66,9 @@ def estimate(draws: Iterable[tuple[float | int | None, str]]) -> Estimate:
             failures.append(f"not a finite number: {value}")
     n = len(values)
     if n == 0:
-        return Estimate(None, None, 0, tuple(failures))
+        return Estimate(None, None, 0, tuple(failures), is_count)
     mean = sum(values) / n
     if n == 1:
-        return Estimate(mean, None, 1, tuple(failures))
+        return Estimate(mean, None, 1, tuple(failures), is_count)
     variance = sum((value - mean) ** 2 for value in values) / (n - 1)
-    return Estimate(mean, sqrt(variance / n), n, tuple(failures))
+    return Estimate(mean, sqrt(variance / n), n, tuple(failures), is_count)
