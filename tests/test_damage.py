@@ -6,6 +6,7 @@ import pickle
 import random
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -339,3 +340,26 @@ def test_a_tracking_of_the_command_says_which_file_is_damaged(tmp_path: Path) ->
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"asked\.json"):
             report_track(folder)
+
+
+def test_a_store_is_made_whole_or_not_at_all_where_there_is_no_room(tmp_path: Path) -> None:
+    """Files may be so many bytes long: as on a disk that is full at any point."""
+    tried = """
+import resource, signal, sqlite3, sys
+from pathlib import Path
+from untrained.runs.opening import make_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+made = 0
+for size in (*range(0, 100_000, 4096), resource.RLIM_INFINITY):
+    path = Path(sys.argv[1]) / f"{size}.db"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        make_file(path)
+    except (ValueError, OSError):
+        assert not path.exists(), size
+        continue
+    assert sqlite3.connect(path).execute("pragma integrity_check").fetchall() == [("ok",)], size
+    made += 1
+assert 0 < made < 25, made
+"""
+    subprocess.run([sys.executable, "-c", tried, str(tmp_path)], check=True, timeout=60)

@@ -1,6 +1,8 @@
 """The import rule: which subpackage may import which."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,48 @@ def test_every_subpackage_is_one_folder_deep_and_known() -> None:
 @pytest.mark.parametrize("name", FREE)
 def test_what_every_subpackage_may_import_imports_none(name: str) -> None:
     assert subpackages_imported(PACKAGE / f"{name}.py") == set()
+
+
+# Start-up
+
+
+HEAVY = (
+    "torch",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "polars",
+    "plotly",
+    "sqlalchemy",
+    "jinja2",
+    "numpy",
+)
+
+
+def loaded_by(program: str) -> set[str]:
+    """The heavy libraries that a program has imported at its end."""
+    shown = f"{program}\nimport sys\nprint(*sorted(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "search --help", "track --help", "search --seed x"]
+)
+def test_flags_are_read_without_any_heavy_library(words: str) -> None:
+    asked = f"sys.argv = ['untrained', *{words.split()!r}]"
+    program = f"import sys\n{asked}\nfrom untrained.cli import main\n"
+    assert loaded_by(f"{program}try:\n    main()\nexcept SystemExit:\n    print()") == set()
+
+
+def test_the_root_imports_none() -> None:
+    assert loaded_by("import untrained, untrained.runs, untrained.kernels") == set()
+
+
+def test_commands_do_without_what_only_reports_and_tables_need() -> None:
+    found = loaded_by("import untrained.cli.actions")
+    assert "torch" in found
+    assert not found & {"sklearn", "pandas", "polars", "plotly"}
+    assert "scipy.stats" not in found

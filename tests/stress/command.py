@@ -37,6 +37,11 @@ class Ended:
         lines = [line for line in self.err.splitlines() if line.startswith("untrained: ")]
         return lines[-1] if lines else ""
 
+    @property
+    def explained(self) -> bool:
+        """Whether a person was told why: in such a line, or in the table of reasons."""
+        return self.message != "" or "No architecture could be scored." in self.out
+
 
 def environment(**more: str) -> dict[str, str]:
     """Wide lines, no colours, and no data of this machine's."""

@@ -119,13 +119,14 @@ def make_file(path: Path) -> None:
             )
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            engine = _sqlite(unfinished)
+            # Written in place: what a log holds would be left behind where the disk is full.
+            engine = _sqlite(unfinished, journal="DELETE")
             with explaining(path), engine.begin() as connection:
                 _make_tables(connection)
             engine.dispose()
             os.replace(unfinished, path)
         finally:
-            for end in ("", "-wal", "-shm"):
+            for end in ("", "-journal"):
                 unfinished.with_name(unfinished.name + end).unlink(missing_ok=True)
 
 
@@ -138,23 +139,22 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _sqlite(path: Path) -> Engine:
+def _sqlite(path: Path, journal: str = "WAL") -> Engine:
     # Absolute: SQLite takes `file:` at the start of a name for a scheme.
     engine = create_engine(URL.create("sqlite", database=str(path.absolute())))
-    _prepare(engine)
+    _prepare(engine, journal)
     return engine
 
 
-def _prepare(engine: Engine) -> None:
-    event.listen(engine, "connect", _prepare_sqlite)
+def _prepare(engine: Engine, journal: str = "WAL") -> None:
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `_begin_at_once` says
+        busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
+        for pragma in (busy, f"journal_mode={journal}", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_at_once)
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_at_once` says
-    busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
-    for pragma in (busy, "journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_at_once(connection: Connection) -> None:
