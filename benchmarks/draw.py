@@ -215,12 +215,9 @@ def _count(number: float) -> str:
 def main(*, results: Path = Path("results"), to: Path = Path("docs")) -> None:
     """Writes the pictures.
 
-    Parameters
-    ----------
-    results
-        The folder of the CSV files.
-    to
-        The folder of the pictures.
+    Args:
+        results: The folder of the CSV files.
+        to: The folder of the pictures.
     """
     grown = pl.read_csv(results / "ntk_growth.csv")
     with rc_context(STYLE):

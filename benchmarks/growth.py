@@ -121,14 +121,10 @@ def measure(case: Case, threads: int) -> Entry:
 def main(*, threads: int = 1, what: tuple[str, ...] = (), save: Path | None = None) -> None:
     """Prints the table.
 
-    Parameters
-    ----------
-    threads
-        Of torch.
-    what
-        Which amounts to let grow: examples, parameters, outputs, ceiling; all by default.
-    save
-        A CSV file to write as well.
+    Args:
+        threads: Of torch.
+        what: Which amounts to let grow: examples, parameters, outputs, ceiling; all by default.
+        save: A CSV file to write as well.
     """
     table = Table(*Entry._fields, title=f"{threads} thread(s)")
     entries = []

@@ -30,18 +30,12 @@ def main(
 ) -> None:
     """Prints both tables.
 
-    Parameters
-    ----------
-    draws
-        Of the weights.
-    train
-        Images to condition on.
-    validation
-        Images to predict.
-    threads
-        Of torch.
-    seed
-        Of images and weights.
+    Args:
+        draws: Of the weights.
+        train: Images to condition on.
+        validation: Images to predict.
+        threads: Of torch.
+        seed: Of images and weights.
     """
     torch.set_num_threads(threads)
     images = load_images("cifar10")

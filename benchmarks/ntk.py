@@ -177,18 +177,12 @@ def main(
 ) -> None:
     """Prints the table.
 
-    Parameters
-    ----------
-    threads
-        Of torch.
-    repeats
-        Of each fast measurement, after one to warm up.
-    rows
-        Networks whose names contain one of these; all by default.
-    memory
-        Measure peaks too.
-    save
-        A CSV file to write as well.
+    Args:
+        threads: Of torch.
+        repeats: Of each fast measurement, after one to warm up.
+        rows: Networks whose names contain one of these; all by default.
+        memory: Measure peaks too.
+        save: A CSV file to write as well.
     """
     torch.set_num_threads(threads)
     wanted = {

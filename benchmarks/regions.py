@@ -40,12 +40,9 @@ with open({file!r}, "w") as file:
 def main(*, images: int = 10_000, threads: int = 1) -> None:
     """Prints both.
 
-    Parameters
-    ----------
-    images
-        Of 100 x 100 pixels.
-    threads
-        Of torch.
+    Args:
+        images: Of 100 x 100 pixels.
+        threads: Of torch.
     """
     torch.set_num_threads(threads)
     thin = nn.ReLU()

@@ -72,20 +72,13 @@ def epochs(
 ) -> None:
     """Random architectures of NAS-Bench-201 at initialisation and after 1, 2 and 5 epochs.
 
-    Parameters
-    ----------
-    images
-        `cifar10` or `cifar100`.
-    count
-        Architectures, no two of which compute the same; they do not depend on the images.
-    size
-        Side of the images in pixels.
-    lesson
-        Training images.
-    out
-        Folder of the store.
-    workers
-        Processes.
+    Args:
+        images: `cifar10` or `cifar100`.
+        count: Architectures, no two of which compute the same; they do not depend on the images.
+        size: Side of the images in pixels.
+        lesson: Training images.
+        out: Folder of the store.
+        workers: Processes.
     """
     config = replace(COMMON, images=images, size=size, workers=workers, out=out)
     config = replace(config, options={"evaluations": count}, short_training={"images": lesson})
@@ -103,18 +96,12 @@ def draws(
 ) -> None:
     """Other weights and images for the architectures of `epochs`, up to the first epoch.
 
-    Parameters
-    ----------
-    images
-        `cifar10` or `cifar100`.
-    count
-        Architectures.
-    draws
-        Draws of each, the one of `epochs` and others.
-    out
-        Folder of the store.
-    workers
-        Processes.
+    Args:
+        images: `cifar10` or `cifar100`.
+        count: Architectures.
+        draws: Draws of each, the one of `epochs` and others.
+        out: Folder of the store.
+        workers: Processes.
     """
     few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
     config = replace(COMMON, images=images, scores=few, draws=draws, workers=workers, out=out)
@@ -138,14 +125,10 @@ VARIANTS: dict[str, dict[str, Setting]] = {
 def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: int = 2) -> None:
     """What one epoch says under other settings, of architectures that `epochs` does not measure.
 
-    Parameters
-    ----------
-    count
-        Architectures.
-    out
-        Folder of the store.
-    workers
-        Processes.
+    Args:
+        count: Architectures.
+        out: Folder of the store.
+        workers: Processes.
     """
     scores = (*ALIGNMENTS, "ntk_mean@1", "training_loss", "validation_accuracy")
     frames = []
@@ -197,16 +180,11 @@ def initialisation(
 ) -> None:
     """Kernels at initialisation on rows of every space's table, at 32 x 32 pixels.
 
-    Parameters
-    ----------
-    names
-        Keys of TABLED.
-    draws
-        Draws of each row.
-    out
-        Folder of the store.
-    workers
-        Processes.
+    Args:
+        names: Keys of TABLED.
+        draws: Draws of each row.
+        out: Folder of the store.
+        workers: Processes.
     """
     scores = tuple(f"{name}@0" for name in KERNEL)
     few: dict[str, dict[str, Setting]] = {name: {"count": 128} for name in scores}

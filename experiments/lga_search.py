@@ -74,20 +74,13 @@ def guided(
 ) -> None:
     """Searches of NAS-Bench-201, each guided by each score after an epoch.
 
-    Parameters
-    ----------
-    searchers
-        Keys of SEARCHERS.
-    guides
-        Keys of GUIDES; random search, which sees the same networks under each, takes all.
-    seeds
-        Seeds 0 to seeds - 1 of each.
-    lesson
-        Training images of an epoch.
-    out
-        Folder of the stores, one a process.
-    workers
-        Processes, each of which does whole searches.
+    Args:
+        searchers: Keys of SEARCHERS.
+        guides: Keys of GUIDES; random search, which sees the same networks under each, takes all.
+        seeds: Seeds 0 to seeds - 1 of each.
+        lesson: Training images of an epoch.
+        out: Folder of the stores, one a process.
+        workers: Processes, each of which does whole searches.
     """
     asked = [
         (searcher, guide, seed)

@@ -28,14 +28,10 @@ app = cyclopts.App(help=__doc__)
 def tracks(*, count: int = 20, out: Path = Path("untrained-runs"), workers: int = 2) -> None:
     """Kernels of networks from the worst to the best of NAS-Bench-201, through 20 epochs.
 
-    Parameters
-    ----------
-    count
-        Networks, at equal distances in the order of their accuracy on CIFAR-10.
-    out
-        Folder of the trackings.
-    workers
-        Processes.
+    Args:
+        count: Networks, at equal distances in the order of their accuracy on CIFAR-10.
+        out: Folder of the trackings.
+        workers: Processes.
     """
     space, table = get_space("nasbench201"), NASBench201Table().frame.sort("cifar10_test_200")
     unique = {str(space.canonical(space.parse(text))) for text in table["architecture"]}

@@ -136,10 +136,8 @@ def processes(workers: int) -> ProcessPoolExecutor:
 def check(*, workers: int = 2) -> None:
     """Hashes and parameters of every row of NAS-Bench-101's and MNAS's tables.
 
-    Parameters
-    ----------
-    workers
-        Processes.
+    Args:
+        workers: Processes.
     """
     for space, column in (("nasbench101", "params"), ("mnas", "mparams")):
         table = TABLES[space]().frame
@@ -185,10 +183,8 @@ INCEPTION = "i-c1-c3-c3-c3-mp-o:0-1,0-2,0-3,0-5,1-6,2-6,3-4,4-6,5-6"
 def colab(*, workers: int = 2) -> None:
     """The published notebook's cell: n_t = 500, n_v = 200, M = 4, at several widths.
 
-    Parameters
-    ----------
-    workers
-        Processes.
+    Args:
+        workers: Processes.
     """
     repeats = {16: 12, 32: 6, 64: 3, 128: 1}
     asked = [(channels, seed) for channels, count in repeats.items() for seed in range(count)]
@@ -226,14 +222,10 @@ def inception(channels: int, seed: int) -> dict[str, Any]:
 def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) -> None:
     """Every statistic of one look, an architecture a line of `out`/nngp; then the CSV.
 
-    Parameters
-    ----------
-    name
-        A key of LOOKS.
-    workers
-        Processes.
-    out
-        Folder of what is measured.
+    Args:
+        name: A key of LOOKS.
+        workers: Processes.
+        out: Folder of what is measured.
     """
     frame = measured(LOOKS[name], workers, out)
     frame.write_csv(RESULTS / f"nngp_{name}.csv", float_precision=5)
@@ -247,14 +239,10 @@ BRIEF = ("validation_accuracy", "validation_loss", "training_loss")
 def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-runs")) -> None:
     """One epoch of our own training, of the first rows that `measure nasbench101` measures.
 
-    Parameters
-    ----------
-    count
-        Architectures.
-    images
-        Training images.
-    out
-        Folder of the store.
+    Args:
+        count: Architectures.
+        images: Training images.
+        out: Folder of the store.
     """
     first = LOOKS["nasbench101"].first
     texts = shuffled("nasbench101")[first : first + count]

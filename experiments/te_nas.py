@@ -71,16 +71,11 @@ def searches(
     Each seed is one call of the command, so the seconds are those that a user waits: Python's
     start, loading images, starting workers, the search, and the report.
 
-    Parameters
-    ----------
-    variants
-        Which searches: any of the keys of VARIANTS.
-    images
-        Which images to search with: any of the keys of IMAGES.
-    seeds
-        Seeds 0 to seeds - 1 of each.
-    out
-        The command's --out.
+    Args:
+        variants: Which searches: any of the keys of VARIANTS.
+        images: Which images to search with: any of the keys of IMAGES.
+        seeds: Seeds 0 to seeds - 1 of each.
+        out: The command's --out.
     """
     path = RESULTS / "te_nas_searches.csv"
     rows = pl.read_csv(path) if path.exists() else pl.DataFrame()
@@ -141,14 +136,10 @@ def correlations(
 ) -> None:
     """Ranks architectures by kappa, by R and by the sum of ranks, three draws of each.
 
-    Parameters
-    ----------
-    count
-        Random architectures, no two of which compute the same; 6,466 are all there are.
-    coupled
-        Of these, how many are also measured with differentiated batch statistics.
-    out
-        Folder of the store.
+    Args:
+        count: Random architectures, no two of which compute the same; 6,466 are all there are.
+        coupled: Of these, how many are also measured with differentiated batch statistics.
+        out: Folder of the store.
     """
     config = at_random(count, out)
     record = measured(config)
@@ -180,14 +171,10 @@ def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-r
     The selected architecture of a group has the lowest rank sum. Its seconds are its share of
     those that all took, without Python's start.
 
-    Parameters
-    ----------
-    count
-        As given to `correlations`.
-    group
-        Architectures a search: 135 take about as long as the pruning search.
-    out
-        Folder of the store.
+    Args:
+        count: As given to `correlations`.
+        group: Architectures a search: 135 take about as long as the pruning search.
+        out: Folder of the store.
     """
     record = measured(at_random(count, out))
     space = get_space("nasbench201")

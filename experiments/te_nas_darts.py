@@ -38,12 +38,9 @@ app = cyclopts.App(help=__doc__)
 def searches(*, seeds: int = 4, out: Path = Path("untrained-runs")) -> None:
     """Searches on CIFAR-10: 3 operations an edge a round, then 2 edges a node.
 
-    Parameters
-    ----------
-    seeds
-        Seeds 0 to seeds - 1.
-    out
-        Folder of the store.
+    Args:
+        seeds: Seeds 0 to seeds - 1.
+        out: Folder of the store.
     """
     config = RunConfig(images="cifar10", space="darts", score_settings=FEW, out=out)
     keep("searches", [row for seed in range(seeds) for row in rounds(replace(config, seed=seed))])
@@ -53,12 +50,9 @@ def searches(*, seeds: int = 4, out: Path = Path("untrained-runs")) -> None:
 def imagenet(*, draws: int = 1, out: Path = Path("untrained-runs")) -> None:
     """The search with the paper's settings for ImageNet, on Tiny-ImageNet at 32 x 32.
 
-    Parameters
-    ----------
-    draws
-        Of each operation; the paper takes 3.
-    out
-        Folder of the store.
+    Args:
+        draws: Of each operation; the paper takes 3.
+        out: Folder of the store.
     """
     config = RunConfig(
         images="tinyimagenet32", space="darts", preset="paper_imagenet", draws=draws, out=out
@@ -99,12 +93,9 @@ def parameters(architecture: str) -> int:
 def correlations(*, deep: bool = False, out: Path = Path("untrained-runs")) -> None:
     """Kappa, R and their rank sum on the 725 genotypes, at TE-NAS's depth.
 
-    Parameters
-    ----------
-    deep
-        One draw of networks of 8 cells and 3 channels too.
-    out
-        Folder of the store.
+    Args:
+        deep: One draw of networks of 8 cells and 3 channels too.
+        out: Folder of the store.
     """
     table = pl.read_parquet(data_folder() / "tables" / "nasbench301_725.parquet")
     texts = [str(SPACE.parse(text)) for text in table["architecture"]]
@@ -181,18 +172,12 @@ def training(
 ) -> None:
     """Trains what seed 0 selected and three random genotypes with TE-NAS's recipe, scaled down.
 
-    Parameters
-    ----------
-    images
-        Training images, the first of CIFAR-10.
-    epochs
-        Of the recipe; 600 as published.
-    channels
-        Of the network; 36 as published.
-    cells
-        Of the network; 20 as published.
-    out
-        Folder of the store.
+    Args:
+        images: Training images, the first of CIFAR-10.
+        epochs: Of the recipe; 600 as published.
+        channels: Of the network; 36 as published.
+        cells: Of the network; 20 as published.
+        out: Folder of the store.
     """
     config = RunConfig(images="cifar10", space="darts", score_settings=FEW, out=out)
     selected = measured(config).selected

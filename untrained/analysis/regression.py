@@ -37,7 +37,7 @@ from untrained.analysis.rounding import Rounding, rounding_of
 RIDGES: tuple[float, ...] = tuple(10 ** (-7 + 9 * i / 19) for i in range(20))
 "The published grid: 20 values of eps from 1e-7 to 1e2, evenly in the logarithm."
 
-Choice = Literal["leave_one_out", "log_marginal_likelihood"]
+RidgeChoice = Literal["leave_one_out", "log_marginal_likelihood"]
 
 
 def centred_one_hot(labels: Int[Tensor, " n"], classes: int) -> Float64[Tensor, "n k"]:
@@ -177,7 +177,7 @@ class Regression:
         quadratic = n * k * self.scale / scale
         return -quadratic / 2 - n * k / 2 * log(2 * pi * scale) - k / 2 * self.log_determinant
 
-    def best(self, by: Choice = "leave_one_out") -> int:
+    def best(self, by: RidgeChoice = "leave_one_out") -> int:
         """Position in `ridges` of the best one by the training examples alone.
 
         By the least squared error of leaving one out, which has no ties as its accuracy has, or

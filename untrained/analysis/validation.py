@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from untrained.analysis.blocks import Blocks
-from untrained.analysis.regression import RIDGES, Choice, Regression, regression
+from untrained.analysis.regression import RIDGES, Regression, RidgeChoice, regression
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def validate(
     validation_labels: Int[Tensor, " m"],
     *,
     classes: int | None = None,
-    by: Choice = "leave_one_out",
+    by: RidgeChoice = "leave_one_out",
     ridges: Sequence[float] = RIDGES,
 ) -> Validation:
     """Everything that kernel regression says of a kernel on a labelled task.
@@ -72,7 +72,7 @@ def validation_of(
     blocks: Blocks,
     validation_labels: Int[Tensor, " m"],
     *,
-    by: Choice = "leave_one_out",
+    by: RidgeChoice = "leave_one_out",
 ) -> Validation:
     """What `validate` says, of a regression on `blocks` that is already there.
 

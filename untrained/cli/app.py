@@ -53,10 +53,9 @@ def launch(
 ) -> None:
     """Reads flags, and those left unsaid from a TOML file.
 
-    Parameters
-    ----------
-    config_file
-        TOML file whose keys are the flags of the command; flags win over it, key by key.
+    Args:
+        config_file: TOML file whose keys are the flags of the command; flags win over it, key by
+            key.
     """
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)

@@ -25,12 +25,9 @@ def search(
 ) -> None:
     """Search a space for a good network on your images; with --train, train and export it.
 
-    Parameters
-    ----------
-    json
-        Print one JSON object instead of tables.
-    dry_run
-        Print the whole configuration as TOML, and do nothing.
+    Args:
+        json: Print one JSON object instead of tables.
+        dry_run: Print the whole configuration as TOML, and do nothing.
     """
     actions().search(config, json, dry_run)
 
@@ -38,12 +35,9 @@ def search(
 def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
     """The main job on the bundled digits: search, train, compare, export, report.
 
-    Parameters
-    ----------
-    out
-        Folder of the store and of the run.
-    workers
-        Worker processes.
+    Args:
+        out: Folder of the store and of the run.
+        workers: Worker processes.
     """
     asked = RunConfig(train=True, channels=16, cells=1, out=out, workers=workers)
     actions().search(asked)
@@ -57,14 +51,11 @@ def score(
 ) -> None:
     """Score architectures that you name.
 
-    Parameters
-    ----------
-    architectures
-        Text forms, each in quotes, such as '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
-    json
-        Print one JSON object instead of tables.
-    dry_run
-        Print the whole configuration as TOML, for `untrained search`, and do nothing.
+    Args:
+        architectures: Text forms, each in quotes, such as
+            '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
+        json: Print one JSON object instead of tables.
+        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
     actions().score(architectures, config, json, dry_run)
 
@@ -78,14 +69,10 @@ def train(
 ) -> None:
     """Train and export one architecture that you name, beside random ones.
 
-    Parameters
-    ----------
-    architecture
-        Text form, in quotes.
-    json
-        Print one JSON object instead of tables.
-    dry_run
-        Print the whole configuration as TOML, for `untrained search`, and do nothing.
+    Args:
+        architecture: Text form, in quotes.
+        json: Print one JSON object instead of tables.
+        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
     actions().train(architecture, config, json, dry_run)
 
@@ -101,14 +88,10 @@ def track(
 
     Name an architecture of a space, or a network of your own with --network.
 
-    Parameters
-    ----------
-    architecture
-        Text form, in quotes.
-    json
-        Print one JSON object instead of a table.
-    dry_run
-        Print the whole configuration as TOML, and do nothing.
+    Args:
+        architecture: Text form, in quotes.
+        json: Print one JSON object instead of a table.
+        dry_run: Print the whole configuration as TOML, and do nothing.
     """
     actions().track(architecture, config, json, dry_run)
 
@@ -116,12 +99,10 @@ def track(
 def report(folder: Path, *, page: Path | None = None) -> None:
     """Write the report of a run or a tracking again, finished or under way.
 
-    Parameters
-    ----------
-    folder
-        Its folder, as `search` or `track` printed it.
-    page
-        The file to write; by default report.html in the folder, which is otherwise only read.
+    Args:
+        folder: Its folder, as `search` or `track` printed it.
+        page: The file to write; by default report.html in the folder, which is otherwise only
+            read.
     """
     actions().report(folder, page)
 

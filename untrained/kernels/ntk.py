@@ -33,7 +33,8 @@ from untrained.layerwise.contraction import ROUNDING, Precision
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
 from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
-from untrained.networks.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import OUT_OF_MEMORY, first_line
 from untrained.networks.jacobian import real_numbers
 from untrained.networks.readout import Output, make_readout

@@ -37,7 +37,7 @@ Vector = list[Tensor]
 "One number for each parameter."
 
 
-class NTKOperator(LinearOperator):
+class NTKOperator(LinearOperator):  # type: ignore[misc]
     """Theta as SciPy's linear operator: `theta @ u` in float64, `theta.shape`, and no more."""
 
     def __init__(

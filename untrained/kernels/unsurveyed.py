@@ -18,7 +18,8 @@ from untrained.kernels.products import DETACHED
 from untrained.kernels.verification import INDEPENDENT, apart, check_batches, surveyed
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
-from untrained.networks.batchnorm import BatchNormPolicy, Policy, policy_mode
+from untrained.networks.batchnorm import BatchNormPolicy, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import OUT_OF_MEMORY, first_line, foreign
 from untrained.networks.readout import flattened, make_readout
 from untrained.networks.recomputing import requiring
@@ -122,7 +123,7 @@ class _Sizes(TorchDispatchMode):
     """Adds up what a pass makes, whoever calls the operations."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = self.widest = self.calls = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -14,7 +14,8 @@ from untrained.layerwise.influence import TINY, Coupled, random_weights, toleran
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.survey import Survey, survey
 from untrained.layerwise.watch import Network, Watch
-from untrained.networks.batchnorm import BatchNormPolicy, Policy, policy_mode
+from untrained.networks.batchnorm import BatchNormPolicy, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import OUT_OF_MEMORY
 from untrained.networks.jacobian import Jacobian, differentiated, row_of
 from untrained.networks.places import SEEN, Unstructured

@@ -33,7 +33,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
     gradients = [(t.grad, t.grad.data) for t in tensors if t.is_leaf and t.grad is not None]
     with ExitStack() as versions:
         for t in tensors:
-            versions.enter_context(torch.autograd._unsafe_preserve_version_counter(t))
+            versions.enter_context(torch.autograd._unsafe_preserve_version_counter(t))  # type: ignore[attr-defined]
         try:
             with same_attributes(model):
                 yield

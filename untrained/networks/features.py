@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from untrained.networks.batchnorm import BatchNormPolicy, Policy, evaluating, policy_mode
+from untrained.networks.batchnorm import BatchNormPolicy, evaluating, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import Function, Interception
 from untrained.networks.unwrapping import unwrapped

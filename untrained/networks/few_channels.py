@@ -55,7 +55,7 @@ def convolution(
     if not isinstance(padding, str):
         window = Window.of(weight.shape[2:], stride, padding, dilation)
         if fits(input, window, groups):
-            return FewConvolution.apply(convolve, input, weight, bias, window)
+            return FewConvolution.apply(convolve, input, weight, bias, window)  # type: ignore[no-untyped-call]
     return convolve(input, weight, bias, stride, padding, dilation, groups)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
-from untrained.networks.batchnorm import FrozenStatistics, Policy, RunningStatistics
+from untrained.networks.batchnorm import FrozenStatistics, RunningStatistics
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import OUT_OF_MEMORY
 from untrained.networks.jacobian import parameters_kept
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from untrained.networks.batchnorm import FrozenStatistics, Policy, evaluating, policy_mode
+from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.unwrapping import unwrapped
 from untrained.regions.affine import check_affine

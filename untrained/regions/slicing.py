@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from untrained.networks.batchnorm import Policy, evaluating, policy_mode
+from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import Function, Interception
 from untrained.networks.jacobian import parameters_kept

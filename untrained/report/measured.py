@@ -147,7 +147,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScoreCurve:
     """One score along the search."""
 
     score: str
@@ -165,7 +165,7 @@ class Trajectory:
 
     kind: Literal["round", "trial"]
     "`round` in a pruning search, whose rounds each start from one parent."
-    panels: tuple[Panel, ...]
+    panels: tuple[ScoreCurve, ...]
 
 
 def trajectory(run: RunRecord, space: Space[Any] | None) -> Trajectory:
@@ -188,7 +188,7 @@ def _score_names(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[str, ..
     return tuple(dict.fromkeys((*run.directions, *measured)))
 
 
-def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord]) -> Panel:
+def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord]) -> ScoreCurve:
     steps = tuple(
         Step(_label(run, kind, trial), trial.architecture, found, trial.epochs)
         for trial in trials
@@ -196,7 +196,9 @@ def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord])
     )
     direction = run.directions.get(score)
     ranked = kind == "trial" and direction is not None
-    return Panel(score, direction, steps, best_so_far(steps, direction or 1) if ranked else ())
+    return ScoreCurve(
+        score, direction, steps, best_so_far(steps, direction or 1) if ranked else ()
+    )
 
 
 def _label(run: RunRecord, kind: str, trial: TrialRecord) -> str:

@@ -17,7 +17,7 @@ from untrained.report.canvas import (
     log_axis,
     wrapped,
 )
-from untrained.report.measured import Panel, Point, ScoreCloud, spans_decades
+from untrained.report.measured import Point, ScoreCloud, ScoreCurve, spans_decades
 from untrained.report.units import counted, readable, significant
 
 MEASURED = "#3f7fcf"
@@ -27,7 +27,7 @@ POINTS_WITH_ERRORS = 300
 "More points than this are drawn without error bars."
 
 
-def draw_panel(panel: Panel, kind: Literal["round", "trial"]) -> go.Figure:
+def draw_panel(panel: ScoreCurve, kind: Literal["round", "trial"]) -> go.Figure:
     """One score along the search, with its standard errors."""
     figure = blank_figure(height=250)
     rounds = kind == "round"
@@ -54,11 +54,11 @@ def draw_panel(panel: Panel, kind: Literal["round", "trial"]) -> go.Figure:
     return figure
 
 
-def _step_labels(panel: Panel, kind: Literal["round", "trial"]) -> list[Any]:
+def _step_labels(panel: ScoreCurve, kind: Literal["round", "trial"]) -> list[Any]:
     return [step.label if kind == "round" else int(step.label) for step in panel.steps]
 
 
-def _add_best(figure: go.Figure, panel: Panel, kind: Literal["round", "trial"]) -> None:
+def _add_best(figure: go.Figure, panel: ScoreCurve, kind: Literal["round", "trial"]) -> None:
     if panel.best:
         figure.add_scatter(
             x=_step_labels(panel, kind),

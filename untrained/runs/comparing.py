@@ -34,14 +34,14 @@ def train_all(session: Session, selected: Architecture) -> None:
         rows = {row["key"]: row for row in session.store.trainings(session.run)}
         left = [key for key in keys if not rows[key]["finished"]]
         done = total - sum(session.config.recipe.epochs - len(rows[k]["epochs"]) for k in left)
-        session.watch(Progress(phase, done, total))
+        session.on_progress(Progress(phase, done, total))
         if not left:
             break
         tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
         for index, outcome in session.engine(tasks):
             assert isinstance(outcome, Trained)
             keep_training(session, rows[left[index]], outcome)
-            session.watch(Progress(phase, done := done + 1, total))
+            session.on_progress(Progress(phase, done := done + 1, total))
         session.store.add_cost(session.run, "training", time.perf_counter() - begun, wall=True)
     export_selected(session, rows[keys[0]])
 
@@ -134,7 +134,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     if row["reason"]:
         return
     begun = time.perf_counter()
-    session.watch(Progress("exporting the network", 0, 1))
+    session.on_progress(Progress("exporting the network", 0, 1))
     task = training_task(session, row, session.config.recipe.epochs)
     [(_, outcome)] = session.engine([task])  # trains again only where the checkpoint was lost
     assert isinstance(outcome, Trained)
@@ -172,4 +172,4 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     for note in exported.notes:
         logger.warning(note)
     session.store.add_cost(session.run, "export", time.perf_counter() - begun)
-    session.watch(Progress("exporting the network", 1, 1))
+    session.on_progress(Progress("exporting the network", 1, 1))

@@ -25,7 +25,7 @@ from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.searching import search
-from untrained.runs.session import Session, Watch, ignore
+from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
@@ -35,7 +35,7 @@ from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
 
 
-def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
+def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     """From images to a selected network; trained, compared and exported if `config.train`.
 
     Run again with the same configuration after it was stopped anyhow, it goes on where it was
@@ -43,7 +43,7 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
 
     Args:
         config: everything that is asked.
-        watch: called as work proceeds.
+        on_progress: called as work proceeds.
 
     Returns:
         The run's folder; the store beside it holds every number.
@@ -96,7 +96,16 @@ def run(config: RunConfig, watch: Watch = ignore) -> RunFolder:
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         measuring = Measuring(searched, config, space, setups, images, store, engine)
         session = Session(
-            config, images, space, searcher, measuring, folder, store, engine, watch, identity
+            config,
+            images,
+            space,
+            searcher,
+            measuring,
+            folder,
+            store,
+            engine,
+            on_progress,
+            identity,
         )
         selected = search(session)
         if config.train and selected is not None:

@@ -102,17 +102,19 @@ class Measuring:
         """The draw's number under the run's seed."""
         return self.config.seed * SEEDS_APART + draw
 
-    def measure(self, proposals: Sequence[Proposal], watch: Callable[[int, int], None]) -> None:
+    def measure(
+        self, proposals: Sequence[Proposal], on_progress: Callable[[int, int], None]
+    ) -> None:
         """Sees to it that the store holds every measurement of the proposals.
 
         Args:
             proposals: what to measure; equal ones are measured once.
-            watch: called with how many (architecture, score) pairs are done, and of how many.
+            on_progress: called with how many (architecture, score) pairs are done, of how many.
         """
         tasks = self.tasks(proposals)
         total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
         done = total - sum(len(task.setups) for task in tasks)
-        watch(done, total)
+        on_progress(done, total)
         for index, outcome in self.engine(tasks):
             task = tasks[index]
             assert isinstance(outcome, list)
@@ -140,7 +142,7 @@ class Measuring:
             if short_training := sum(measured.short_training for measured in outcome):
                 self.store.add_cost(self.run, "training before scores", short_training)
             done += len(task.setups)
-            watch(done, total)
+            on_progress(done, total)
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured: each pair of architecture and score on the draws unknown.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from untrained.runs.measuring import history_of
-from untrained.runs.session import Progress, Session, Watch
+from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.store import LOST
 from untrained.search import Proposal, Trial
 from untrained.spaces import Architecture
@@ -27,7 +27,7 @@ def search(session: Session) -> Architecture | None:
         if not proposals:
             break
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
-        session.measuring.measure(proposals, partial(_tell, session.watch, phase))
+        session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
         store.add_trials(_rows(session, proposals, batch, len(history)))
         history += history_of(session.space, store.trials(session.id, since=len(history)))
         batch += 1
@@ -54,12 +54,14 @@ def recall(session: Session) -> list[Trial]:
     readings = [r for row in rows for column in row["measurements"].values() for r in column]
     if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
-    session.measuring.measure(history, partial(_tell, session.watch, "search, measured again"))
+    session.measuring.measure(
+        history, partial(_tell, session.on_progress, "search, measured again")
+    )
     return history_of(session.space, store.trials(session.id))
 
 
-def _tell(watch: Watch, phase: str, done: int, total: int) -> None:
-    watch(Progress(phase, done, total))
+def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
+    on_progress(Progress(phase, done, total))
 
 
 def _rows(

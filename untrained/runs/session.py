@@ -23,7 +23,7 @@ class Progress(NamedTuple):
     total: int
 
 
-Watch = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:
@@ -42,7 +42,7 @@ class Session:
     folder: RunFolder
     store: Store
     engine: Engine
-    watch: Watch
+    on_progress: OnProgress
     run: str
     "The run's key in the store."
 

@@ -19,7 +19,8 @@ from untrained.runs.folder import RunFolder
 from untrained.runs.setup import named_scale
 from untrained.runs.short_training import subset
 from untrained.runs.snapshots import Snapshot
-from untrained.runs.tasks import build, stream
+from untrained.runs.streams import stream
+from untrained.runs.tasks import build
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, question, track
 from untrained.settings import checked, typed

@@ -35,11 +35,11 @@ from untrained.runs.snapshots import (
     Earlier,
     Snapshot,
     TrackedImages,
-    Tracking,
     draw_tracked_images,
     take_snapshot,
 )
-from untrained.runs.tasks import stream
+from untrained.runs.streams import stream
+from untrained.runs.track_config import Tracking
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
 

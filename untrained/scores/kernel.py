@@ -22,9 +22,10 @@ from untrained.analysis.alignment import (
     label_kernel,
     normalised,
 )
+from untrained.analysis.kernel import Kernel
 from untrained.analysis.spectrum import spectrum
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.ntk import Kernel, ntk
+from untrained.kernels.ntk import ntk
 from untrained.networks.choices import Named, Policy
 from untrained.scores.score import Reading, View, ViewScore
 

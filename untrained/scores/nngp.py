@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from untrained.analysis.blocks import Blocks
-from untrained.analysis.regression import Choice
+from untrained.analysis.regression import RidgeChoice
 from untrained.analysis.validation import validate
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.nngp import Statistics, nngp_blocks
@@ -76,7 +76,7 @@ class NNGP(ViewScore):
     "The field of `Validation` that this score is."
     held_out: ClassVar[bool] = True
     "Whether it is of images that are held out."
-    ridge: ClassVar[Choice] = "leave_one_out"
+    ridge: ClassVar[RidgeChoice] = "leave_one_out"
     "How the ridge is chosen, by the training images alone."
 
     @property
