@@ -1,7 +1,7 @@
 """Draws what the benchmarks measured (needs matplotlib).
 
-python benchmarks/ntk.py --save results/ntk_methods.csv
-python benchmarks/growth.py --save results/ntk_growth.csv
+python benchmarks/ntk.py --save results/ntk/methods.csv
+python benchmarks/growth.py --save results/ntk/growth.csv
 python benchmarks/draw.py
 
 docs/ntk_methods.png    seconds, in training steps, and peak memory, by network and method
@@ -219,10 +219,10 @@ def main(*, results: Path = Path("results"), to: Path = Path("docs")) -> None:
         results: The folder of the CSV files.
         to: The folder of the pictures.
     """
-    grown = pl.read_csv(results / "ntk_growth.csv")
+    grown = pl.read_csv(results / "ntk" / "growth.csv")
     with rc_context(STYLE):
         figures = {
-            "ntk_methods": methods(pl.read_csv(results / "ntk_methods.csv")),
+            "ntk_methods": methods(pl.read_csv(results / "ntk" / "methods.csv")),
             "ntk_growth": growth(grown),
             "ntk_ceiling": ceilings(grown),
         }

@@ -1,6 +1,6 @@
 """How the cost of one NTK grows with examples, parameters, outputs and a lower ceiling of memory.
 
-    python benchmarks/growth.py [--what ceiling] [--save results/ntk_growth.csv]
+    python benchmarks/growth.py [--what ceiling] [--save results/ntk/growth.csv]
 
 Each line is measured in a process of its own: seconds, and the peak of memory above what was there
 with the network and its inputs, after a small kernel of a copy: the survey of the network counts.

@@ -1,6 +1,6 @@
 """Seconds and memory for one NTK, by method, beside one training step on the same batch.
 
-    python benchmarks/ntk.py [--threads 1] [--rows MLP --rows ViT] [--save results/ntk_methods.csv]
+    python benchmarks/ntk.py [--threads 1] [--rows MLP --rows ViT] [--save results/ntk/methods.csv]
 
 The step, forward and backward with the gradients of all parameters, is the floor. Work of a row is
 measured in turns in one process, so its ratios carry over between machines; seconds do not. The

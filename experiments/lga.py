@@ -6,7 +6,7 @@
     python experiments/lga.py settings
     python experiments/lga.py draws cifar10
 
-Each resumes where it was stopped, and leaves a row for each architecture in `results/lga_*.csv`;
+Each resumes where it was stopped, and leaves a row for each architecture in `results/lga/*.csv`;
 `experiments/lga_tables.py` makes tables of them, and `docs/lga.md` shows these.
 """
 
@@ -22,7 +22,7 @@ from untrained.runs.short_training import SHORT_TRAINING
 from untrained.settings import Setting
 from untrained.tables import TABLES
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "lga"
 
 EPOCHS = (1, 2, 5)
 
@@ -82,7 +82,7 @@ def epochs(
     """
     config = replace(COMMON, images=images, size=size, workers=workers, out=out)
     config = replace(config, options={"evaluations": count}, short_training={"images": lesson})
-    keep(measured(config), f"lga_epochs_{images}")
+    keep(measured(config), f"epochs_{images}")
 
 
 @app.command
@@ -105,7 +105,7 @@ def draws(
     """
     few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
     config = replace(COMMON, images=images, scores=few, draws=draws, workers=workers, out=out)
-    keep(measured(replace(config, options={"evaluations": count})), f"lga_draws_{images}")
+    keep(measured(replace(config, options={"evaluations": count})), f"draws_{images}")
 
 
 VARIANTS: dict[str, dict[str, Setting]] = {
@@ -158,7 +158,7 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
         print(name, seconds)
         labels = {"setting": pl.lit(name), "seconds": pl.lit(seconds)}
         frames.append(rows_of(record).with_columns(**labels))
-    pl.concat(frames).write_csv(RESULTS / "lga_settings_rows.csv", float_precision=6)
+    pl.concat(frames).write_csv(RESULTS / "settings_rows.csv", float_precision=6)
 
 
 TABLED: dict[str, tuple[str, str, int]] = {
@@ -202,7 +202,7 @@ def initialisation(
             workers=workers,
             out=out,
         )
-        keep(measured(config), f"lga_initialisation_{name}")
+        keep(measured(config), f"initialisation_{name}")
 
 
 def measured(config: RunConfig) -> RunRecord:

@@ -151,10 +151,10 @@ def curve(panel: Axes, rows: pl.DataFrame, label: str, colour: str) -> None:
 def main() -> None:
     """Every picture whose numbers are there."""
     sources = {
-        "lga_epochs": ("lga_agreement", epochs),
-        "lga_spaces": ("lga_spaces", spaces),
-        "lga_movement": ("lga_tracks", movement),
-        "lga_searches": ("lga_guided_curves", searches),
+        "lga_epochs": ("agreement", epochs),
+        "lga_spaces": ("spaces", spaces),
+        "lga_movement": ("tracks", movement),
+        "lga_searches": ("guided_curves", searches),
     }
     with rc_context(STYLE):
         for name, (source, draw) in sources.items():

@@ -2,8 +2,8 @@
 
     python experiments/lga_search.py
 
-Resumes where it was stopped, and leaves a row for each search in `results/lga_guided.csv`, and for
-each trial the mean over seeds in `results/lga_guided_curves.csv`.
+Resumes where it was stopped, and leaves a row for each search in `results/lga/guided.csv`, and for
+each trial the mean over seeds in `results/lga/guided_curves.csv`.
 """
 
 import multiprocessing
@@ -111,8 +111,8 @@ def keep(rows: pl.DataFrame) -> None:
         pl.col("seconds", "cifar10").mean()
     )
     for name, found, digits in (
-        ("lga_guided", rows.filter(last), 4),
-        ("lga_guided_curves", curves, 3),
+        ("guided", rows.filter(last), 4),
+        ("guided_curves", curves, 3),
     ):
         path = RESULTS / f"{name}.csv"
         if path.exists():

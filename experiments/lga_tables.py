@@ -2,14 +2,14 @@
 
 python experiments/lga_tables.py
 
-results/lga_agreement.csv        each score after each number of epochs, with trained accuracy
-results/lga_differences.csv      how much better one ranks than another, on the same networks
-results/lga_draws_agreement.csv  each score with trained accuracy and with itself, draw by draw
-results/lga_spending.csv         many networks with one draw, or fewer with three
-results/lga_spaces.csv           each score at initialisation, in each space
-results/lga_settings.csv         each score after an epoch under other settings
-results/lga_movement.csv         how a kernel moves, with trained accuracy
-results/lga_searches.csv         what guided searches end with
+results/lga/agreement.csv        each score after each number of epochs, with trained accuracy
+results/lga/differences.csv      how much better one ranks than another, on the same networks
+results/lga/draws_agreement.csv  each score with trained accuracy and with itself, draw by draw
+results/lga/spending.csv         many networks with one draw, or fewer with three
+results/lga/spaces.csv           each score at initialisation, in each space
+results/lga/settings.csv         each score after an epoch under other settings
+results/lga/movement.csv         how a kernel moves, with trained accuracy
+results/lga/searches.csv         what guided searches end with
 """
 
 from collections.abc import Iterator
@@ -139,7 +139,7 @@ def measured(name: str) -> Iterator[tuple[str, list[str], pl.DataFrame]]:
 
 def agreements() -> Iterator[dict[str, Any]]:
     """A row for each image set, score and number of epochs."""
-    for images, scores, frame in measured("lga_epochs"):
+    for images, scores, frame in measured("epochs"):
         truth = of_networks(frame, f"{images}_test_200")
         sizes = of_networks(frame, "parameters")
         for column in scores:
@@ -161,7 +161,7 @@ def agreements() -> Iterator[dict[str, Any]]:
 
 def differences() -> Iterator[dict[str, Any]]:
     """tau of a score less that of another, with a bootstrap of the networks that both have."""
-    for name, pairs in (("lga_epochs", COMPARED), ("lga_draws", COMPARED_OVER_DRAWS)):
+    for name, pairs in (("epochs", COMPARED), ("draws", COMPARED_OVER_DRAWS)):
         for images, _, frame in measured(name):
             truth, draws = of_networks(frame, f"{images}_test_200"), frame["draw"].n_unique()
             for first, second in pairs:
@@ -184,7 +184,7 @@ def tau_less_tau(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
 
 def draws() -> Iterator[dict[str, Any]]:
     """A row for each image set and score."""
-    for images, scores, frame in measured("lga_draws"):
+    for images, scores, frame in measured("draws"):
         truth = of_networks(frame, f"{images}_test_200")
         sizes = of_networks(frame, "parameters")
         for column in scores:
@@ -200,7 +200,7 @@ def draws() -> Iterator[dict[str, Any]]:
 def spending() -> Iterator[dict[str, Any]]:
     """What the best of some random networks by a score is worth, over 4,000 samples of them."""
     rng = np.random.default_rng(0)
-    for images, _, frame in measured("lga_draws"):
+    for images, _, frame in measured("draws"):
         truth = 100 * of_networks(frame, f"{images}_test_200")
         for column in SPENT:
             each = np.nan_to_num(draws_of(frame, column), nan=-np.inf)
@@ -223,7 +223,7 @@ def spending() -> Iterator[dict[str, Any]]:
 def spaces() -> Iterator[dict[str, Any]]:
     """A row for each space and score at initialisation."""
     for name, (space, images, _) in TABLED.items():
-        path = RESULTS / f"lga_initialisation_{name}.csv"
+        path = RESULTS / f"initialisation_{name}.csv"
         if not path.exists():
             continue
         table = TABLES[space]()
@@ -241,7 +241,7 @@ def spaces() -> Iterator[dict[str, Any]]:
 def settings() -> Iterator[dict[str, Any]]:
     """A row for each setting and score."""
     table = NASBench201Table().frame
-    rows = pl.read_csv(RESULTS / "lga_settings_rows.csv", infer_schema_length=None)
+    rows = pl.read_csv(RESULTS / "settings_rows.csv", infer_schema_length=None)
     scores = [column for column in rows.columns[2:] if column not in ("setting", "seconds")]
     for name in VARIANTS:
         frame = rows.filter(setting=name)
@@ -256,7 +256,7 @@ def settings() -> Iterator[dict[str, Any]]:
 def movement() -> Iterator[dict[str, Any]]:
     """Kendall's tau, over networks, of what was tracked after some epochs with the accuracy."""
     table = NASBench201Table().frame.select("architecture", "cifar10_test_200")
-    frame = pl.read_csv(RESULTS / "lga_tracks.csv", infer_schema_length=None)
+    frame = pl.read_csv(RESULTS / "tracks.csv", infer_schema_length=None)
     frame = frame.join(table, on="architecture")
     start = frame.filter(epoch=0).rename({"alignment": "start"}).select("architecture", "start")
     frame = frame.join(start, on="architecture").with_columns(
@@ -275,7 +275,7 @@ def movement() -> Iterator[dict[str, Any]]:
 def searches() -> pl.DataFrame:
     """Mean and standard deviation over seeds of what the searches end with."""
     table = NASBench201Table().frame
-    last = pl.read_csv(RESULTS / "lga_guided.csv", infer_schema_length=None)
+    last = pl.read_csv(RESULTS / "guided.csv", infer_schema_length=None)
     order = table["cifar10_test_200"].sort().to_numpy()
     beaten = np.searchsorted(order, last["cifar10"].to_numpy() / 100) / (len(order) - 1)
     last = last.with_columns(beats=pl.Series(100 * beaten))
@@ -294,14 +294,14 @@ def searches() -> pl.DataFrame:
 def main() -> None:
     """All tables of what is there."""
     tables = {
-        "lga_agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
-        "lga_differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
-        "lga_draws_agreement": lambda: pl.DataFrame(list(draws()), infer_schema_length=None),
-        "lga_spending": lambda: pl.DataFrame(list(spending())),
-        "lga_spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
-        "lga_settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
-        "lga_movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
-        "lga_searches": searches,
+        "agreement": lambda: pl.DataFrame(list(agreements()), infer_schema_length=None),
+        "differences": lambda: pl.DataFrame(list(differences()), infer_schema_length=None),
+        "draws_agreement": lambda: pl.DataFrame(list(draws()), infer_schema_length=None),
+        "spending": lambda: pl.DataFrame(list(spending())),
+        "spaces": lambda: pl.DataFrame(list(spaces()), infer_schema_length=None),
+        "settings": lambda: pl.DataFrame(list(settings()), infer_schema_length=None),
+        "movement": lambda: pl.DataFrame(list(movement()), infer_schema_length=None),
+        "searches": searches,
     }
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=180, float_precision=3):
         for name, make in tables.items():

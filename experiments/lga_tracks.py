@@ -3,7 +3,7 @@
     python experiments/lga_tracks.py
 
 Resumes where it was stopped, and leaves a row for each network and epoch in
-`results/lga_tracks.csv`.
+`results/lga/tracks.csv`.
 """
 
 from functools import partial
@@ -47,7 +47,7 @@ def tracks(*, count: int = 20, out: Path = Path("untrained-runs"), workers: int 
     with processes(workers) as pool:
         rows = [row for part in pool.map(partial(tracked, config), chosen) for row in part]
     pl.DataFrame(rows, infer_schema_length=None).write_csv(
-        RESULTS / "lga_tracks.csv", float_precision=5
+        RESULTS / "tracks.csv", float_precision=5
     )
 
 

@@ -6,7 +6,7 @@
     python experiments/nngp_tables.py
 
 `measure` takes one of LOOKS, is resumed where it was stopped, and leaves a row for each
-architecture in `results/nngp_<look>.csv`; the tables are made of these. `docs/nngp.md` shows them.
+architecture in `results/nngp/<look>.csv`; the tables are made of these. `docs/nngp.md` shows them.
 """
 
 import json
@@ -38,7 +38,7 @@ from untrained.spaces.nasbench101 import graph_hash
 from untrained.spaces.nasbench101_network import Cell
 from untrained.tables import TABLES
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "nngp"
 
 STATISTICS: dict[str, tuple[int, str, str]] = {
     "published accuracy": (1, "leave_one_out", "published_accuracy"),
@@ -191,7 +191,7 @@ def colab(*, workers: int = 2) -> None:
     with processes(workers) as pool:
         rows = list(pool.map(inception, *zip(*asked, strict=True)))
     frame = pl.DataFrame(rows)
-    frame.write_csv(RESULTS / "nngp_colab_cell.csv", float_precision=4)
+    frame.write_csv(RESULTS / "colab_cell.csv", float_precision=4)
     accuracy = pl.col("published accuracy")
     print(
         frame.group_by("channels", maintain_order=True).agg(
@@ -228,7 +228,7 @@ def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) 
         out: Folder of what is measured.
     """
     frame = measured(LOOKS[name], workers, out)
-    frame.write_csv(RESULTS / f"nngp_{name}.csv", float_precision=5)
+    frame.write_csv(RESULTS / f"{name}.csv", float_precision=5)
     print(f"{len(frame)} rows, {frame['seconds'].mean():.2f} s an architecture")
 
 
@@ -269,7 +269,7 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
         }
         for i, trial in enumerate(record.trials)
     ]
-    pl.DataFrame(rows).write_csv(RESULTS / "nngp_brief.csv", float_precision=5)
+    pl.DataFrame(rows).write_csv(RESULTS / "brief.csv", float_precision=5)
     print(f"{seconds:.1f} s an architecture")
 
 

@@ -118,7 +118,7 @@ def shares(panel: Axes, rows: pl.DataFrame) -> None:
 def main() -> None:
     """Both pictures."""
     agreement, combined, shrinking = (
-        pl.read_csv(RESULTS / f"nngp_{kind}.csv", infer_schema_length=None)
+        pl.read_csv(RESULTS / f"{kind}.csv", infer_schema_length=None)
         for kind in ("agreement", "combined", "shrinking")
     )
     with rc_context(STYLE):

@@ -2,8 +2,8 @@
 
     python experiments/nngp_tables.py
 
-reads `results/nngp_<look>.csv` and the benchmarks' tables, and writes
-`results/nngp_agreement.csv`, `_combined.csv`, `_partial.csv` and `_shrinking.csv`, and the
+reads `results/nngp/<look>.csv` and the benchmarks' tables, and writes
+`results/nngp/agreement.csv`, `_combined.csv`, `_partial.csv` and `_shrinking.csv`, and the
 pictures of `docs/nngp.md`.
 """
 
@@ -84,7 +84,7 @@ def full_macs(space: str, text: str) -> float:
 def joined(name: str) -> pl.DataFrame:
     """The measurements of a look beside the rows of its space's table."""
     look = LOOKS[name]
-    frame = pl.read_csv(RESULTS / f"nngp_{name}.csv")
+    frame = pl.read_csv(RESULTS / f"{name}.csv")
     table = TABLES[look.space]().frame
     clash = [c for c in table.columns if c in frame.columns and c != "architecture"]
     frame = frame.join(table.drop(clash), on="architecture", how="left", maintain_order="left")
@@ -182,7 +182,7 @@ def agreements() -> Iterator[dict[str, Any]]:
 
 def names() -> list[str]:
     """The scores that were measured."""
-    return [name for name in LOOKS if (RESULTS / f"nngp_{name}.csv").exists()]
+    return [name for name in LOOKS if (RESULTS / f"{name}.csv").exists()]
 
 
 MAIN = (
@@ -320,8 +320,8 @@ def main() -> None:
         ("shrinking", shrunk()),
     ):
         frame = pl.DataFrame(list(rows), infer_schema_length=None)
-        frame.write_csv(RESULTS / f"nngp_{kind}.csv", float_precision=4)
-        print(f"results/nngp_{kind}.csv: {len(frame)} rows")
+        frame.write_csv(RESULTS / f"{kind}.csv", float_precision=4)
+        print(f"results/nngp/{kind}.csv: {len(frame)} rows")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     python experiments/te_nas.py random
 
 Interrupted, each resumes. Accuracies are of the benchmark's table, 200 epochs. Rows go to
-`results/te_nas_searches.csv` and `results/te_nas_correlations.csv`; `docs/te_nas.md` shows them.
+`results/te_nas/searches.csv` and `results/te_nas/correlations.csv`; `docs/te_nas.md` shows them.
 DARTS is in `experiments/te_nas_darts.py`.
 """
 
@@ -30,7 +30,7 @@ from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement
 from untrained.tables.nasbench201 import DATA
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "te_nas"
 
 IMAGES = {
     "cifar10": ["--images", "cifar10"],
@@ -77,7 +77,7 @@ def searches(
         seeds: Seeds 0 to seeds - 1 of each.
         out: The command's --out.
     """
-    path = RESULTS / "te_nas_searches.csv"
+    path = RESULTS / "searches.csv"
     rows = pl.read_csv(path) if path.exists() else pl.DataFrame()
     for variant in variants:
         for data in images:
@@ -159,7 +159,7 @@ def correlations(
         )
         rows += ranked(measured(asked), f"{coupled} of all, 32 images, {policy}")
     frame = pl.DataFrame(rows)
-    frame.write_csv(RESULTS / "te_nas_correlations.csv", float_precision=4)
+    frame.write_csv(RESULTS / "correlations.csv", float_precision=4)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160):
         print(frame)
 
@@ -188,7 +188,7 @@ def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-r
         )
         for trial in without(record).trials
     ]
-    path = RESULTS / "te_nas_searches.csv"
+    path = RESULTS / "searches.csv"
     rows = pl.read_csv(path).filter(pl.col("variant") != "random")
     for seed in range(len(trials) // group):
         selected = best(trials[seed * group : (seed + 1) * group], goals)

@@ -5,7 +5,7 @@
     python experiments/te_nas_darts.py correlations
     python experiments/te_nas_darts.py training
 
-Interrupted, each resumes. Rows go to `results/te_nas_darts_*.csv`; `docs/te_nas.md` shows them.
+Interrupted, each resumes. Rows go to `results/te_nas_darts/*.csv`; `docs/te_nas.md` shows them.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from untrained.spaces.darts import genotype
 from untrained.tables import agreement
 from untrained.training import TrainingSpec
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "te_nas_darts"
 SPACE = get_space("darts")
 FEW = {"condition_number": {"count": 14}}
 "As many images as the authors' code takes on CIFAR-10."
@@ -229,7 +229,7 @@ def measured(config: RunConfig) -> RunRecord:
 def keep(name: str, rows: Iterator[dict[str, object]] | list[dict[str, object]]) -> None:
     """Writes the rows and prints them."""
     frame = pl.DataFrame(list(rows))
-    frame.write_csv(RESULTS / f"te_nas_darts_{name}.csv", float_precision=4)
+    frame.write_csv(RESULTS / f"{name}.csv", float_precision=4)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=180, fmt_str_lengths=60):
         print(frame)
 

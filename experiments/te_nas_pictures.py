@@ -84,7 +84,7 @@ def main() -> None:
     """Reads the tables and writes the pictures."""
     drawings = {"searches": searches, "correlations": correlations}
     for name, draw in drawings.items():
-        rows = pl.read_csv(ROOT / "results" / f"te_nas_{name}.csv")
+        rows = pl.read_csv(ROOT / "results" / "te_nas" / f"{name}.csv")
         with rc_context(STYLE):
             draw(rows).savefig(ROOT / "docs" / f"te_nas_{name}.png", dpi=110)
 
