@@ -157,7 +157,7 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
         seconds = sum(cost.seconds for cost in record.costs if cost.step != "load images") / count
         print(name, seconds)
         labels = {"setting": pl.lit(name), "seconds": pl.lit(seconds)}
-        frames.append(rows_of(record).with_columns(**labels))
+        frames.append(record.frame().with_columns(**labels))
     pl.concat(frames).write_csv(RESULTS / "settings_rows.csv", float_precision=6)
 
 
@@ -213,27 +213,12 @@ def measured(config: RunConfig) -> RunRecord:
 
 def keep(record: RunRecord, name: str) -> None:
     """A row for each draw of each architecture, a column for each score; and what each cost."""
-    rows_of(record).write_csv(RESULTS / f"{name}.csv", float_precision=6)
+    record.frame().write_csv(RESULTS / f"{name}.csv", float_precision=6)
     costs = [
         {"step": cost.step, "count": cost.count, "seconds": cost.seconds} for cost in record.costs
     ]
     pl.DataFrame(costs).write_csv(RESULTS / f"{name}_seconds.csv", float_precision=3)
     print(f"{len(record.trials)} architectures, {sum(record.wall_seconds.values()):.0f} s")
-
-
-def rows_of(record: RunRecord) -> pl.DataFrame:
-    """A row for each draw of each architecture, draw by draw, a column for each score."""
-    draws = len(next(iter(record.trials[0].readings.values())))
-    rows = [
-        {
-            "architecture": trial.architecture,
-            "draw": draw,
-            **{score: column[draw].value for score, column in trial.readings.items()},
-        }
-        for draw in range(draws)
-        for trial in record.trials
-    ]
-    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from lga import LIKE_LGA, RESULTS
 from nngp import processes
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.search import Goal, Trial
+from untrained.search import Goal
 from untrained.search.ranks import best
 from untrained.settings import Setting
 from untrained.spaces import get_space
@@ -170,16 +170,7 @@ def selected(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
     """The selected architecture by one score after each trial, and what the table says of it."""
     space, table = get_space("nasbench201"), NASBench201Table()
     goals = [Goal(score, record.directions[score] > 0)]
-    trials = [
-        Trial(
-            space.parse(trial.architecture),
-            (0,),
-            trial.note,
-            {score: tuple(r.value for r in column) for score, column in trial.readings.items()},
-            epochs=trial.epochs,
-        )
-        for trial in record.trials
-    ]
+    trials = record.history(space)
     if any(trial.architecture.partial for trial in trials):  # pruning ends with its only network
         yield {"trial": len(trials), **worth(record.selected, table)}
         return

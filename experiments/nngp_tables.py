@@ -143,9 +143,7 @@ def shortened(frame: pl.DataFrame, look: Look, epochs: int) -> float:
 
 def compared(scores: np.ndarray, accuracies: np.ndarray, look: Look) -> dict[str, Any]:
     """Every statistic of a ranking, as columns; fewer resamples where a table has many rows."""
-    row = asdict(agreement(scores, accuracies, resamples=1000 if look.count > 100 else 200))
-    for name in ("tau", "rho"):
-        row[f"{name}_low"], row[f"{name}_high"] = row.pop(f"{name}_interval")
+    row = agreement(scores, accuracies, resamples=1000 if look.count > 100 else 200).row()
     if look.space == "nasbench101":
         values = exceedance(scores, accuracies, THRESHOLDS)
         row |= {f"exceeds {p}": value for p, value in zip(THRESHOLDS, values, strict=True)}

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ import polars as pl
 from scipy.stats import rankdata
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.search import Goal, Trial
+from untrained.search import Goal
 from untrained.search.ranks import best
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement
@@ -179,15 +179,7 @@ def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-r
     record = measured(at_random(count, out))
     space = get_space("nasbench201")
     goals = [Goal(score, direction > 0) for score, direction in record.directions.items()]
-    trials = [
-        Trial(
-            space.parse(trial.architecture),
-            (0, 1, 2),
-            trial.note,
-            {score: tuple(r.value for r in column) for score, column in trial.readings.items()},
-        )
-        for trial in without(record).trials
-    ]
+    trials = without(record).history(space)
     path = RESULTS / "searches.csv"
     rows = pl.read_csv(path).filter(pl.col("variant") != "random")
     for seed in range(len(trials) // group):
@@ -234,13 +226,8 @@ def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
     if population in ("all", "without none"):
         columns["parameters"] = table["cifar10_params"].to_numpy()[rows].astype(float)[:, None]
         columns["trainable layers"] = np.array([[float(text.count("conv"))] for text in texts])
-    for score, direction in record.directions.items():
-        values = np.array(
-            [
-                [np.nan if r.value is None else direction * r.value for r in t.readings[score]]
-                for t in record.trials
-            ]
-        )
+    for score in record.directions:
+        values = record.values(score)
         values = -np.log(-values) if score == "condition_number" else values
         columns[score] = values
     if {"condition_number", "linear_regions"} <= columns.keys():
@@ -254,19 +241,13 @@ def ranked(record: RunRecord, population: str) -> Iterator[dict[str, object]]:
             kinds["mean of draws"] = sum(rankdata(c.mean(1), nan_policy="omit") for c in pair)
         for draws, scores in kinds.items():
             for data in DATA:
-                found = asdict(agreement(scores, table[f"{data}_test_200"].to_numpy()[rows]))
-                low, high = found.pop("tau_interval")
-                rho_low, rho_high = found.pop("rho_interval")
+                found = agreement(scores, table[f"{data}_test_200"].to_numpy()[rows])
                 yield {
                     "population": population,
                     "score": score,
                     "draws": draws,
                     "data": data,
-                    **found,
-                    "tau_low": low,
-                    "tau_high": high,
-                    "rho_low": rho_low,
-                    "rho_high": rho_high,
+                    **found.row(),
                 }
 
 

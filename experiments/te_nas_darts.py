@@ -9,7 +9,7 @@ Interrupted, each resumes. Rows go to `results/te_nas_darts/*.csv`; `docs/te_nas
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -133,14 +133,7 @@ def ranked(
     """A row for each score: the mean of its draws, and each draw alone."""
     texts = [trial.architecture for trial in record.trials]
     truth = np.array([accuracies[text] for text in texts])
-    columns = {}
-    for score, direction in record.directions.items():
-        columns[score] = np.array(
-            [
-                [np.nan if r.value is None else direction * r.value for r in t.readings[score]]
-                for t in record.trials
-            ]
-        )
+    columns = {score: record.values(score) for score in record.directions}
     kappa = columns["condition_number"]
     columns["condition_number"] = -np.log(-kappa)
     means = {score: values.mean(1) for score, values in columns.items()}
@@ -154,11 +147,7 @@ def ranked(
         name: np.array([column[text] for text in texts]) for name, column in baselines.items()
     }
     for score, values in (means | draws | known).items():
-        found = asdict(agreement(values, truth))
-        intervals = {}
-        for name in ("tau", "rho"):
-            intervals[f"{name}_low"], intervals[f"{name}_high"] = found.pop(f"{name}_interval")
-        yield {"depth": depth, "score": score, **found, **intervals}
+        yield {"depth": depth, "score": score, **agreement(values, truth).row()}
 
 
 @app.command

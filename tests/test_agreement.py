@@ -288,3 +288,15 @@ def test_other_lengths() -> None:
         unwrap(partial)(x, x, x[1:, None])
     with pytest.raises(ValueError, match=r"got lengths \[30, 29, 30\]"):
         unwrap(partial_tau)(x, x[1:], x)
+
+
+def test_a_row_has_two_columns_for_an_interval() -> None:
+    accuracies = np.linspace(0.0, 1.0, 100)
+    found = agreement(accuracies**2, accuracies, resamples=50)
+    row = found.row()
+    assert (row["tau_low"], row["tau_high"]) == found.tau_interval
+    assert (row["rho_low"], row["rho_high"]) == found.rho_interval
+    assert {*row} - {"tau_low", "tau_high", "rho_low", "rho_high"} == {*vars(found)} - {
+        "tau_interval",
+        "rho_interval",
+    }

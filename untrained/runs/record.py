@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
 
 from untrained.runs.folder import RunFolder
 from untrained.runs.store import Store
 from untrained.scores.score import Reading as Reading
+from untrained.search import Trial
+from untrained.spaces import Space
 from untrained.training.epoch import Epoch
+
+if TYPE_CHECKING:
+    import polars
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,47 @@ class RunRecord:
     "Whether a process is at work on it."
     beside: tuple[str, ...] = ()
     "Names of the other runs of the same search: with another training, or with none."
+
+    def frame(self) -> "polars.DataFrame":
+        """One row for each draw of each trial, draw by draw, a column for each score.
+
+        A reading that failed is null.
+        """
+        import polars  # which takes a second, and the command does without
+
+        draws = max((len(c) for t in self.trials for c in t.readings.values()), default=0)
+        rows = [
+            {
+                "architecture": trial.architecture,
+                "draw": draw,
+                **{name: column[draw].value for name, column in trial.readings.items()},
+            }
+            for draw in range(draws)
+            for trial in self.trials
+        ]
+        return polars.DataFrame(rows, infer_schema_length=None)
+
+    def values(self, score: str) -> Float[np.ndarray, "trials draws"]:
+        """A score's readings, higher meaning better; NaN where one failed."""
+        found = [
+            [np.nan if r.value is None else self.directions[score] * r.value for r in column]
+            for column in (trial.readings[score] for trial in self.trials)
+        ]
+        return np.array(found)
+
+    def history(self, space: Space[Any]) -> list[Trial]:
+        """The trials as a searcher sees them, for one's own selection among them."""
+        return [
+            Trial(
+                space.parse(trial.architecture),
+                tuple(range(max(map(len, trial.readings.values()), default=0))),
+                trial.note,
+                {name: tuple(r.value for r in column) for name, column in trial.readings.items()},
+                role=trial.role,
+                epochs=trial.epochs,
+            )
+            for trial in self.trials
+        ]
 
 
 def load_record(store: Path, name: str) -> RunRecord:

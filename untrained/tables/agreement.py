@@ -1,7 +1,7 @@
 """How well a score agrees with what training gave: correlations, and what the best are worth."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,13 @@ class Agreement:
     Gains are ranks, as accuracies lie so close that any order would come near 1. Equal scores
     share the mean of their gains. An order by chance has about 0.90 at n = 1000, the reverse of
     the best 0.79."""
+
+    def row(self) -> dict[str, float]:
+        """Itself as a row of a table: an interval is two columns, `tau_low` and `tau_high`."""
+        found = asdict(self)
+        for name in ("tau", "rho"):
+            found[f"{name}_low"], found[f"{name}_high"] = found.pop(f"{name}_interval")
+        return found
 
 
 def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> Agreement:
