@@ -206,7 +206,7 @@ def initialisation(
 
 
 def measured(config: RunConfig) -> RunRecord:
-    """The record of a run, made or gone on with."""
+    """The record of a run, made or resumed."""
     folder = run(config, lambda progress: print(*progress, flush=True))
     return load_record(folder.store, folder.name)
 

@@ -172,15 +172,15 @@ def selected(record: RunRecord, score: str) -> Iterator[dict[str, Any]]:
     goals = [Goal(score, record.directions[score] > 0)]
     trials = record.history(space)
     if any(trial.architecture.partial for trial in trials):  # pruning ends with its only network
-        yield {"trial": len(trials), **worth(record.selected, table)}
+        yield {"trial": len(trials), **standing(record.selected, table)}
         return
     for k in range(len(trials)):
         last = trials[k].epochs  # scores after other numbers of epochs do not compare
         selected = best([trial for trial in trials[: k + 1] if trial.epochs == last], goals)
-        yield {"trial": k + 1, **worth(str(selected.architecture) if selected else None, table)}
+        yield {"trial": k + 1, **standing(str(selected.architecture) if selected else None, table)}
 
 
-def worth(selected: str | None, table: NASBench201Table) -> dict[str, Any]:
+def standing(selected: str | None, table: NASBench201Table) -> dict[str, Any]:
     """Its test accuracies after 200 epochs in percent; nothing without selecting one."""
     if selected is None:
         return {}

@@ -115,7 +115,7 @@ def row_of(scores: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> d
 
 
 def row_of_draws(each: np.ndarray, truth: np.ndarray, sizes: np.ndarray | None) -> dict[str, Any]:
-    """What the mean over draws, rows of `each`, is worth; tau of each draw, and between two."""
+    """What the mean over draws, rows of `each`, ranks like; tau of each draw, and between two."""
     known = np.isfinite(each).all(0)
     taus = {
         f"tau of draw {draw}": kendalltau(scores[known], truth[known]).statistic
@@ -198,7 +198,7 @@ def draws() -> Iterator[dict[str, Any]]:
 
 
 def spending() -> Iterator[dict[str, Any]]:
-    """What the best of some random networks by a score is worth, over 4,000 samples of them."""
+    """Accuracy of the best of some random networks by a score, over 4,000 samples of them."""
     rng = np.random.default_rng(0)
     for images, _, frame in measured("draws"):
         truth = 100 * of_networks(frame, f"{images}_test_200")

@@ -31,13 +31,13 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     points: list[tuple[float, float]] = []
     for statistic, marker in STATISTICS.items():
         for draws, fill in ((1, "none"), (2, NNGP)):
-            line = rows.filter(signal=statistic, draws=draws).sort("flops")
+            line = rows.filter(score=statistic, draws=draws).sort("flops")
             panel.plot(
                 line["flops"], line["rho"], marker=marker, color=NNGP, mfc=fill, lw=0.6, ms=6,
                 label=f"NNGP, {statistic}" if draws == 2 else None,
             )  # fmt: skip
             points += zip(line["flops"], line["rho"], strict=True)
-    epochs = rows.filter(pl.col("signal").str.ends_with("epochs"))
+    epochs = rows.filter(pl.col("score").str.ends_with("epochs"))
     panel.errorbar(
         epochs["flops"], epochs["rho"], errors(epochs), fmt="o", color=TRAINED, ms=7,
         label="shortened training: 4, 12, 36 epochs",
@@ -46,7 +46,7 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     both = combined.filter(
         (pl.col("look") == "nasbench101")
         & (pl.col("how") == "rank sum")
-        & pl.col("signals").is_in([f"NNGP + {k} epochs" for k in (4, 12)])
+        & pl.col("scores").is_in([f"NNGP + {k} epochs" for k in (4, 12)])
     )
     panel.errorbar(
         epochs["flops"][:2], both["rho"], errors(both), fmt="D", color=BOTH, ms=7,
@@ -56,7 +56,7 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     front = [p for p in sorted(points) if p[1] == max(r for f, r in points if f <= p[0])]
     panel.step(*zip(*front, strict=True), where="post", color=INK, lw=1, ls="--", label="front")
     panel.set_xscale("log")
-    size = rows.filter(signal="parameters")["rho"][0]
+    size = rows.filter(score="parameters")["rho"][0]
     panel.axhline(size, color=SIZE, lw=1)
     panel.text(1e12, size, "parameters", va="bottom", color=SIZE)
     panel.set_xlabel("FLOPs an architecture")
@@ -89,7 +89,7 @@ def exceedance(agreement: pl.DataFrame, shrinking: pl.DataFrame) -> Figure:
         ("36 epochs", "#8b3a00", rows),
         ("parameters", SIZE, rows),
     ):
-        row = source.filter(signal=name)
+        row = source.filter(score=name)
         values = [row[f"exceeds {p}"][0] for p in THRESHOLDS]
         label = name if "epochs" in name or name == "parameters" else f"NNGP, {name}"
         left.plot(THRESHOLDS, values, "o-", color=colour, label=label, ms=4)
@@ -103,7 +103,7 @@ def exceedance(agreement: pl.DataFrame, shrinking: pl.DataFrame) -> Figure:
 
 
 def shares(panel: Axes, rows: pl.DataFrame) -> None:
-    """Mean accuracy of what is kept, by share and signal."""
+    """Mean accuracy of what is kept, by share and score."""
     colours = {"NNGP": NNGP, "NNGP + parameters": BOTH, "4 epochs": TRAINED, "parameters": SIZE}
     for by, colour in colours.items():
         line = rows.filter(pl.col("kept by") == by).sort("share")

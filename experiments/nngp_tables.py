@@ -53,7 +53,7 @@ def truth(look: Look) -> str:
 
 
 def baselines(look: Look) -> dict[str, str]:
-    """Other signals of the table: name -> column."""
+    """Other scores of the table: name -> column."""
     if look.space == "nasbench101":
         epochs = {f"{k} epochs": f"cifar10_valid_{k}" for k in (4, 12, 36)}
         return {**epochs, "parameters": "params", "multiply-adds": "full_macs"}
@@ -109,7 +109,7 @@ def composition(frame: pl.DataFrame, look: Look) -> np.ndarray:
     return frame.select(*counts, *more).to_numpy().astype(float)
 
 
-def signal(frame: pl.DataFrame, statistic: str) -> np.ndarray:
+def score_of(frame: pl.DataFrame, statistic: str) -> np.ndarray:
     """A statistic with its sign, NaN where it failed."""
     return STATISTICS[statistic][0] * frame[statistic].cast(float).fill_null(np.nan).to_numpy()
 
@@ -151,7 +151,7 @@ def compared(scores: np.ndarray, accuracies: np.ndarray, look: Look) -> dict[str
 
 
 def agreements() -> Iterator[dict[str, Any]]:
-    """A row for each look, n_t, M and statistic; and for each other signal."""
+    """A row for each look, n_t, M and statistic; and for each other score."""
     for name in names():
         look, frame = LOOKS[name], joined(name)
         for train, draws in frame.select("train", "draws").unique(maintain_order=True).rows():
@@ -162,16 +162,16 @@ def agreements() -> Iterator[dict[str, Any]]:
                 "flops": flops(group, look, train, draws),
             }
             for statistic in STATISTICS:
-                scores = signal(group, statistic)
+                scores = score_of(group, statistic)
                 if same(scores):
                     continue
-                labels = {"look": name, "train": train, "draws": draws, "signal": statistic}
+                labels = {"look": name, "train": train, "draws": draws, "score": statistic}
                 yield labels | compared(scores, accuracies, look) | cost
         group = one(name)
         accuracies = group[truth(look)].to_numpy()
         for other, column in baselines(look).items():
             scores = group[column].cast(float).to_numpy()
-            labels = {"look": name, "signal": other}
+            labels = {"look": name, "score": other}
             cost = {}
             if other.endswith("epochs"):
                 cost["flops"] = shortened(group, look, int(other.split()[0]))
@@ -205,18 +205,18 @@ def combined() -> Iterator[dict[str, Any]]:
     for name in [n for n in MAIN if n in names()]:
         look, group = LOOKS[name], one(name)
         accuracies = group[truth(look)].to_numpy()
-        ours = signal(group, PRIMARY[look.space])
+        ours = score_of(group, PRIMARY[look.space])
         others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
         ways = [(k,) for k in others] + (
             [("4 epochs", "parameters")] if look.space == "nasbench101" else []
         )
         for way in ways:
-            signals = [others[k] for k in way]
+            known = [others[k] for k in way]
             for with_ours in (False, True):
-                chosen = [ours, *signals] if with_ours else signals
+                chosen = [ours, *known] if with_ours else known
                 label = " + ".join((["NNGP"] if with_ours else []) + list(way))
                 rows = (
-                    {"alone": signals[0]}
+                    {"alone": known[0]}
                     if len(chosen) == 1
                     else {
                         "rank sum": rank_sum(*chosen),
@@ -225,13 +225,13 @@ def combined() -> Iterator[dict[str, Any]]:
                     }
                 )
                 for how, scores in rows.items():
-                    yield {"look": name, "signals": label, "how": how} | compared(
+                    yield {"look": name, "scores": label, "how": how} | compared(
                         scores, accuracies, look
                     )
 
 
 def partials() -> Iterator[dict[str, Any]]:
-    """What the NNGP knows beyond other signals, and they beyond it."""
+    """What the NNGP knows beyond other scores, and they beyond it."""
     for name in [n for n in MAIN if n in names()]:
         look, group = LOOKS[name], one(name)
         accuracies = group[truth(look)].to_numpy()
@@ -241,14 +241,14 @@ def partials() -> Iterator[dict[str, Any]]:
         first = next((k for k in others if k.endswith("epochs")), None)
         sets += [[first, *sizes]] if first else [[*sizes, "seconds"]]
         for statistic in STATISTICS:
-            ours = signal(group, statistic)
+            ours = score_of(group, statistic)
             if same(ours):
                 continue
             for given in sets:
                 found = partial(ours, accuracies, np.stack([others[k] for k in given], 1))
                 yield {
                     "look": name,
-                    "signal": f"NNGP {statistic}",
+                    "score": f"NNGP {statistic}",
                     "given": " + ".join(given),
                     "rho": found.rho,
                     "rho_low": found.interval[0],
@@ -264,18 +264,18 @@ def partials() -> Iterator[dict[str, Any]]:
                 )
                 yield {
                     "look": name,
-                    "signal": f"NNGP {statistic}",
+                    "score": f"NNGP {statistic}",
                     "given": "operations counted + " + " + ".join(sizes),
                     "rho": found.rho,
                     "rho_low": found.interval[0],
                     "rho_high": found.interval[1],
                 }
-        ours = signal(group, PRIMARY[look.space])
+        ours = score_of(group, PRIMARY[look.space])
         for other, scores in others.items():
             found = partial(scores, accuracies, ours[:, None])
             yield {
                 "look": name,
-                "signal": other,
+                "score": other,
                 "given": f"NNGP {PRIMARY[look.space]}",
                 "rho": found.rho,
                 "rho_low": found.interval[0],
@@ -285,14 +285,14 @@ def partials() -> Iterator[dict[str, Any]]:
 
 
 def shrunk() -> Iterator[dict[str, Any]]:
-    """What is left after keeping the best by a cheap signal, and what a search finds in it."""
+    """What is left after keeping the best by a cheap score, and what a search finds in it."""
     for name in [n for n in MAIN if n in names() and LOOKS[n].count >= 250]:
         look, group = LOOKS[name], one(name)
         accuracies = group[truth(look)].to_numpy()
         others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
         costly = {"nasbench101": ("12 epochs", "36 epochs"), "nasbench201": ("12 epochs",)}
         cheap = {
-            "NNGP": signal(group, PRIMARY[look.space]),
+            "NNGP": score_of(group, PRIMARY[look.space]),
             "parameters": others["parameters"],
             "at random": np.random.default_rng(0).permutation(len(group)).astype(float),
         }

@@ -108,10 +108,10 @@ def search(images: list[str], variant: list[str], seed: int, out: Path) -> dict[
     begun = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - begun
-    return worth(json.loads(done.stdout)["selected"]) | {"seconds": seconds}
+    return standing(json.loads(done.stdout)["selected"]) | {"seconds": seconds}
 
 
-def worth(selected: str) -> dict[str, object]:
+def standing(selected: str) -> dict[str, object]:
     """The table's row of an architecture."""
     standings = {(s.data, s.population): s for s in NASBench201Table().standings(selected)}
     row: dict[str, object] = {"selected": selected}
@@ -187,7 +187,7 @@ def random(*, count: int = 1000, group: int = 135, out: Path = Path("untrained-r
         assert selected is not None
         asked = {"images": "cifar10", "variant": "random", "seed": seed}
         seconds = record.wall_seconds["search"] * group / count
-        row = asked | worth(str(selected.architecture)) | {"seconds": seconds}
+        row = asked | standing(str(selected.architecture)) | {"seconds": seconds}
         rows = pl.concat([rows, pl.DataFrame([row])], how="diagonal")
     rows.sort("images", "variant", "seed").write_csv(path, float_precision=4)
     print(line("random", rows.filter(variant="random")))
@@ -206,7 +206,7 @@ def at_random(count: int, out: Path) -> RunConfig:
 
 
 def measured(config: RunConfig) -> RunRecord:
-    """The record of a run, made or gone on with."""
+    """The record of a run, made or resumed."""
     folder = run(config)
     return load_record(folder.store, folder.name)
 

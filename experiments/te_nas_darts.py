@@ -210,7 +210,7 @@ def training(
 
 
 def measured(config: RunConfig) -> RunRecord:
-    """The record of a run, made or gone on with."""
+    """The record of a run, made or resumed."""
     folder = run(config)
     return load_record(folder.store, folder.name)
 

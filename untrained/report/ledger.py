@@ -18,7 +18,7 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Seconds by step, the dearest first."""
+    """Seconds by step, most expensive first."""
 
     lines: tuple[LedgerLine, ...]
     seconds: float

@@ -57,7 +57,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
     ),
     "How far has it moved?": (
         Panel(
-            "Likeness to the start",
+            "Similarity to initialisation",
             "1: the kernel is as it was at initialisation, up to scale, and training is close to "
             "that of a linear model. It falls as features are learnt.",
             (
@@ -78,7 +78,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Relative change",
             "Norm of the difference, over the norm of the earlier kernel: 0 is no change. Unlike "
-            "likeness, it counts growth and shrinking too.",
+            "similarity, it counts growth and shrinking too.",
             (
                 Line("change_initial", "from the start"),
                 Line("change_previous", "from the snapshot before"),
@@ -269,7 +269,7 @@ class Result(NamedTuple):
     advantage: float | None
     alignment: tuple[float | None, float | None]
     "At the first and at the last snapshot."
-    likeness: float | None
+    similarity: float | None
     "Correlation with Theta_0 at the last snapshot."
     change: float | None
     seconds: float
@@ -295,14 +295,14 @@ def verdict(found: Result) -> str:
     """What happened, in two sentences."""
     if found.epochs == 0:
         return "Only initialisation was seen: there is no movement to tell of yet."
-    if found.likeness is None:
+    if found.similarity is None:
         moved = "How far the kernel moved is not resolved."
     else:
-        how = "hardly moved" if found.likeness > 0.95 else "moved"
-        how = "became another" if found.likeness < 0.5 else how
+        how = "hardly moved" if found.similarity > 0.95 else "moved"
+        how = "changed substantially" if found.similarity < 0.5 else how
         moved = (
             f"In {found.epochs} epoch{'s' * (found.epochs > 1)} the kernel {how}: its correlation "
-            f"with initialisation is {found.likeness:.2f}."
+            f"with initialisation is {found.similarity:.2f}."
         )
     if found.advantage is None:
         return moved

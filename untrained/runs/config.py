@@ -151,7 +151,7 @@ class ResolvedConfig(RunConfig):
         """Names the search: equal for equal questions about equal images to equal code.
 
         What is trained afterwards, where and by how many workers does not count, so that the
-        same command with `--train` goes on with the same search.
+        same command with `--train` continues the same search.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
         return digest([asked, fingerprint, code])

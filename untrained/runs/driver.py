@@ -38,7 +38,7 @@ from untrained.training import Recipe, check_fits
 def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     """From images to a selected network; trained, compared and exported if `config.train`.
 
-    Run again with the same configuration after it was stopped anyhow, it goes on where it was
+    Run again with the same configuration after it was stopped anyhow, it resumes
     and ends with the same numbers.
 
     Args:

@@ -172,7 +172,7 @@ class Pool:
             raise answer.kind(*answer.arguments)
         if not isinstance(answer, Lost):
             return answer
-        if answer.failure.bound:  # a larger machine goes on with it
+        if answer.failure.bound:  # a larger machine resumes it
             raise MemoryError(f"training {task.architecture}: {answer.failure.reason}")
         return untrainable(answer.failure.reason)
 

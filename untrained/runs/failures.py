@@ -67,7 +67,7 @@ def attempt(
 ) -> tuple[T | None, Failure | None]:
     """What a call gives, or None and why it gave nothing.
 
-    The one place where failures of networks and scores are caught: the search goes on without
+    The one place where failures of networks and scores are caught: the search continues without
     their numbers. A process that the call forks ends here.
 
     Args:

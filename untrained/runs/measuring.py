@@ -193,7 +193,7 @@ class Measuring:
         return limit is None or limit > reading.bound.amount
 
     def warm(self, architecture: str, spec: NetworkSpec) -> Path | None:
-        """Where trainings before scores are kept for rungs to come; None where none can go on."""
+        """Where trainings before scores are kept for rungs to come; None where there are none."""
         if spec.training is None or not steady(spec.training.recipe):
             return None
         question = {

@@ -63,7 +63,7 @@ def _deep(count: int) -> Preset:
     """Better networks from the same two scores, in less than a minute on two cores.
 
     Discrete networks instead of supernets, as deep as they will be trained: in shallow ones a skip
-    connection is worth nothing. Noise is removed by regression instead of by more draws.
+    connection scores nothing. Noise is removed by regression instead of by more draws.
     """
     return Preset(
         {},

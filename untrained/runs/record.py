@@ -91,7 +91,7 @@ class RunRecord:
     "Ranked score name -> +1 where higher is better, -1 where lower is."
     trials: tuple[TrialRecord, ...]
     selected: str | None
-    "The chosen architecture; None while the search goes on, and where it could not choose."
+    "The chosen architecture; None while the search continues, and where it could not choose."
     trainings: tuple[TrainingRecord, ...]
     costs: tuple[Cost, ...]
     wall_seconds: Mapping[str, float]

@@ -50,7 +50,7 @@ class ScoreTask:
     draws: tuple[int, ...]
     device: str
     warm: Path | None = None
-    """Where the trainings before scores are kept, one for each draw, to be gone on with; with the
+    """Where the trainings before scores are kept, one for each draw, to be resumed; with the
     draw's number after it. None keeps none."""
 
 
@@ -232,7 +232,7 @@ def train_on(task: TrainTask, images: Images) -> Trained:
     """Epochs up to `task.until`; and when training is over, the evaluation on the test images.
 
     Raises:
-        MemoryError: it is too large for this machine; a larger one goes on with it.
+        MemoryError: it is too large for this machine; a larger one resumes it.
         ValueError: the checkpoint cannot be used.
         OSError: it cannot be written.
     """

@@ -38,7 +38,7 @@ def track_one(
 ) -> tuple[RunFolder, Track]:
     """Tracks an architecture, or the configuration's own network, in a folder of its own.
 
-    The same question has the same folder, and goes on where it was; another has another.
+    The same question has the same folder, and resumes; another has another.
 
     Raises:
         ValueError: a configuration, network or image set that makes no sense.

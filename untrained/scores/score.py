@@ -45,7 +45,7 @@ class Score(ABC):
     Parameters and submodules are not a score's to change: a call that leaves them with other
     values or replaced is a failure, even if it gave a number; work on `copy.deepcopy(network)`.
     So is one that raises, gives anything but a `Reading`, ends its process or exceeds the run's
-    time limit. The search goes on, and the reason is kept.
+    time limit. The search continues, and the reason is kept.
     """
 
     higher_is_better: ClassVar[bool]

@@ -32,7 +32,7 @@ class SuccessiveHalving(Searcher):
     evaluations: int = 27
     "n, architectures of the first rung."
     factor: int = 3
-    "f: of the networks of a rung, one in so many goes on, for so many times the epochs."
+    "f: of the networks of a rung, one in so many continues, for so many times the epochs."
     epochs: int = 1
     "e, epochs before the scores of the first rung."
 

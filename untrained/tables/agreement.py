@@ -1,4 +1,4 @@
-"""How well a score agrees with what training gave: correlations, and what the best are worth."""
+"""How well a score agrees with what training gave: correlations, and what the best achieve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -52,7 +52,7 @@ class Agreement:
     share the mean of their gains. An order by chance has about 0.90 at n = 1000, the reverse of
     the best 0.79."""
 
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float | int]:
         """Itself as a row of a table: an interval is two columns, `tau_low` and `tau_high`."""
         found = asdict(self)
         for name in ("tau", "rho"):

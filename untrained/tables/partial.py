@@ -1,4 +1,4 @@
-"""What a score knows of accuracies beyond other signals: partial correlations."""
+"""What a score knows of accuracies beyond other scores: partial correlations."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from untrained.tables.agreement import Values, check_lengths, interval_of, pears
 
 @dataclass(frozen=True)
 class Partial:
-    """What a score knows of accuracies beyond other signals."""
+    """What a score knows of accuracies beyond other scores."""
 
     rho: float
     "Partial Spearman correlation."
     interval: tuple[float, float]
     "95 % percentile bootstrap interval of rho over architectures."
     count: int
-    "Architectures, without those where the score or another signal failed."
+    "Architectures, without those where the score or another score failed."
 
 
 def partial(
@@ -28,24 +28,24 @@ def partial(
     *,
     resamples: int = 1000,
 ) -> Partial:
-    """Partial Spearman correlation of a score with accuracies, given other signals.
+    """Partial Spearman correlation of a score with accuracies, given other scores.
 
-        x, y, Z  = ranks of scores, accuracies and each signal
+        x, y, Z  = ranks of scores, accuracies and each score
         e_x, e_y = what is left of x and y after least squares on [1, Z]
         rho      = Pearson's r of e_x and e_y
 
-    Signals that leave nothing of the score or of the accuracies have no partial correlation.
+    Scores that leave nothing of the score or of the accuracies have no partial correlation.
 
     Args:
         scores: higher is better; NaN, or not finite, where the score failed.
         accuracies: of the same architectures.
-        given: a column a signal, such as parameters and multiply-adds; not finite where it
+        given: a column a score, such as parameters and multiply-adds; not finite where it
             failed. An architecture with any failure is left out.
         resamples: of the bootstrap, which is always seeded by 0 and ranks each resample anew.
 
     Raises:
         ValueError: other lengths, fewer than 20 architectures without a failure, or the ranks of
-            the signals determine those of the scores or of the accuracies.
+            the scores determine those of the scores or of the accuracies.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -60,14 +60,14 @@ def partial(
     sound = np.isfinite(scores) & np.isfinite(given).all(1)
     if sound.sum() < 20:
         raise ValueError(
-            f"expected 20 architectures or more whose score and given signals are finite, got "
+            f"expected 20 architectures or more whose score and given scores are finite, got "
             f"{sound.sum()} of {len(scores)}"
         )
     parts = (scores[sound], accuracies[sound], *given[sound].T)
     rho = _partial_rho(*parts)
     if np.isnan(rho):
         raise ValueError(
-            f"expected given signals that leave something of the scores' and the accuracies' "
+            f"expected given scores that leave something of the scores' and the accuracies' "
             f"ranks, got {given.shape[1]} that determine one of them: leave some out"
         )
     low, high = interval_of(_partial_rho, parts, resamples, vectorized=False)
@@ -75,7 +75,7 @@ def partial(
 
 
 def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
-    """Kendall's partial tau of a score x with accuracies y, given one other signal z.
+    """Kendall's partial tau of a score x with accuracies y, given one other score z.
 
         tau_xy.z = (tau_xy - tau_xz tau_yz) / sqrt((1 - tau_xz^2) (1 - tau_yz^2))
 
@@ -84,7 +84,7 @@ def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
     Args:
         scores: higher is better; architectures without a finite one are left out.
         accuracies: of the same architectures.
-        given: the other signal; architectures without a finite one are left out.
+        given: the other score; architectures without a finite one are left out.
 
     Raises:
         ValueError: other lengths, one of the three is constant, or `given` orders architectures
@@ -104,7 +104,7 @@ def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
     left = (1 - xz**2) * (1 - yz**2)
     if not left > 1e-12:  # NaN too
         raise ValueError(
-            f"expected a given signal that orders architectures otherwise than scores and "
+            f"expected a given score that orders architectures otherwise than scores and "
             f"accuracies, and none of them constant, got tau {xz} with scores and {yz} with "
             f"accuracies"
         )
@@ -112,11 +112,11 @@ def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
 
 
 def _partial_rho(*parts: Values) -> float:
-    """Of scores, accuracies and given signals; NaN where the latter leave nothing of either."""
+    """Of scores, accuracies and given scores; NaN where the latter leave nothing of either."""
     ranks = rankdata(parts, axis=-1)
     ranks -= ranks.mean(-1, keepdims=True)  # stands for the intercept
-    pair, signals = ranks[:2].T, ranks[2:].T
-    left = pair - signals @ np.linalg.lstsq(signals, pair)[0]
+    pair, scores = ranks[:2].T, ranks[2:].T
+    left = pair - scores @ np.linalg.lstsq(scores, pair)[0]
     if (np.linalg.norm(left, axis=0) <= 1e-9 * np.linalg.norm(pair, axis=0)).any():
         return float("nan")
     return float(pearson_of(*left.T))

@@ -1,4 +1,4 @@
-"""A smaller space: what is left after a cheap signal, and what a search finds in it."""
+"""A smaller space: what is left after a cheap score, and what a search finds in it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Values = Real[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A population and the share of it that a cheap signal keeps."""
+    """A population and the share of it that a cheap score keeps."""
 
     kept: int
     "Architectures kept."
@@ -30,7 +30,7 @@ class Shrunk:
 
 @dataclass(frozen=True)
 class Found:
-    """What random search with an expensive signal finds, over repeats."""
+    """What random search with an expensive score finds, over repeats."""
 
     mean: float
     "Mean accuracy of the selected architectures."
@@ -42,14 +42,14 @@ class Found:
     "Architectures that were drawn from."
 
 
-def shrink(signal: Values, accuracies: Values, share: float | int) -> Shrunk:
-    """What is left of a population when the best by a cheap signal are kept.
+def shrink(score: Values, accuracies: Values, share: float | int) -> Shrunk:
+    """What is left of a population when the best by a cheap score are kept.
 
     max(1, round(share n)) architectures are kept. Failures go first; ties at the cut are broken
     by chance, seeded by 0, as tables have an order of their own.
 
     Args:
-        signal: higher is better; NaN, or not finite, where it failed.
+        score: higher is better; NaN, or not finite, where it failed.
         accuracies: of the same architectures.
         share: in (0, 1].
 
@@ -65,7 +65,7 @@ def shrink(signal: Values, accuracies: Values, share: float | int) -> Shrunk:
     Source: space reduction of Park et al., "Towards NNGP-guided Neural Architecture Search",
     2020, https://arxiv.org/abs/2011.06006; the shares of the best are ours.
     """
-    kept = _kept(signal, accuracies, share)
+    kept = _kept(score, accuracies, share)
     best = np.argsort(-accuracies.astype(float), kind="stable")
     top = best[: max(1, round(len(best) / 100))]
     return Shrunk(
@@ -88,10 +88,10 @@ def search_within(
     repeats: int = 1000,
     seed: int = 0,
 ) -> Found:
-    """Random search with an expensive signal among what a cheap one keeps.
+    """Random search with an expensive score among what a cheap one keeps.
 
     Each repeat draws `budget` of the kept architectures without replacement, and selected the one
-    with the best expensive signal:
+    with the best expensive score:
 
         selected = argmax of expensive over the draw
         mean = mean of accuracies[selected] over repeats
@@ -101,14 +101,14 @@ def search_within(
         expensive: what a search would pay for, such as validation accuracy after 4 epochs;
             a failure is selected only where all of a draw failed. Ties are broken by chance.
         accuracies: what selected are judged by; not what they are selected by.
-        share: of all, kept by the cheap signal, in (0, 1]; 1 searches the whole population.
+        share: of all, kept by the cheap score, in (0, 1]; 1 searches the whole population.
         budget: architectures drawn in a repeat.
         repeats: searches; at least 2.
         seed: of the draws.
 
     Raises:
         ValueError: as `shrink`; a budget that the kept cannot fill, fewer than two repeats, or
-            an expensive signal that is the accuracies themselves.
+            an expensive score that is the accuracies themselves.
 
     Example:
         >>> accuracies = np.arange(128) / 128
@@ -120,7 +120,7 @@ def search_within(
     kept = _kept(cheap, accuracies, share)
     if len(expensive) != len(accuracies) or np.array_equal(expensive, accuracies):
         raise ValueError(
-            f"expected an expensive signal of the {len(accuracies)} architectures other than the "
+            f"expected an expensive score of the {len(accuracies)} architectures other than the "
             f"accuracies that selected are judged by, got {len(expensive)} values"
             f"{', the accuracies themselves' if len(expensive) == len(accuracies) else ''}"
         )
@@ -137,20 +137,20 @@ def search_within(
     return Found(float(found.mean()), deviation, deviation / repeats**0.5, len(kept))
 
 
-def _kept(signal: Values, accuracies: Values, share: float | int) -> Int[np.ndarray, " k"]:
-    """Where the best by the signal are, best first."""
+def _kept(score: Values, accuracies: Values, share: float | int) -> Int[np.ndarray, " k"]:
+    """Where the best by the score are, best first."""
     n = len(accuracies)
-    if n == 0 or len(signal) != n or not np.isfinite(accuracies).all():
+    if n == 0 or len(score) != n or not np.isfinite(accuracies).all():
         raise ValueError(
-            f"expected a signal and a finite accuracy for each architecture, got {len(signal)} "
+            f"expected a score and a finite accuracy for each architecture, got {len(score)} "
             f"and {n}, {np.isfinite(accuracies).sum()} of the latter finite"
         )
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share!r}: 0.1 is a tenth")
     lots = np.random.default_rng(0).permutation(n)
-    order = np.lexsort((lots, -_failures_last(signal)))
+    order = np.lexsort((lots, -_failures_last(score)))
     return order[: max(1, round(share * n))]
 
 
-def _failures_last(signal: Values) -> Float[np.ndarray, " n"]:
-    return np.where(np.isfinite(signal), signal.astype(float), -np.inf)
+def _failures_last(score: Values) -> Float[np.ndarray, " n"]:
+    return np.where(np.isfinite(score), score.astype(float), -np.inf)

@@ -1,4 +1,4 @@
-"""Training kept on disk, so that it can be stopped at any moment and gone on with."""
+"""Training kept on disk, so that it can be stopped at any moment and resumed."""
 
 import io
 import pickle
@@ -63,7 +63,7 @@ class ShortTrained:
 
 
 def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> dict[str, object]:
-    """Flat plain values that two trainings share exactly when one may go on from the other.
+    """Flat plain values that two trainings share exactly when one may resume the other.
 
     Besides recipe, seed and data these are the type of every layer and the shape of every
     parameter and buffer. Layers count because a pooling and an identity have equal shapes: none.

@@ -68,7 +68,7 @@ def train(
     initial ones, if it was the first epoch), and a checkpoint remembers the failure.
 
     A network in `torch.channels_last` memory stays so, and trains about a quarter faster on a
-    CPU; begin and go on in the same layout, which decides the last bits.
+    CPU; begin and resume in the same layout, which decides the last bits.
 
     Args:
         network: maps normalised images (n, c, h, w) to logits (n, classes); in training mode it
@@ -78,9 +78,9 @@ def train(
         images: trains on `train`, chooses the epoch on `validation`, does not touch `test`.
         recipe: every choice of the training.
         seed: with the epoch's number, fixes everything random but the initial weights.
-        checkpoint: a file, written after each epoch and gone on from if it exists; its weights
+        checkpoint: a file, written after each epoch and resumed from if it exists; its weights
             then replace those of `network`. None keeps nothing, and each call starts anew.
-        until: stop after this epoch; 0 only reads the checkpoint. None goes on to the end.
+        until: stop after this epoch; 0 only reads the checkpoint. None trains to the end.
         on_epoch: called with each new epoch, after its checkpoint is on the disk.
         device: where to compute: `cpu`, `cuda`, `cuda:1`.
 
@@ -118,7 +118,7 @@ def train_short(
 ) -> ShortTrained:
     """Train for a few epochs and keep the last weights: no validation, nothing on the disk.
 
-    Steps are those of `train` with the same seed, bit for bit; so are those of a training gone on
+    Steps are those of `train` with the same seed, bit for bit; so are those of a training resumed
     with.
 
     Args:
@@ -126,14 +126,14 @@ def train_short(
         images: as in `train`.
         recipe: every choice of the training; `epochs` is what the learning rate falls over.
         seed: as in `train`.
-        until: stop after this epoch; None goes on to the end.
-        since: what an earlier call with the same arguments, but for `until`, returned: go on from
+        until: stop after this epoch; None trains to the end.
+        since: what an earlier call with the same arguments, but for `until`, returned; resume from
             there, whatever the network's weights are. It must have come no further than `until`.
             Under a recipe whose rate is constant, `epochs` may differ too.
         device: where to compute.
 
     Returns:
-        What it takes to go on.
+        What it takes to resume.
 
     Raises:
         ValueError: if recipe, images and network do not fit each other, or `since` is beyond
