@@ -16,6 +16,7 @@ from untrained.runs.code import PACKAGE, code_version, version_of
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 from untrained.runs.track_config import TrackConfig, track_one
+from untrained.training import TrainingSpec
 
 Write = Callable[..., None]
 

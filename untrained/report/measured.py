@@ -265,7 +265,7 @@ MEANINGS: Mapping[str, str] = {
     "better.",
     "training_accuracy": "Share of training images classified right after a little training.",
     "training_loss": "Cross-entropy of training images after a little training. Lower is better.",
-    "label_alignment": "How far the NTK of validation images snapshots like a matrix of 1 for two "
+    "label_alignment": "How far the NTK of validation images resembles a matrix of 1 for two "
     "images of one class and -1 otherwise (LGA). Higher is better: what is learnt from an image "
     "is learnt for its class.",
     "label_alignment_normalised": "The same, with every image's own entry brought to 1. Higher is "

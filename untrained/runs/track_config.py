@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_type_hints
 
 import torch
 from torch import nn
@@ -162,16 +162,27 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {f.name for f in fields(TrackConfig)} - set(about):
-            raise KeyError(", ".join(sorted(missing)))
-        training = TrainingSpec(**about["training"])
-        config = checked(TrackConfig(**{**about, "training": training, "out": Path(about["out"])}))
-        return config, typed(str | None, architecture, "architecture")
+        return _restored(TrackConfig, about), typed(str | None, architecture, "architecture")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "
             f"{type(error).__name__}: {error}; give the track command again"
         ) from error
+
+
+def _restored(kind: Any, kept: Any) -> Any:
+    """The frozen dataclass of values that JSON held: all of its fields, each of its type."""
+    hints = get_type_hints(kind)
+    if others := set(kept) ^ set(hints):
+        raise KeyError(", ".join(sorted(others)))
+    return kind(
+        **{
+            name: _restored(hint, kept[name])
+            if is_dataclass(hint)
+            else typed(hint, kept[name], name)
+            for name, hint in hints.items()
+        }
+    )
 
 
 def images_of(config: TrackConfig) -> Images:
