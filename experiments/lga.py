@@ -19,8 +19,9 @@ import polars as pl
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.runs.short_training import SHORT_TRAINING
-from untrained.settings import Setting
+from untrained.settings import Setting, changed
 from untrained.tables import TABLES
+from untrained.training import TrainingSpec
 
 RESULTS = Path(__file__).parents[1] / "results" / "lga"
 
@@ -51,7 +52,7 @@ COMMON = RunConfig(
         *(f"{name}@{e}" for e in EPOCHS for name in (*KERNEL, *OUTPUTS)),
     ),
     score_settings={"condition_number": LIKE_LGA},
-    short_training={"images": 2000},
+    short_training=TrainingSpec(images=2000),
     draws=1,
     proposals=20,
 )
@@ -66,7 +67,7 @@ def epochs(
     *,
     count: int = 300,
     size: int = 16,
-    lesson: int = 2000,
+    training_images: int = 2000,
     out: Path = Path("untrained-runs"),
     workers: int = 2,
 ) -> None:
@@ -76,12 +77,14 @@ def epochs(
         images: `cifar10` or `cifar100`.
         count: Architectures, no two of which compute the same; they do not depend on the images.
         size: Side of the images in pixels.
-        lesson: Training images.
+        training_images: Training images.
         out: Folder of the store.
         workers: Processes.
     """
     config = replace(COMMON, images=images, size=size, workers=workers, out=out)
-    config = replace(config, options={"evaluations": count}, short_training={"images": lesson})
+    config = replace(
+        config, options={"evaluations": count}, short_training=TrainingSpec(images=training_images)
+    )
     keep(measured(config), f"epochs_{images}")
 
 
@@ -133,7 +136,7 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
     scores = (*ALIGNMENTS, "ntk_mean@1", "training_loss", "validation_accuracy")
     frames = []
     for name, variant in VARIANTS.items():
-        taught = {key: variant[key] for key in SHORT_TRAINING if key in variant}
+        trained = {key: variant[key] for key in SHORT_TRAINING if key in variant}
         network = {key: variant[key] for key in ("cells", "batchnorm") if key in variant}
         kernels = (*ALIGNMENTS, "ntk_mean@1")
         config = RunConfig(
@@ -146,7 +149,7 @@ def settings(*, count: int = 32, out: Path = Path("untrained-runs"), workers: in
                 score: {k: v for k, v in network.items() if k == "cells" or score in kernels}
                 for score in scores
             },
-            short_training={"images": 2000, **taught},
+            short_training=changed(TrainingSpec(images=2000), trained, name),
             draws=1,
             seed=1,
             proposals=8,

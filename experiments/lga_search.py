@@ -24,6 +24,7 @@ from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
 from untrained.tables.nasbench201 import DATA
+from untrained.training import TrainingSpec
 
 app = cyclopts.App(help=__doc__)
 
@@ -68,7 +69,7 @@ def guided(
         "parameters",
     ),
     seeds: int = 10,
-    lesson: int = 1000,
+    training_images: int = 1000,
     out: Path = Path("untrained-runs"),
     workers: int = 2,
 ) -> None:
@@ -78,7 +79,7 @@ def guided(
         searchers: Keys of SEARCHERS.
         guides: Keys of GUIDES; random search, which sees the same networks under each, takes all.
         seeds: Seeds 0 to seeds - 1 of each.
-        lesson: Training images of an epoch.
+        training_images: Training images of an epoch.
         out: Folder of the stores, one a process.
         workers: Processes, each of which does whole searches.
     """
@@ -97,7 +98,7 @@ def guided(
     asked = [each for each in asked if each not in done]
     out.mkdir(parents=True, exist_ok=True)
     with processes(workers) as pool:
-        for found in pool.map(partial(search, lesson, out), asked):
+        for found in pool.map(partial(search, training_images, out), asked):
             rows += found
             print(*found[-1].values(), flush=True)
             pl.DataFrame(rows, infer_schema_length=None).write_csv(path, float_precision=4)
@@ -122,7 +123,7 @@ def keep(rows: pl.DataFrame) -> None:
         found.write_csv(path, float_precision=digits)
 
 
-def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str, Any]]:
+def search(training_images: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str, Any]]:
     """A row for each trial: what would be selected by then, and after how many seconds of work."""
     name, guide, seed = asked
     searcher, options = SEARCHERS[name]
@@ -140,7 +141,9 @@ def search(lesson: int, out: Path, asked: tuple[str, str, int]) -> list[dict[str
             for each in scores
             if each in ("condition_number", *OF_A_KERNEL)
         },
-        short_training={"images": lesson, "batch": 32} if trains or name == "random" else {},
+        short_training=TrainingSpec(images=training_images, batch=32)
+        if trains or name == "random"
+        else TrainingSpec(),
         draws=1,
         seed=seed,
         proposals=1 if searcher in ("reinforce", "local") else 5,

@@ -20,6 +20,7 @@ from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import track_one
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
+from untrained.training import TrainingSpec
 
 app = cyclopts.App(help=__doc__)
 
@@ -54,7 +55,7 @@ def tracks(*, count: int = 20, out: Path = Path("untrained-runs"), workers: int 
 def tracked(config: TrackConfig, text: str) -> list[dict[str, Any]]:
     """A row for each epoch."""
     _, found = track_one(config, text)
-    print(text, found.failure, flush=True)
+    print(text, found.reason, flush=True)
     return [
         {
             "architecture": text,

@@ -1,6 +1,7 @@
 """Time, memory and coverage of `taps`, beside those of the structured method.
 
-    python experiments/taps_table.py [--rows MLP --rows ViT] [--rounds 7] [--save results/taps/times.csv]
+    python experiments/taps_table.py [--rows MLP --rows ViT] [--rounds 7] \
+        [--save results/taps/times.csv]
 
 All ways take turns in one process; the least seconds of the processor count.
 """

@@ -79,7 +79,7 @@ class Key(NamedTuple):
 
 def every_key() -> list[Key]:
     """Of `search` and `track`, with every searcher's options and every score's settings."""
-    return [*_fields(("search",), RunConfig), *_options(), *_settings(), *_schooling(),
+    return [*_fields(("search",), RunConfig), *_options(), *_settings(),
             *_fields(("track", CELL), TrackConfig)]  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def _fields(command: tuple[str, ...], kind: type, *path: str) -> Iterator[Key]:
         if hint is TrainingSpec:
             yield from _fields(command, TrainingSpec, *path, name)
         elif get_origin(hint) is not dict:
-            yield Key(command, (*path, name), hint)
+            beside = ("--scores", "label_alignment@1") if "short_training" in path else ()
+            yield Key(command, (*path, name), hint, beside)
 
 
 def _options() -> Iterator[Key]:
@@ -101,7 +102,7 @@ def _options() -> Iterator[Key]:
             yield Key(("search",), ("options", field.name), hints[field.name], beside)
 
 
-TRAINING = {"recipe": str, "images": int, "batch": int, "learning_rate": float}
+TRAINING = {name: hint for name, hint in get_type_hints(TrainingSpec).items() if name != "epochs"}
 
 
 def _settings() -> Iterator[Key]:
@@ -116,11 +117,6 @@ def _settings() -> Iterator[Key]:
             if name in TRAINING:
                 beside += [f"--score-settings.{score}.epochs", "1"]
             yield Key(("search",), ("score_settings", score, name), hint, tuple(beside))
-
-
-def _schooling() -> Iterator[Key]:
-    for name, hint in TRAINING.items():
-        yield Key(("search",), ("short_training", name), hint, ("--scores", "label_alignment@1"))
 
 
 def is_of(hint: Any, value: Any) -> bool:

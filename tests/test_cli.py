@@ -55,11 +55,11 @@ def command(
     return call
 
 
-def test_search_prints_the_pick_and_writes_a_report(command: Command) -> None:
+def test_search_prints_the_selected_architecture_and_writes_a_report(command: Command) -> None:
     code, out, _ = command("search", *QUICK, "--train", "--compare", "1", "--training.epochs", "1",
                            "--scale", "small")  # fmt: skip
     assert code == 0
-    assert "Pick (best of 2 measured by random search" in out
+    assert "Selected architecture (best of 2 measured by random search" in out
     report = next(Path("untrained-runs").glob("*/report.html"))
     assert str(report) in out.replace("\n", "")
     assert "<html" in report.read_text(encoding="utf-8")
@@ -375,7 +375,7 @@ def test_a_partial_architecture_cannot_be_trained(partial: str, command: Command
     ("flags", "words"),
     [
         (("--preset", "nonsense"),
-         ("settings: expected deep or lga or nngp or paper or released", "got 'nonsense'")),
+         ("preset: expected deep or lga or nngp or paper or released", "got 'nonsense'")),
         (("--preset", "deep", "--space", "darts"),
          ("expected paper or paper_imagenet or released or released_imagenet", "got 'deep'")),
         (("--training.recipe", "nonsense"),

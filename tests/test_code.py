@@ -17,6 +17,7 @@ from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import track_one
+from untrained.training import TrainingSpec
 
 Write = Callable[..., None]
 

@@ -22,6 +22,7 @@ from torch import nn
 from untrained.images import Images
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, load_record, run
+from untrained.runs.record import RunRecord, TrialRecord
 from untrained.runs.snapshots import Tracking
 from untrained.runs.store import LOST, Store
 from untrained.runs.track_config import TrackConfig
@@ -196,7 +197,12 @@ def test_wrong_values_are_named_and_made_anew(
         if told(lambda: run(quick(folder.out, train=train)), str(folder.store)):
             found = load_record(folder.store, folder.name)
             assert found.selected == expected.selected, (name, value)
-            assert found.trials == expected.trials, (name, value)
+            assert readable(found) == readable(expected), (name, value)
+
+
+def readable(record: RunRecord) -> list[TrialRecord]:
+    """Trials without the columns that may hold any text, which cannot be told from another."""
+    return [replace(trial, note="", role=None) for trial in record.trials]
 
 
 def columns_of(store: Path, table: str) -> list[tuple[str, bool]]:
@@ -302,7 +308,7 @@ def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
         shutil.rmtree(damaged)
 
 
-def test_half_a_line_leaves_the_looks_before_it(digits: Images, tmp_path: Path) -> None:
+def test_half_a_line_leaves_the_snapshots_before_it(digits: Images, tmp_path: Path) -> None:
     whole = tracked(digits, tmp_path)
     path = tmp_path / "snapshots.jsonl"
     path.write_bytes(path.read_bytes()[:-100])
@@ -312,7 +318,7 @@ def test_half_a_line_leaves_the_looks_before_it(digits: Images, tmp_path: Path) 
     assert torch.equal(load_track(tmp_path).kernels, whole.kernels)
 
 
-def test_a_lost_look_comes_back_with_a_new_training(digits: Images, tmp_path: Path) -> None:
+def test_a_lost_snapshot_comes_back_with_a_new_training(digits: Images, tmp_path: Path) -> None:
     whole = tracked(digits, tmp_path)
     np.save(tmp_path / "kernels" / "00001.npy", np.zeros((3, 3)))
     assert [snapshot.epoch for snapshot in tracked(digits, tmp_path).snapshots] == [0, 2]

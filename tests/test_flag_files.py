@@ -39,11 +39,14 @@ def test_a_file(text: str, config: RunConfig, parse: Parse) -> None:
         (b"report = 'x'", 'Unknown option: "[report]"'),
         (b"[search]\nseed = 1", "search: expected no table of this name, got one; flags stand at"),
         (b"[train]\nseed = 1", "train: expected true or false, got {'seed': 1}"),
-        (b"recipe = 3", "recipe: expected a table, got 3"),
-        (b"[[training]]\nepochs = 3", "recipe: expected a table, got [{"),
+        (b"training = 3", "training: expected a table, such as training.recipe, got 3"),
+        (
+            b"[[training]]\nepochs = 3",
+            "training: expected a table, such as training.recipe, got [{",
+        ),
         (b"[training]\nepoch = 3", 'Unknown option: "[training][epoch]"'),
-        (b"[recipe.epochs]\nx = 3", "recipe.epochs: expected a whole number, got {'x': 3}"),
-        (b'"recipe.epochs" = 3', 'Unknown option: "[training][epochs]"'),
+        (b"[training.epochs]\nx = 3", "training.epochs: expected a whole number, got {'x': 3}"),
+        (b'"training.epochs" = 3', 'Unknown option: "[training][epochs]"'),
         (b"no-train = true", "Unknown option"),
         (b"config = 'run.toml'", "Unknown option"),
         (b"options = 3", "options: expected a table, got 3"),
@@ -55,8 +58,8 @@ def test_a_file(text: str, config: RunConfig, parse: Parse) -> None:
         (b"images = 2020-01-01", "images: expected text, got datetime.date(2020, 1, 1)"),
         (b'out = ""', "out: expected a path"),
         (b'images = "a\\u0000b"', "images: expected text"),
-        (b"[training]\nlearning_rate = nan", "recipe.learning_rate: expected a finite number"),
-        (b"[training]\nwarm_up = 1\nwarm-up = 2", "recipe"),
+        (b"[training]\nlearning_rate = nan", "training.learning_rate: expected a finite number"),
+        (b"[training]\nwarm_up = 1\nwarm-up = 2", "training"),
         (b"seed = 1\nseed = 2", "expected a TOML file"),
         (b"\xff\xfes\x00", "expected a TOML file, got run.toml"),
         (b"images = '\xe9'", "expected a TOML file, got run.toml"),
@@ -78,7 +81,7 @@ def test_a_wrong_file_is_refused_even_where_a_flag_wins(
 
 def test_a_flag_wins_over_a_file_key_by_key_even_where_it_is_the_default(parse: Parse) -> None:
     Path("run.toml").write_text(
-        'seed = 5\ndraws = 7\ntrain = true\nsearcher = "random"\nsettings = "released"\n'
+        'seed = 5\ndraws = 7\ntrain = true\nsearcher = "random"\npreset = "released"\n'
         "[options]\nprune = 2\ncommon = true\n[training]\nepochs = 3\ncutout = 2\n"
         "[score_settings.condition_number]\ncount = 5\nredraw = 2\n"
     )
@@ -95,7 +98,7 @@ def test_a_flag_wins_over_a_file_key_by_key_even_where_it_is_the_default(parse: 
     )  # fmt: skip
     found = resolve(config)
     assert (found.seed, found.draws, found.train, found.searcher) == (0, 3, False, "pruning")
-    assert found.options == {"prune": 1, "common": True}  # the settings' `common` is false
+    assert found.options == {"prune": 1, "common": True}  # the preset's `common` is false
     kappa = found.score_settings["condition_number"]
     assert (kappa["count"], kappa["redraw"], kappa["eigenvalues"]) == (72, 2, "released")
 
@@ -106,4 +109,5 @@ def test_a_flag_at_its_default_alters_a_named_recipe(parse: Parse) -> None:
     recipe = resolve(config).recipe
     assert (recipe.epochs, recipe.nesterov) == (20, True)
     assert recipe.drop_path == get_recipe("te_nas_cifar10").drop_path
-    assert resolve(config).plain()["recipe"] == vars(recipe)  # as it is stored
+    stored = resolve(config).plain()["training"]
+    assert stored == {"recipe": "te_nas_cifar10", "images": None, **vars(recipe)}

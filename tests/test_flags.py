@@ -14,7 +14,7 @@ from untrained.runs.presets import resolve
 from untrained.runs.setup import make_setups
 from untrained.runs.track_config import TrackConfig
 from untrained.spaces import get_space
-from untrained.training import Recipe, TrainingSpec
+from untrained.training import TrainingSpec
 
 KEYS = every_key()
 
@@ -38,7 +38,7 @@ def tried(share: float, seed: int = 0) -> list[tuple[Key, Any, bool]]:
     rng = random.Random(seed)
     found = []
     for i, key in enumerate(KEYS):
-        if len(key.path) == 1 or key.path[0] == "recipe" or rng.random() < share:
+        if len(key.path) == 1 or key.path[0] == "training" or rng.random() < share:
             in_file = i % 2 == 0
             found.append((key, rng.choice(VALUES if in_file else TEXTS), in_file))
     return found
@@ -62,14 +62,12 @@ def test_every_field_is_tried() -> None:
     """The generator walks what there is: a new field is tried without a line here."""
     paths = {(key.command[0], *key.path) for key in KEYS}
     for command, kind in (("search", RunConfig), ("track", TrackConfig)):
-        tables = (
-            {"options", "score_settings", "short_training", "recipe"}
-            if command == "search"
-            else set()
-        )
         for field in fields(kind):
+            tables = {"options", "score_settings", "short_training", "training"}
             assert field.name in tables or (command, field.name) in paths
-    assert {("search", "recipe", field.name) for field in fields(Recipe)} <= paths
+        spec = {field.name for field in fields(TrainingSpec)}
+        assert {(command, "training", name) for name in spec} <= paths
+    assert {("search", "short_training", name) for name in spec} <= paths
 
 
 WHOLE = ("--seed", "--draws", "--size", "--training.epochs")
@@ -144,8 +142,11 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
             ("--score-settings.macs.count", "3", "--score-settings.macs.count.x", "3"),
             "macs.count: exp",
         ),
-        (("--recipe", "3"), "--recipe: expected --training.NAME with a value, got '3'"),
-        (("--recipe", '{"epochs": 1.5}'), "epochs]: expected a whole number, got '1.5'"),
+        (
+            ("--training", "3"),
+            "--training: expected --training.NAME with a value, such as --training.recipe, got",
+        ),
+        (("--training", '{"epochs": 1.5}'), "epochs]: expected a whole number, got '1.5'"),
         (("--training.flip=none",), "--training.flip: expected true or false, got none"),
         (("--train=7",), "--train"),
         (("--train", "true"), "true"),
@@ -163,7 +164,7 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         (("--images", ""), "images: expected a name, a file or a folder, got ''"),
         (("--out", ""), "--out: expected a path (. for the working folder), got ''"),
         (("--config", ""), "--config: expected a path"),
-        (("--training.recipe", ""), "training: unknown recipe ''"),
+        (("--training.recipe", ""), "training.recipe: unknown recipe ''"),
         (("--searcher", "reinforce", "--options.momentum", "1"), "options.momentum: expected"),
         (("--searcher", "halving", "--options.factor", "1"), "factor: expected"),
         (("--searcher", "given"), "--options.architectures"),
@@ -228,13 +229,13 @@ def test_epochs_of_the_score_itself_are_not_those_of_the_one_with_a_number() -> 
         (RunConfig(), {"options": {"prune": None}}),
         (RunConfig(), {"train": 1}),
         (RunConfig(), {"out": 3}),
-        (RunConfig(), {"recipe": {"epochs": 3}}),
-        (RunConfig(training=TrainingSpec()), {"recipe.epochs": 1.5}),
+        (RunConfig(), {"training": {"epochs": 3}}),
+        (RunConfig(training=TrainingSpec()), {"training.epochs": 1.5}),
         (TrackConfig(), {"seed": 1.5}),
-        (TrackConfig(), {"epochs": "3"}),
+        (TrackConfig(training=TrainingSpec()), {"training.epochs": "3"}),
         (TrackConfig(), {"batchnorm": "none"}),
-        (TrackConfig(), {"learning_rate": float("nan")}),
-        (TrackConfig(), {"subset": 1}),
+        (TrackConfig(training=TrainingSpec()), {"training.learning_rate": float("nan")}),
+        (TrackConfig(training=TrainingSpec()), {"training.images": 1}),
         (TrackConfig(), {"probe": 1}),
         (TrackConfig(), {"images": ""}),
     ],

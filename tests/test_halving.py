@@ -15,6 +15,7 @@ from untrained.runs.tasks import ScoreTask, measure
 from untrained.search import Goal, Trial
 from untrained.search.halving import SuccessiveHalving
 from untrained.spaces import Architecture, get_space
+from untrained.training import TrainingSpec
 from untrained.training.checkpoint import load_short
 
 SPACE = get_space("nasbench201")
@@ -33,7 +34,7 @@ def searched(searcher: SuccessiveHalving, value: Value, count: int = 4) -> list[
         for p in batch:
             assert p.epochs is not None
             values = {"worth": (value(p.architecture, p.epochs),) * len(p.draws)}
-            history.append(Trial(p.architecture, p.draws, p.note, values, epochs=p.epochs))
+            history.append(Trial(**vars(p), values=values))
     return history
 
 
@@ -74,7 +75,7 @@ def config(out: Path, **asked: Any) -> RunConfig:
         "options": {"evaluations": 4, "factor": 2},
         "scores": ("label_alignment", "parameters"),
         "score_settings": {"label_alignment": SMALL},
-        "short_training": {"images": 100, "batch": 25},
+        "short_training": TrainingSpec(images=100, batch=25),
     }
     return RunConfig(draws=1, workers=0, out=out, **{**named, **asked})
 
@@ -120,6 +121,10 @@ def test_a_damaged_or_longer_training_is_begun_again(tmp_path: Path, digits: Ima
 
 def test_a_search_by_rungs_needs_a_score_that_trains(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a score that comes after training, got param"):
-        run(config(tmp_path, scores=("parameters",), score_settings={}, short_training={}))
+        run(
+            config(
+                tmp_path, scores=("parameters",), score_settings={}, short_training=TrainingSpec()
+            )
+        )
     with pytest.raises(ValueError, match="factor: expected a number of at least 2"):
         run(config(tmp_path, options={"factor": 1}))

@@ -235,6 +235,7 @@ def test_the_limit_of_a_measurement_is_none_of_a_training(
         CELL,
         SPACE.scales["small"],
         Recipe(epochs=1),
+        None,
         0,
         1,
         tmp_path / "t.pt",

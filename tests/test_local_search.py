@@ -29,7 +29,7 @@ def rugged(architecture: Architecture) -> float:
 
 def trial(proposal: Proposal, value: Value) -> Trial:
     values = {"worth": (value(proposal.architecture),) * len(proposal.draws)}
-    return Trial(proposal.architecture, proposal.draws, proposal.note, values=values)
+    return Trial(**vars(proposal), values=values)
 
 
 def climb(
@@ -43,7 +43,7 @@ def climb(
 
 def climbs(history: list[Trial]) -> list[list[Trial]]:
     """Cut at each start."""
-    starts = [i for i, t in enumerate(history) if t.note == START]
+    starts = [i for i, t in enumerate(history) if t.role == START]
     return [history[a:b] for a, b in zip(starts, [*starts[1:], len(history)], strict=True)]
 
 
@@ -122,7 +122,7 @@ def test_a_resumed_search_is_the_unbroken_one(greedy: bool) -> None:
         assert again == whole
 
 
-def test_a_failure_is_left_and_never_picked() -> None:
+def test_a_failure_is_left_and_never_selected() -> None:
     def value(architecture: Architecture) -> float | None:
         """Highest with `none` on every edge, if only it could be measured there."""
         nones = str(architecture).count("none")
@@ -152,7 +152,7 @@ def test_several_goals_are_compared_by_ranks_and_not_by_values() -> None:
                     "a": (float(str(p.architecture).count("nor_conv_3x3")),),
                     "b": (unit * str(p.architecture).count("avg_pool_3x3"),),
                 }
-                history.append(Trial(p.architecture, p.draws, p.note, values=values))
+                history.append(Trial(**vars(p), values=values))
         paths.append([t.architecture for t in history])
         selected = searcher.select(history)
         assert str(selected).count("nor_conv_3x3") == 6

@@ -90,6 +90,7 @@ def run_of(text: str) -> RunRecord:
             k,
             f"{text}{k}",
             text,
+            text,
             {text: readings(1.0 + k, 2.0), "other": (Reading(1.0), Reading(None, text))},
         )
         for k in range(4)
@@ -236,7 +237,7 @@ def stored(out: Path, text: str, selected: bool) -> RunFolder:
         store.add_trials(
             [
                 {"run": text, "number": k, "batch": 0, "architecture": f"{text}{k}", "note": text,
-                 "draws": [0, 1], "epochs": None,
+                 "role": text, "draws": [0, 1], "epochs": None,
                  "measurements": {text: [visible_in_store(f"{text}{k}{d}") for d in range(2)]}}
                 for k in range(4)
             ]

@@ -44,7 +44,8 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("lga", "nasbench201"): {
         "searcher": "random", "draws": 1, "scores": ("label_alignment_normalised",),
-        "score_settings": {}, "options": {"evaluations": 50}, "short_training": {"images": 2000},
+        "score_settings": {}, "options": {"evaluations": 50},
+        "short_training": TrainingSpec(images=2000),
     },
     **{
         ("nngp", space): {
@@ -93,7 +94,7 @@ def chosen(config: ResolvedConfig) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "space"), NAMES)
 def test_what_each_name_stands_for(name: str, space: str) -> None:
     found = resolve(RunConfig(preset=name, space=space))
-    common = {"scores": DEFAULT_SCORES, "short_training": {}}
+    common = {"scores": DEFAULT_SCORES, "short_training": TrainingSpec()}
     assert chosen(found) == {**common, **EXPECTED[name, space]}
     plain = resolve(RunConfig(space=space))
     assert replace(found, **chosen(plain), preset=None) == plain
@@ -103,7 +104,7 @@ def test_without_a_name_the_defaults_are_those_that_the_help_says() -> None:
     found = resolve(RunConfig(options={"prune": 2}))
     assert chosen(found) == {
         "searcher": "pruning", "draws": 3, "options": {"prune": 2}, "score_settings": {},
-        "scores": DEFAULT_SCORES, "short_training": {},
+        "scores": DEFAULT_SCORES, "short_training": TrainingSpec(),
     }  # fmt: skip
     assert found.recipe == Recipe()
 
@@ -170,7 +171,7 @@ def test_another_searcher_is_not_given_options_of_the_preset_s_own() -> None:
     assert found.score_settings == EXPECTED["released", "nasbench201"]["score_settings"]
 
 
-def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
+def test_settings_of_scores_that_are_not_asked_for_are_left_out() -> None:
     found = resolve(
         RunConfig(preset="paper", scores=("parameters", "linear_regions"),
                   score_settings={"parameters": {"scale": "small"}})
@@ -198,7 +199,7 @@ def test_instruments_of_scores_that_are_not_asked_for_are_left_out() -> None:
     ],
 )
 def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:
-    with pytest.raises(ValueError, match=f"settings: expected {there}.*, got '{name}'$") as error:
+    with pytest.raises(ValueError, match=f"preset: expected {there}.*, got '{name}'$") as error:
         resolve(RunConfig(preset=name, space=space))
     assert "\n" not in str(error.value)
 
@@ -231,8 +232,8 @@ def test_recipes_by_name(name: str, published: Recipe | dict[str, Any]) -> None:
 
 def test_a_named_recipe_with_altered_fields() -> None:
     whole = resolve(RunConfig(training=TrainingSpec(recipe="te_nas_cifar10"))).recipe
-    changes = TrainingSpec(epochs=2, cutout=4, drop_path=0.1)
-    found = resolve(RunConfig(training="te_nas_cifar10", recipe=changes))
+    changes = TrainingSpec(recipe="te_nas_cifar10", epochs=2, cutout=4, drop_path=0.1)
+    found = resolve(RunConfig(training=changes))
     assert found.recipe == replace(whole, epochs=2, cutout=4, drop_path=0.1)
 
 
@@ -244,11 +245,10 @@ def test_what_is_given_as_the_default_recipe_has_it_alters_a_named_one(field: st
     assert resolve(asked).recipe == replace(whole, **{field: default})
 
 
-def test_a_whole_recipe_stands_in_place_of_the_default_and_contradicts_a_named_one() -> None:
-    recipe = Recipe(epochs=3, crop=False)
-    assert resolve(RunConfig(recipe=recipe)).recipe == recipe
-    with pytest.raises(ValueError, match=r"training='te_nas_cifar10'.*TrainingSpec\(epochs=3\)"):
-        resolve(RunConfig(training="te_nas_cifar10", recipe=recipe))
+def test_a_whole_recipe_leaves_nothing_of_a_named_one_but_what_may_be_open() -> None:
+    recipe = Recipe(epochs=3, crop=False, flip=True)
+    spec = TrainingSpec(recipe="te_nas_cifar10", **vars(recipe))
+    assert resolve(RunConfig(training=spec)).recipe == recipe
 
 
 def test_a_recipe_that_is_not_there_says_the_nearest() -> None:
@@ -263,15 +263,15 @@ def test_the_auxiliary_head_is_built_where_the_recipe_weighs_it() -> None:
     darts = get_space("darts")
     without = training_scale(darts, resolve(RunConfig(space="darts")))
     assert without == darts.scales["full"]
-    recipe = TrainingSpec(auxiliary=0.4)
-    asked = resolve(RunConfig(space="darts", recipe=recipe, channels=4, cells=3))
+    training = TrainingSpec(auxiliary=0.4)
+    asked = resolve(RunConfig(space="darts", training=training, channels=4, cells=3))
     full = darts.scales["full"]
     assert training_scale(darts, asked) == replace(full, channels=4, cells=3, auxiliary=True)
 
 
 def test_a_space_without_auxiliary_head_says_so() -> None:
     asked = resolve(RunConfig(training=TrainingSpec(recipe="darts_cifar10")))
-    message = r"recipe.auxiliary: expected 0 on the space 'nasbench201'.* got 0.4; try another"
+    message = r"training.auxiliary: expected 0 on the space 'nasbench201'.* got 0.4; try another"
     with pytest.raises(ValueError, match=message):
         training_scale(get_space("nasbench201"), asked)
 
@@ -282,12 +282,15 @@ SMALL = {"space": "darts", "channels": 2, "cells": 3}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({**SMALL, "recipe": Recipe(auxiliary=0.4)},
-         "recipe: the auxiliary head reads maps of 8 to 10 .*--training .*--scale or --size"),
-        ({**SMALL, "training": "te_nas_cifar10"}, "recipe: cutout: .* at most .* 8, got 16.*size"),
-        ({"recipe": Recipe(drop_path=0.2)}, "recipe: drop_path: expected 0 .* got 0.2; try 0"),
-        ({"recipe": Recipe(auxiliary=0.2)}, "recipe.auxiliary: expected 0"),
-        ({"training": "te_nas_imagenet"}, "recipe.auxiliary: expected 0"),
+        ({**SMALL, "training": TrainingSpec(auxiliary=0.4)},
+         r"training: the auxiliary head reads maps of 8 to 10 .*--training\.recipe \(now default\)"
+         ", --scale or --size"),
+        ({**SMALL, "training": TrainingSpec("te_nas_cifar10")},
+         "training: cutout: .* at most .* 8, got 16.*size"),
+        ({"training": TrainingSpec(drop_path=0.2)},
+         "training: drop_path: expected 0 .* got 0.2; try 0"),
+        ({"training": TrainingSpec(auxiliary=0.2)}, "training.auxiliary: expected 0"),
+        ({"training": TrainingSpec("te_nas_imagenet")}, "training.auxiliary: expected 0"),
     ],
 )  # fmt: skip
 def test_a_recipe_that_does_not_fit_is_refused_before_the_search(

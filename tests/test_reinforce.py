@@ -62,7 +62,7 @@ def search(
 
 def trial(proposal: Proposal, value: float | None) -> Trial:
     values = {"worth": (value,) * len(proposal.draws)}
-    return Trial(proposal.architecture, proposal.draws, proposal.note, values=values)
+    return Trial(**vars(proposal), values=values)
 
 
 @pytest.mark.parametrize("chosen", [[], [2], [0, 3], [3, 0], [4, 1, 2]])
@@ -173,7 +173,7 @@ def test_rewards_are_shares_of_trials_beaten() -> None:
     np.testing.assert_array_equal(rewards(history, goals), rewards(stretched, goals))
 
 
-def test_a_failure_is_unlearned_and_never_picked() -> None:
+def test_a_failure_is_unlearned_and_never_selected() -> None:
     def value(architecture: Architecture) -> float | None:
         return None if "avg_pool" in str(architecture) else convolutions(architecture)
 

@@ -43,7 +43,7 @@ def readings(*values: float | None) -> tuple[Reading, ...]:
 
 def trial(number: int, batch: int = 0, note: str = "random", **scores: Sequence[float | None]):
     measured = {name: readings(*values) for name, values in scores.items()}
-    return TrialRecord(number, batch, f"cell {number}", note, measured)
+    return TrialRecord(number, batch, f"cell {number}", note, None, measured)
 
 
 def training(
@@ -169,7 +169,7 @@ def _measured(
     counts = [round(regions + rng.gauss(0, 35)) for _ in range(3)]
     failed: list[float | None] = [*kappas[:2], None] if number % 19 == 7 else [*kappas]
     scores = {"condition_number": readings(*failed), "linear_regions": readings(*counts)}
-    return TrialRecord(number, batch, architecture, note, scores)
+    return TrialRecord(number, batch, architecture, note, None, scores)
 
 
 def _trained(
@@ -268,7 +268,7 @@ def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
     removals = [NB201.without(start, choice) for choice in NB201.choices(start)]
     cells = [(0, start), *((0, cell) for cell in removals), (0, start), (1, selected)]
     trials = (
-        TrialRecord(k, batch, str(cell), note, {"kappa": readings(*[float(k)] * draws)})
+        TrialRecord(k, batch, str(cell), note, None, {"kappa": readings(*[float(k)] * draws)})
         for k, (batch, cell) in enumerate(cells)
     )
     return replace(EMPTY, trials=tuple(trials), directions={"kappa": -1}, selected=str(selected))
@@ -325,7 +325,7 @@ def test_the_last_round_of_darts_removes_edges() -> None:
     cells = [crowded, *(space.without(crowded, choice) for choice in choices)]
     rng.shuffle(cells)
     selected = space.without(crowded, *gone)
-    trials = (TrialRecord(k, 0, str(cell), "", {}) for k, cell in enumerate(cells))
+    trials = (TrialRecord(k, 0, str(cell), "", None, {}) for k, cell in enumerate(cells))
     run = replace(EMPTY, trials=tuple(trials), selected=str(selected), space="darts")
     (pruning,) = prunings(run, space)
     assert pruning.candidates == len(choices)
@@ -345,7 +345,7 @@ def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
     assert best_so_far(way.panels[0].steps, 1) == (5.0, 7.0, 7.0, 7.0)
 
 
-def test_prunings_are_read_from_consecutive_parents_and_the_pick() -> None:
+def test_prunings_are_read_from_consecutive_parents_and_the_selected_one() -> None:
     run = realistic_run()
     rounds = prunings(run, NB201)
     assert [(r.round, r.candidates, len(r.removed)) for r in rounds] == [
@@ -407,7 +407,7 @@ def test_headline_of_a_trained_run() -> None:
         EMPTY, trials=trials, selected="cell 0", trainings=trainings, wall_seconds={"search": 5.0}
     )
     found = headline(run, 900)
-    assert (found.pick_accuracy, found.random_accuracies) == (0.9, (0.85, 0.8))
+    assert (found.selected_accuracy, found.random_accuracies) == (0.9, (0.85, 0.8))
     assert found.accuracy_error == pytest.approx(0.01)
     assert (found.tried, found.search_seconds) == (2, 5.0)
     assert (found.parameters, found.macs) == (1000, 2000)
@@ -437,7 +437,7 @@ def test_headline_of_a_trained_run() -> None:
 def test_headline_says_what_is_missing(changes: Mapping[str, object], words: str) -> None:
     found = headline(replace(EMPTY, **changes), None)  # type: ignore[arg-type]
     assert words in found.verdict
-    assert found.pick_accuracy is None
+    assert found.selected_accuracy is None
 
 
 def test_image_facts_leave_out_what_is_unknown() -> None:
@@ -459,7 +459,7 @@ def test_accuracy_by_size_is_sorted_and_has_binomial_errors() -> None:
     assert [p.standard_error for p in points] == [0.0, pytest.approx(0.05)]
 
 
-def test_curves_draw_the_pick_last() -> None:
+def test_curves_draw_the_selected_architecture_last() -> None:
     trainings = (
         training(epochs=3),
         training("cell 1", "random", epochs=2),
@@ -638,7 +638,7 @@ def hostile_run(classes: int = 200) -> RunRecord:
         for i in range(classes)
     )
     trials = tuple(
-        TrialRecord(k, k, f"|a<b&c~{k}|'\"", "<i>note</i>", {"<kappa>": readings(10.0**k)})
+        TrialRecord(k, k, f"|a<b&c~{k}|'\"", "<i>note</i>", None, {"<kappa>": readings(10.0**k)})
         for k in range(8)
     )
     return replace(
@@ -741,7 +741,7 @@ def test_browser_survives_hostile_names(tmp_path: Path) -> None:
 def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
     trials = tuple(
         replace(
-            TrialRecord(k, int(epochs > 1), f"cell {cell}", "", {"lga": readings(value)}),
+            TrialRecord(k, int(epochs > 1), f"cell {cell}", "", None, {"lga": readings(value)}),
             epochs=epochs,
         )
         for k, (cell, epochs, value) in enumerate(

@@ -44,7 +44,7 @@ def make_track(epochs: int, reason: str = "", **changes: Quantity) -> Track:
     snapshots = tuple(snapshot(epoch, **(changes if epoch else {})) for epoch in range(epochs + 1))
     same = (LABELS[:, None] == LABELS).float()
     kernels = torch.stack([3 * torch.eye(6) + epoch * same for epoch in range(epochs + 1)])
-    return Track(snapshots, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, failure)
+    return Track(snapshots, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, reason)
 
 
 def test_every_quantity_has_one_place_on_the_page() -> None:
@@ -61,7 +61,7 @@ def test_a_series_says_why_it_has_gaps() -> None:
     assert found.reasons == ("LGA, epochs 1 to 3: one class",)
 
 
-def test_moments_shown_are_dense_at_the_beginning() -> None:
+def test_snapshots_shown_are_dense_at_the_beginning() -> None:
     for count in range(1, 200):
         chosen = spread(count)
         assert len(chosen) == min(count, 6)
@@ -171,7 +171,7 @@ def test_the_command(
     assert page.read_text(encoding="utf-8") == written
     (page.parent / "snapshots.jsonl").rename(page.parent / "kept")
     assert run(monkeypatch, str(page.parent), verb="report") == 2
-    assert "expected a tracking with one look or more" in capsys.readouterr().err
+    assert "expected a tracking with one snapshot or more" in capsys.readouterr().err
     (page.parent / "kept").rename(page.parent / "snapshots.jsonl")
     asked = (page.parent / "asked.json").read_text(encoding="utf-8")
     (page.parent / "asked.json").write_text(asked.replace('"probe"', '"proof"'), encoding="utf-8")
@@ -190,7 +190,7 @@ def test_the_command(
     [
         ((), "expected the text form of an architecture, or --network"),
         ((CELL, "--scale", "huge"), "unknown scale 'huge'"),
-        ((CELL, "--training.epochs", "0"), "recipe.epochs: expected a number of at least 1"),
+        ((CELL, "--training.epochs", "0"), "epochs: expected a whole number of 1 or more"),
         ((CELL, "--every", "0"), "every: expected a number of at least 1"),
         (("--network", "nowhere:make"), "cannot load network"),
         ((CELL, "--batchnorm", "none"), "batchnorm"),

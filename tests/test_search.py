@@ -61,7 +61,7 @@ def test_proposals_are_a_function_of_history_and_rng(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
-def test_a_search_ends_with_a_discrete_pick(name: str) -> None:
+def test_a_search_ends_with_a_discrete_architecture(name: str) -> None:
     searcher = make(name)
     history = finish(searcher)
     assert searcher.propose(history, 8, random.Random(0)) == []
@@ -78,7 +78,7 @@ def test_the_number_of_evaluations_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
-def test_no_pick_where_a_score_always_fails(name: str) -> None:
+def test_nothing_is_selected_where_a_score_always_fails(name: str) -> None:
     searcher = make(name)
     history: list[Trial] = []
     while batch := searcher.propose(history, 8, random.Random(len(history))):
@@ -88,7 +88,7 @@ def test_no_pick_where_a_score_always_fails(name: str) -> None:
     assert searcher.select(history) is None
 
 
-def test_no_pick_without_a_sound_measurement() -> None:
+def test_nothing_is_selected_without_a_sound_measurement() -> None:
     searcher = make("random")
     failed = [
         Trial(
@@ -133,7 +133,7 @@ def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Arch
 def test_pruning_evaluates_54_operations(common: bool) -> None:
     history = finish(make("pruning", common=common))
     assert sum(t.note.startswith("without") for t in history) == 24 + 18 + 12
-    parents = [t for t in history if t.note == "parent"]
+    parents = [t for t in history if t.role == "parent"]
     assert len(parents) == (4 if common else 24 + 18 + 12 + 1)
 
 
@@ -147,7 +147,7 @@ def test_rounds_draw_weights_of_their_own() -> None:
     history = finish(make("pruning"))
     by_kept: dict[int, set[tuple[int, ...]]] = {}
     for trial in history:
-        if trial.note == "parent":
+        if trial.role == "parent":
             by_kept.setdefault(sum(map(len, trial.architecture.edges)), set()).add(trial.draws)
     assert len(set.union(*by_kept.values())) == 4
 
@@ -196,7 +196,7 @@ def test_pruning_of_darts_evaluates_as_many_operations_as_published(
         for proposal in batch:
             kept = sum(len(c.operation) + c.edge for c in darts.kept(proposal.architecture))
             values = {"kappa": (1000.0 + kept,), "regions": (float(kept**2 % 101),)}
-            history.append(Trial(proposal.architecture, proposal.draws, proposal.note, values))
+            history.append(Trial(**vars(proposal), values=values))
     assert sum(t.note.startswith("without") for t in history) == operations
     selected = searcher.select(history)
     assert selected is not None
@@ -234,7 +234,7 @@ def test_the_surrogate_finds_the_best_under_noise() -> None:
         for p in batch:
             noise = random.Random(str(p.architecture)).gauss(0, 15) + 40 * p.draws[0]
             values = {"worth": (value(p.architecture) + noise,)}
-            history.append(Trial(p.architecture, p.draws, p.note, values))
+            history.append(Trial(**vars(p), values=values))
     assert len(history) == 120
     assert len({trial.architecture for trial in history}) == 120
     selected = searcher.select(history)

@@ -1,4 +1,4 @@
-"""A little training before a score snapshots: against training by hand, and where it fails."""
+"""Short training before a score: against training by hand, and where it fails."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ from untrained.runs.tasks import ScoreTask, build, measure, stream
 from untrained.scores.kernel import NTKView
 from untrained.settings import Setting
 from untrained.spaces import CellScale, get_space
-from untrained.training import Recipe, get_recipe, train, train_short
+from untrained.training import Recipe, TrainingSpec, get_recipe, train, train_short
 
 TEXT = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 SPACE = get_space("nasbench201")
@@ -62,7 +62,7 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
     assert found.short_training > 0
 
 
-def test_a_brief_training_is_the_beginning_of_a_long_one(digits: Images) -> None:
+def test_a_short_training_is_the_beginning_of_a_long_one(digits: Images) -> None:
     recipe = Recipe(epochs=3, batch=256)
     networks = [build("nasbench201", TEXT, CellScale(3, 1), digits) for _ in range(2)]
     for network in networks:
@@ -161,7 +161,7 @@ def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None
     names = ("label_alignment@1", "label_alignment@3", "validation_loss@3")
     asked = [make_setup(name, SPACE, {**SMALL, "count": 60}) for name in names]
     assert [each.epochs for each in asked] == [1, 3, 3]
-    assert len({each.look for each in asked}) == 1
+    assert len({each.network_spec for each in asked}) == 1
     (together,) = measure(task(*asked), digits)
     alone = [measure(task(each), digits)[0].readings[0] for each in asked]
     assert list(together.readings) == alone
@@ -171,10 +171,10 @@ def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None
 def test_a_recipe_that_falls_has_a_training_for_each_number_of_epochs(digits: Images) -> None:
     falling = {**SMALL, "recipe": "default"}
     asked = [make_setup(f"validation_loss@{e}", SPACE, falling) for e in (1, 2)]
-    assert len({each.look for each in asked}) == 2
+    assert len({each.network_spec for each in asked}) == 2
 
 
-def test_a_training_that_is_gone_on_with_is_an_unbroken_one(digits: Images) -> None:
+def test_a_training_that_is_resumed_is_an_unbroken_one(digits: Images) -> None:
     recipe = replace(get_recipe("short"), epochs=3, batch=256)
     networks = [build("nasbench201", TEXT, CellScale(3, 1), digits) for _ in range(3)]
     for network in networks:
@@ -189,14 +189,14 @@ def test_a_training_that_is_gone_on_with_is_an_unbroken_one(digits: Images) -> N
         train_short(networks[1], digits, recipe, until=1, since=whole)
 
 
-def test_what_scores_view_alike_is_looked_at_once(
+def test_what_scores_view_alike_is_computed_once(
     digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshots: list[NTKView] = []
+    views: list[NTKView] = []
     see = NTKView.__call__
 
     def counted(view: NTKView, *shown: Any) -> Any:
-        snapshots.append(view)
+        views.append(view)
         return see(view, *shown)
 
     monkeypatch.setattr(NTKView, "__call__", counted)
@@ -204,12 +204,12 @@ def test_what_scores_view_alike_is_looked_at_once(
     names = ("label_alignment@0", "ntk_norm", "ntk_mean", "ntk_trace")
     asked = [make_setup(name, SPACE, plain) for name in names]
     (found,) = measure(task(*asked), digits)
-    assert len(snapshots) == 1
+    assert len(views) == 1
     assert all(reading.value is not None for reading in found.readings)
     assert len(set(found.seconds)) == 4
     asked[1] = make_setup("ntk_norm", SPACE, {**plain, "parameters": "all"})
     measure(task(*asked), digits)
-    assert len(snapshots) == 3
+    assert len(views) == 3
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,13 @@ def test_what_scores_view_alike_is_looked_at_once(
     [
         ({"scores": ("label_alignment@x",)}, "expected a number of epochs after @, got 'x'"),
         (
-            {"scores": ("parameters",), "short_training": {"images": 9}},
-            "no score snapshots after training",
+            {"scores": ("parameters",), "short_training": TrainingSpec(images=9)},
+            "no score comes after training",
         ),
-        ({"scores": ("label_alignment",), "short_training": {"image": 9}}, "expected images"),
+        (
+            {"scores": ("label_alignment",), "short_training": TrainingSpec(images=1)},
+            "short_training.images: expected a number of at least 2, got 1",
+        ),
         (
             {"scores": ("label_alignment@2",), "score_settings": {"ntk_norm": {}}},
             "got some of ntk_n",
@@ -232,11 +235,11 @@ def test_wrong_questions_of_training_are_refused(asked: dict[str, Any], message:
         make_setups(SPACE, resolve(RunConfig(**asked)))
 
 
-def test_what_an_instrument_says_comes_before_what_all_do() -> None:
+def test_per_score_settings_take_precedence() -> None:
     config = RunConfig(
         scores=("label_alignment@1", "label_alignment@4", "ntk_norm"),
         score_settings={"label_alignment": {"images": 50}, "label_alignment@4": {"batch": 16}},
-        short_training={"images": 99, "batch": 32},
+        short_training=TrainingSpec(images=99, batch=32),
     )
     one, four, start = make_setups(SPACE, resolve(config))
     assert one.short_training is not None
@@ -281,7 +284,7 @@ def test_a_probe_of_one_class_is_a_named_failure_and_the_search_goes_on(tmp_path
         options={"evaluations": 3},
         scores=("label_alignment", "parameters"),
         score_settings={"label_alignment": {"channels": 4, "count": 1}},
-        short_training={"images": 64, "batch": 32},
+        short_training=TrainingSpec(images=64, batch=32),
         draws=1,
         workers=0,
         out=tmp_path,

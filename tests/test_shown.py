@@ -187,13 +187,13 @@ def test_a_report_imports_nothing_that_a_store_names(plugins: Command) -> None:
 
 def test_a_report_of_a_tracking_imports_nothing_either(plugins: Command) -> None:
     code, out, err = plugins("track", CELL, "--scale", "small", "--training.epochs", "1",
-                            "--training.images", "128",
-                             "--probe", "20", "--support", "20", "--held-out", "20", "--space",
-                             "own_space:S", "--json")  # fmt: skip
+                             "--training.images", "128", "--probe", "20", "--support", "20",
+                             "--held-out", "20", "--space", "own_space:S", "--json")  # fmt: skip
     assert code == 0, err
     folder = Path(json.loads(out)["folder"])
     asked = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
-    asked[1] |= {"network": "evil:make", "recipe": "evil:recipe"}
+    asked[1] |= {"network": "evil:make"}
+    asked[1]["training"]["recipe"] = "evil:recipe"
     (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
     Path("evil.py").write_text("from pathlib import Path\nPath('imported').touch()\n")
     Path("imported").unlink()

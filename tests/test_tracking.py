@@ -22,13 +22,13 @@ from untrained.runs.snapshots import (
     Snapshot,
     Tracking,
     draw_tracked_images,
-    look,
+    take_snapshot,
 )
 from untrained.runs.tasks import stream
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
-from untrained.training import Recipe, evaluate, train
+from untrained.training import Recipe, TrainingSpec, evaluate, train
 
 RECIPE = Recipe(epochs=3, batch=128)
 SPEC = Tracking(probe=30, support=40, held_out=50)
@@ -80,8 +80,8 @@ def test_the_kernel_of_a_linear_network_never_moves(digits: Images) -> None:
     assert torch.allclose(found.kernels[0], 10 * x @ x.T, rtol=1e-5, atol=1e-3)
 
 
-def test_a_moment_by_hand(digits: Images, tracked: Track) -> None:
-    """The last look, from a network trained without tracking."""
+def test_a_snapshot_by_hand(digits: Images, tracked: Track) -> None:
+    """The third snapshot, of a network trained without tracking."""
     network = make_network()
     epochs = []
     weights: list[dict[str, Tensor]] = []
@@ -126,7 +126,7 @@ def test_regression_by_hand(digits: Images) -> None:
     network = make_linear()
     spec = replace(SPEC, support=25)
     shown = draw_tracked_images(digits, spec, stream(0, "tracking"))
-    snapshot, _ = look(network, digits, shown, spec, None, None)
+    snapshot, _ = take_snapshot(network, digits, shown, spec, None, None)
     x, v = (
         digits.normalise(s.pixels).flatten(1).double() for s in (shown.support, shown.held_out)
     )
@@ -170,7 +170,7 @@ def cut_at(epoch: int) -> Callable[[Snapshot], None]:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_a_cut_tracking_goes_on(
+def test_a_cut_tracking_resumes(
     digits: Images, tracked: Track, tmp_path: Path, epoch: int
 ) -> None:
     with pytest.raises(Cut):
@@ -192,7 +192,7 @@ def test_a_cut_tracking_goes_on(
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_a_cut_before_a_moment_is_written(
+def test_a_cut_before_a_snapshot_is_written(
     digits: Images,
     tracked: Track,
     tmp_path: Path,
@@ -218,7 +218,7 @@ def test_a_cut_before_a_moment_is_written(
     assert torch.equal(network[4].weight, whole[4].weight)
 
 
-def test_looks_are_as_far_apart_as_asked(digits: Images, tracked: Track) -> None:
+def test_snapshots_are_as_far_apart_as_asked(digits: Images, tracked: Track) -> None:
     found = track(make_network(), digits, RECIPE, replace(SPEC, every=2))
     assert [snapshot.epoch for snapshot in found.snapshots] == [0, 2, 3]
     assert torch.equal(found.kernels, tracked.kernels[[0, 2, 3]])
@@ -255,9 +255,9 @@ def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
         network = make_network()
         with torch.no_grad():
             network[4].weight.fill_(weight)
-        earlier = Earlier(torch.eye(30), torch.eye(30), look(
+        earlier = Earlier(torch.eye(30), torch.eye(30), take_snapshot(
             make_network(), digits, shown, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
-        snapshot, _ = look(network, digits, shown, SPEC, None, earlier)
+        snapshot, _ = take_snapshot(network, digits, shown, SPEC, None, earlier)
         for name in MEASURED:
             value, reason = getattr(snapshot, name)
             assert (value is None) == bool(reason), name
@@ -329,7 +329,12 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     again, same_track = track_one(config)
     assert again == folder
     assert same(found, same_track)
-    others: list[dict[str, Any]] = [{"seed": 1}, {"subset": 101}, {"batch": 32}, {"support": 21}]
+    others: list[dict[str, Any]] = [
+        {"seed": 1},
+        {"training": replace(config.training, images=101)},
+        {"training": replace(config.training, batch=32)},
+        {"support": 21},
+    ]
     for other in others:
         assert track_one(replace(config, **other))[0] != folder
     with pytest.raises(ValueError, match=r"own_tracked:broken.*RuntimeError: out of order"):

@@ -167,8 +167,12 @@ class File:
                 raise self._unknown(name, value, flags, arguments)
             argument = flags.pop(name)  # one name is given once, with `_` or with `-`
             if argument.children:
-                values = typed(dict[str, Any], value, self._where(name))
-                self._fill(f"{name}.", values, flags, arguments)
+                if not isinstance(value, dict):
+                    such = self._where(argument.children[0].name).partition(": ")[2]
+                    raise ValueError(
+                        f"{self._where(name)}: expected a table, such as {such}, got {value!r}"
+                    )
+                self._fill(f"{name}.", value, flags, arguments)
             else:
                 self._give(argument, typed(argument.hint, value, self._where(name)))
 
@@ -187,7 +191,7 @@ class File:
     def _unknown(
         self, name: str, value: Any, flags: Mapping[str, Argument], arguments: ArgumentCollection
     ) -> Exception:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name not in RENAMED:
             return ValueError(
                 f"{self._where(name)}: expected no table of this name, got one; flags stand at "
                 f"the top level of the file, such as seed = 0, whatever the command"
@@ -227,9 +231,10 @@ def renamed(error: Exception) -> str:
     """One line for a flag or a key of an older version; empty for any other error."""
     if not isinstance(error, UnknownOptionError) or error.token is None:
         return ""
-    asked = "--" + (error.token.keyword or "").removeprefix("--").replace("][", ".").strip("[]")
-    flag, dot, setting = asked.replace("_", "-").partition(".")
-    flag, _, _ = flag.partition("=")
+    said = error.token.keyword or error.token.value  # the latter beside free arguments
+    words, _, _ = said.removeprefix("--").replace("][", ".").strip("[]").partition("=")
+    name, dot, setting = words.partition(".")
+    flag = "--" + name.replace("_", "-")
     command = error.command_chain[0] if error.command_chain else ""
     if flag not in RENAMED:
         return ""

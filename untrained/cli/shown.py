@@ -58,7 +58,7 @@ def show_found(record: RunRecord) -> None:
     else:
         tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
-        PRINTED.print(f"\nPick ({tried}, {seconds:.0f} s):")
+        PRINTED.print(f"\nSelected architecture ({tried}, {seconds:.0f} s):")
         say(record.selected, style="bold")
 
 

@@ -46,7 +46,7 @@ def image_facts(images: Mapping[str, object]) -> ImageFacts:
 class Headline:
     """The numbers that count."""
 
-    pick_accuracy: float | None
+    selected_accuracy: float | None
     "On the test images."
     accuracy_error: float | None
     "Standard error of the selected architecture's accuracy, for the size of the test set."
@@ -71,7 +71,7 @@ def headline(run: RunRecord, test_images: int | None) -> Headline:
     error = None if accuracy is None else accuracy_error(accuracy, test_images)
     randoms = random_accuracies(run)
     return Headline(
-        pick_accuracy=accuracy,
+        selected_accuracy=accuracy,
         accuracy_error=error,
         random_accuracies=randoms,
         search_seconds=run.wall_seconds.get("search"),
@@ -126,7 +126,7 @@ def _architectures(count: int) -> str:
 def unfinished(run: RunRecord) -> str:
     """Why there is no accuracy to judge."""
     if run.selected is None:
-        return without_pick(run)
+        return nothing_selected(run)
     training = selected_training(run)
     if training is None:
         return "The search is done; the selected architecture has not been trained in this run."
@@ -139,7 +139,7 @@ def unfinished(run: RunRecord) -> str:
     )
 
 
-def without_pick(run: RunRecord) -> str:
+def nothing_selected(run: RunRecord) -> str:
     """Why no architecture is selected: not yet, or not ever."""
     if run.ended and any_scored(run):
         return "The search ended without selecting an architecture."

@@ -53,7 +53,7 @@ def write_report(
         path,
         "page.html.j2",
         run=run,
-        **_pick_parts(graphs, standings, exported),
+        **_selected_parts(graphs, standings, exported),
         **_score_parts(run, space),
         unknown_space=space is None,
         **_training_parts(run, image_facts(run.images)),
@@ -63,7 +63,7 @@ def write_report(
     )
 
 
-def _pick_parts(
+def _selected_parts(
     graphs: Sequence[CellGraph], standings: Sequence[Standing], exported: Mapping[str, str]
 ) -> Parts:
     colours = operations(graphs)

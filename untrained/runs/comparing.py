@@ -127,7 +127,7 @@ def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> No
 
 
 def export_selected(session: Session, row: dict[str, Any]) -> None:
-    """Writes the trained selected where it can be used without the library.
+    """Writes the selected architecture, trained, where it can be used without the library.
 
     Its accuracy on the test images is from then on that of the files as they were written.
     """

@@ -128,6 +128,8 @@ class ResolvedConfig(RunConfig):
         for what in ("training", "short_training"):
             if (count := getattr(self, what).images) is not None:
                 check_range(f"{what}.images", count, 2)
+        if (epochs := self.short_training.epochs) is not None:
+            check_range("short_training.epochs", epochs, 0)
         check_device(self.device)
         check_precision(self.recipe, self.device)
         if not self.scores:

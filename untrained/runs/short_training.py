@@ -59,7 +59,8 @@ def take_short_training(
     Raises:
         ValueError: a recipe that is not there, or settings that make no sense.
     """
-    usual = kind.epochs and (common.epochs or kind.epochs)
+    trains = kind.epochs > 0
+    usual = common.epochs if trains and common.epochs is not None else kind.epochs
     epochs = counted(int, left.pop("epochs", usual), f"{name}.epochs", least=0)
     asked = {setting: left.pop(setting) for setting in SHORT_TRAINING if setting in left}
     if epochs == 0:

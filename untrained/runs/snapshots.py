@@ -1,7 +1,7 @@
 """What is read from a network at one epoch of its training, on images fixed once for all.
 
     Theta_t      the NTK on the probe after epoch t; Theta_0 that at initialisation
-    LGA          how far Theta_t snapshots like the label kernel; see `analysis.alignment`
+    LGA          how far Theta_t resembles the label kernel; see `analysis.alignment`
     regression   kernel regression with an NTK on the support, tried on the held-out images: what
                  the network does when it is linearised at that epoch
     advantage    accuracy of the network less that of the regression, on the same held-out images

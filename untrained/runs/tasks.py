@@ -115,7 +115,7 @@ def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[M
 
     Draw d has one stream for weights, one for training and one for the probe, whatever the
     architecture and the score, so that architectures are compared on common weights and images.
-    Where an setup redraws weights less often, draws share those of the first of them.
+    Where a setup redraws weights less often, draws share those of the first of them.
     """
     began = time.perf_counter()
     network, failure = attempt_apart(partial(built, task, images), task.device, step, "build")

@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
-from pathlib import Path
+from dataclasses import asdict, is_dataclass, replace
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -23,9 +23,8 @@ from untrained.runs.streams import stream
 from untrained.runs.tasks import build
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, question, track
-from untrained.settings import checked, typed
+from untrained.settings import typed
 from untrained.spaces import get_space
-from untrained.training import TrainingSpec
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."
@@ -84,16 +83,27 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {f.name for f in fields(TrackConfig)} - set(about):
-            raise KeyError(", ".join(sorted(missing)))
-        training = TrainingSpec(**about["training"])
-        config = checked(TrackConfig(**{**about, "training": training, "out": Path(about["out"])}))
-        return config, typed(str | None, architecture, "architecture")
+        return _restored(TrackConfig, about), typed(str | None, architecture, "architecture")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "
             f"{type(error).__name__}: {error}; give the track command again"
         ) from error
+
+
+def _restored(kind: Any, kept: Any) -> Any:
+    """The frozen dataclass of values that JSON held: all of its fields, each of its type."""
+    hints = get_type_hints(kind)
+    if others := set(kept) ^ set(hints):
+        raise KeyError(", ".join(sorted(others)))
+    return kind(
+        **{
+            name: _restored(hint, kept[name])
+            if is_dataclass(hint)
+            else typed(hint, kept[name], name)
+            for name, hint in hints.items()
+        }
+    )
 
 
 def images_of(config: TrackConfig) -> Images:

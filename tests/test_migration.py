@@ -1,0 +1,102 @@
+"""Stores of older schemas: read as they are, reported, and brought up to date when resumed."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from untrained.report.stored import report_run
+from untrained.runs import RunConfig, RunFolder, load_record, run
+from untrained.runs.schema import SCHEMA
+from untrained.training import TrainingSpec
+
+SPEC = TrainingSpec(epochs=1, images=64)
+COLUMNS = {"runs": {"selected": "pick"}, "trainings": {"reason": "failure"}}
+"Table -> today's columns by their names in schema 3."
+SETTINGS = {
+    "preset": "settings",
+    "score_settings": "instruments",
+    "short_training": "schooling",
+    "proposals": "batch",
+}
+"Fields of a configuration by their names in schema 3."
+LATER = {
+    "trials": ("epochs",),
+    "runs": ("counts", "ended", "search"),
+    "measurements": ("bound_kind", "bound_amount"),
+}
+"Columns that came after schema 1."
+
+
+def asked(out: Path, train: bool) -> RunConfig:
+    """A climb, of which the searcher reads where it starts."""
+    return RunConfig(
+        searcher="local", options={"evaluations": 4}, scores=("parameters", "macs"), draws=1,
+        score_settings={"macs": {"scale": "small"}}, proposals=2, train=train, compare=1,
+        scale="small", training=SPEC, workers=0, out=out,
+    )  # fmt: skip
+
+
+def third(connection: sqlite3.Connection) -> None:
+    """Back to schema 3: its names, and roles in notes alone."""
+    for table, columns in COLUMNS.items():
+        for now, before in columns.items():
+            connection.execute(f"alter table {table} rename column {now} to {before}")
+    connection.execute("update trained set role = 'pick' where role = 'selected'")
+    connection.execute("alter table trials drop column role")
+    for name, text in connection.execute("select id, config from runs").fetchall():
+        config = {SETTINGS.get(key, key): value for key, value in json.loads(text).items()}
+        whole = config.pop("training")
+        config |= {"training": whole.pop("recipe"), "recipe": whole}
+        connection.execute("update runs set config = ? where id = ?", (json.dumps(config), name))
+    connection.execute("update schema set version = 3")
+
+
+def first(connection: sqlite3.Connection) -> None:
+    """Back to schema 1, without the columns that later ones brought."""
+    for table, columns in LATER.items():
+        for column in columns:
+            connection.execute(f"alter table {table} drop column {column}")
+    connection.execute("update schema set version = 1")
+
+
+def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(store) as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def facts(folder: RunFolder) -> list[Any]:
+    record = load_record(folder.store, folder.name)
+    return [record.config, record.selected, record.trials, record.trainings]
+
+
+@pytest.mark.parametrize("version", [3, 1])
+def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Path) -> None:
+    """In the first schema, a search and its trainings were one run."""
+    config = asked(tmp_path, train=version == 3)
+    folder = run(config)
+    expected = facts(folder)
+    assert [trial.role for trial in expected[2]].count("start") > 0
+    measured = rows(folder.store, "select * from measurements")
+    with sqlite3.connect(folder.store) as connection:
+        third(connection)
+        if version == 1:
+            first(connection)
+    connection.close()
+    before = folder.store.read_bytes()
+    found = facts(folder)
+    assert found[1:] == expected[1:]
+    for name in ("preset", "score_settings", "proposals", "searcher", "scores", "options"):
+        assert found[0][name] == expected[0][name]
+    spec = TrainingSpec(**found[0]["training"])
+    assert (spec.recipe, spec.images, spec.epochs) == ("default", SPEC.images, SPEC.epochs)
+    assert expected[1] in report_run(folder).read_text(encoding="utf-8")
+    assert folder.store.read_bytes() == before  # all of this reads
+    assert run(config) == folder
+    assert facts(folder) == expected
+    assert rows(folder.store, "select * from measurements") == measured
+    assert rows(folder.store, "select version from schema") == [(SCHEMA,)]
