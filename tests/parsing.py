@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from untrained.cli import commands, main
-from untrained.runs import driver, track_config
+from untrained.cli import actions, main
+from untrained.runs import driver, track_one
 
 Parse = Callable[..., tuple[int, str, Any]]
 
@@ -30,9 +30,9 @@ def until_images(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
         return kept
 
-    for module, run in ((driver, "run"), (track_config, "track_one")):
+    for module, run in ((driver, "run"), (track_one, "track_one")):
         monkeypatch.setattr(module, "load_images", reached)
-        monkeypatch.setattr(commands, run, keep(getattr(module, run)))
+        monkeypatch.setattr(actions, run, keep(getattr(module, run)))
 
     def call(*words: str) -> tuple[int, str, Any]:
         found.clear()

@@ -90,8 +90,8 @@ def run_of(text: str) -> RunRecord:
             k,
             f"{text}{k}",
             text,
-            text,
             {text: readings(1.0 + k, 2.0), "other": (Reading(1.0), Reading(None, text))},
+            role=text,
         )
         for k in range(4)
     )

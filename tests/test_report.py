@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from untrained.estimate import Estimate
 from untrained.report import write_report
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import caution, headline, image_facts, verdict
 from untrained.report.ledger import ledger
 from untrained.report.measured import (
-    Estimate,
     Failure,
     best_so_far,
-    estimate,
+    estimated,
     failures,
     score_cloud,
     spans_decades,
@@ -43,7 +43,7 @@ def readings(*values: float | None) -> tuple[Reading, ...]:
 
 def trial(number: int, batch: int = 0, note: str = "random", **scores: Sequence[float | None]):
     measured = {name: readings(*values) for name, values in scores.items()}
-    return TrialRecord(number, batch, f"cell {number}", note, None, measured)
+    return TrialRecord(number, batch, f"cell {number}", note, measured)
 
 
 def training(
@@ -169,7 +169,7 @@ def _measured(
     counts = [round(regions + rng.gauss(0, 35)) for _ in range(3)]
     failed: list[float | None] = [*kappas[:2], None] if number % 19 == 7 else [*kappas]
     scores = {"condition_number": readings(*failed), "linear_regions": readings(*counts)}
-    return TrialRecord(number, batch, architecture, note, None, scores)
+    return TrialRecord(number, batch, architecture, note, scores)
 
 
 def _trained(
@@ -209,7 +209,7 @@ def realistic_report(run: RunRecord, path: Path) -> None:
 
 
 def test_estimate_is_mean_and_standard_error_over_resolved_draws() -> None:
-    found = estimate(readings(1.0, 2.0, None, 6.0))
+    found = estimated(readings(1.0, 2.0, None, 6.0))
     assert found is not None
     assert found.mean == 3.0
     assert found.standard_error == pytest.approx(math.sqrt(7.0) / math.sqrt(3))
@@ -217,9 +217,12 @@ def test_estimate_is_mean_and_standard_error_over_resolved_draws() -> None:
 
 
 def test_a_single_draw_has_no_error_and_none_no_estimate() -> None:
-    assert estimate(readings(5.0)) == Estimate(5.0, None, 1)
-    assert estimate(readings(None, None)) is None
-    assert estimate(()) is None
+    assert estimated(readings(5.0)) == Estimate(5.0, None, 1)
+    for none in (readings(None, None), ()):
+        found = estimated(none)
+        assert (found.mean, found.draws, len(found.failures)) == (None, 0, len(none))
+        with pytest.raises(ValueError, match="expected a draw with a number"):
+            _ = found.value
 
 
 def test_cloud_leaves_out_what_failed_and_counts_it() -> None:
@@ -268,7 +271,7 @@ def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
     removals = [NB201.without(start, choice) for choice in NB201.choices(start)]
     cells = [(0, start), *((0, cell) for cell in removals), (0, start), (1, selected)]
     trials = (
-        TrialRecord(k, batch, str(cell), note, None, {"kappa": readings(*[float(k)] * draws)})
+        TrialRecord(k, batch, str(cell), note, {"kappa": readings(*[float(k)] * draws)})
         for k, (batch, cell) in enumerate(cells)
     )
     return replace(EMPTY, trials=tuple(trials), directions={"kappa": -1}, selected=str(selected))
@@ -292,7 +295,7 @@ def test_draws_of_a_parent_measured_as_several_trials_are_pooled() -> None:
     run = pruning_search(draws=2)
     step = trajectory(run, NB201).panels[0].steps[0]
     point = next(p for p in score_cloud(run).points if p.trial == 0)
-    assert step.estimate == point.estimates[0] == estimate(readings(0.0, 0.0, 5.0, 5.0))
+    assert step.estimate == point.estimates[0] == estimated(readings(0.0, 0.0, 5.0, 5.0))
 
 
 @pytest.mark.parametrize("kept", [slice(0, 4), slice(1, 5), slice(0, 1)])
@@ -325,7 +328,7 @@ def test_the_last_round_of_darts_removes_edges() -> None:
     cells = [crowded, *(space.without(crowded, choice) for choice in choices)]
     rng.shuffle(cells)
     selected = space.without(crowded, *gone)
-    trials = (TrialRecord(k, 0, str(cell), "", None, {}) for k, cell in enumerate(cells))
+    trials = (TrialRecord(k, 0, str(cell), "", {}) for k, cell in enumerate(cells))
     run = replace(EMPTY, trials=tuple(trials), selected=str(selected), space="darts")
     (pruning,) = prunings(run, space)
     assert pruning.candidates == len(choices)
@@ -638,7 +641,7 @@ def hostile_run(classes: int = 200) -> RunRecord:
         for i in range(classes)
     )
     trials = tuple(
-        TrialRecord(k, k, f"|a<b&c~{k}|'\"", "<i>note</i>", None, {"<kappa>": readings(10.0**k)})
+        TrialRecord(k, k, f"|a<b&c~{k}|'\"", "<i>note</i>", {"<kappa>": readings(10.0**k)})
         for k in range(8)
     )
     return replace(
@@ -741,7 +744,7 @@ def test_browser_survives_hostile_names(tmp_path: Path) -> None:
 def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
     trials = tuple(
         replace(
-            TrialRecord(k, int(epochs > 1), f"cell {cell}", "", None, {"lga": readings(value)}),
+            TrialRecord(k, int(epochs > 1), f"cell {cell}", "", {"lga": readings(value)}),
             epochs=epochs,
         )
         for k, (cell, epochs, value) in enumerate(

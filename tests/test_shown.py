@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_cli import CELL, QUICK, Command, command
 
-from untrained.cli.shown import estimated
+from untrained.cli.shown import shortly
 from untrained.runs import RunFolder, load_record
 from untrained.scores import SCORES, Reading
 
@@ -149,7 +149,7 @@ def test_an_estimate_as_it_is_printed(
     values: tuple[float | None, ...], is_count: bool, text: str
 ) -> None:
     readings = tuple(Reading(v, "" if v is not None else "why") for v in values)
-    assert estimated(readings, is_count) == text
+    assert shortly(readings, is_count) == text
 
 
 def test_scores_that_count() -> None:
