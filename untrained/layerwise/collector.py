@@ -214,6 +214,8 @@ class Collector:
             return False
         if len(outers) > 1 and any(isinstance(outer, EmbeddingOuter) for outer in outers):
             return False  # each numbers its own words
+        if len({outer.transposed for outer in outers}) > 1:
+            return False  # A of one is D of another
         a, o, t = (
             outers[0].ins,
             outers[0].outs,

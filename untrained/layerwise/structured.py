@@ -31,8 +31,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from untrained.layerwise.collector import Collector, Derivation
 from untrained.layerwise.independence import flow, key_of
 from untrained.layerwise.influence import Influence
-from untrained.layerwise.layers import LAYERS, Layer, operation, spread
+from untrained.layerwise.layers import LAYERS, operation, spread
 from untrained.layerwise.operation import Operation
+from untrained.layerwise.terms import Layer
 from untrained.networks.arguments import coarsest
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function
@@ -187,6 +188,8 @@ class Recorder(ParameterCalls):
             if site.kind == "spread":
                 return self._layer(index, site, spread(site, self.examples, func, args, kwargs))
             layer = LAYERS[func](site, self.examples, *args, **kwargs)
+            if not wanted <= {id(term.parameter) for term in layer.terms}:
+                raise Unstructured("a formula for other parameters than those asked for")
         except (KeyError, Unstructured):  # falls back for this call alone
             call = operation(site, self.examples, func, args, kwargs, wanted)
             return self._operation(index, site, call, func(*args, **kwargs))

@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from untrained.layerwise.independence import key_of
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function
-from untrained.networks.places import Place, Prints, growing
+from untrained.networks.noise import same_noise
+from untrained.networks.places import Place, Prints, growing, possible
 from untrained.networks.provenance import SHAPED, Provenance
 from untrained.networks.readout import flattened
 from untrained.networks.sites import (
@@ -89,9 +91,7 @@ class Watch(ParameterCalls):
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         """The outputs for x, a row for each example."""
-        devices = [x.device] if x.is_cuda else []
-        with torch.random.fork_rng(devices), self, policy:
-            torch.manual_seed(0)  # a network that draws noise draws the same every time
+        with same_noise(x), self, policy:
             outputs = flattened(self.network.model(x.clone()), len(x))
         self.outputs = outputs.shape[1]
         return outputs
@@ -141,9 +141,10 @@ class Watch(ParameterCalls):
             self.names |= new
         self._measure(func, tensors, names, found, len(new) if kind == "derived" else 1)
         self._count(found)
-        prints = tuple(map(self._print, found))
+        outputs = self.given(kind, outputs)
+        prints = tuple(self._print(t) for t in tree_leaves(outputs) if isinstance(t, Tensor))
         self.calls.append(Call(func, kind, formula, names, inputs, prints, *growth))
-        return self.given(kind, outputs)
+        return outputs
 
     def given(self, kind: Kind, outputs: Any) -> Any:
         """What a call that uses parameters gives the network."""
@@ -182,12 +183,13 @@ class Watch(ParameterCalls):
             self.uses[name] = self.uses.get(name, 0) + times
             least = min(tensor.nbytes, factors) if func in self.network.layers else tensor.nbytes
             self.kept[name] = self.kept.get(name, 0) + least
-        if func not in CONTRACTING:
+        place = CONTRACTING.get(func)
+        if place is None or not names[place] or tensors[place].ndim < 2:
             self.macs += sum(t.numel() for t in outputs)
             return
-        image, weight = tensors[0], tensors[1]
-        outs, numbers = len(weight), weight.numel()
-        positions = (image if CONTRACTING[func] else outputs[0]).numel() // outs
+        image, weight = tensors[place - 1], tensors[place]
+        outs, numbers = weight.shape[-1 if func in PRODUCTS else 0], weight.numel()
+        positions = (image if func in TRANSPOSED else outputs[0]).numel() // outs
         self.weights.append((outs, numbers // outs, positions // n))
         self.macs += numbers * positions
         self.rich |= func is F.conv2d and image.shape[1] >= RICH
@@ -196,28 +198,39 @@ class Watch(ParameterCalls):
 class Traced(Watch):
     """A watch of a pass whose graph begins at each layer's output, as a recorder's does."""
 
-    def __init__(self, network: Network, examples: int):
-        super().__init__(network, examples)
-        self.begun: list[list[Tensor]] = []
-        "What each call gave, where it has gradients."
+    def __init__(
+        self, network: Network, examples: int, fewer: Mapping[int, Shapes] | None = None
+    ):
+        super().__init__(network, examples, fewer)
+        self.keys: list[object] = []
+        "In place of prints, the keys that tensors have in a flow; None without gradients."
+        self.held: list[Tensor] = []
+        "Their tensors, as keys are ids of what is there."
+        self.doubtful = False
+        "Whether what counts as made of parameters alone may be made once for each example."
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         with torch.enable_grad(), constant_parameters(self.network.model):
             return super().run(x, policy)
 
     def given(self, kind: Kind, outputs: Any) -> Any:
-        found: list[Tensor] = []
-        self.begun.append(found)
+        if kind == "derived":
+            found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
+            self.doubtful |= any(possible(t.shape) for t in found)
         if kind == "derived" or not torch.is_grad_enabled():
             return outputs
 
         def begin(output: Any) -> Any:
             if not isinstance(output, Tensor) or not output.is_floating_point():
                 return output
-            found.append(output.requires_grad_())
-            return guarded(output)
+            return guarded(output.requires_grad_())
 
         return tree_map(begin, outputs)
+
+    def _print(self, tensor: Tensor) -> int:
+        self.keys.append(key_of(tensor) if tensor.requires_grad else None)
+        self.held.append(tensor)
+        return len(self.keys) - 1
 
 
 def _kind(names: Sequence[str | None], growth: tuple[Places, Places], formula: bool) -> Kind:
@@ -228,9 +241,12 @@ def _kind(names: Sequence[str | None], growth: tuple[Places, Places], formula: b
     return "layer" if formula and not names[0] and inputs[0] else "spread"
 
 
-# Functions that multiply a weight (o x a) at every position; whether positions are the input's.
-CONTRACTING: dict[Function, bool] = {
-    F.linear: False,
-    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), False),
-    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), True),
+TRANSPOSED = frozenset({F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d})
+PRODUCTS = frozenset({torch.matmul, Tensor.matmul, torch.mm, Tensor.mm, torch.addmm})
+CONTRACTING: dict[Function, int] = {
+    **dict.fromkeys((F.linear, F.conv1d, F.conv2d, F.conv3d, *TRANSPOSED, *PRODUCTS), 1),
+    torch.addmm: 2,
 }
+"""Functions that multiply a weight (o x a) at every position of their output, and which of their
+tensors it is, after the input; `TRANSPOSED` ones do so at those of the input, and `PRODUCTS` have
+the weight as (a x o)."""
