@@ -13,13 +13,13 @@ from untrained.layerwise.terms import Layer, Term
 from untrained.networks.sites import Site
 
 
-def added(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float = 1) -> Layer:
+def added(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float | int = 1) -> Layer:
     """input + alpha other, of which either may be the parameter."""
     output = torch.add(input, other, alpha=alpha)
     return Layer(output, other, _terms(site, n, output.ndim, (input, 1), (other, alpha)))
 
 
-def subtracted(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float = 1) -> Layer:
+def subtracted(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float | int = 1) -> Layer:
     """input - alpha other"""
     output = torch.sub(input, other, alpha=alpha)
     return Layer(output, other, _terms(site, n, output.ndim, (input, 1), (other, -alpha)))
@@ -33,7 +33,7 @@ def multiplied(site: Site, n: int, input: Tensor, other: Tensor) -> Layer:
 
 
 def _terms(
-    site: Site, n: int, rank: int, *pairs: tuple[Tensor, float | Tensor]
+    site: Site, n: int, rank: int, *pairs: tuple[Tensor, float | int | Tensor]
 ) -> tuple[Term, ...]:
     """For each tensor that is the same for all examples, and the derivative by its entries."""
     (place,) = site.outputs
@@ -46,7 +46,7 @@ def _terms(
 
         def rows(
             d: Tensor,
-            derivative: float | Tensor = derivative,
+            derivative: float | int | Tensor = derivative,
             repeated: list[int] = repeated,
             shape: torch.Size = tensor.shape,
         ) -> Tensor:

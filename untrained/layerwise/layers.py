@@ -96,8 +96,8 @@ def _biased_product(
     mat1: Tensor,
     mat2: Tensor,
     *,
-    beta: float = 1,
-    alpha: float = 1,
+    beta: float | int = 1,
+    alpha: float | int = 1,
 ) -> Layer:
     """b + x W, the bias being the first argument."""
     if beta != 1 or alpha != 1 or input.ndim != 1:
