@@ -13,13 +13,16 @@ from untrained.layerwise.terms import Layer, Term
 from untrained.networks.sites import Site
 
 
-def added(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float | int = 1) -> Layer:
+Number = float | int
+
+
+def added(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: Number = 1) -> Layer:
     """input + alpha other, of which either may be the parameter."""
     output = torch.add(input, other, alpha=alpha)
     return Layer(output, other, _terms(site, n, output.ndim, (input, 1), (other, alpha)))
 
 
-def subtracted(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: float | int = 1) -> Layer:
+def subtracted(site: Site, n: int, input: Tensor, other: Tensor, *, alpha: Number = 1) -> Layer:
     """input - alpha other"""
     output = torch.sub(input, other, alpha=alpha)
     return Layer(output, other, _terms(site, n, output.ndim, (input, 1), (other, -alpha)))
@@ -33,24 +36,25 @@ def multiplied(site: Site, n: int, input: Tensor, other: Tensor) -> Layer:
 
 
 def _terms(
-    site: Site, n: int, rank: int, *pairs: tuple[Tensor, float | int | Tensor]
+    site: Site, n: int, rank: int, *pairs: tuple[Tensor, Number | Tensor]
 ) -> tuple[Term, ...]:
-    """For each tensor that is the same for all examples, and the derivative by its entries."""
+    """For the parameter of two tensors, each with the derivative by its entries."""
     (place,) = site.outputs
     terms = []
-    for tensor, derivative in pairs:
+    for name, (tensor, derivative) in zip(site.parameters, pairs, strict=True):
         sizes = (1,) * (rank - tensor.ndim) + tuple(tensor.shape)
-        if place is None or sizes[place.dim] != 1:
+        if not name or place is None or sizes[place.dim] != 1:
             continue
         repeated = [k + 1 for k, size in enumerate(sizes) if size == 1]
 
         def rows(
             d: Tensor,
-            derivative: float | int | Tensor = derivative,
+            derivative: Number | Tensor = derivative,
             repeated: list[int] = repeated,
             shape: torch.Size = tensor.shape,
         ) -> Tensor:
-            d = d if isinstance(derivative, int) and derivative == 1 else d * derivative
+            if isinstance(derivative, Tensor) or derivative != 1:
+                d = d * derivative
             return place.front(d, n).sum(repeated).reshape(n, *shape)
 
         terms.append(Term(tensor, rows))

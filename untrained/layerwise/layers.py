@@ -104,9 +104,7 @@ def _biased_product(
         raise Unstructured("a product that is scaled, or added to a matrix")
     product = _product(site._replace(places=site.places[1:]), n, mat1, mat2)
     bias = Term(input, lambda d: _features(d, site.outputs[0], n).sum(1))
-    return product._replace(
-        output=torch.addmm(input, mat1, mat2), terms=(*product.terms, bias)
-    )
+    return product._replace(output=torch.addmm(input, mat1, mat2), terms=(*product.terms, bias))
 
 
 def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:

@@ -71,8 +71,8 @@ def survey(
         return _traced(network, seen, policy)
     except OUT_OF_MEMORY:
         raise
-    except (Unproven, RuntimeError, IndexError):  # where torch.func takes no gradients from outside
-        pass
+    except (Unproven, RuntimeError, IndexError):
+        pass  # such as where torch.func takes no gradients from outside
     fewer = Watch(network, SEEN - 1)
     try:
         with torch.no_grad():  # in all of them: attention has other kernels with gradients

@@ -198,9 +198,7 @@ class Watch(ParameterCalls):
 class Traced(Watch):
     """A watch of a pass whose graph begins at each layer's output, as a recorder's does."""
 
-    def __init__(
-        self, network: Network, examples: int, fewer: Mapping[int, Shapes] | None = None
-    ):
+    def __init__(self, network: Network, examples: int, fewer: Mapping[int, Shapes] | None = None):
         super().__init__(network, examples, fewer)
         self.keys: list[object] = []
         "In place of prints, the keys that tensors have in a flow; None without gradients."
