@@ -21,6 +21,8 @@ from untrained.networks.sites import DERIVED
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
+SMALL = 2**20
+"Bytes of rows up to which several parameters are multiplied together, in float64."
 
 
 @dataclass
@@ -71,8 +73,8 @@ class Collector:
         parameters: Mapping[str, nn.Parameter],
         tiles: Mapping[str, Tile],
         chunks: Sequence[int],
-        uses: Mapping[str, int] | None = None,
-        workspace: int = 2**27,
+        uses: Mapping[str, int],
+        workspace: int,
     ):
         self.names = {id(p): name for name, p in parameters.items()}
         self.shapes: dict[str, torch.Size] = {}
@@ -83,19 +85,22 @@ class Collector:
         self.chunks = chunks
         "How many examples each chunk has."
         self.expected = uses
-        "Uses of each parameter; where unknown, shares are added at the end."
+        "Uses of each parameter, and of each derived tensor."
+        self.left: dict[str, int] = {}
+        "Gradients of each that are still to come."
         self.workspace = workspace
         "Bytes for what is held of one parameter at a time."
         self.columns: Sequence[int] = ()
         self.uses: dict[str, dict[Use, dict[int, Piece]]] = defaultdict(dict)
         "name -> use -> chunk -> piece"
-        self.finished: set[str] = set()
-        "Whose shares have been added."
+        self.small: dict[Tile, list[Tensor]] = {}
+        "Rows of several parameters, to be multiplied as one."
 
     def begin(self, columns: Sequence[int]) -> None:
         """Gradients of these columns of the readout are about to come."""
         self.columns = columns
-        self.finished.clear()
+        each = len(self.chunks) * len(columns)
+        self.left = {name: uses * each for name, uses in self.expected.items()}
 
     def derive(self, name: str, shape: torch.Size, derivation: "Derivation") -> None:
         """A tensor made of parameters: its rows are theirs, pulled back through a call."""
@@ -115,37 +120,32 @@ class Collector:
         return known[chunk]
 
     def arrived(self, name: str) -> None:
-        """Adds the parameter's share if its last gradient came."""
-        if self.expected is None:
-            return
-        pieces = [piece for use in self.uses[name].values() for piece in use.values()]
-        if name not in self.expected or (pieces and name in self.finished):
+        """Adds the parameter's share if its last gradient came.
+
+        Raises:
+            Unstructured: there are more than the survey has.
+        """
+        left = self.left.get(name, 0) - 1
+        if left < 0:
             raise Unstructured("the network's program is not that of its survey")
-        awaited = self.expected[name] * len(self.chunks) * len(self.columns)
-        if sum(len(piece.gradients) for piece in pieces) == awaited:
+        self.left[name] = left
+        if not left:
             self.finish(name)
 
     def finish_all(self) -> None:
         """Adds what is left: an output that no gradient reached adds nothing."""
-        for name in self.pulled_back():
-            self.finish(name)
-
-    def pulled_back(self) -> list[str]:
-        """Makes rows of what was derived rows of parameters, the last derived first.
-
-        Returns:
-            The parameters that have gradients.
-        """
-        for name in sorted(self.derivations, key=_site, reverse=True):
+        for name in sorted(self.derivations, key=_site, reverse=True):  # the last derived first
             if name in self.uses:
                 self.finish(name)
-        return list(self.uses)
+        for name in list(self.uses):
+            self.finish(name)
+        for tile in list(self.small):
+            self._add_small(tile)
 
     def finish(self, name: str) -> None:
         """Adds what has come."""
         uses = self._reached(name)
         del self.uses[name]
-        self.finished.add(name)
         if not uses:
             return
         if name in self.derivations:
@@ -156,19 +156,27 @@ class Collector:
             self._add_grams(uses, tile)
             return
         for part in self._parts(uses, tile):
+            rows = (_flat(self._rows(uses, q, part)) for q in self.columns)
             if tile.apart == len(self.columns):
-                rows = [_flat(self._rows(uses, q, part)) for q in self.columns]
-                tile.add_rows(torch.stack(rows, 1) if len(rows) > 1 else rows[0][:, None])
+                self._add(tile, torch.stack(list(rows), 1))
             else:
-                for q in self.columns:
-                    tile.add_rows(_flat(self._rows(uses, q, part))[:, None])
+                for each in rows:
+                    self._add(tile, each[:, None])
 
-    def rows(self, name: str, q: int) -> Float[Tensor, "n p"] | None:
-        """J of a parameter, in its own order; None if no gradient reached it."""
-        uses = self._reached(name)
-        if not uses:
-            return None
-        return _ordered(self._rows(uses, q, WHOLE))
+    def _add(self, tile: Tile, rows: Float[Tensor, "n q p"]) -> None:
+        """A share of Theta; small ones wait for others, as each product takes its time."""
+        small = min(SMALL, self.workspace // 16)
+        if rows.nbytes > small:
+            tile.add_rows(rows)
+            return
+        waiting = self.small.setdefault(tile, [])
+        waiting.append(rows)
+        if sum(each.nbytes for each in waiting) > small:
+            self._add_small(tile)
+
+    def _add_small(self, tile: Tile) -> None:
+        rows = self.small.pop(tile)
+        tile.add_rows(torch.cat(rows, 2) if len(rows) > 1 else rows[0], "float64")
 
     def _reached(self, name: str) -> list[list[Piece]]:
         """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""

@@ -103,12 +103,20 @@ class Tile:
         """Theta[:, column] = values"""
         self._sums[:, column] = values
 
-    def add_rows(self, j: Float[Tensor, "n q p"]) -> None:
+    def add_rows(self, j: Float[Tensor, "n q p"], precision: str | None = None) -> None:
         """Theta += J J^T over some parameters, given J for all examples that the passes see."""
-        self.add(j[: self.n], None if self.square else j[self.n :])
+        self.add(j[: self.n], None if self.square else j[self.n :], precision)
 
-    def add(self, j1: Float[Tensor, "n q p"], j2: Float[Tensor, "m q p"] | None) -> None:
-        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square."""
+    def add(
+        self,
+        j1: Float[Tensor, "n q p"],
+        j2: Float[Tensor, "m q p"] | None,
+        precision: str | None = None,
+    ) -> None:
+        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square.
+
+        `precision` None means the tile's.
+        """
         if self.apart == j1.shape[1]:
             lefts = [j1.flatten(0, 1)]
             rights = lefts if j2 is None else [j2.flatten(0, 1)]
@@ -116,7 +124,7 @@ class Tile:
             lefts = list(j1.unbind(1))
             rights = lefts if j2 is None else list(j2.unbind(1))
         for a, b in zip(lefts, rights, strict=True):
-            accumulate(self._sums, a, a if a is b else b, self.precision)
+            accumulate(self._sums, a, a if a is b else b, precision or self.precision)
 
     def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
         """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).

@@ -12,7 +12,6 @@ from torch import Tensor
 from untrained.layerwise.terms import Layer, Term
 from untrained.networks.sites import Site
 
-
 Number = float | int
 
 
