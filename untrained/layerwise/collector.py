@@ -151,14 +151,15 @@ class Collector:
         if name in self.derivations:
             self._derived(name, uses)
             return
-        tile = self.tiles[name]
-        if self._prefers_grams(uses, tile):
-            self._add_grams(uses, tile)
+        tile, outers = self.tiles[name], _factored(uses)
+        if outers is not None and self._prefers_grams(outers, tile):
+            self._add_grams(uses, outers, tile)
             return
-        for part in self._parts(uses, tile):
+        for part in [WHOLE] if outers is None else self._parts(outers[0], tile):
             rows = (_flat(self._rows(uses, q, part)) for q in self.columns)
             if tile.apart == len(self.columns):
-                self._add(tile, torch.stack(list(rows), 1))
+                every = list(rows)
+                self._add(tile, torch.stack(every, 1) if len(every) > 1 else every[0][:, None])
             else:
                 for each in rows:
                     self._add(tile, each[:, None])
@@ -205,21 +206,14 @@ class Collector:
         for source in sources:
             self.arrived(source)
 
-    def _parts(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> list[slice]:
+    def _parts(self, outer: Outer, tile: Tile) -> list[slice]:
         """Slices of the weight's first dimension whose rows fit into the workspace."""
-        outers = _factored(uses)
-        if outers is None:
-            return [WHOLE]
-        outer = outers[0]
         held = sum(self.chunks) * tile.apart * _row_bytes(outer) // outer.outs
         step = max(1, self.workspace // max(held, 1))
         return [slice(o, o + step) for o in range(0, outer.outs, step)]
 
-    def _prefers_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> bool:
-        """Whether A A^T and D D^T are there and cheaper than the rows."""
-        outers = _factored(uses)
-        if outers is None:
-            return False
+    def _prefers_grams(self, outers: Sequence[Outer], tile: Tile) -> bool:
+        """Whether A A^T and D D^T are cheaper than the rows."""
         if len(outers) > 1 and any(isinstance(outer, EmbeddingOuter) for outer in outers):
             return False  # each numbers its own words
         if len({outer.transposed for outer in outers}) > 1:
@@ -235,13 +229,15 @@ class Collector:
         finer = work if t == 1 else f"product_{FINER[tile.precision]}"
         pairs = examples * t * t
         by_grams = costs.seconds(finer, macs=pairs * (a + o * each)) + costs.seconds(
-            "pairs", pairs=pairs * (each if tile.apart == q else 1)
+            "pairs", pairs=pairs * (each if tile.apart == q else 1), calls=1
         )
         making = q * sum(outer.row_seconds for outer in outers)
         return by_grams < making + costs.seconds(work, macs=examples * each * a * o)
 
-    def _add_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> None:
-        outers, q = _factored(uses) or [], len(self.columns)
+    def _add_grams(
+        self, uses: Sequence[Sequence[Piece]], outers: Sequence[Outer], tile: Tile
+    ) -> None:
+        q = len(self.columns)
         t = sum(outer.positions for outer in outers[:: len(self.chunks)])
         # Bytes of products in float64 and float32, and of the factors and their copies.
         pairs = 12 * t * t * (q * q if tile.apart == q else 1)
@@ -297,5 +293,7 @@ def _ordered(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
 
 def _flat(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
     """Rows in the order of memory, the same for every example: a sum does not ask for more."""
+    if rows.is_contiguous():
+        return rows.flatten(1)
     order = sorted(range(1, rows.ndim), key=rows.stride, reverse=True)
     return _ordered(rows.permute(0, *order))

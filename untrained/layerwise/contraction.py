@@ -46,7 +46,8 @@ def accumulate(
         for row in range(0, len(a), HALVED):
             rows = slice(row, row + HALVED)
             others = slice(0, row + HALVED) if a is b else slice(None)
-            theta[rows, others] += left[rows] @ right[others].T
+            block = theta[rows, others]
+            block += left[rows] @ right[others].T
 
 
 def rounded(x: Tensor, precision: str) -> Tensor:
@@ -147,7 +148,8 @@ class Tile:
                 block = self._grams(*left, *right)
                 rows = slice(i * self.apart, i * self.apart + len(block))
                 columns = slice(j * self.apart, j * self.apart + block.shape[1])
-                self._sums[rows, columns] += block
+                sums = self._sums[rows, columns]
+                sums += block
 
     def _grams(self, x1: Tensor, d1: Tensor, x2: Tensor, d2: Tensor) -> Float64[Tensor, "n m"]:
         """One block: X X^T and D D^T over all pairs of positions, multiplied and summed."""

@@ -91,9 +91,11 @@ def run_pass(
         Unstructured: what the passes show is not what the kernel is made from.
     """
     with constant_parameters(model, recorder.constants), torch.enable_grad():
+        own = x.clone()
         with recorder, policy:
-            f = flattened(model(x.clone()), len(x))
+            outputs = model(own)
         recorder.check_end()
+        f = flattened(outputs, len(x))
         columns = recorder.collector.columns
         g = read(f, readout.matrix[:, columns[0] : columns[-1] + 1])
         if g.requires_grad:  # else no parameter reaches the output
@@ -173,7 +175,7 @@ class Recorder(ParameterCalls):
         index, site = self._next(func, tensors)
         args = [self._constant(each) for each in args]
         kwargs = {key: self._constant(each) for key, each in kwargs.items()}
-        wanted = {id(t) for t in tensors_in((*args, *kwargs.values()))} & self.names.keys()
+        wanted = {id(self.constants.get(id(t), t)) for t in tensors} & self.names.keys()
         if not torch.is_grad_enabled():  # the network lets no gradient pass here
             wanted = set()
         if site.kind == "derived":
