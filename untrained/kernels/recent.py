@@ -9,6 +9,7 @@ anew.
 from collections.abc import Hashable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,10 @@ def _plain(values: Iterable[object]) -> Iterator[Hashable]:
             yield tuple(_plain(value))
         elif type(value) in _PLAIN:
             yield value
+        elif isinstance(value, nn.Parameter):  # of a recurrent layer, which lists its own
+            yield _shape("", value)
+        elif isinstance(value, ref) and isinstance(value(), nn.Parameter):
+            yield ref
         else:
             raise _Opaque
 

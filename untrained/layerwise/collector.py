@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import FINER, HALVED, Tile
 from untrained.layerwise.operation import Operation
-from untrained.layerwise.outer import EmbeddingOuter, Outer
+from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
 from untrained.networks.places import Unstructured
 from untrained.networks.sites import DERIVED
 
@@ -188,6 +188,9 @@ class Collector:
         """J of column q for the examples of all chunks, summed over the uses of the weight."""
         if len(uses) == len(uses[0]) == 1:
             return uses[0][0].rows(q, part)
+        outers = _factored(uses)
+        if outers is not None and all(isinstance(outer, LinearOuter) for outer in outers):
+            return torch.cat([_summed(pieces, q, part) for pieces in zip(*uses, strict=True)])
         # Each chunk and use may have its rows in another order in memory.
         each = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
         total = next(each)
@@ -279,6 +282,13 @@ def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
     found = [piece.factored for use in uses for piece in use]
     known = [outer for outer in found if outer is not None]
     return known if len(known) == len(found) else None
+
+
+def _summed(uses: Sequence[Piece], q: int, part: slice) -> Tensor:
+    """J of several uses of a linear layer, by one product: they are further positions."""
+    a = torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
+    d = torch.cat([use.gradients[q] for use in uses], 1)
+    return LinearOuter(a, d.shape[2]).rows(d, part)
 
 
 def _row_bytes(outer: Outer) -> int:

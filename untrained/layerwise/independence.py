@@ -293,7 +293,7 @@ RULES: dict[str, Rule] = {
         "Select Squeeze Split SplitWithSizes Unbind Cumsum Gather IndexSelect Glu Max",
     ),
     **_named(_along("dims"), "Flip Roll"),
-    **_named(_unsqueeze, "Unsqueeze"),
+    **_named(_unsqueeze, "Unsqueeze Stack"),
     **_named(_transpose, "Transpose"),
     **_named(_permute, "Permute"),
     **_named(_swap, "T"),
