@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import FINER, HALVED, Tile
-from untrained.layerwise.operation import Operation
+from untrained.layerwise.derivation import Derivation
 from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
 from untrained.networks.places import Unstructured
-from untrained.networks.sites import DERIVED
 
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
@@ -55,16 +53,6 @@ class Piece:
         return self.outer if kept else None
 
 
-class Derivation(NamedTuple):
-    """How a tensor was made of parameters."""
-
-    call: Operation
-    before: list[None]
-    after: list[None]
-    "Outputs of the call on both sides of this tensor, whose gradients are not its."
-    sources: list[str]
-
-
 class Collector:
     """Adds the share of each parameter to its tile once all of its gradients are there."""
 
@@ -77,9 +65,8 @@ class Collector:
         workspace: int,
     ):
         self.names = {id(p): name for name, p in parameters.items()}
-        self.shapes: dict[str, torch.Size] = {}
-        "Of derived tensors."
         self.derivations: dict[str, Derivation] = {}
+        "Of tensors made of parameters, whose rows are the parameters'."
         self.tiles = tiles
         "Where each parameter's share belongs."
         self.chunks = chunks
@@ -102,11 +89,6 @@ class Collector:
         each = len(self.chunks) * len(columns)
         self.left = {name: uses * each for name, uses in self.expected.items()}
 
-    def derive(self, name: str, shape: torch.Size, derivation: "Derivation") -> None:
-        """A tensor made of parameters: its rows are theirs, pulled back through a call."""
-        self.shapes[name] = shape
-        self.derivations[name] = derivation
-
     def piece(self, name: str, use: Use, chunk: int, outer: Outer | None) -> Piece:
         """Where the gradients of one use go."""
         known = self.uses[name].setdefault(use, {})
@@ -119,13 +101,13 @@ class Collector:
             known[chunk] = Piece(outer, small)
         return known[chunk]
 
-    def arrived(self, name: str) -> None:
+    def arrived(self, name: str, gradients: int = 1) -> None:
         """Adds the parameter's share if its last gradient came.
 
         Raises:
             Unstructured: there are more than the survey has.
         """
-        left = self.left.get(name, 0) - 1
+        left = self.left.get(name, 0) - gradients
         if left < 0:
             raise Unstructured("the network's program is not that of its survey")
         self.left[name] = left
@@ -134,9 +116,8 @@ class Collector:
 
     def finish_all(self) -> None:
         """Adds what is left: an output that no gradient reached adds nothing."""
-        for name in sorted(self.derivations, key=_site, reverse=True):  # the last derived first
-            if name in self.uses:
-                self.finish(name)
+        for name in self.derivations.keys() & self.uses.keys():
+            self.finish(name)
         for name in list(self.uses):
             self.finish(name)
         for tile in list(self.small):
@@ -149,7 +130,7 @@ class Collector:
         if not uses:
             return
         if name in self.derivations:
-            self._derived(name, uses)
+            self._pull_back(name, uses)
             return
         tile, outers = self.tiles[name], _factored(uses)
         if outers is not None and self._prefers_grams(outers, tile):
@@ -198,16 +179,15 @@ class Collector:
             total = total + rows
         return total
 
-    def _derived(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
-        call, before, after, sources = self.derivations[name]
+    def _pull_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
+        """Makes rows of what was derived rows of the parameters."""
+        derivation = self.derivations[name]
         for q in self.columns:
-            rows = self._rows(uses, q, WHOLE).reshape(-1, *self.shapes[name])
-            found = call.pulled_back([*before, rows, *after], len(rows))
-            for source, index, row in zip(sources, call.wanted, found, strict=True):
-                for chunk, part in enumerate(row.split(list(self.chunks))):
-                    self.piece(source, (name, index), chunk, None).add(q, part)
-        for source in sources:
-            self.arrived(source)
+            for source, rows in derivation.pulled_back(self._rows(uses, q, WHOLE)).items():
+                for chunk, part in enumerate(rows.split(list(self.chunks))):
+                    self.piece(source, (name, 0), chunk, None).add(q, part)
+        for source in derivation.sources:
+            self.arrived(source, len(self.chunks) * len(self.columns))
 
     def _parts(self, outer: Outer, tile: Tile) -> list[slice]:
         """Slices of the weight's first dimension whose rows fit into the workspace."""
@@ -272,11 +252,6 @@ class Collector:
         return torch.cat(inputs, 1), torch.cat(gradients, 2)
 
 
-def _site(name: str) -> int:
-    """The number of the call that made a derived tensor."""
-    return int(name.removeprefix(DERIVED).partition(".")[0])
-
-
 def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
     """The outer products of all pieces, use by use, if all have factors for one matrix."""
     found = [piece.factored for use in uses for piece in use]
@@ -304,6 +279,6 @@ def _ordered(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
 def _flat(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
     """Rows in the order of memory, the same for every example: a sum does not ask for more."""
     if rows.is_contiguous():
-        return rows.flatten(1)
+        return _ordered(rows)
     order = sorted(range(1, rows.ndim), key=rows.stride, reverse=True)
     return _ordered(rows.permute(0, *order))

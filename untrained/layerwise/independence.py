@@ -243,6 +243,16 @@ def _unsqueeze(at: Meeting, shape: Sequence[int]) -> int:
     return at.dim - (at.dim > new)
 
 
+def _pooled(at: Meeting, shape: Sequence[int]) -> int:
+    """Means (n, c, 1, 1) of images whose channels lie last, which torch's pooling says again."""
+    n, c = shape[:2]
+    strides = [c, 1, c, c]
+    means = type(at.node.next_functions[0][0]).__name__ == "MeanBackward1"
+    if not means or shape[2:] != (1, 1) or [*at.node._saved_stride] != strides:
+        raise Unproven
+    return _same(at, shape)
+
+
 def _transpose(at: Meeting, shape: Sequence[int]) -> int:
     a, b = at.saved("dim0", len(shape)) + at.saved("dim1", len(shape))
     return {a: b, b: a}.get(at.dim, at.dim)
@@ -294,6 +304,7 @@ RULES: dict[str, Rule] = {
     ),
     **_named(_along("dims"), "Flip Roll"),
     **_named(_unsqueeze, "Unsqueeze Stack"),
+    **_named(_pooled, "AsStrided"),
     **_named(_transpose, "Transpose"),
     **_named(_permute, "Permute"),
     **_named(_swap, "T"),

@@ -81,6 +81,8 @@ class Watch(ParameterCalls):
         self.shapes: dict[int, Shapes] = {}
         self.names = dict(network.names)
         self.constants = Provenance(network.buffers)
+        self.roots: dict[str, set[str]] = {}
+        "The parameters that derived tensors are made of."
         self.uses: dict[str, int] = {}
         self.kept: dict[str, int] = {}
         self.weights: list[tuple[int, int, int]] = []
@@ -139,7 +141,10 @@ class Watch(ParameterCalls):
                 if (id(t), t._version) not in given
             }
             self.names |= new
-        self._measure(func, tensors, names, found, len(new) if kind == "derived" else 1)
+            made_of = {root for name in names if name for root in self.roots.get(name, (name,))}
+            self.roots |= dict.fromkeys(new.values(), made_of)
+        else:
+            self._measure(func, tensors, names, found)
         self._count(found)
         outputs = self.given(kind, outputs)
         prints = tuple(self._print(t) for t in tree_leaves(outputs) if isinstance(t, Tensor))
@@ -167,22 +172,27 @@ class Watch(ParameterCalls):
                 self.bytes += value.nbytes
                 self.widest = max(self.widest, value.nbytes)
 
+    def _use(self, name: str, size: int) -> None:
+        self.uses[name] = self.uses.get(name, 0) + 1
+        self.kept[name] = self.kept.get(name, 0) + size
+
     def _measure(
         self,
         func: Function,
         tensors: Sequence[Tensor],
         names: Sequence[str | None],
         outputs: Sequence[Tensor],
-        times: int,
     ) -> None:
         n = self.examples
         factors = sum(t.nbytes for t in (tensors[0], *outputs)) // n
         for tensor, name in zip(tensors, names, strict=True):
             if not name:
                 continue
-            self.uses[name] = self.uses.get(name, 0) + times
-            least = min(tensor.nbytes, factors) if func in self.network.layers else tensor.nbytes
-            self.kept[name] = self.kept.get(name, 0) + least
+            if name not in self.uses:  # whose rows will be pulled back to its parameters
+                for root in self.roots.get(name, ()):
+                    self._use(root, self.network.parameters[root].nbytes)
+            formula = func in self.network.layers
+            self._use(name, min(tensor.nbytes, factors) if formula else tensor.nbytes)
         place = CONTRACTING.get(func)
         if place is None or not names[place] or tensors[place].ndim < 2:
             self.macs += sum(t.numel() for t in outputs)
