@@ -245,7 +245,7 @@ def _unsqueeze(at: Meeting, shape: Sequence[int]) -> int:
 
 def _pooled(at: Meeting, shape: Sequence[int]) -> int:
     """Means (n, c, 1, 1) of images whose channels lie last, which torch's pooling says again."""
-    n, c = shape[:2]
+    c = shape[1]
     strides = [c, 1, c, c]
     means = type(at.node.next_functions[0][0]).__name__ == "MeanBackward1"
     if not means or [*shape[2:]] != [1, 1] or [*at.node._saved_stride] != strides:

@@ -31,6 +31,7 @@ from untrained.networks.batchnorm import BatchNormCall
 from untrained.networks.few_channels import convolution
 from untrained.networks.patches import Window, patches
 from untrained.networks.places import Place, Unstructured
+from untrained.networks.provenance import SPREADING
 from untrained.networks.sites import Site
 
 
@@ -318,15 +319,6 @@ def spread(
         return _front(d, place, n).reshape(n, *parameter.shape)
 
     return Layer(output, parameter, (Term(parameter, rows),))
-
-
-SPREADING = frozenset(
-    {
-        *(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to),
-        *(Tensor.repeat, torch.tile, Tensor.tile),
-    }
-)
-"Functions that repeat a tensor as it is."
 
 
 def operation(

@@ -113,8 +113,9 @@ def _traced(network: Network, seen: Tensor, policy: BatchNormPolicy) -> Survey:
     if traced.doubtful:
         fewer = Traced(network, SEEN - 1)
         fewer.run(seen[1:], policy)
-        traced = Traced(network, SEEN, fewer.shapes)
-        outputs = traced.run(seen, policy)
+        if traced.grown(fewer):
+            traced = Traced(network, SEEN, fewer.shapes)
+            outputs = traced.run(seen, policy)
     shown = flow(outputs)
     if not shown.proven:
         raise Unproven

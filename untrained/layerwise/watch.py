@@ -12,8 +12,8 @@ from untrained.layerwise.independence import key_of
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function
 from untrained.networks.noise import same_noise
-from untrained.networks.places import Place, Prints, growing, possible
-from untrained.networks.provenance import SHAPED, Provenance
+from untrained.networks.places import SEEN, Place, Prints, growing, possible
+from untrained.networks.provenance import SHAPED, SPREADING, Provenance
 from untrained.networks.readout import flattened
 from untrained.networks.sites import (
     DERIVED,
@@ -128,7 +128,7 @@ class Watch(ParameterCalls):
         outputs = func(*args, **kwargs)
         found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
         shapes = before, [t.shape for t in found]
-        growth = self._growth(number, shapes)
+        growth = self._growth(func, number, shapes)
         self.shapes[number] = shapes
         formula = func in self.network.layers
         kind = _kind(names, growth, formula) if own else "layer"
@@ -158,7 +158,7 @@ class Watch(ParameterCalls):
     def _print(self, tensor: Tensor) -> int:
         return -1 if self.prints is None else self.prints.take(tensor)
 
-    def _growth(self, number: int, shapes: Shapes) -> tuple[Places, Places]:
+    def _growth(self, func: Function, number: int, shapes: Shapes) -> tuple[Places, Places]:
         fewer = self.fewer.get(number)
         if fewer is None or list(map(len, fewer)) != list(map(len, shapes)):
             fewer = shapes
@@ -206,7 +206,11 @@ class Watch(ParameterCalls):
 
 
 class Traced(Watch):
-    """A watch of a pass whose graph begins at each layer's output, as a recorder's does."""
+    """A watch of a pass whose graph begins at each layer's output, as a recorder's does.
+
+    Until a pass of fewer examples tells, a parameter that is repeated as often as there are
+    examples counts as repeated for each of them; the graph will tell if it is not.
+    """
 
     def __init__(self, network: Network, examples: int, fewer: Mapping[int, Shapes] | None = None):
         super().__init__(network, examples, fewer)
@@ -214,17 +218,28 @@ class Traced(Watch):
         "In place of prints, the keys that tensors have in a flow; None without gradients."
         self.held: list[Tensor] = []
         "Their tensors, as keys are ids of what is there."
+        self.derived: list[int] = []
+        "Numbers of calls of what counts as made of parameters alone."
         self.doubtful = False
-        "Whether what counts as made of parameters alone may be made once for each example."
+        "Whether some of it may be made once for each example."
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         with torch.enable_grad(), constant_parameters(self.network.model):
             return super().run(x, policy)
 
+    def _growth(self, func: Function, number: int, shapes: Shapes) -> tuple[Places, Places]:
+        if self.fewer or func not in SPREADING:
+            return super()._growth(func, number, shapes)
+        (before, *_), (after, *_) = shapes
+        sizes = (1,) * (len(after) - len(before)) + tuple(before)
+        grown = [dim for dim, size in enumerate(after) if size == SEEN != sizes[dim]]
+        return (None,) * len(shapes[0]), (Place(grown[0]) if len(grown) == 1 else None,)
+
     def given(self, kind: Kind, outputs: Any) -> Any:
         if kind == "derived":
             found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
             self.doubtful |= any(possible(t.shape) for t in found)
+            self.derived.append(self.number)
         if kind == "derived" or not torch.is_grad_enabled():
             return outputs
 
@@ -234,6 +249,10 @@ class Traced(Watch):
             return guarded(output.requires_grad_())
 
         return tree_map(begin, outputs)
+
+    def grown(self, fewer: "Traced") -> bool:
+        """Whether what counts as made of parameters alone has another shape for fewer examples."""
+        return any(fewer.shapes.get(number) != self.shapes[number] for number in self.derived)
 
     def _print(self, tensor: Tensor) -> int:
         self.keys.append(key_of(tensor) if tensor.requires_grad else None)
