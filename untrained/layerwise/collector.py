@@ -19,7 +19,7 @@ from untrained.networks.places import Unstructured
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
-SMALL = 2**20
+SMALL = 2**16
 "Bytes of rows up to which several parameters are multiplied together, in float64."
 
 

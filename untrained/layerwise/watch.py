@@ -268,7 +268,9 @@ def _kind(names: Sequence[str | None], growth: tuple[Places, Places], formula: b
     return "layer" if formula and not names[0] and inputs[0] else "spread"
 
 
-TRANSPOSED = frozenset({F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d})
+TRANSPOSED: frozenset[Function] = frozenset(
+    {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
+)
 PRODUCTS = frozenset({torch.matmul, Tensor.matmul, torch.mm, Tensor.mm, torch.addmm})
 CONTRACTING: dict[Function, int] = {
     **dict.fromkeys((F.linear, F.conv1d, F.conv2d, F.conv3d, *TRANSPOSED, *PRODUCTS), 1),
