@@ -173,6 +173,10 @@ class _Asked:
             )
 
 
+Planned = tuple[Plan, dict[str, Tensor]]
+"How Theta was computed, and that of each label."
+
+
 class _Call(NamedTuple):
     """A question: a network, examples, what is asked of them, and how shares are told apart."""
 
@@ -196,13 +200,11 @@ class _Call(NamedTuple):
             *(asked.method, asked.memory, asked.precision),
         )
 
-    def by(self, plan: Plan, readout: Readout, found: Survey) -> dict[str, Kernel]:
+    def by(self, plan: Plan, readout: Readout, found: Survey) -> Planned:
         """Theta of each label, as planned."""
         policy = policy_mode(self.asked.batchnorm, self.model)
         work = Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
-        thetas = compute(work, self.labels)
-        factors, entries = coarsest(self.chosen.values()), ROUNDING[plan.precision]
-        return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
+        return plan, compute(work, self.labels)
 
 
 def _kernels(
@@ -216,18 +218,19 @@ def _kernels(
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
         call = _Call(model, x1, x2, asked, chosen, labels)
         same = program(model, x1, asked.batchnorm) if x2 is None else None
-        thetas = _again(call, same) or _surveyed(call, same)
+        plan, thetas = _again(call, same) or _surveyed(call, same)
         if not any(theta.any() for theta in thetas.values()):
             check_differentiable(model, x1, asked.batchnorm)
-    log.info("%s", next(iter(thetas.values())).plan.reason)
-    return thetas
+    log.info("%s", plan.reason)
+    factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+    return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
 
 
 CHECKED = ("structured",)
 "Methods that check all that a survey tells."
 
 
-def _again(call: _Call, same: Hashable | None) -> dict[str, Kernel] | None:
+def _again(call: _Call, same: Hashable | None) -> Planned | None:
     """Theta by what is kept of networks of the same program; None where nothing fits."""
     kept = recall(same)
     if kept is None:
@@ -238,24 +241,24 @@ def _again(call: _Call, same: Hashable | None) -> dict[str, Kernel] | None:
         plan = kept.plans.get(asked) or next(_plans(call, readout, kept.survey, {}, {}), None)
         if plan is None or plan.method not in CHECKED:
             return None
-        thetas = call.by(plan, readout, kept.survey)
+        computed = call.by(plan, readout, kept.survey)
     except OUT_OF_MEMORY:
         raise
     except Exception:  # whatever passes raise that are not as surveyed
         forget(same)
         return None
     keep(same, kept.survey, asked, plan)
-    return thetas
+    return computed
 
 
-def _surveyed(call: _Call, same: Hashable | None) -> dict[str, Kernel]:
+def _surveyed(call: _Call, same: Hashable | None) -> Planned:
     """Theta by the fastest method that neither a survey nor the passes refuse."""
     found, why = known(call.model, call.x1, call.x2, call.asked.batchnorm, call.chosen)
     readout = call.readout(found)
     refusals: dict[str, ValueError] = {}
     for plan in _plans(call, readout, found, why, refusals):
         try:
-            thetas = call.by(plan, readout, found)
+            computed = call.by(plan, readout, found)
         except OUT_OF_MEMORY:
             raise
         except Exception as error:  # torch.func has no errors of its own, networks have any
@@ -268,7 +271,7 @@ def _surveyed(call: _Call, same: Hashable | None) -> dict[str, Kernel]:
             continue
         if plan.method in CHECKED:
             keep(same, found, call.planned_as(readout), plan)
-        return thetas
+        return computed
     raise refusals["loop" if call.asked.method == "auto" else call.asked.method]
 
 

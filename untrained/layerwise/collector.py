@@ -133,10 +133,13 @@ class Collector:
             self._pull_back(name, uses)
             return
         tile, outers = self.tiles[name], _factored(uses)
-        if outers is not None and self._prefers_grams(outers, tile):
-            self._add_grams(uses, outers, tile)
-            return
-        for part in [WHOLE] if outers is None else self._parts(outers[0], tile):
+        parts = [WHOLE]
+        if outers is not None and self._row_bytes(outers[0], len(self.columns)) > SMALL:
+            if self._prefers_grams(outers, tile):
+                self._add_grams(uses, outers, tile)
+                return
+            parts = self._parts(outers[0], tile)
+        for part in parts:
             rows = (_flat(self._rows(uses, q, part)) for q in self.columns)
             if tile.apart == len(self.columns):
                 every = list(rows)
@@ -189,9 +192,13 @@ class Collector:
         for source in derivation.sources:
             self.arrived(source, len(self.chunks) * len(self.columns))
 
+    def _row_bytes(self, outer: Outer, columns: int) -> int:
+        """Of the rows of all examples, for so many columns of the readout."""
+        return sum(self.chunks) * columns * _row_bytes(outer)
+
     def _parts(self, outer: Outer, tile: Tile) -> list[slice]:
         """Slices of the weight's first dimension whose rows fit into the workspace."""
-        held = sum(self.chunks) * tile.apart * _row_bytes(outer) // outer.outs
+        held = self._row_bytes(outer, tile.apart) // outer.outs
         step = max(1, self.workspace // max(held, 1))
         return [slice(o, o + step) for o in range(0, outer.outs, step)]
 

@@ -42,6 +42,9 @@ def accumulate(
         columns = slice(start, start + BLOCK[precision])
         left = rounded(a[:, columns], precision)
         right = left if a is b else rounded(b[:, columns], precision)
+        if len(a) <= HALVED:
+            theta += left @ right.T
+            continue
         # A product of all rows would be as large as theta.
         for row in range(0, len(a), HALVED):
             rows = slice(row, row + HALVED)
