@@ -65,7 +65,7 @@ def survey(
         ValueError: inputs that the network does not take, or outputs that are not one tensor with
             a row for each example.
     """
-    seen, first_exchanged, others_exchanged, exchanged = _examples(x)
+    seen = x[torch.arange(SEEN, device=x.device) % len(x)]
     network = Network(model, layers)
     try:
         return _traced(network, seen, policy)
@@ -81,6 +81,7 @@ def survey(
         raise
     except (RuntimeError, IndexError) as error:
         return _fixed(network, x, policy, first_line(error))
+    first_exchanged, others_exchanged, exchanged = _examples(x, seen)
     watches = [Watch(network, SEEN, fewer.shapes, Prints()) for _ in range(3)]
     with torch.no_grad():
         before, after, last = (
@@ -198,13 +199,12 @@ def _site(call: Call, placed: Callable[[int], Place | None]) -> Site:
     return Site(name_of(call.func), call.kind, inputs, outputs, call.parameters)
 
 
-def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """A few examples, the same with the first or with all others exchanged, and whether they are.
+def _examples(x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Examples with the first or with all others exchanged, and whether they are.
 
     Where x has no other example, floating-point numbers get noise of their own size; words are
     taken in another order, which may be no change.
     """
-    seen = x[torch.arange(SEEN, device=x.device) % len(x)].clone()
     different = (x != x[0]).reshape(len(x), -1).any(1).nonzero().flatten()
     if x.is_floating_point():
         noise = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
@@ -218,4 +218,4 @@ def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     first, others = seen.clone(), seen.clone()
     first[0], others[1:] = other[0], other[1:]
     changed = not torch.equal(first, seen) and not torch.equal(others, seen)
-    return seen, first, others, changed
+    return first, others, changed

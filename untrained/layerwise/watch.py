@@ -93,10 +93,12 @@ class Watch(ParameterCalls):
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         """The outputs for x, a row for each example."""
+        own = x.clone()
         with same_noise(x), self, policy:
-            outputs = flattened(self.network.model(x.clone()), len(x))
-        self.outputs = outputs.shape[1]
-        return outputs
+            outputs = self.network.model(own)
+        found = flattened(outputs, len(x))
+        self.outputs = found.shape[1]
+        return found
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self.number += 1
