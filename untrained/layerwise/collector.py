@@ -20,7 +20,8 @@ Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
 SMALL = 2**16
-"Bytes of rows up to which several parameters are multiplied together, in float64."
+"""Bytes of rows up to which several parameters are multiplied together; not in float32, as their
+sizes may differ by more than it has digits, and so few take no time."""
 
 
 @dataclass
@@ -161,7 +162,8 @@ class Collector:
 
     def _add_small(self, tile: Tile) -> None:
         rows = self.small.pop(tile)
-        tile.add_rows(torch.cat(rows, 2) if len(rows) > 1 else rows[0], "float64")
+        precision = "float64" if tile.precision == "float32" else tile.precision
+        tile.add_rows(torch.cat(rows, 2) if len(rows) > 1 else rows[0], precision)
 
     def _reached(self, name: str) -> list[list[Piece]]:
         """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""
