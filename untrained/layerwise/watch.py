@@ -273,7 +273,9 @@ def _kind(names: Sequence[str | None], growth: tuple[Places, Places], formula: b
 TRANSPOSED: frozenset[Function] = frozenset(
     {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 )
-PRODUCTS: frozenset[Function] = frozenset({torch.matmul, Tensor.matmul, torch.mm, Tensor.mm, torch.addmm})
+PRODUCTS: frozenset[Function] = frozenset(
+    {torch.matmul, Tensor.matmul, torch.mm, Tensor.mm, torch.addmm}
+)
 CONTRACTING: dict[Function, int] = {
     **dict.fromkeys((F.linear, F.conv1d, F.conv2d, F.conv3d, *TRANSPOSED, *PRODUCTS), 1),
     torch.addmm: 2,
