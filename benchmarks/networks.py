@@ -11,6 +11,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformer_networks import (
+    ClassAttentionTransformer,
+    Encoder,
+    LanguageModel,
+    VisionTransformer,
+    WindowTransformer,
+)
 
 from untrained.spaces import Architecture, CellScale, Scale, get_space
 
@@ -31,6 +38,14 @@ class Row(NamedTuple):
     "Examples."
     output: str = "sum"
     "Which output of the network the kernel is of."
+    words: int = 0
+    "In the vocabulary, where inputs are words."
+
+    def inputs(self) -> Tensor:
+        """Random ones."""
+        if self.words:
+            return torch.randint(1, self.words, (self.batch, *self.shape))
+        return torch.randn(self.batch, *self.shape)
 
 
 def networks() -> dict[str, Row]:
@@ -47,6 +62,11 @@ def networks() -> dict[str, Row]:
         "ResNet-18, B=32": Row(resnet18, image, 32),
         "MobileNetV2-like 96 px, B=16": Row(mobilenet, large, 16),
         "ViT, B=32": Row(VisionTransformer, image, 32),
+        "DeiT, B=32": Row(partial(VisionTransformer, distilled=True), image, 32),
+        "CaiT, B=16": Row(ClassAttentionTransformer, image, 16),
+        "Swin, B=16": Row(WindowTransformer, image, 16),
+        "GPT-2, B=16": Row(LanguageModel, (64,), 16, words=500),
+        "BERT, B=16": Row(Encoder, (64,), 16, words=500),
         "MLP, n=2,000": Row(mlp, (784,), 2000),
         "best cell C=16 N=1, B=16, full": Row(
             partial(cells, best, CellScale(16, 1)), image, 16, "full"
@@ -192,57 +212,3 @@ def mobilenet() -> nn.Module:
             inputs = channels
     layers += [*convolution(inputs, 1280, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(1280, 10))
-
-
-class Attention(nn.Module):
-    """softmax(Q K^T / sqrt(d)) V in several heads, and a linear layer."""
-
-    def __init__(self, channels: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.inwards = nn.Linear(channels, 3 * channels)
-        self.outwards = nn.Linear(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        heads = self.inwards(x).unflatten(2, (3, self.heads, -1))  # n t 3 h d
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)  # n h t d
-        return self.outwards(mixed.transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):
-    """Attention and two linear layers, each after LayerNorm and beside the identity."""
-
-    def __init__(self, channels: int, heads: int):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(channels)
-        self.attention = Attention(channels, heads)
-        self.norm2 = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(
-            nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class VisionTransformer(nn.Module):
-    """Dosovitskiy et al. 2021, small: 32 px in 64 patches, ten classes, 1.2e6 parameters."""
-
-    def __init__(
-        self, size: int = 32, patch: int = 4, channels: int = 128, blocks: int = 6, heads: int = 4
-    ):
-        super().__init__()
-        self.patches = nn.Conv2d(3, channels, patch, patch)
-        self.token = nn.Parameter(torch.zeros(1, 1, channels))
-        tokens = (size // patch) ** 2 + 1
-        self.position = nn.Parameter(0.02 * torch.randn(1, tokens, channels))
-        self.blocks = nn.Sequential(*(Block(channels, heads) for _ in range(blocks)))
-        self.norm = nn.LayerNorm(channels)
-        self.classifier = nn.Linear(channels, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.patches(x).flatten(2).mT
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
-        return self.classifier(self.norm(self.blocks(x))[:, 0])

@@ -135,7 +135,7 @@ from networks import networks
 import ntk as bench
 row = networks()[{name!r}]
 network = row.build()
-x = torch.randn(row.batch, *row.shape)
+x = row.inputs()
 """
 
 
@@ -143,7 +143,7 @@ def measure(name: str, row: Row, threads: int, repeats: int, memory: bool) -> li
     """All methods on one network."""
     torch.manual_seed(0)
     network = row.build()
-    x = torch.randn(row.batch, *row.shape)
+    x = row.inputs()
     quick = {"training step": lambda: step(network, x), **works(row, network, x)}
     taken: dict[str, list[float]] = {method: [] for method in quick}
     for turn in range(repeats + 1):

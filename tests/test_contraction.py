@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import naive
 import pytest
 import torch
 import zoo
@@ -9,6 +10,7 @@ from compare import deviation
 from torch import Tensor, nn
 
 from untrained.kernels.ntk import METHODS, ntk
+from untrained.layerwise import costs
 from untrained.layerwise.contraction import HALVED, ROUNDING, Tile, accumulate
 
 BFLOAT16 = 3 * 2.0**-8
@@ -109,3 +111,15 @@ def test_resolution_follows_precision_and_size() -> None:
     double = ntk(model.double(), drawn(5, 4).double())
     assert double.resolution == 5 * torch.finfo(torch.float64).eps
     assert double.resolution < resolutions[0]
+
+
+def test_factors_of_a_weight_and_of_its_transpose_are_never_mixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even where products of factors seem to cost nothing."""
+    monkeypatch.setitem(costs.NANOSECONDS, "pairs", {})
+    monkeypatch.setitem(costs.NANOSECONDS, "product_float64", {})
+    name = "convolution tied to its transpose"
+    model, x = zoo.make(name)
+    expected = naive.ntk(model.eval(), x, zoo.trainable(model))
+    assert deviation(ntk(model, x, method="structured"), expected) < 1e-12

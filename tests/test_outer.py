@@ -14,6 +14,7 @@ from untrained.layerwise.outer import (
     EmbeddingOuter,
     LinearOuter,
     Outer,
+    ProductOuter,
 )
 from untrained.networks.patches import Window, patches
 
@@ -184,3 +185,17 @@ def test_factors_are_counted_in_bytes() -> None:
     outer = ConvolutionOuter(x, 5, 4, Window.of((3, 3), 1, 1, 1), (6, 6))
     assert outer.factor_bytes == 4 * (4 * 36 + 5 * 36)
     assert LinearOuter(torch.empty(8, 3, 6), 5).factor_bytes == 4 * (3 * 6 + 3 * 5)
+
+
+def test_rows_and_factors_of_products() -> None:
+    """x W, with the weight as inputs x outputs, for one position and for several."""
+    for shape in ((3, 4), (3, 5, 4)):
+        x, weight = drawn(*shape), drawn(4, 6)
+        d = drawn(*shape[:-1], 6)
+        expected = gradients(torch.matmul, x, weight, d)
+        x, d = (each.reshape(3, -1, each.shape[-1]) for each in (x, d))
+        outer = ProductOuter(x, 6)
+        assert close(outer.rows(d, ALL), expected)
+        assert close(outer.rows(d, slice(1, 3)), expected[:, 1:3])
+        assert close(outer_product(outer, d).mT, expected)
+        assert outer.transposed

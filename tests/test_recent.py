@@ -8,6 +8,7 @@ import pytest
 import torch
 from compare import deviation
 from torch import Tensor, nn
+from zoo import Net
 
 from untrained import ntk
 from untrained.kernels import recent, unsurveyed, verification
@@ -58,6 +59,34 @@ def test_draws_of_one_architecture_are_surveyed_once(surveys: list[nn.Module]) -
     assert len(surveys) == 1
     check(network(0, width=7))
     assert len(surveys) == 2
+
+
+def test_a_survey_serves_other_questions(surveys: list[nn.Module]) -> None:
+    """Of other examples, outputs and parameters."""
+    model = network(0)
+    names = [name for name, _ in model.named_parameters()]
+    for output in ("sum", "full"):
+        for x in (X, X[:4]):
+            found = ntk(model, x, output=output, method="structured")
+            assert deviation(found, naive.ntk(model, x, names, output)) < 1e-12
+    found = ntk(model, X, parameters="weights", method="structured")
+    assert deviation(found, naive.ntk(model, X, names[::2])) < 1e-12
+    assert len(surveys) == 1
+
+
+def last_state(m: nn.Module, x: Tensor) -> Tensor:
+    return m.cell(x)[0][:, -1]
+
+
+def test_recurrent_layers_are_surveyed_once(surveys: list[nn.Module]) -> None:
+    """Though they hold lists of their parameters, and references to them."""
+    x = torch.randn(3, 5, 4, dtype=torch.float64)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = Net(last_state, cell=nn.GRU(4, 3, batch_first=True)).double()
+        expected = naive.ntk(model, x, [name for name, _ in model.named_parameters()])
+        assert deviation(ntk(model, x, method="structured"), expected) < 1e-12
+    assert len(surveys) == 1
 
 
 def test_settings_that_say_nothing_of_themselves_are_surveyed_anew(

@@ -97,6 +97,14 @@ def tied() -> nn.Module:
     )
 
 
+def tied_autoencoder() -> nn.Module:
+    """A square weight by which one convolution goes there and its transpose back."""
+    return Net(
+        lambda m, x: F.conv_transpose1d(torch.tanh(F.conv1d(x, m.weight)), m.weight).flatten(1),
+        weight=torch.randn(12, 12, 1) / 3,
+    )
+
+
 def unused() -> nn.Module:
     return Net(lambda m, x: m.layer(x), layer=nn.Linear(4, 3), unused=torch.ones(4))
 
@@ -510,6 +518,7 @@ ZOO: dict[str, Case] = {
     "layer used twice": Case(twice, reals(4, 4)),
     "convolution used twice": Case(convolution_twice, reals(4, 2, 5, 5)),
     "embedding tied to readout": Case(tied, words(3, 4)),
+    "convolution tied to its transpose": Case(tied_autoencoder, reals(5, 12, 2)),
     "unused parameter": Case(unused, reals(5, 4)),
     "frozen parameters": Case(frozen, reals(4, 4)),
     "functional convolution": Case(functional_convolution, reals(4, 3, 5, 5)),

@@ -81,7 +81,8 @@ def _contraction(problem: Problem) -> float:
         rows = costs.seconds("outer", macs=q * n * t * o * a, rows=q * n * o * a)
         rows += costs.seconds("product_float32", macs=pairs * each * o * a)
         grams = costs.seconds("product_float32", macs=pairs * t * t * (a + each * o))
-        grams += costs.seconds("pairs", pairs=pairs * t * t * (each if problem.apart else 1))
+        pairings = pairs * t * t * (each if problem.apart else 1)
+        grams += costs.seconds("pairs", pairs=pairings, calls=1)
         total += min(rows, grams)
     return total
 

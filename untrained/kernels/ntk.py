@@ -11,17 +11,17 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from traceback import clear_frames
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from untrained.analysis.kernel import Kernel, rounded
+from untrained.analysis.plan import Plan
 from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
 from untrained.kernels.passes import Work, compute
 from untrained.kernels.planning import MEMORY, make_plan
@@ -37,7 +37,7 @@ from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mo
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import OUT_OF_MEMORY, first_line
 from untrained.networks.jacobian import real_numbers
-from untrained.networks.readout import Output, make_readout
+from untrained.networks.readout import Output, Readout, make_readout
 from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import differentiable
 
@@ -174,6 +174,40 @@ class _Asked:
             )
 
 
+Planned = tuple[Plan, dict[str, Tensor]]
+"How Theta was computed, and that of each label."
+
+
+class _Call(NamedTuple):
+    """A question: a network, examples, what is asked of them, and how shares are told apart."""
+
+    model: nn.Module
+    x1: Tensor
+    x2: Tensor | None
+    asked: _Asked
+    chosen: Mapping[str, nn.Parameter]
+    labels: Mapping[str, str]
+    "Of the parameters chosen."
+
+    def readout(self, found: Survey) -> Readout:
+        return make_readout(self.asked.output, found.outputs, finest(self.chosen))
+
+    def planned_as(self, readout: Readout) -> Hashable:
+        """What is alike in questions of one program that have one plan."""
+        asked = self.asked
+        return (
+            *(len(self.x1), tuple(self.labels.items())),
+            *(readout.columns, readout.apart, readout.matrix.dtype),
+            *(asked.method, asked.memory, asked.precision),
+        )
+
+    def by(self, plan: Plan, readout: Readout, found: Survey) -> Planned:
+        """Theta of each label, as planned."""
+        policy = policy_mode(self.asked.batchnorm, self.model)
+        work = Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
+        return plan, compute(work, self.labels)
+
+
 def _kernels(
     model: nn.Module, x1: Tensor, x2: Tensor | None, asked: _Asked, label: Callable[[str], str]
 ) -> dict[str, Kernel]:
@@ -183,85 +217,92 @@ def _kernels(
     labels = {name: label(name) for name in chosen}
     with evaluating(model), _differentiating(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
+        call = _Call(model, x1, x2, asked, chosen, labels)
         same = program(model, x1, asked.batchnorm) if x2 is None else None
-        compute_by = partial(_computed, model, x1, x2, asked, chosen, labels)
-        kept = recall(same)
-        if kept is not None:
-            try:
-                return compute_by(kept, {}, CHECKED)
-            except OUT_OF_MEMORY:
-                raise
-            except Exception:  # whatever passes raise that are not as surveyed
-                forget(same)
-        found, why = known(model, x1, x2, asked.batchnorm, chosen)
-        thetas = compute_by(found, why)
-    if all(theta.plan.method in CHECKED for theta in thetas.values()):
-        keep(same, found)
-    return thetas
+        plan, thetas = _again(call, same) or _surveyed(call, same)
+        if not any(theta.any() for theta in thetas.values()):
+            check_differentiable(model, x1, asked.batchnorm)
+    log.info("%s", plan.reason)
+    factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+    return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
 
 
 CHECKED = ("structured",)
 "Methods that check all that a survey tells."
 
 
-def _computed(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None,
-    asked: _Asked,
-    chosen: Mapping[str, nn.Parameter],
-    labels: Mapping[str, str],
-    found: Survey,
-    why: Mapping[str, str],
-    among: Sequence[str] = METHODS,
-) -> dict[str, Kernel]:
-    """Theta of each label, by the fastest method that neither `why` nor the passes refuse.
+def _again(call: _Call, same: Hashable | None) -> Planned | None:
+    """Theta by what is kept of networks of the same program; None where nothing fits."""
+    kept = recall(same)
+    if kept is None:
+        return None
+    try:
+        readout = call.readout(kept.survey)
+        asked = call.planned_as(readout)
+        plan = kept.plans.get(asked) or next(_plans(call, readout, kept.survey, {}, {}), None)
+        if plan is None or plan.method not in CHECKED:
+            return None
+        computed = call.by(plan, readout, kept.survey)
+    except OUT_OF_MEMORY:
+        raise
+    except Exception:  # whatever passes raise that are not as surveyed
+        forget(same)
+        return None
+    keep(same, kept.survey, asked, plan)
+    return computed
 
-    Raises:
-        Unstructured: the fastest is not `among` the methods that may be taken.
-    """
-    why = dict(why)
-    if any(p.is_complex() for p in chosen.values()):
-        why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
-    readout = make_readout(asked.output, found.outputs, finest(chosen))
-    problem = Problem(
-        n=len(x1),
-        m=None if x2 is None else len(x2),
-        columns=readout.columns,
-        apart=readout.apart,
-        sizes={name: real_numbers(p) for name, p in chosen.items()},
-        survey=found,
-        tiles=len(set(labels.values())),
-        width=max(4, readout.matrix.element_size()),
-    )
-    precision = precision_for(problem) if asked.precision == "auto" else asked.precision
+
+def _surveyed(call: _Call, same: Hashable | None) -> Planned:
+    """Theta by the fastest method that neither a survey nor the passes refuse."""
+    found, why = known(call.model, call.x1, call.x2, call.asked.batchnorm, call.chosen)
+    readout = call.readout(found)
     refusals: dict[str, ValueError] = {}
-    for choice in _choices(problem, asked, why):
+    for plan in _plans(call, readout, found, why, refusals):
         try:
-            plan = make_plan(problem, choice, precision, asked.memory)
-        except ValueError as error:
-            refusals[choice.method], why[choice.method] = error, str(error)
-            continue
-        policy = policy_mode(asked.batchnorm, model)
-        work = Work(model, x1, x2, readout, policy, chosen, found, plan)
-        try:
-            thetas = compute(work, labels)
+            computed = call.by(plan, readout, found)
         except OUT_OF_MEMORY:
             raise
         except Exception as error:  # torch.func has no errors of its own, networks have any
             coupled = isinstance(error, Coupled)
-            if coupled and x2 is not None:
+            if coupled and call.x2 is not None:
                 raise ValueError(f"{error}: expected x2=None, got a second batch") from error
-            failed = {choice.method, *(INDEPENDENT if coupled else ())}
+            failed = {plan.method, *(INDEPENDENT if coupled else ())}
             why |= dict.fromkeys(failed, first_line(error))
-            refusals[choice.method] = _refusal(choice.method, asked, error)
+            refusals[plan.method] = _refusal(plan.method, call.asked, error)
             continue
-        if not any(theta.any() for theta in thetas.values()):
-            check_differentiable(model, x1, asked.batchnorm)
-        log.info("%s", plan.reason)
-        factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
-        return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
-    raise refusals["loop" if asked.method == "auto" else asked.method]
+        if plan.method in CHECKED:
+            keep(same, found, call.planned_as(readout), plan)
+        return computed
+    raise refusals["loop" if call.asked.method == "auto" else call.asked.method]
+
+
+def _plans(
+    call: _Call,
+    readout: Readout,
+    found: Survey,
+    why: dict[str, str],
+    refusals: dict[str, ValueError],
+) -> Iterator[Plan]:
+    """Plans to try, the fastest first; methods that fail meanwhile, `why` comes to name."""
+    asked, chosen = call.asked, call.chosen
+    if any(p.is_complex() for p in chosen.values()):
+        why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
+    problem = Problem(
+        n=len(call.x1),
+        m=None if call.x2 is None else len(call.x2),
+        columns=readout.columns,
+        apart=readout.apart,
+        sizes={name: real_numbers(p) for name, p in chosen.items()},
+        survey=found,
+        tiles=len(set(call.labels.values())),
+        width=max(4, readout.matrix.element_size()),
+    )
+    precision = precision_for(problem) if asked.precision == "auto" else asked.precision
+    for choice in _choices(problem, asked, why):
+        try:
+            yield make_plan(problem, choice, precision, asked.memory)
+        except ValueError as error:
+            refusals[choice.method], why[choice.method] = error, str(error)
 
 
 @contextmanager

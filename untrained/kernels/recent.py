@@ -1,23 +1,36 @@
 """Surveys kept for networks of the same program: draws of one architecture, or one asked again.
 
-A kept survey saves the passes that would make it once more. It is a hint and nothing else: the
-`structured` method checks every pass against it, on the batch at hand (see `structured`), and
-where they differ the network is surveyed anew.
+A kept survey saves the passes that would make it once more, and a kept plan the choice of a
+method. They are hints and nothing else: the `structured` method checks every pass against the
+survey, on the batch at hand (see `structured`), and where they differ the network is surveyed
+anew.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
+from untrained.analysis.plan import Plan
 from untrained.layerwise.survey import Survey
 from untrained.networks.choices import Policy
 
 KEPT = 64
 "Surveys, the latest."
 
-_surveys: dict[Hashable, Survey] = {}
+
+class Kept(NamedTuple):
+    """What was found of networks of one program."""
+
+    survey: Survey
+    plans: dict[Hashable, Plan]
+    "By what was asked for."
+
+
+_surveys: dict[Hashable, Kept] = {}
 
 
 def program(model: nn.Module, x: Tensor, batchnorm: Policy) -> Hashable | None:
@@ -61,6 +74,10 @@ def _plain(values: Iterable[object]) -> Iterator[Hashable]:
             yield tuple(_plain(value))
         elif type(value) in _PLAIN:
             yield value
+        elif isinstance(value, nn.Parameter):  # of a recurrent layer, which lists its own
+            yield _shape("", value)
+        elif isinstance(value, ref) and isinstance(value(), nn.Parameter):
+            yield ref
         else:
             raise _Opaque
 
@@ -75,17 +92,18 @@ _PLAIN = frozenset(
 _PARTS = frozenset({"_modules", "_non_persistent_buffers_set"})
 
 
-def recall(asked: Hashable | None) -> Survey | None:
-    """The survey of the latest network of this program."""
+def recall(asked: Hashable | None) -> Kept | None:
+    """The survey of the latest network of this program, and plans for networks of it."""
     return None if asked is None else _surveys.get(asked)
 
 
-def keep(asked: Hashable | None, survey: Survey) -> None:
+def keep(asked: Hashable | None, survey: Survey, question: Hashable, plan: Plan) -> None:
     """Keeps what passes have borne out, and forgets what is old."""
     if asked is None:
         return
-    _surveys.pop(asked, None)
-    _surveys[asked] = survey
+    kept = _surveys.pop(asked, None)
+    plans = {} if kept is None or len(kept.plans) == KEPT else kept.plans
+    _surveys[asked] = Kept(survey, {**plans, question: plan})
     if len(_surveys) > KEPT:
         del _surveys[next(iter(_surveys))]
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,14 +12,16 @@ from torch import Tensor, nn
 
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import FINER, HALVED, Tile
-from untrained.layerwise.operation import Operation
-from untrained.layerwise.outer import EmbeddingOuter, Outer
+from untrained.layerwise.derivation import Derivation
+from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
 from untrained.networks.places import Unstructured
-from untrained.networks.sites import DERIVED
 
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
+SMALL = 2**16
+"""Bytes of rows up to which several parameters are multiplied together; not in float32, as their
+sizes may differ by more than it has digits, and so few take no time."""
 
 
 @dataclass
@@ -53,16 +54,6 @@ class Piece:
         return self.outer if kept else None
 
 
-class Derivation(NamedTuple):
-    """How a tensor was made of parameters."""
-
-    call: Operation
-    before: list[None]
-    after: list[None]
-    "Outputs of the call on both sides of this tensor, whose gradients are not its."
-    sources: list[str]
-
-
 class Collector:
     """Adds the share of each parameter to its tile once all of its gradients are there."""
 
@@ -71,36 +62,33 @@ class Collector:
         parameters: Mapping[str, nn.Parameter],
         tiles: Mapping[str, Tile],
         chunks: Sequence[int],
-        uses: Mapping[str, int] | None = None,
-        workspace: int = 2**27,
+        uses: Mapping[str, int],
+        workspace: int,
     ):
         self.names = {id(p): name for name, p in parameters.items()}
-        self.shapes: dict[str, torch.Size] = {}
-        "Of derived tensors."
         self.derivations: dict[str, Derivation] = {}
+        "Of tensors made of parameters, whose rows are the parameters'."
         self.tiles = tiles
         "Where each parameter's share belongs."
         self.chunks = chunks
         "How many examples each chunk has."
         self.expected = uses
-        "Uses of each parameter; where unknown, shares are added at the end."
+        "Uses of each parameter, and of each derived tensor."
+        self.left: dict[str, int] = {}
+        "Gradients of each that are still to come."
         self.workspace = workspace
         "Bytes for what is held of one parameter at a time."
         self.columns: Sequence[int] = ()
         self.uses: dict[str, dict[Use, dict[int, Piece]]] = defaultdict(dict)
         "name -> use -> chunk -> piece"
-        self.finished: set[str] = set()
-        "Whose shares have been added."
+        self.small: dict[Tile, list[Tensor]] = {}
+        "Rows of several parameters, to be multiplied as one."
 
     def begin(self, columns: Sequence[int]) -> None:
         """Gradients of these columns of the readout are about to come."""
         self.columns = columns
-        self.finished.clear()
-
-    def derive(self, name: str, shape: torch.Size, derivation: "Derivation") -> None:
-        """A tensor made of parameters: its rows are theirs, pulled back through a call."""
-        self.shapes[name] = shape
-        self.derivations[name] = derivation
+        each = len(self.chunks) * len(columns)
+        self.left = {name: uses * each for name, uses in self.expected.items()}
 
     def piece(self, name: str, use: Use, chunk: int, outer: Outer | None) -> Piece:
         """Where the gradients of one use go."""
@@ -114,61 +102,68 @@ class Collector:
             known[chunk] = Piece(outer, small)
         return known[chunk]
 
-    def arrived(self, name: str) -> None:
-        """Adds the parameter's share if its last gradient came."""
-        if self.expected is None:
-            return
-        pieces = [piece for use in self.uses[name].values() for piece in use.values()]
-        if name not in self.expected or (pieces and name in self.finished):
+    def arrived(self, name: str, gradients: int = 1) -> None:
+        """Adds the parameter's share if its last gradient came.
+
+        Raises:
+            Unstructured: there are more than the survey has.
+        """
+        left = self.left.get(name, 0) - gradients
+        if left < 0:
             raise Unstructured("the network's program is not that of its survey")
-        awaited = self.expected[name] * len(self.chunks) * len(self.columns)
-        if sum(len(piece.gradients) for piece in pieces) == awaited:
+        self.left[name] = left
+        if not left:
             self.finish(name)
 
     def finish_all(self) -> None:
         """Adds what is left: an output that no gradient reached adds nothing."""
-        for name in self.pulled_back():
+        for name in self.derivations.keys() & self.uses.keys():
             self.finish(name)
-
-    def pulled_back(self) -> list[str]:
-        """Makes rows of what was derived rows of parameters, the last derived first.
-
-        Returns:
-            The parameters that have gradients.
-        """
-        for name in sorted(self.derivations, key=_site, reverse=True):
-            if name in self.uses:
-                self.finish(name)
-        return list(self.uses)
+        for name in list(self.uses):
+            self.finish(name)
+        for tile in list(self.small):
+            self._add_small(tile)
 
     def finish(self, name: str) -> None:
         """Adds what has come."""
         uses = self._reached(name)
         del self.uses[name]
-        self.finished.add(name)
         if not uses:
             return
         if name in self.derivations:
-            self._derived(name, uses)
+            self._pull_back(name, uses)
             return
-        tile = self.tiles[name]
-        if self._prefers_grams(uses, tile):
-            self._add_grams(uses, tile)
-            return
-        for part in self._parts(uses, tile):
+        tile, outers = self.tiles[name], _factored(uses)
+        parts = [WHOLE]
+        if outers is not None and self._row_bytes(outers[0], len(self.columns)) > SMALL:
+            if self._prefers_grams(outers, tile):
+                self._add_grams(uses, outers, tile)
+                return
+            parts = self._parts(outers[0], tile)
+        for part in parts:
+            rows = (_flat(self._rows(uses, q, part)) for q in self.columns)
             if tile.apart == len(self.columns):
-                rows = [_flat(self._rows(uses, q, part)) for q in self.columns]
-                tile.add_rows(torch.stack(rows, 1) if len(rows) > 1 else rows[0][:, None])
+                every = list(rows)
+                self._add(tile, torch.stack(every, 1) if len(every) > 1 else every[0][:, None])
             else:
-                for q in self.columns:
-                    tile.add_rows(_flat(self._rows(uses, q, part))[:, None])
+                for each in rows:
+                    self._add(tile, each[:, None])
 
-    def rows(self, name: str, q: int) -> Float[Tensor, "n p"] | None:
-        """J of a parameter, in its own order; None if no gradient reached it."""
-        uses = self._reached(name)
-        if not uses:
-            return None
-        return _ordered(self._rows(uses, q, WHOLE))
+    def _add(self, tile: Tile, rows: Float[Tensor, "n q p"]) -> None:
+        """A share of Theta; small ones wait for others, as each product takes its time."""
+        small = min(SMALL, self.workspace // 16)
+        if rows.nbytes > small:
+            tile.add_rows(rows)
+            return
+        waiting = self.small.setdefault(tile, [])
+        waiting.append(rows)
+        if sum(each.nbytes for each in waiting) > small:
+            self._add_small(tile)
+
+    def _add_small(self, tile: Tile) -> None:
+        rows = self.small.pop(tile)
+        precision = "float64" if tile.precision == "float32" else tile.precision
+        tile.add_rows(torch.cat(rows, 2) if len(rows) > 1 else rows[0], precision)
 
     def _reached(self, name: str) -> list[list[Piece]]:
         """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""
@@ -179,6 +174,9 @@ class Collector:
         """J of column q for the examples of all chunks, summed over the uses of the weight."""
         if len(uses) == len(uses[0]) == 1:
             return uses[0][0].rows(q, part)
+        outers = _factored(uses)
+        if outers is not None and all(isinstance(outer, LinearOuter) for outer in outers):
+            return torch.cat([_summed(pieces, q, part) for pieces in zip(*uses, strict=True)])
         # Each chunk and use may have its rows in another order in memory.
         each = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
         total = next(each)
@@ -186,34 +184,32 @@ class Collector:
             total = total + rows
         return total
 
-    def _derived(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
-        call, before, after, sources = self.derivations[name]
+    def _pull_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
+        """Makes rows of what was derived rows of the parameters."""
+        derivation = self.derivations[name]
         for q in self.columns:
-            rows = self._rows(uses, q, WHOLE).reshape(-1, *self.shapes[name])
-            found = call.pulled_back([*before, rows, *after], len(rows))
-            for source, index, row in zip(sources, call.wanted, found, strict=True):
-                for chunk, part in enumerate(row.split(list(self.chunks))):
-                    self.piece(source, (name, index), chunk, None).add(q, part)
-        for source in sources:
-            self.arrived(source)
+            for source, rows in derivation.pulled_back(self._rows(uses, q, WHOLE)).items():
+                for chunk, part in enumerate(rows.split(list(self.chunks))):
+                    self.piece(source, (name, 0), chunk, None).add(q, part)
+        for source in derivation.sources:
+            self.arrived(source, len(self.chunks) * len(self.columns))
 
-    def _parts(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> list[slice]:
+    def _row_bytes(self, outer: Outer, columns: int) -> int:
+        """Of the rows of all examples, for so many columns of the readout."""
+        return sum(self.chunks) * columns * _row_bytes(outer)
+
+    def _parts(self, outer: Outer, tile: Tile) -> list[slice]:
         """Slices of the weight's first dimension whose rows fit into the workspace."""
-        outers = _factored(uses)
-        if outers is None:
-            return [WHOLE]
-        outer = outers[0]
-        held = sum(self.chunks) * tile.apart * _row_bytes(outer) // outer.outs
+        held = self._row_bytes(outer, tile.apart) // outer.outs
         step = max(1, self.workspace // max(held, 1))
         return [slice(o, o + step) for o in range(0, outer.outs, step)]
 
-    def _prefers_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> bool:
-        """Whether A A^T and D D^T are there and cheaper than the rows."""
-        outers = _factored(uses)
-        if outers is None:
-            return False
+    def _prefers_grams(self, outers: Sequence[Outer], tile: Tile) -> bool:
+        """Whether A A^T and D D^T are cheaper than the rows."""
         if len(outers) > 1 and any(isinstance(outer, EmbeddingOuter) for outer in outers):
             return False  # each numbers its own words
+        if len({outer.transposed for outer in outers}) > 1:
+            return False  # A of one is D of another
         a, o, t = (
             outers[0].ins,
             outers[0].outs,
@@ -225,13 +221,15 @@ class Collector:
         finer = work if t == 1 else f"product_{FINER[tile.precision]}"
         pairs = examples * t * t
         by_grams = costs.seconds(finer, macs=pairs * (a + o * each)) + costs.seconds(
-            "pairs", pairs=pairs * (each if tile.apart == q else 1)
+            "pairs", pairs=pairs * (each if tile.apart == q else 1), calls=1
         )
         making = q * sum(outer.row_seconds for outer in outers)
         return by_grams < making + costs.seconds(work, macs=examples * each * a * o)
 
-    def _add_grams(self, uses: Sequence[Sequence[Piece]], tile: Tile) -> None:
-        outers, q = _factored(uses) or [], len(self.columns)
+    def _add_grams(
+        self, uses: Sequence[Sequence[Piece]], outers: Sequence[Outer], tile: Tile
+    ) -> None:
+        q = len(self.columns)
         t = sum(outer.positions for outer in outers[:: len(self.chunks)])
         # Bytes of products in float64 and float32, and of the factors and their copies.
         pairs = 12 * t * t * (q * q if tile.apart == q else 1)
@@ -263,16 +261,18 @@ class Collector:
         return torch.cat(inputs, 1), torch.cat(gradients, 2)
 
 
-def _site(name: str) -> int:
-    """The number of the call that made a derived tensor."""
-    return int(name.removeprefix(DERIVED).partition(".")[0])
-
-
 def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
     """The outer products of all pieces, use by use, if all have factors for one matrix."""
     found = [piece.factored for use in uses for piece in use]
     known = [outer for outer in found if outer is not None]
     return known if len(known) == len(found) else None
+
+
+def _summed(uses: Sequence[Piece], q: int, part: slice) -> Tensor:
+    """J of several uses of a linear layer, by one product: they are further positions."""
+    a = torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
+    d = torch.cat([use.gradients[q] for use in uses], 1)
+    return LinearOuter(a, d.shape[2]).rows(d, part)
 
 
 def _row_bytes(outer: Outer) -> int:
@@ -287,5 +287,7 @@ def _ordered(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
 
 def _flat(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
     """Rows in the order of memory, the same for every example: a sum does not ask for more."""
+    if rows.is_contiguous():
+        return _ordered(rows)
     order = sorted(range(1, rows.ndim), key=rows.stride, reverse=True)
     return _ordered(rows.permute(0, *order))

@@ -42,11 +42,15 @@ def accumulate(
         columns = slice(start, start + BLOCK[precision])
         left = rounded(a[:, columns], precision)
         right = left if a is b else rounded(b[:, columns], precision)
+        if len(a) <= HALVED:
+            theta += left @ right.T
+            continue
         # A product of all rows would be as large as theta.
         for row in range(0, len(a), HALVED):
             rows = slice(row, row + HALVED)
             others = slice(0, row + HALVED) if a is b else slice(None)
-            theta[rows, others] += left[rows] @ right[others].T
+            block = theta[rows, others]
+            block += left[rows] @ right[others].T
 
 
 def rounded(x: Tensor, precision: str) -> Tensor:
@@ -103,12 +107,20 @@ class Tile:
         """Theta[:, column] = values"""
         self._sums[:, column] = values
 
-    def add_rows(self, j: Float[Tensor, "n q p"]) -> None:
+    def add_rows(self, j: Float[Tensor, "n q p"], precision: str | None = None) -> None:
         """Theta += J J^T over some parameters, given J for all examples that the passes see."""
-        self.add(j[: self.n], None if self.square else j[self.n :])
+        self.add(j[: self.n], None if self.square else j[self.n :], precision)
 
-    def add(self, j1: Float[Tensor, "n q p"], j2: Float[Tensor, "m q p"] | None) -> None:
-        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square."""
+    def add(
+        self,
+        j1: Float[Tensor, "n q p"],
+        j2: Float[Tensor, "m q p"] | None,
+        precision: str | None = None,
+    ) -> None:
+        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square.
+
+        `precision` None means the tile's.
+        """
         if self.apart == j1.shape[1]:
             lefts = [j1.flatten(0, 1)]
             rights = lefts if j2 is None else [j2.flatten(0, 1)]
@@ -116,7 +128,7 @@ class Tile:
             lefts = list(j1.unbind(1))
             rights = lefts if j2 is None else list(j2.unbind(1))
         for a, b in zip(lefts, rights, strict=True):
-            accumulate(self._sums, a, a if a is b else b, self.precision)
+            accumulate(self._sums, a, a if a is b else b, precision or self.precision)
 
     def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
         """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).
@@ -139,7 +151,8 @@ class Tile:
                 block = self._grams(*left, *right)
                 rows = slice(i * self.apart, i * self.apart + len(block))
                 columns = slice(j * self.apart, j * self.apart + block.shape[1])
-                self._sums[rows, columns] += block
+                sums = self._sums[rows, columns]
+                sums += block
 
     def _grams(self, x1: Tensor, d1: Tensor, x2: Tensor, d2: Tensor) -> Float64[Tensor, "n m"]:
         """One block: X X^T and D D^T over all pairs of positions, multiplied and summed."""

@@ -31,7 +31,7 @@ NANOSECONDS: Mapping[str, Mapping[str, float]] = {
     "product_float64": {"macs": 0.0613},
     "product_float32": {"macs": 0.0312},
     "product_bfloat16": {"macs": 0.0168},
-    "pairs": {"pairs": 0.607},
+    "pairs": {"pairs": 0.607, "calls": 4e04},
     # a forward pass through a network
     "forward": {"calls": 1.07e04, "macs": 0.0135, "numbers": 1.17},
 }

@@ -58,7 +58,7 @@ def key_of(tensor: Tensor) -> object:
     return tensor.grad_fn or id(tensor)
 
 
-class _Unproven(Exception):
+class Unproven(Exception):
     """A node that is not known, or that mixes what lies in different slices."""
 
 
@@ -79,8 +79,8 @@ def flow(outputs: Tensor) -> Flow:
             try:
                 for key, found in _inputs(node, layouts[node][0], len(outputs)):
                     if layouts.setdefault(key, found) != found:
-                        raise _Unproven
-            except (_Unproven, AttributeError, IndexError):  # torch's versions differ in nodes
+                        raise Unproven
+            except (Unproven, AttributeError, IndexError):  # torch's versions differ in nodes
                 proven = False
         for following, _ in node.next_functions:
             variable = getattr(following, "variable", None)
@@ -109,7 +109,7 @@ class Meeting(NamedTuple):
         """The shape of this input, where no other has a gradient."""
         found = self.inputs[index]
         if found is None or sum(shape is not None for shape in self.inputs) > 1:
-            raise _Unproven
+            raise Unproven
         return found
 
     def saved(self, name: str, rank: int) -> list[int]:
@@ -127,7 +127,7 @@ def _inputs(node: Node, layout: Layout, n: int) -> Iterator[tuple[object, tuple[
         known, name = isinstance(node, FewConvolution._backward_cls), "ConvolutionBackward0"
     rule = RULES.get(name)
     if rule is None or not known:
-        raise _Unproven
+        raise Unproven
     edges = [(each, getattr(each, "variable", None), at) for each, at in node.next_functions]
     shapes = [
         None if each is None else each._input_metadata[at].shape if leaf is None else leaf.shape
@@ -142,7 +142,7 @@ def _inputs(node: Node, layout: Layout, n: int) -> Iterator[tuple[object, tuple[
         if rule is _view:
             inner = inner * prod(shape[layout.dim + 1 :]) // prod(found[dim + 1 :])
         if not 0 <= dim < len(found) or found[dim] % (n * inner) or not prod(found):
-            raise _Unproven
+            raise Unproven
         yield (each if leaf is None else id(leaf)), (Layout(dim, inner), found[dim])
 
 
@@ -153,7 +153,7 @@ Rule = Callable[[Meeting, Sequence[int]], int]
 def _same(at: Meeting, shape: Sequence[int]) -> int:
     """Slice by slice of that dimension."""
     if len(shape) != len(at.shape) or shape[at.dim] != at.shape[at.dim]:
-        raise _Unproven
+        raise Unproven
     return at.dim
 
 
@@ -161,32 +161,32 @@ def _first(at: Meeting, shape: Sequence[int]) -> int:
     """Slice by slice of the first dimension, by weights and constants that are no example's."""
     at.only(0)
     if at.dim != 0:
-        raise _Unproven
+        raise Unproven
     return _same(at, shape)
 
 
 def _batch_norm(at: Meeting, shape: Sequence[int]) -> int:
     if at.node._saved_training:
-        raise _Unproven
+        raise Unproven
     return _first(at, shape)
 
 
 def _layer_norm(at: Meeting, shape: Sequence[int]) -> int:
     at.only(0)
     if at.dim >= len(shape) - len(at.node._saved_normalized_shape):
-        raise _Unproven
+        raise Unproven
     return _same(at, shape)
 
 
 def _pad(at: Meeting, shape: Sequence[int]) -> int:
     if at.dim >= len(shape) - len(at.node._saved_pad) // 2:
-        raise _Unproven
+        raise Unproven
     return _same(at, shape)
 
 
 def _attention(at: Meeting, shape: Sequence[int]) -> int:
     if at.dim >= len(shape) - 2:
-        raise _Unproven
+        raise Unproven
     return _same(at, shape)
 
 
@@ -196,7 +196,7 @@ def _rows(index: int) -> Rule:
     def rule(at: Meeting, shape: Sequence[int]) -> int:
         at.only(index)
         if at.dim != 0:
-            raise _Unproven
+            raise Unproven
         return 0
 
     return rule
@@ -217,7 +217,7 @@ def _view(at: Meeting, shape: Sequence[int]) -> int:
         inner, rest = divmod(after, prod(shape[dim + 1 :]))
         if inner and not rest and shape[dim] % (at.n * inner) == 0:
             return dim
-    raise _Unproven
+    raise Unproven
 
 
 def _along(name: str) -> Rule:
@@ -226,11 +226,11 @@ def _along(name: str) -> Rule:
     def rule(at: Meeting, shape: Sequence[int]) -> int:
         dims, lost = at.saved(name, len(shape)), len(shape) - len(at.shape)
         if not dims:  # over all
-            raise _Unproven
+            raise Unproven
         left = [d for d in range(len(shape)) if not lost or d not in dims]
         dim = left[at.dim]
         if dim in dims or shape[dim] != at.shape[at.dim]:
-            raise _Unproven
+            raise Unproven
         return dim
 
     return rule
@@ -239,8 +239,18 @@ def _along(name: str) -> Rule:
 def _unsqueeze(at: Meeting, shape: Sequence[int]) -> int:
     (new,) = at.saved("dim", len(at.shape))
     if at.dim == new:
-        raise _Unproven
+        raise Unproven
     return at.dim - (at.dim > new)
+
+
+def _pooled(at: Meeting, shape: Sequence[int]) -> int:
+    """Means (n, c, 1, 1) of images whose channels lie last, which torch's pooling says again."""
+    c = shape[1]
+    strides = [c, 1, c, c]
+    means = type(at.node.next_functions[0][0]).__name__ == "MeanBackward1"
+    if not means or [*shape[2:]] != [1, 1] or [*at.node._saved_stride] != strides:
+        raise Unproven
+    return _same(at, shape)
 
 
 def _transpose(at: Meeting, shape: Sequence[int]) -> int:
@@ -293,7 +303,8 @@ RULES: dict[str, Rule] = {
         "Select Squeeze Split SplitWithSizes Unbind Cumsum Gather IndexSelect Glu Max",
     ),
     **_named(_along("dims"), "Flip Roll"),
-    **_named(_unsqueeze, "Unsqueeze"),
+    **_named(_unsqueeze, "Unsqueeze Stack"),
+    **_named(_pooled, "AsStrided"),
     **_named(_transpose, "Transpose"),
     **_named(_permute, "Permute"),
     **_named(_swap, "T"),

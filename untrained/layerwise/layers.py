@@ -5,11 +5,11 @@
     embedding      J_i = sum_t e(word_i[t]) D_i[t]^T    (e: one-hot)
     normalisation  J_i = sum_t D_i[t] (X_i[t] - mean) / sqrt(var + eps)
 
-and J_i = sum_t D_i[t] for a bias.
+and J_i = sum_t D_i[t] for a bias; see `entrywise` for sums and products.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,31 +17,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
+from untrained.layerwise.entrywise import added, multiplied, subtracted
 from untrained.layerwise.operation import Operation, versions
-from untrained.layerwise.outer import ConvolutionOuter, EmbeddingOuter, LinearOuter, Outer
+from untrained.layerwise.outer import (
+    ConvolutionOuter,
+    EmbeddingOuter,
+    LinearOuter,
+    Outer,
+    ProductOuter,
+)
+from untrained.layerwise.terms import Layer, Term
 from untrained.networks.batchnorm import BatchNormCall
 from untrained.networks.few_channels import convolution
 from untrained.networks.patches import Window, patches
 from untrained.networks.places import Place, Unstructured
+from untrained.networks.provenance import SPREADING
 from untrained.networks.sites import Site
-
-
-class Term(NamedTuple):
-    """What one parameter gets from one layer."""
-
-    parameter: Tensor
-    gradient: Callable[[Tensor], Tensor]
-    "D of the output as `outer` takes it; or without one, the rows (n, ...) themselves."
-    outer: Outer | None = None
-
-
-class Layer(NamedTuple):
-    """A layer's output, and what its parameters get from the gradient of that."""
-
-    output: Tensor
-    kept: Tensor
-    "The input, which must not change before the gradient comes."
-    terms: tuple[Term, ...]
 
 
 def _front(x: Tensor, place: Place | None, n: int) -> Tensor:
@@ -86,6 +77,35 @@ def _linear(
     if bias is not None:
         terms.append(Term(bias, lambda d: as_features(d).sum(1)))
     return Layer(F.linear(input, weight, bias), kept, tuple(terms))
+
+
+def _product(site: Site, n: int, input: Tensor, other: Tensor) -> Layer:
+    """x W, with one matrix W for all examples."""
+    if other.ndim != 2:
+        raise Unstructured("a product with more than one matrix")
+    kept = input.detach()
+    (place,) = _alike(site)
+    outer = ProductOuter(_features(kept, place, n), other.shape[1])
+    term = Term(other, lambda d: _features(d, place, n), outer)
+    return Layer(torch.matmul(input, other), kept, (term,))
+
+
+def _biased_product(
+    site: Site,
+    n: int,
+    input: Tensor,
+    mat1: Tensor,
+    mat2: Tensor,
+    *,
+    beta: float | int = 1,
+    alpha: float | int = 1,
+) -> Layer:
+    """b + x W, the bias being the first argument."""
+    if beta != 1 or alpha != 1 or input.ndim != 1:
+        raise Unstructured("a product that is scaled, or added to a matrix")
+    product = _product(site._replace(places=site.places[1:]), n, mat1, mat2)
+    bias = Term(input, lambda d: _features(d, site.outputs[0], n).sum(1))
+    return product._replace(output=torch.addmm(input, mat1, mat2), terms=(*product.terms, bias))
 
 
 def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:
@@ -278,6 +298,11 @@ LAYERS: dict[Callable[..., Any], Callable[..., Layer]] = {
     F.batch_norm: _batch_norm,
     F.layer_norm: _last_norm,
     F.group_norm: _group_norm,
+    **dict.fromkeys((torch.matmul, Tensor.matmul, torch.mm, Tensor.mm), _product),
+    torch.addmm: _biased_product,
+    **dict.fromkeys((torch.add, Tensor.add), added),
+    **dict.fromkeys((torch.sub, Tensor.sub), subtracted),
+    **dict.fromkeys((torch.mul, Tensor.mul), multiplied),
 }
 
 
@@ -294,15 +319,6 @@ def spread(
         return _front(d, place, n).reshape(n, *parameter.shape)
 
     return Layer(output, parameter, (Term(parameter, rows),))
-
-
-SPREADING = frozenset(
-    {
-        *(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to),
-        *(Tensor.repeat, torch.tile, Tensor.tile),
-    }
-)
-"Functions that repeat a tensor as it is."
 
 
 def operation(

@@ -64,19 +64,6 @@ class Operation(NamedTuple):
         self._check(found, weighted, n)
         return found
 
-    def pulled_back(
-        self, gradients: Sequence[Float[Tensor, "n ..."] | None], n: int
-    ) -> list[Float[Tensor, "n ..."]]:
-        """The same for a call of parameters alone, given all of D for each example.
-
-        Raises:
-            Unstructured: as `rows`.
-        """
-        found = self._rows(gradients, n)
-        total = [None if d is None else _weighted(d, n) for d in gradients]
-        self._check(found, total, n)
-        return found
-
     def _rows(self, gradients: Sequence[Tensor | None], n: int) -> list[Tensor]:
         try:
             with quiet():

@@ -34,6 +34,8 @@ class Outer(ABC):
     ins: int
     "a, all its other numbers."
     groups: int = 1
+    transposed: bool = False
+    "Whether `factors` are those of the weight's transpose, (D, A)."
 
     @abstractmethod
     def rows(self, d: Tensor, part: slice) -> Float[Tensor, "n r ..."]:
@@ -83,6 +85,34 @@ class LinearOuter(Outer):
     @property
     def row_seconds(self) -> float:
         return costs.seconds("outer", **self.amounts())
+
+
+@dataclass
+class ProductOuter(Outer):
+    """y[t] = x[t] W: the weight is the transpose of a linear layer's."""
+
+    kept: Float[Tensor, "n t o"]
+    ins: int
+    transposed = True
+
+    def __post_init__(self) -> None:
+        self.examples, self.positions, self.outs = self.kept.shape
+
+    def rows(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n r a"]:
+        x = self.kept[..., part]
+        return x.mT * d if self.positions == 1 else torch.bmm(x.mT, d)
+
+    def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
+        return self.kept[part], d[part]
+
+    @property
+    def row_seconds(self) -> float:
+        rows = self.examples * self.outs * self.ins
+        return costs.seconds("outer", macs=rows * self.positions, rows=rows)
+
+    @property
+    def factor_bytes(self) -> int:
+        return self.kept.element_size() * self.positions * (self.outs + self.ins)
 
 
 @dataclass

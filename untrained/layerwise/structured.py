@@ -21,18 +21,21 @@ et al., "Fast Finite Width Neural Tangent Kernel", ICML 2022, https://arxiv.org/
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map, tree_map_only
 
-from untrained.layerwise.collector import Collector, Derivation
+from untrained.layerwise.collector import Collector
+from untrained.layerwise.derivation import Derivation
 from untrained.layerwise.independence import flow, key_of
 from untrained.layerwise.influence import Influence
-from untrained.layerwise.layers import LAYERS, Layer, operation, spread
+from untrained.layerwise.layers import LAYERS, operation, spread
 from untrained.layerwise.operation import Operation
+from untrained.layerwise.terms import Layer
 from untrained.networks.arguments import coarsest
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function
@@ -46,7 +49,6 @@ from untrained.networks.sites import (
     constant_parameters,
     guarded,
     name_of,
-    states,
 )
 
 
@@ -90,9 +92,11 @@ def run_pass(
         Unstructured: what the passes show is not what the kernel is made from.
     """
     with constant_parameters(model, recorder.constants), torch.enable_grad():
+        own = x.clone()
         with recorder, policy:
-            f = flattened(model(x.clone()), len(x))
+            outputs = model(own)
         recorder.check_end()
+        f = flattened(outputs, len(x))
         columns = recorder.collector.columns
         g = read(f, readout.matrix[:, columns[0] : columns[-1] + 1])
         if g.requires_grad:  # else no parameter reaches the output
@@ -152,6 +156,10 @@ class Recorder(ParameterCalls):
         "Of what rows are asked for."
         self.labels = {id(p): name for name, p in parameters.items()}
         "Of all parameters, and of what is made of them."
+        self.histories: dict[int, Tensor] = {}
+        "Of what is made of parameters, by the ids of the constants that the network sees."
+        self.roots: dict[int, dict[str, Tensor]] = {}
+        "The parameters in these, and the leaves of their histories."
         self.leaves: list[Tensor] = []
         self.hooked: list[tuple[Place | None, object]] = []
         "Where outputs hold the examples, and their keys in a flow."
@@ -172,21 +180,19 @@ class Recorder(ParameterCalls):
         index, site = self._next(func, tensors)
         args = [self._constant(each) for each in args]
         kwargs = {key: self._constant(each) for key, each in kwargs.items()}
-        wanted = {id(t) for t in tensors_in((*args, *kwargs.values()))} & self.names.keys()
+        wanted = {id(self.constants.get(id(t), t)) for t in tensors} & self.names.keys()
         if not torch.is_grad_enabled():  # the network lets no gradient pass here
             wanted = set()
         if site.kind == "derived":
-            call = operation(site, 1, func, args, kwargs, wanted)
-            given = states(tensors_in((*args, *kwargs.values())))
-            outputs = func(*args, **kwargs)
-            self._derived(index, call, outputs, given)
-            return tree_map(lambda each: self.originals.get(id(each), each), outputs)
+            return self._derived(index, func, args, kwargs)
         if not wanted:
             return func(*args, **kwargs)
         try:
             if site.kind == "spread":
                 return self._layer(index, site, spread(site, self.examples, func, args, kwargs))
             layer = LAYERS[func](site, self.examples, *args, **kwargs)
+            if not wanted <= {id(term.parameter) for term in layer.terms}:
+                raise Unstructured("a formula for other parameters than those asked for")
         except (KeyError, Unstructured):  # falls back for this call alone
             call = operation(site, self.examples, func, args, kwargs, wanted)
             return self._operation(index, site, call, func(*args, **kwargs))
@@ -233,23 +239,43 @@ class Recorder(ParameterCalls):
         )
 
     def _derived(
-        self, index: int, call: Operation, outputs: Any, given: set[tuple[int, int]]
-    ) -> None:
-        """What is made of parameters alone has rows of its own, to be pulled back to theirs."""
-        self.derive(outputs)
-        found = [t for t in tree_leaves(outputs) if isinstance(t, Tensor)]
-        sources = [self.names[id(call.leaves[k])] for k in call.wanted]
-        for k, tensor in enumerate(found):
-            if (id(tensor), tensor._version) in given:
-                continue
-            name = f"{DERIVED}{index}.{k}"
-            self.labels[id(tensor)] = name
-            self.names.pop(id(tensor), None)  # changed in place, it is no longer what it was
-            if not sources:
-                continue
-            self.names[id(tensor)] = name
-            others = [None] * k, [None] * (len(found) - k - 1)
-            self.collector.derive(name, tensor.shape, Derivation(call, *others, sources))
+        self, index: int, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """What is made of parameters alone: a constant for the network, of which we know how."""
+        given = [*tensors_in((*args, *kwargs.values()))]
+        tracked = {id(self._tracked(t)): (t, self._tracked(t)._version) for t in given}
+        args, kwargs = tree_map_only(Tensor, self._tracked, (tuple(args), dict(kwargs)))
+        numbers = count()
+        roots = {name: leaf for t in given for name, leaf in self.roots.get(id(t), {}).items()}
+
+        def constant(made: Any) -> Any:
+            if not isinstance(made, Tensor):
+                return made
+            name = f"{DERIVED}{index}.{next(numbers)}"
+            if id(made) in tracked:  # given back
+                own, version = tracked[id(made)]
+                if made._version != version:
+                    raise Unstructured("a tensor made of parameters is changed in place")
+                return self.originals.get(id(own), own)
+            output = made.detach()
+            self.derive(output)
+            self.labels[id(output)] = name
+            if made.requires_grad:
+                self.names[id(output)] = name
+                self.histories[id(output)] = made
+                self.roots[id(output)] = roots
+                self.collector.derivations[name] = Derivation(made, roots)
+            return output
+
+        return tree_map(constant, func(*args, **kwargs))
+
+    def _tracked(self, tensor: Tensor) -> Tensor:
+        """A parameter's constant, or what was made of such, with its history."""
+        key = id(tensor)
+        if key in self.names and key not in self.histories:
+            leaf = self.histories[key] = tensor.detach().requires_grad_()
+            self.roots[key] = {self.names[key]: leaf}
+        return self.histories.get(key, tensor)
 
     def _layer(self, index: int, site: Site, layer: Layer) -> Tensor:
         output, kept, terms = layer  # the hook must not hold the output, which holds the hook

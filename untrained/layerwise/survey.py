@@ -11,13 +11,13 @@ A survey tells what to do, not whether that is right: every pass over the real b
 (see `structured`).
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from untrained.layerwise.independence import flow, key_of
+from untrained.layerwise.independence import Unproven, flow
 from untrained.layerwise.watch import Call, Network, Places, Traced, Watch
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.foreign import OUT_OF_MEMORY, first_line
@@ -65,17 +65,14 @@ def survey(
         ValueError: inputs that the network does not take, or outputs that are not one tensor with
             a row for each example.
     """
-    seen, first_exchanged, others_exchanged, exchanged = _examples(x)
+    seen = x[torch.arange(SEEN, device=x.device) % len(x)]
     network = Network(model, layers)
-    traced = Traced(network, SEEN)
     try:
-        sites = _traced(traced, traced.run(seen, policy))
+        return _traced(network, seen, policy)
     except OUT_OF_MEMORY:
         raise
-    except (RuntimeError, IndexError):  # such as where torch.func takes no gradients from outside
-        sites = None
-    if sites is not None:
-        return _amounts(traced)._replace(sites=sites)
+    except (Unproven, RuntimeError, IndexError):
+        pass  # such as where torch.func takes no gradients from outside
     fewer = Watch(network, SEEN - 1)
     try:
         with torch.no_grad():  # in all of them: attention has other kernels with gradients
@@ -84,6 +81,7 @@ def survey(
         raise
     except (RuntimeError, IndexError) as error:
         return _fixed(network, x, policy, first_line(error))
+    first_exchanged, others_exchanged, exchanged = _examples(x, seen)
     watches = [Watch(network, SEEN, fewer.shapes, Prints()) for _ in range(3)]
     with torch.no_grad():
         before, after, last = (
@@ -105,19 +103,39 @@ def survey(
         return found._replace(obstacle=str(error))
 
 
-def _traced(watch: Traced, outputs: Tensor) -> tuple[Site, ...] | None:
-    """Sites where layers hold examples, if the graph of the outputs tells so for all of them."""
-    if any(call.kind != "derived" and not call.formula for call in watch.calls):
-        return None
+def _traced(network: Network, seen: Tensor, policy: BatchNormPolicy) -> Survey:
+    """What the graph of the outputs tells.
+
+    Raises:
+        Unproven: it does not tell where examples lie in all that parameters meet.
+    """
+    traced = Traced(network, SEEN)
+    outputs = traced.run(seen, policy)
+    if traced.doubtful:
+        fewer = Traced(network, SEEN - 1)
+        fewer.run(seen[1:], policy)
+        if traced.grown(fewer):
+            traced = Traced(network, SEEN, fewer.shapes)
+            outputs = traced.run(seen, policy)
     shown = flow(outputs)
-    sites = []
-    for call, begun in zip(watch.calls, watch.begun, strict=True):
-        outs = tuple(shown.place(key_of(t)) for t in begun)
-        if not shown.proven or None in outs or (begun and call.parameters[0] is not None):
-            return None
-        inputs = (*outs, *[None] * len(call.parameters))[: len(call.parameters)]
-        sites.append(Site(name_of(call.func), call.kind, inputs, outs, call.parameters))
-    return tuple(sites)
+    if not shown.proven:
+        raise Unproven
+
+    def place(number: int) -> Place:
+        found = shown.place(traced.keys[number])
+        if found is None:
+            raise Unproven
+        return found
+
+    sites = tuple(_site(_alike(call), place) for call in traced.calls)
+    return _amounts(traced)._replace(sites=sites)
+
+
+def _alike(call: Call) -> Call:
+    """A layer with a formula has the examples of its input where it has those of its output."""
+    if not call.formula or call.kind != "layer":
+        return call
+    return call._replace(inputs=tuple(k if k is None else call.outputs[0] for k in call.inputs))
 
 
 def _exchanged(seen: Watch, first: Watch, others: Watch) -> tuple[Site, ...]:
@@ -126,7 +144,7 @@ def _exchanged(seen: Watch, first: Watch, others: Watch) -> tuple[Site, ...]:
         raise Unstructured("the network's program depends on its input")
     prints = [watch.prints for watch in (seen, first, others) if watch.prints is not None]
     exchanges = Exchanges(*prints)
-    return tuple(_site(call, exchanges) for call in seen.calls)
+    return tuple(_site(call, exchanges.place) for call in seen.calls)
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
@@ -167,11 +185,11 @@ def _amounts(watch: Watch) -> Survey:
     )
 
 
-def _site(call: Call, exchanges: Exchanges) -> Site:
+def _site(call: Call, placed: Callable[[int], Place | None]) -> Site:
     """What is the same for all examples, such as a first state, may be there once for each."""
 
     def place(number: int | None, grown: Place | None) -> Place | None:
-        return grown if number is None else exchanges.place(number) or grown
+        return grown if number is None else placed(number) or grown
 
     if call.kind == "derived":
         nowhere: Places = (None,) * len(call.inputs)
@@ -181,13 +199,12 @@ def _site(call: Call, exchanges: Exchanges) -> Site:
     return Site(name_of(call.func), call.kind, inputs, outputs, call.parameters)
 
 
-def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """A few examples, the same with the first or with all others exchanged, and whether they are.
+def _examples(x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Examples with the first or with all others exchanged, and whether they are.
 
     Where x has no other example, floating-point numbers get noise of their own size; words are
     taken in another order, which may be no change.
     """
-    seen = x[torch.arange(SEEN, device=x.device) % len(x)].clone()
     different = (x != x[0]).reshape(len(x), -1).any(1).nonzero().flatten()
     if x.is_floating_point():
         noise = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
@@ -201,4 +218,4 @@ def _examples(x: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     first, others = seen.clone(), seen.clone()
     first[0], others[1:] = other[0], other[1:]
     changed = not torch.equal(first, seen) and not torch.equal(others, seen)
-    return seen, first, others, changed
+    return first, others, changed

@@ -222,7 +222,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     held = [(module, dict(module._buffers)) for module in modules if module._buffers]
     kept = _Kept([b for _, buffers in held for b in buffers.values() if b is not None])
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    model.eval()
+    if any(flags):
+        model.eval()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         with eager():
@@ -230,7 +231,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in zip(modules, flags, strict=True):
-            module.training = training
+            if module.training is not training:
+                module.training = training
         for module, buffers in held:
             for name, buffer in buffers.items():  # TorchScript's have no `update`
                 module._buffers[name] = buffer

@@ -23,6 +23,7 @@ from untrained.networks.batchnorm import BatchNormPolicy, evaluating, policy_mod
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import Function, Interception
+from untrained.networks.noise import same_noise
 from untrained.networks.unwrapping import unwrapped
 
 
@@ -102,9 +103,7 @@ def coupled(model: nn.Module, x: Tensor, policy: BatchNormPolicy, found: Feature
 def _features(model: nn.Module, x: Tensor, policy: BatchNormPolicy) -> Features:
     # A network may change its input in place: it gets a copy of its own. One that draws noise
     # draws the same every time.
-    devices = [x.device] if x.is_cuda else []
-    with torch.random.fork_rng(devices), torch.no_grad(), _Follower() as follower, policy:
-        torch.manual_seed(0)
+    with same_noise(x), torch.no_grad(), _Follower() as follower, policy:
         outputs = model(x.clone())
     if not isinstance(outputs, Tensor) or not outputs.ndim or len(outputs) != len(x):
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

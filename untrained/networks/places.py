@@ -33,6 +33,9 @@ class Place(NamedTuple):
     def front(self, x: Tensor, n: int) -> Tensor:
         """x as (n, ...), with m where the dimension was."""
         m = x.shape[self.dim] // n
+        if m == 1:
+            apart = x.unsqueeze(self.dim + 1)
+            return apart if self.dim == 0 else apart.movedim(self.dim, 0)
         if self.minor:
             return x.unflatten(self.dim, (m, n)).movedim(self.dim + 1, 0)
         return x.unflatten(self.dim, (n, m)).movedim(self.dim, 0)

@@ -90,3 +90,10 @@ SHAPED = frozenset(
     {Tensor.type_as, Tensor.expand_as, Tensor.view_as, Tensor.reshape_as, Tensor.to}
 )
 "Functions that ask all but their first tensor for shape or type alone."
+SPREADING = frozenset(
+    {
+        *(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to),
+        *(Tensor.repeat, torch.tile, Tensor.tile),
+    }
+)
+"Functions that repeat a tensor as it is."

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from untrained.networks import attention
+from untrained.networks import attention, recurrence
 from untrained.networks.interception import Function, Interception
 from untrained.networks.places import Place, Unstructured
 from untrained.networks.provenance import tensors_in
@@ -57,6 +57,9 @@ class ParameterCalls(Interception, ABC):
         if func is F.multi_head_attention_forward and attention.fits(*args, **kwargs):
             with self:  # its own calls are seen in turn
                 return attention.self_attention(*args, **kwargs)
+        if recurrence.fits(func, args, kwargs):
+            with self:
+                return recurrence.recurrence(func, *args)
         return self.use(func, args, kwargs, tensors)
 
     @abstractmethod
