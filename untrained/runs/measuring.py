@@ -1,6 +1,6 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
 from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.store import Store
-from untrained.runs.tasks import ScoreTask
+from untrained.runs.tasks import Measured, ScoreTask
 from untrained.scores import Reading
 from untrained.search import Proposal, Trial
 from untrained.spaces import Space
@@ -23,6 +23,9 @@ from untrained.training import steady
 SEEDS_APART = 720_720_000
 """Draws of one run's seed; those of another never meet them. A multiple of whatever numbers of
 draws share weights."""
+HELD, HELD_SECONDS = 200, 0.5
+"""Outcomes that wait to be stored together at most, and what they took to measure: a run that is
+killed loses no more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Measuring:
         return {
             "space": self.config.space,
             "architecture": architecture,
-            "setup": setup.plain(),
+            "setup": setup.plain,
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
@@ -63,7 +66,7 @@ class Measuring:
             training=setup.short_training is not None,
         )
 
-    def check_code(self, setups: Sequence[ScoreSetup]) -> None:
+    def check_code(self, setups: Iterable[ScoreSetup]) -> None:
         """Refuse to keep numbers where code was edited since the run began.
 
         A worker may have begun before or after: whose code it ran is not known.
@@ -113,34 +116,46 @@ class Measuring:
         total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
         done = total - sum(len(task.setups) for task in tasks)
         watch(done, total)
-        for index, outcome in self.engine(tasks):
-            task = tasks[index]
-            assert isinstance(outcome, list)
-            self.check_code(task.setups)
-            self.store.add_measurements(
-                [
-                    {
-                        "key": digest(question),
-                        "run": self.run,
-                        "question": question,
-                        "score": setup.name,
-                        "value": reading.value,
-                        "reason": reading.reason,
-                        "bound_kind": reading.bound and reading.bound.kind,
-                        "bound_amount": reading.bound and reading.bound.amount,
-                        "seconds": seconds,
-                    }
-                    for draw, measured in zip(task.draws, outcome, strict=True)
-                    for setup, reading, seconds in zip(
-                        task.setups, measured.readings, measured.seconds, strict=True
-                    )
-                    for question in [self.question(task.architecture, setup, draw)]
-                ]
+        held: list[tuple[ScoreTask, list[Measured]]] = []
+        try:
+            for index, outcome in self.engine(tasks):
+                assert isinstance(outcome, list)
+                held.append((tasks[index], outcome))
+                if seconds_of(held) >= HELD_SECONDS or len(held) == HELD:
+                    held = self.keep(held)
+                done += len(tasks[index].setups)
+                watch(done, total)
+        finally:
+            self.keep(held)
+
+    def keep(self, held: Sequence[tuple[ScoreTask, list[Measured]]]) -> list[Any]:
+        """Stores what tasks came to; none of it is left to be kept."""
+        self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
+        rows = [
+            {
+                "key": digest(question),
+                "run": self.run,
+                "question": question,
+                "score": setup.name,
+                "value": reading.value,
+                "reason": reading.reason,
+                "bound_kind": reading.bound and reading.bound.kind,
+                "bound_amount": reading.bound and reading.bound.amount,
+                "seconds": seconds,
+            }
+            for task, outcome in held
+            for draw, measured in zip(task.draws, outcome, strict=True)
+            for setup, reading, seconds in zip(
+                task.setups, measured.readings, measured.seconds, strict=True
             )
+            for question in [self.question(task.architecture, setup, draw)]
+        ]
+        if rows:
+            self.store.add_measurements(rows)
+        for _, outcome in held:
             if short_training := sum(measured.short_training for measured in outcome):
                 self.store.add_cost(self.run, "training before scores", short_training)
-            done += len(task.setups)
-            watch(done, total)
+        return []
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured: each pair of architecture and score on the draws unknown.
@@ -203,6 +218,12 @@ class Measuring:
             "version": version_of(self.config.space, self.space, training=True),
         }
         return RunFolder(self.config.out, self.run).checkpoint(digest(question)).with_suffix("")
+
+
+def seconds_of(held: Iterable[tuple[ScoreTask, list[Measured]]]) -> float:
+    """What it took to measure these outcomes."""
+    measured = [each for _, outcome in held for each in outcome]
+    return sum(sum(each.seconds) + each.short_training for each in measured)
 
 
 def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]:

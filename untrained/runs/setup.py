@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from untrained.images import Images
@@ -60,7 +61,8 @@ class ScoreSetup:
             return self
         return replace(self, short_training=self.short_training.lasting(epochs))
 
-    def plain(self) -> dict[str, Any]:
+    @cached_property
+    def plain(self) -> Mapping[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
         return asdict(self)
 
