@@ -20,7 +20,15 @@ from untrained.runs.source import read_source
 PACKAGE = Path(untrained.__file__).parent
 SHARED = tuple(
     f"untrained.runs.{name}"
-    for name in ("tasks", "readings", "keeping", "surroundings", "streams", "short_training")
+    for name in (
+        "tasks",
+        "readings",
+        "keeping",
+        "surroundings",
+        "streams",
+        "sums",
+        "short_training",
+    )
 )
 "Modules of `runs` that decide numbers."
 OFFERED = frozenset({"kernels", "regions"})

@@ -83,7 +83,7 @@ class Measuring:
         """Score name -> the key of each draw's measurement."""
         return {
             setup.name: [
-                digest(self.question(architecture, setup, self.seeded(draw)))
+                digest(self.question(architecture, setup, self.seeded(setup, draw)))
                 for draw in proposal.draws
             ]
             for setup in self.shown(proposal)
@@ -101,9 +101,9 @@ class Measuring:
             architecture = self.space.canonical(architecture)
         return str(architecture)
 
-    def seeded(self, draw: int) -> int:
-        """The draw's number under the run's seed."""
-        return self.config.seed * SEEDS_APART + draw
+    def seeded(self, setup: ScoreSetup, draw: int) -> int:
+        """The draw's number under the run's seed; 0 where no draw matters."""
+        return 0 if setup.weights is None else self.config.seed * SEEDS_APART + draw
 
     def measure(self, proposals: Sequence[Proposal], watch: Callable[[int, int], None]) -> None:
         """Sees to it that the store holds every measurement of the proposals.
@@ -169,7 +169,8 @@ class Measuring:
             for setup in self.shown(proposal):
                 pair = self.measured(proposal, setup), setup
                 column = wanted.setdefault(pair, {})
-                column.update(zip(map(self.seeded, proposal.draws), keys[setup.name], strict=True))
+                draws = [self.seeded(setup, draw) for draw in proposal.draws]
+                column.update(zip(draws, keys[setup.name], strict=True))
                 if proposal.epochs is not None:
                     rungs.add(pair)
         known = self.store.known([key for column in wanted.values() for key in column.values()])

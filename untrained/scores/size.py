@@ -21,6 +21,8 @@ class Parameters(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
@@ -40,6 +42,8 @@ class MultiplyAdds(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
@@ -77,6 +81,8 @@ class TrainableLayers(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
