@@ -16,6 +16,7 @@ from torch import nn
 from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
+from untrained.networks.weights import Initialisation
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
 from untrained.runs.readings import apply_setups
 from untrained.runs.setup import ScoreSetup
@@ -140,12 +141,12 @@ def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[M
     if network is None:
         return [unmeasured(task, failure, building)] * len(task.draws)
     spec = task.setups[0].network_spec
-    found = []
+    found, initialisation = [], None
     for draw in task.draws:
         first = draw // spec.redraw * spec.redraw
         if spec.weights is not None:
-            weights = partial(draw_weights, network, spec.weights, stream(first, "weights"))
-            _, failure = attempt(weights, task.device, step)
+            draw_anew = partial(redrawn, network, spec.weights, first, initialisation)
+            initialisation, failure = attempt(draw_anew, task.device, step)
             if failure:
                 found.append(unmeasured(task, failure, building))
                 continue
@@ -176,6 +177,16 @@ def built(task: ScoreTask, images: Images) -> nn.Module:
     if spec.training is not None:  # a third less time in training, at 16 channels and 16 x 16
         channels_last(network, torch.zeros(1, *images.shape, device=task.device))
     return network
+
+
+def redrawn(
+    network: nn.Module, weights: str, draw: int, before: Initialisation | None
+) -> Initialisation:
+    """Draws the network's weights; what there is to draw is found once, unless that changes."""
+    if before is None or not before.holds(network):
+        before = Initialisation.of(network, weights)
+    before.draw(stream(draw, "weights"))
+    return before
 
 
 def unmeasured(task: ScoreTask, failure: Failure | None, seconds: float) -> Measured:
