@@ -122,14 +122,15 @@ class Measuring:
                 assert isinstance(outcome, list)
                 held.append((tasks[index], outcome))
                 if seconds_of(held) >= HELD_SECONDS or len(held) == HELD:
-                    held = self.keep(held)
+                    self.keep(held)
+                    held.clear()
                 done += len(tasks[index].setups)
                 watch(done, total)
         finally:
             self.keep(held)
 
-    def keep(self, held: Sequence[tuple[ScoreTask, list[Measured]]]) -> list[Any]:
-        """Stores what tasks came to; none of it is left to be kept."""
+    def keep(self, held: Sequence[tuple[ScoreTask, list[Measured]]]) -> None:
+        """Stores what tasks came to."""
         self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
         rows = [
             {
@@ -155,7 +156,6 @@ class Measuring:
         for _, outcome in held:
             if short_training := sum(measured.short_training for measured in outcome):
                 self.store.add_cost(self.run, "training before scores", short_training)
-        return []
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured: each pair of architecture and score on the draws unknown.
