@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
+from untrained.search import SEARCHERS, Goal, History, Proposal, Searcher, Trial, make_searcher
 from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
 from untrained.search.ranks import best, dense_ranks, rank_sums
 from untrained.search.surrogate import RIDGES, SurrogateSearch, dual, overlaps
@@ -58,6 +58,17 @@ def test_proposals_are_a_function_of_history_and_rng(name: str) -> None:
             make(name).propose(history[:cut], 8, random.Random(cut)) for _ in range(2)
         )
         assert first == second
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_history_that_grows_gives_the_proposals_of_a_plain_list(name: str) -> None:
+    trials = finish(make(name))
+    searcher, history = make(name), History(SPACE)
+    while batch := searcher.propose(history, 8, random.Random(len(history))):
+        assert batch == searcher.propose(list(history), 8, random.Random(len(history)))
+        history += [measured(proposal) for proposal in batch]
+        assert history.forms() == {SPACE.canonical(trial.architecture) for trial in history}
+    assert history == trials
 
 
 @pytest.mark.parametrize("name", SEARCHERS)

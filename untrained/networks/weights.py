@@ -33,6 +33,7 @@ from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ def draw_weights(
         ValueError: unknown method; a parameter that is not understood; or `ntk` for a network that
             is not in that parametrisation, or another for one that is.
     """
-    Initialisation.of(unwrapped(model), method, x, keep).draw(generator)
+    Initialisation.of(model, method, x, keep).draw(generator)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Initialisation:
     "Layers whose running statistics begin anew."
     resets: tuple[tuple[str, nn.Module], ...]
     "Modules, by name, that draw themselves."
+    parts: tuple[nn.Module | nn.Parameter, ...]
+    "Modules and parameters of the network, all of them."
 
     @classmethod
     def of(
@@ -90,6 +93,7 @@ class Initialisation:
     ) -> "Initialisation":
         """That of a network; arguments and errors are those of `draw_weights`."""
         check_weights(method)
+        model = unwrapped(model)
         modules = dict(model.named_modules())
         resets = {p: m for p, m in modules.items() if method == "torch_default" and _resets(m)}
         slots = find_slots(model, x, keep, without=resets)
@@ -103,7 +107,14 @@ class Initialisation:
                     f"parametrisation"
                 )
         statistics = [m for m in modules.values() if isinstance(m, _BATCH)]
-        return cls(method, tuple(slots), tuple(statistics), tuple(resets.items()))
+        return cls(
+            method, tuple(slots), tuple(statistics), tuple(resets.items()), _parts_of(model)
+        )
+
+    def holds(self, model: nn.Module) -> bool:
+        """Whether the network still consists of the same objects, so that this is of it."""
+        parts = _parts_of(model)
+        return len(parts) == len(self.parts) and all(map(is_, parts, self.parts))
 
     @torch.no_grad()
     def draw(self, generator: torch.Generator) -> None:
@@ -124,6 +135,10 @@ class Initialisation:
 
 
 _BATCH = nn.modules.batchnorm._NormBase
+
+
+def _parts_of(model: nn.Module) -> tuple[nn.Module | nn.Parameter, ...]:
+    return *model.modules(), *model.parameters()
 
 
 def _resets(module: nn.Module) -> bool:

@@ -20,7 +20,15 @@ from untrained.runs.source import read_source
 PACKAGE = Path(untrained.__file__).parent
 SHARED = tuple(
     f"untrained.runs.{name}"
-    for name in ("tasks", "readings", "keeping", "surroundings", "streams", "short_training")
+    for name in (
+        "tasks",
+        "readings",
+        "keeping",
+        "surroundings",
+        "streams",
+        "sums",
+        "short_training",
+    )
 )
 "Modules of `runs` that decide numbers."
 OFFERED = frozenset({"kernels", "regions", "scores", "search"})
@@ -48,7 +56,7 @@ def code_version(subpackages: Iterable[str], *modules: str) -> str:
     return digest(
         [
             torch.__version__,
-            sorted((str(path.relative_to(PACKAGE)), read_source(path).digest) for path in files),
+            sorted((_inner(path), read_source(path).digest) for path in files),
             sorted(local.items()),
             sorted(reached.installed.items()),
         ]
@@ -93,6 +101,13 @@ def _files(subpackages: frozenset[str]) -> tuple[Path, ...]:
     return tuple(path for files in found.values() for path in files)
 
 
+@cache
+def _inner(path: Path) -> str:
+    """Where a file lies in this package."""
+    return str(path.relative_to(PACKAGE))
+
+
+@cache
 def _inside(module: str) -> bool:
     """Whether a module is of one of our subpackages."""
     parts = module.split(".")

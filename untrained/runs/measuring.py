@@ -1,6 +1,6 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
 from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.store import Store
-from untrained.runs.tasks import ScoreTask
+from untrained.runs.tasks import Measured, ScoreTask
 from untrained.scores import Reading
 from untrained.search import Proposal, Trial
 from untrained.spaces import Space
@@ -23,6 +23,9 @@ from untrained.training import steady
 SEEDS_APART = 720_720_000
 """Draws of one run's seed; those of another never meet them. A multiple of whatever numbers of
 draws share weights."""
+HELD, HELD_SECONDS = 200, 0.5
+"""Outcomes that wait to be stored together at most, and what they took to measure: a run that is
+killed loses no more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Measuring:
         return {
             "space": self.config.space,
             "architecture": architecture,
-            "setup": setup.plain(),
+            "setup": setup.plain,
             "images": self.images.fingerprint,
             "draw": draw,
             "device": self.config.device,
@@ -63,7 +66,7 @@ class Measuring:
             training=setup.short_training is not None,
         )
 
-    def check_code(self, setups: Sequence[ScoreSetup]) -> None:
+    def check_code(self, setups: Iterable[ScoreSetup]) -> None:
         """Refuse to keep numbers where code was edited since the run began.
 
         A worker may have begun before or after: whose code it ran is not known.
@@ -80,7 +83,7 @@ class Measuring:
         """Score name -> the key of each draw's measurement."""
         return {
             setup.name: [
-                digest(self.question(architecture, setup, self.seeded(draw)))
+                digest(self.question(architecture, setup, self.seeded(setup, draw)))
                 for draw in proposal.draws
             ]
             for setup in self.shown(proposal)
@@ -98,9 +101,9 @@ class Measuring:
             architecture = self.space.canonical(architecture)
         return str(architecture)
 
-    def seeded(self, draw: int) -> int:
-        """The draw's number under the run's seed."""
-        return self.config.seed * SEEDS_APART + draw
+    def seeded(self, setup: ScoreSetup, draw: int) -> int:
+        """The draw's number under the run's seed; 0 where no draw matters."""
+        return 0 if setup.weights is None else self.config.seed * SEEDS_APART + draw
 
     def measure(
         self, proposals: Sequence[Proposal], on_progress: Callable[[int, int], None]
@@ -115,34 +118,46 @@ class Measuring:
         total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
         done = total - sum(len(task.setups) for task in tasks)
         on_progress(done, total)
-        for index, outcome in self.engine(tasks):
-            task = tasks[index]
-            assert isinstance(outcome, list)
-            self.check_code(task.setups)
-            self.store.add_measurements(
-                [
-                    {
-                        "key": digest(question),
-                        "run": self.run,
-                        "question": question,
-                        "score": setup.name,
-                        "value": reading.value,
-                        "reason": reading.reason,
-                        "bound_kind": reading.bound and reading.bound.kind,
-                        "bound_amount": reading.bound and reading.bound.amount,
-                        "seconds": seconds,
-                    }
-                    for draw, measured in zip(task.draws, outcome, strict=True)
-                    for setup, reading, seconds in zip(
-                        task.setups, measured.readings, measured.seconds, strict=True
-                    )
-                    for question in [self.question(task.architecture, setup, draw)]
-                ]
+        held: list[tuple[ScoreTask, list[Measured]]] = []
+        try:
+            for index, outcome in self.engine(tasks):
+                assert isinstance(outcome, list)
+                held.append((tasks[index], outcome))
+                if seconds_of(held) >= HELD_SECONDS or len(held) == HELD:
+                    self.keep(held)
+                    held.clear()
+                done += len(tasks[index].setups)
+                on_progress(done, total)
+        finally:
+            self.keep(held)
+
+    def keep(self, held: Sequence[tuple[ScoreTask, list[Measured]]]) -> None:
+        """Stores what tasks came to."""
+        self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
+        rows = [
+            {
+                "key": digest(question),
+                "run": self.run,
+                "question": question,
+                "score": setup.name,
+                "value": reading.value,
+                "reason": reading.reason,
+                "bound_kind": reading.bound and reading.bound.kind,
+                "bound_amount": reading.bound and reading.bound.amount,
+                "seconds": seconds,
+            }
+            for task, outcome in held
+            for draw, measured in zip(task.draws, outcome, strict=True)
+            for setup, reading, seconds in zip(
+                task.setups, measured.readings, measured.seconds, strict=True
             )
+            for question in [self.question(task.architecture, setup, draw)]
+        ]
+        if rows:
+            self.store.add_measurements(rows)
+        for _, outcome in held:
             if short_training := sum(measured.short_training for measured in outcome):
                 self.store.add_cost(self.run, "training before scores", short_training)
-            done += len(task.setups)
-            on_progress(done, total)
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured: each pair of architecture and score on the draws unknown.
@@ -156,7 +171,8 @@ class Measuring:
             for setup in self.shown(proposal):
                 pair = self.measured(proposal, setup), setup
                 column = wanted.setdefault(pair, {})
-                column.update(zip(map(self.seeded, proposal.draws), keys[setup.name], strict=True))
+                draws = [self.seeded(setup, draw) for draw in proposal.draws]
+                column.update(zip(draws, keys[setup.name], strict=True))
                 if proposal.epochs is not None:
                     rungs.add(pair)
         known = self.store.known([key for column in wanted.values() for key in column.values()])
@@ -205,6 +221,12 @@ class Measuring:
             "version": version_of(self.config.space, self.space, training=True),
         }
         return RunFolder(self.config.out, self.run).checkpoint(digest(question)).with_suffix("")
+
+
+def seconds_of(held: Iterable[tuple[ScoreTask, list[Measured]]]) -> float:
+    """What it took to measure these outcomes."""
+    measured = [each for _, outcome in held for each in outcome]
+    return sum(sum(each.seconds) + each.short_training for each in measured)
 
 
 def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]:

@@ -100,8 +100,28 @@ def viewed(
     device: str,
 ) -> Seen:
     """What a view or score gives of the network on the draw's probe."""
-    probe = _to(draw_probe(images, spec, stream(draw, "probe")), device)
+    probe = probe_of(images, spec, draw, device)
     return what(network, probe, stream(draw, "score")), probe
+
+
+def probe_of(images: Images, spec: ProbeSpec, draw: int, device: str) -> Probe:
+    """The draw's probe, which all architectures share; small ones are kept, and copied."""
+    key = images.fingerprint, spec, draw, device
+    probe = _probes.get(key)
+    if probe is None:
+        probe = _to(draw_probe(images, spec, stream(draw, "probe")), device)
+        if probe.inputs.nbytes > PROBE_BYTES:
+            return probe
+        if len(_probes) == PROBES:
+            del _probes[next(iter(_probes))]
+        _probes[key] = probe
+    return replace(probe, inputs=probe.inputs.clone(), labels=probe.labels.clone())
+
+
+PROBES, PROBE_BYTES = 8, 2**21
+"Probes that are kept, the latest, and the most that one may take."
+
+_probes: dict[tuple[str, ProbeSpec, int, str], Probe] = {}
 
 
 def copied(seen: Seen, view: Callable[[], Seen] | None) -> Seen:

@@ -9,7 +9,7 @@ from functools import partial
 from untrained.runs.measuring import history_of
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.store import LOST
-from untrained.search import Proposal, Trial
+from untrained.search import History, Proposal
 from untrained.spaces import Architecture
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def search(session: Session) -> Architecture | None:
     return selected
 
 
-def recall(session: Session) -> list[Trial]:
+def recall(session: Session) -> History:
     """What was tried so far.
 
     What the store has lost of it is measured or tried again, and what ran out of memory or time
@@ -46,18 +46,18 @@ def recall(session: Session) -> list[Trial]:
     store = session.store
     try:
         rows = store.trials(session.id)
-        history = history_of(session.space, rows)
+        history = History(session.space, history_of(session.space, rows))
     except ValueError as error:
         logger.warning("the search is retraced from what was measured: %s", error)
         store.forget_trials(session.id)
-        return []
+        return History(session.space)
     readings = [r for row in rows for column in row["measurements"].values() for r in column]
     if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
     session.measuring.measure(
         history, partial(_tell, session.on_progress, "search, measured again")
     )
-    return history_of(session.space, store.trials(session.id))
+    return History(session.space, history_of(session.space, store.trials(session.id)))
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:

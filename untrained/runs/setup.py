@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from untrained.images import Images
@@ -21,7 +22,7 @@ class NetworkSpec(NamedTuple):
 
     scale: Scale
     one_channel: bool
-    weights: str
+    weights: str | None
     redraw: int
     training: ShortTraining | None
     "The training that comes first, however long."
@@ -37,7 +38,8 @@ class ScoreSetup:
     score: Score
     scale: Scale
     probe: ProbeSpec
-    weights: str
+    weights: str | None
+    "The weight draw; None where none is needed, and all draws are one."
     redraw: int = 1
     """Consecutive draws that share their weights, and differ in the probe alone."""
     short_training: ShortTraining | None = None
@@ -60,7 +62,8 @@ class ScoreSetup:
             return self
         return replace(self, short_training=self.short_training.lasting(epochs))
 
-    def plain(self) -> dict[str, Any]:
+    @cached_property
+    def plain(self) -> Mapping[str, Any]:
         """Itself as values that JSON holds; part of a measurement's key."""
         return asdict(self)
 
@@ -134,10 +137,13 @@ def make_setup(
     if name != score_name(name):
         left["epochs"] = _epochs_of(name, settings)
     scale = named_scale(space, typed(str, left.pop("scale", kind.network), f"{name}.scale"))
-    weights = typed(str, left.pop("weights", kind.weights), f"{name}.weights")
-    check_weights(weights)
     redraw = counted(int, left.pop("redraw", 1), f"{name}.redraw")
     before = take_short_training(name, kind, left, short_training or TrainingSpec())
+    weights = kind.weights if before is None else kind.weights or Score.weights
+    if "weights" in left:
+        weights = typed(str, left.pop("weights"), f"{name}.weights")
+    if weights is not None:
+        check_weights(weights)
     parts: list[Any] = [scale, kind.probe, kind()]
     known = [f.name for part in parts for f in fields(part)]
     known += ["scale", "weights", "redraw", "epochs", *SHORT_TRAINING]

@@ -59,8 +59,12 @@ class Score(ABC):
     "The probe it is shown unless a run says otherwise."
     of_function: ClassVar[bool] = True
     "Whether cells that compute the same function score equal, so that one is measured for all."
-    weights: ClassVar[str] = "torch_default"
-    "The weight draw it is shown unless a run says otherwise."
+    weights: ClassVar[str | None] = "torch_default"
+    """The weight draw it is shown unless a run says otherwise. None where weights and images do
+    not matter but by their sizes: none are drawn, and one measurement stands for every draw."""
+    is_sum: ClassVar[bool] = False
+    """Whether it is a sum over the network's modules, each of which counts by itself. If so, and
+    `weights` is None, a run may add it up from other networks; see `Space.terms`."""
     epochs: ClassVar[int] = 0
     "Epochs of training that the network has had when it is shown, unless a run says otherwise."
     recipe: ClassVar[str] = "short"

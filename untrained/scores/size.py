@@ -22,6 +22,8 @@ class Parameters(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
@@ -42,6 +44,8 @@ class MultiplyAdds(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
@@ -80,6 +84,8 @@ class TrainableLayers(Score):
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
+    weights: ClassVar = None
+    is_sum: ClassVar = True
     probe: ClassVar = ProbeSpec(count=1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from untrained.search.history import canonical_forms
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import best, dense_ranks
 from untrained.search.searcher import Proposal, Searcher, Trial
@@ -39,7 +40,7 @@ class LocalSearch(Searcher):
         count = min(count, self.evaluations - len(history))
         if count < 1:
             return []
-        seen = {self.space.canonical(trial.architecture) for trial in history}
+        seen = set(canonical_forms(self.space, history))
         draws = tuple(range(self.draws))
         place = self._place(history)
         near = [] if place is None else self._unmeasured(place, seen)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from untrained.search.history import canonical_forms
 from untrained.search.ranks import best
 from untrained.search.searcher import Proposal, Searcher, Trial
 from untrained.search.within import sample_within
@@ -20,8 +21,9 @@ class RandomSearch(Searcher):
     "Only architectures that the supernet holds: without `none`, as the pruning search ends."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        seen = {self.space.canonical(trial.architecture) for trial in history}
-        found: list[Proposal] = []
+        seen = canonical_forms(self.space, history)
+        found: dict[Architecture, Proposal] = {}
+        draws = tuple(range(self.draws))
         for _ in range(1000 * count):  # a small space may hold fewer than `evaluations`
             if len(found) == min(count, self.evaluations - len(history)):
                 break
@@ -29,10 +31,9 @@ class RandomSearch(Searcher):
                 sample_within(self.space, rng) if self.within else self.space.sample(rng)
             )
             canonical = self.space.canonical(architecture)
-            if canonical not in seen:
-                seen.add(canonical)
-                found.append(Proposal(architecture, tuple(range(self.draws)), "random"))
-        return found
+            if canonical not in seen and canonical not in found:
+                found[canonical] = Proposal(architecture, draws, "random")
+        return list(found.values())
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from untrained.search.history import canonical_forms
 from untrained.search.ranks import best
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
@@ -84,7 +85,7 @@ class Reinforce(Searcher):
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         if len(history) >= self.evaluations:
             return []
-        seen = {self.space.canonical(trial.architecture) for trial in history}
+        seen = set(canonical_forms(self.space, history))
         decisions = decisions_of(self.space)
         logits = self.logits(history)
         found = []

@@ -16,6 +16,7 @@ import numpy as np
 import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
 
+from untrained.search.history import canonical_forms
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.within import neighbours_within, sample_within
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
@@ -53,7 +54,7 @@ class SurrogateSearch(Searcher):
     "Architectures that share draws, and are proposed together."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        seen = {self.space.canonical(trial.architecture) for trial in history}
+        seen = set(canonical_forms(self.space, history))
         random_ones = min(self.explore, self.evaluations)
         exploring = len(history) < random_ones
         left = (random_ones if exploring else self.evaluations) - len(history)

@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from torch import nn
@@ -107,11 +108,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
         the weights of what follows can be permuted to match. A partial architecture is its own
         representative.
         """
-        if architecture.partial:
-            return architecture
-        return DARTSArchitecture(
-            min(_orders(architecture.normal)), min(_orders(architecture.reduction))
-        )
+        return _canonical(architecture)
 
     def supernet(self) -> DARTSArchitecture:
         everything = (OPERATIONS,) * len(EDGES)
@@ -220,6 +217,15 @@ def _other_cells(edges: Edges) -> Iterator[Edges]:
                 moved = list(edges)
                 moved[e], moved[other] = (), edges[e]
                 yield tuple(moved)
+
+
+@lru_cache(maxsize=100_000)
+def _canonical(architecture: DARTSArchitecture) -> DARTSArchitecture:
+    if architecture.partial:
+        return architecture
+    return DARTSArchitecture(
+        min(_orders(architecture.normal)), min(_orders(architecture.reduction))
+    )
 
 
 def _orders(edges: Edges) -> Iterator[Edges]:

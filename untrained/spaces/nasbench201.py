@@ -11,6 +11,7 @@ Search", ICLR 2020, https://arxiv.org/abs/2001.00326.
 import itertools
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -139,6 +140,20 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     def describe(self, choice: Choice) -> str:
         i, j = EDGES[choice.edge]
         return f"{choice.operation} on {i}-{j}"
+
+    def terms(self, architecture: NB201Architecture) -> dict[NB201Architecture, int]:
+        """An operation each, on an edge of a cell that is empty but for it; and what the empty
+        one then has too often."""
+        empty = ("none",)
+        terms = Counter(
+            NB201Architecture(
+                tuple((operation,) if e == edge else empty for e in range(len(EDGES)))
+            )
+            for edge, operation in self.kept(architecture)
+            if operation != "none"
+        )
+        terms[NB201Architecture((empty,) * len(EDGES))] = 1 - len(terms)
+        return terms
 
     def build(
         self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int

@@ -101,6 +101,16 @@ class Space(ABC, Generic[A]):
     def canonical(self, architecture: A) -> A:
         """The representative of all architectures known to compute the same function."""
 
+    def terms(self, architecture: A) -> Mapping[A, int]:
+        """Architectures a_k, n_k times each, whose modules together are those of this one.
+
+            s(a) = sum_k n_k s(a_k)
+
+        for any scale and whatever counts modules by themselves, such as parameters and
+        multiply-adds. By default itself, once: nothing is known of its parts.
+        """
+        return {architecture: 1}
+
     @abstractmethod
     def build(self, architecture: A, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
         """The network on images of `inputs` channels, with `classes` logits."""

@@ -1,0 +1,195 @@
+"""What a run costs beside the numbers that it is about: a sweep, the driver, the default search.
+
+    python benchmarks/runs.py sweep [--architectures 15625]
+    python benchmarks/runs.py driver [--searcher random --space darts --trials 500 5000 20000]
+    python benchmarks/runs.py search [--seeds 5]
+
+Beside wall seconds, which others on the machine lengthen, stand processor seconds of the driver
+and its workers together.
+"""
+
+import random
+import resource
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import cyclopts
+
+from untrained.images import load_images
+from untrained.runs.config import RunConfig
+from untrained.runs.driver import describe, run
+from untrained.runs.folder import RunFolder
+from untrained.runs.measuring import Measuring
+from untrained.runs.presets import resolve
+from untrained.runs.searching import search as search_in
+from untrained.runs.session import Session, ignore
+from untrained.runs.setup import make_setups
+from untrained.runs.store import Store
+from untrained.runs.tasks import Measured, Outcome, ScoreTask, Task
+from untrained.scores import Reading
+from untrained.search import Goal, make_searcher
+from untrained.spaces import get_space
+
+app = cyclopts.App(help=__doc__)
+
+
+class Spent(NamedTuple):
+    """Seconds of a run."""
+
+    wall: float
+    driver: float
+    "Processor seconds of this process."
+    workers: float
+    "Processor seconds of those that it started."
+
+
+def spent(config: RunConfig) -> Spent:
+    """Those of a whole run, the start of its workers included."""
+    wall, driver, workers = time.perf_counter(), *_processor()
+    run(config)
+    after = _processor()
+    return Spent(time.perf_counter() - wall, after[0] - driver, after[1] - workers)
+
+
+def _processor() -> tuple[float, float]:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, children = (one.ru_utime + one.ru_stime for one in used)
+    return own, children
+
+
+@app.command
+def sweep(*, architectures: int = 15_625, space: str = "nasbench201", workers: int = 2) -> None:
+    """Networks a second by size alone.
+
+    Parameters
+    ----------
+    architectures
+        How many, drawn from all of the space.
+    space
+        Theirs; a finite one.
+    workers
+        Processes.
+    """
+    drawn = random.Random(0).sample(list(get_space(space).enumerate()), architectures)
+    with tempfile.TemporaryDirectory() as out:
+        found = spent(
+            RunConfig(
+                space=space,
+                searcher="given",
+                options={"architectures": " ".join(map(str, drawn))},
+                scores=("parameters", "macs"),
+                draws=1,
+                workers=workers,
+                out=Path(out),
+            )
+        )
+    processor = found.driver + found.workers
+    print(
+        f"{architectures:,} of {space}: {architectures / found.wall:.0f} a second of wall time, "
+        f"{architectures / processor:.0f} a second of the processor "
+        f"(driver {found.driver:.1f} s, workers {found.workers:.1f} s)"
+    )
+
+
+@app.command
+def driver(
+    *,
+    searcher: str = "random",
+    space: str = "darts",
+    trials: tuple[int, ...] = (500, 5000, 20_000),
+    proposals: int = 8,
+) -> None:
+    """Milliseconds of the processor that the driver needs for a trial whose score costs nothing.
+
+    Parameters
+    ----------
+    searcher
+        One with `evaluations`.
+    space
+        On which it searches.
+    trials
+        Lengths of the search.
+    proposals
+        Architectures a batch.
+    """
+    for count in trials:
+        with tempfile.TemporaryDirectory() as out:
+            config = RunConfig(
+                space=space,
+                searcher=searcher,
+                options={"evaluations": count},
+                scores=("parameters",),
+                draws=1,
+                proposals=proposals,
+                out=Path(out),
+            )
+            milliseconds = 1000 * _driving(config) / count
+        print(f"{searcher} on {space}, {count:,} trials: {milliseconds:.2f} ms each", flush=True)
+
+
+def _driving(asked: RunConfig) -> float:
+    """Processor seconds of a search whose tasks are done at once."""
+    config = resolve(asked)
+    space, images = get_space(config.space), load_images(config.images)
+    setups = make_setups(space, config)
+    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
+    searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
+    folder = RunFolder(config.out, "run")
+    folder.path.mkdir(parents=True)
+    with Store.open(folder.store) as store:
+        store.begin_run("run", {**describe(config, images, setups, "run"), "search": "run"})
+        measuring = Measuring("run", config, space, setups, images, store, _at_once)
+        began = time.process_time()
+        search_in(
+            Session(
+                config, images, space, searcher, measuring, folder, store, _at_once, ignore, "run"
+            )
+        )
+        return time.process_time() - began
+
+
+def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+    """An engine that makes numbers up."""
+    for i, task in enumerate(tasks):
+        assert isinstance(task, ScoreTask)
+        reading = Reading(float(zlib.crc32(task.architecture.encode())))
+        yield i, [Measured((reading,), (0.0,), 0.0) for _ in task.draws]
+
+
+@app.command
+def search(*, seeds: int = 5, images: str = "cifar10", workers: int = 2) -> None:
+    """Seconds of the default search, seed by seed, and their medians.
+
+    Parameters
+    ----------
+    seeds
+        Searches.
+    images
+        On which.
+    workers
+        Processes.
+    """
+    found = []
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as out:
+            found.append(
+                spent(RunConfig(images=images, seed=seed, workers=workers, out=Path(out)))
+            )
+        print(f"seed {seed}: {_shown(found[-1])}", flush=True)
+    print(f"median: {_shown(Spent(*map(median, zip(*found, strict=True))))}")
+
+
+def _shown(seconds: Spent) -> str:
+    return (
+        f"{seconds.wall:.1f} s of wall time, {seconds.driver + seconds.workers:.1f} s of the "
+        f"processor (driver {seconds.driver:.1f}, workers {seconds.workers:.1f})"
+    )
+
+
+if __name__ == "__main__":
+    app()
