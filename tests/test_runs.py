@@ -31,6 +31,8 @@ from untrained.scores import Reading, Score
 from untrained.spaces import get_space
 from untrained.training import TrainingSpec, evaluate
 
+pytestmark = pytest.mark.usefixtures("without_onnx")  # commands in other processes have it
+
 QUICK: dict[str, dict[str, float | bool | str]] = {
     "condition_number": {"count": 8, "channels": 2},
     "linear_regions": {"count": 100},
