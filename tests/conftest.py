@@ -1,5 +1,6 @@
 """Fixtures shared by many tests."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def data() -> Path:
     if not data_folder().exists():
         pytest.skip("no data folder: set UNTRAINED_DATA")
     return data_folder()
+
+
+@pytest.fixture
+def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports as where `untrained[onnx]` is not installed: tracing a network takes seconds."""
+    module = import_module("untrained.training.export")  # the package has a function of this name
+    monkeypatch.setattr(module, "missing_packages", lambda: ("onnx",))
 
 
 @pytest.fixture

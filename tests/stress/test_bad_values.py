@@ -81,8 +81,14 @@ def small(key: Key) -> list[str]:
     if key.command[0] == "track":
         quick = {"training.epochs": "1", "training.images": "64", "probe": "8", "support": "8",
                  "held-out": "8"}  # fmt: skip
-        return [f"--{name}={v}" for name, v in quick.items() if name not in key.names()]
+        return given(quick, key)
     quick = {"draws": "1"}
     if "--searcher" not in key.beside and key.path[0] not in ("searcher", "options", "preset"):
         quick |= {"searcher": "random", "options.evaluations": "1"}
-    return [f"--{name}={v}" for name, v in quick.items() if name not in key.names()]
+    return given(quick, key)
+
+
+def given(quick: dict[str, str], key: Key) -> list[str]:
+    """These flags, but for the key's own."""
+    own = key.flag.replace("_", "-")
+    return [f"--{name}={value}" for name, value in quick.items() if f"--{name}" != own]
