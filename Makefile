@@ -1,10 +1,10 @@
-# Two commands: `make demo`, `make test`; and `make stress`. All set up .venv first.
+# `make demo`, `make check` (in a minute), `make test` (all), `make stress`. Each sets up .venv first.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: demo test stress format
+.PHONY: demo check test stress format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -13,6 +13,13 @@ endif
 
 demo: .venv/ready
 	.venv/bin/untrained demo
+
+# What most mistakes show up in; `make test` runs the rest too.
+check: .venv/ready
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/pytest tests -m "not slow" --numprocesses 2
 
 test: .venv/ready
 	.venv/bin/ruff check

@@ -80,7 +80,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def quick(out: Path, *, train: bool = True) -> RunConfig:
     return RunConfig(
         searcher="random", options={"evaluations": 3}, scores=("parameters",), draws=1,
-        train=train, compare=0, scale="small", training=TrainingSpec(epochs=1), workers=0, out=out,
+        train=train, compare=0, scale="small", workers=0, out=out,
+        training=TrainingSpec(epochs=1, images=200),
     )  # fmt: skip
 
 

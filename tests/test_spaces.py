@@ -37,6 +37,7 @@ def test_networks_of_every_scale_give_logits(name: str, scale: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "channels"), [("nasbench101", 6), ("mnas", 4)])
+@pytest.mark.usefixtures("without_onnx")
 def test_spaces_without_supernets_are_searched_and_trained(
     name: str, channels: int, tmp_path: Path
 ) -> None:
@@ -53,7 +54,7 @@ def test_spaces_without_supernets_are_searched_and_trained(
         compare=1,
         scale="small",
         channels=channels,
-        training=TrainingSpec(epochs=1, batch=128),
+        training=TrainingSpec(epochs=1, batch=128, images=256),
         workers=0,
         out=tmp_path,
     )

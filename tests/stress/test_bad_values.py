@@ -79,9 +79,16 @@ def test_values_refused_by_the_command(
 def small(key: Key) -> list[str]:
     """Flags that make the command quick, where it does not ask for others itself."""
     if key.command[0] == "track":
-        quick = {"epochs": "1", "subset": "64", "probe": "8", "support": "8", "held-out": "8"}
-        return [f"--{name}={v}" for name, v in quick.items() if name not in key.names()]
+        quick = {"training.epochs": "1", "training.images": "64", "probe": "8", "support": "8",
+                 "held-out": "8"}  # fmt: skip
+        return given(quick, key)
     quick = {"draws": "1"}
-    if "--searcher" not in key.beside and key.path[0] not in ("searcher", "options", "settings"):
+    if "--searcher" not in key.beside and key.path[0] not in ("searcher", "options", "preset"):
         quick |= {"searcher": "random", "options.evaluations": "1"}
-    return [f"--{name}={v}" for name, v in quick.items() if name not in key.names()]
+    return given(quick, key)
+
+
+def given(quick: dict[str, str], key: Key) -> list[str]:
+    """These flags, but for the key's own."""
+    own = key.flag.replace("_", "-")
+    return [f"--{name}={value}" for name, value in quick.items() if f"--{name}" != own]
