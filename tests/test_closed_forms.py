@@ -34,8 +34,8 @@ from untrained.networks.features import features
 from untrained.networks.weights import draw_weights, ntk_parametrisation
 
 HIDDEN = 2
-WIDTHS = (32, 64, 128, 256, 512)
-DRAWS = 48  # the slope has a standard error of 0.04
+WIDTHS = (32, 128, 512)  # the ends tell the slope almost as well as with 64 and 256 between
+DRAWS = 48  # it has a standard error of 0.04
 
 
 INPUTS = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
