@@ -1,4 +1,4 @@
-"""Combined signals and smaller spaces, against loops and closed forms."""
+"""Combined scores and smaller spaces, against loops and closed forms."""
 
 from inspect import unwrap
 from math import comb, log, sqrt
@@ -19,7 +19,7 @@ from untrained.tables import (
 )
 
 
-def signals(seed: int, m: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def scores(seed: int, m: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """One with ties, one that failed thrice."""
     rng = np.random.default_rng(seed)
     first, second = np.round(rng.normal(size=m), 1), rng.normal(size=m)
@@ -27,9 +27,9 @@ def signals(seed: int, m: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def naive_ranks(signal: np.ndarray) -> list[float]:
+def naive_ranks(score: np.ndarray) -> list[float]:
     """1 is the worst; failures are equal and below all else; ties share their mean."""
-    values = [float(v) if np.isfinite(v) else float("-inf") for v in signal]
+    values = [float(v) if np.isfinite(v) else float("-inf") for v in score]
     return [
         1 + sum(v < value for v in values) + (sum(v == value for v in values) - 1) / 2
         for value in values
@@ -38,7 +38,7 @@ def naive_ranks(signal: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sums_of_ranks_against_loops(seed: int) -> None:
-    both = signals(seed)
+    both = scores(seed)
     ranks = list(zip(*map(naive_ranks, both), strict=True))
     assert rank_sum(*both).tolist() == [a + b for a, b in ranks]
     expected = [log(a / 40) + log(b / 40) for a, b in ranks]
@@ -47,7 +47,7 @@ def test_sums_of_ranks_against_loops(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_z_sum_against_a_loop(seed: int) -> None:
-    first, second = signals(seed)
+    first, second = scores(seed)
     found = z_sum(first, second)
     assert np.isnan(found[:3]).all()
     sound = [float(v) for v in second[3:]]
@@ -59,7 +59,7 @@ def test_z_sum_against_a_loop(seed: int) -> None:
 
 
 def test_what_each_sum_prefers() -> None:
-    """Bad by one signal counts more by logarithms; distances count by z-scores only."""
+    """Bad by one score counts more by logarithms; distances count by z-scores only."""
     first = np.array([1.0, 2, 3, 4, 5])
     second = np.array([4.9, 2, 3, 4, 1])
     assert rank_sum(first, second)[0] == rank_sum(first, second)[2] == 6
@@ -72,13 +72,13 @@ def test_what_each_sum_prefers() -> None:
 
 @pytest.mark.parametrize("combine", [rank_sum, log_rank_sum, z_sum])
 def test_one_signal_keeps_its_order(combine) -> None:
-    signal = np.random.default_rng(0).permutation(30)  # whole numbers
-    assert (np.argsort(combine(signal)) == np.argsort(signal)).all()
-    assert combine(signal, -signal) == pytest.approx(combine(-signal, signal))
+    score = np.random.default_rng(0).permutation(30)  # whole numbers
+    assert (np.argsort(combine(score)) == np.argsort(score)).all()
+    assert combine(score, -score) == pytest.approx(combine(-score, score))
 
 
 def test_signals_that_cannot_be_summed() -> None:
-    with pytest.raises(ValueError, match=r"one signal or more.*got lengths \[\]"):
+    with pytest.raises(ValueError, match=r"one score or more.*got lengths \[\]"):
         rank_sum()
     with pytest.raises(ValueError, match="3 finite values, all equal: leave it out"):
         z_sum(np.array([2.0, 2, 2, np.nan]))
@@ -93,7 +93,7 @@ def test_signals_that_cannot_be_summed() -> None:
 def test_cross_fitting_by_hand(seed: int) -> None:
     """Normal scores by the standard library, slopes by the normal equations."""
     rng = np.random.default_rng(seed)
-    first, second = signals(seed)
+    first, second = scores(seed)
     accuracies = np.round(first + rng.normal(size=40), 1)
     phi = NormalDist().inv_cdf
     u = np.array([[phi((r - 0.5) / 40) for r in naive_ranks(s)] for s in (first, second)]).T
@@ -139,7 +139,7 @@ def test_cross_fitting_weighs_signals_and_gains_nothing_from_noise() -> None:
 def test_cross_fitting_that_cannot_be() -> None:
     columns, accuracies = np.random.default_rng(0).normal(size=(9, 3)), np.arange(9.0)
     with pytest.raises(
-        ValueError, match=r"5 architectures or more to fit 3 signals.*2 folds of 9"
+        ValueError, match=r"5 architectures or more to fit 3 scores.*2 folds of 9"
     ):
         cross_fitted(columns, accuracies)
     assert np.isfinite(cross_fitted(columns, accuracies, folds=3)).all()
@@ -159,10 +159,10 @@ def test_cross_fitting_that_cannot_be() -> None:
 def test_shrinking_against_loops(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     accuracies = rng.random(400)
-    signal = accuracies + 0.2 * rng.normal(size=400)
-    signal[::50] = np.nan
-    found = shrink(signal, accuracies, share)
-    values = [float(v) if np.isfinite(v) else float("-inf") for v in signal]
+    score = accuracies + 0.2 * rng.normal(size=400)
+    score[::50] = np.nan
+    found = shrink(score, accuracies, share)
+    values = [float(v) if np.isfinite(v) else float("-inf") for v in score]
     count = round(400 * share)
     kept = sorted(range(400), key=lambda i: -values[i])[:count]
     best = sorted(range(400), key=lambda i: -accuracies[i])

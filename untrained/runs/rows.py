@@ -89,6 +89,7 @@ SHAPES: dict[str, Callable[[object], bool]] = {
     "runs.images": _images,
     "runs.versions": _texts,
     "runs.directions": _directions,
+    "runs.meanings": _texts,
     "runs.counts": _list_of(str),
     "trials.draws": _list_of(int),
     "trials.measurements": _columns,
