@@ -214,22 +214,22 @@ def test_exceedance_of_all_of_none_and_of_failures() -> None:
     assert exceedance(np.full(4, np.nan), y, (0.87,)) == (None,)
 
 
-# Beyond other signals
+# Beyond other scores
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_partial_rho_from_the_inverse_of_the_correlations(k: int) -> None:
     """-P_xy / sqrt(P_xx P_yy) with P the inverse of Spearman's correlations of all."""
     rng = np.random.default_rng(k)
-    signals = rng.normal(size=(90, k))
-    x, y = (np.round(signals.sum(1) + rng.normal(size=90), 1) for _ in range(2))
-    ranks = [naive_ranks(column) for column in (x, y, *signals.T)]
+    others = rng.normal(size=(90, k))
+    x, y = (np.round(others.sum(1) + rng.normal(size=90), 1) for _ in range(2))
+    ranks = [naive_ranks(column) for column in (x, y, *others.T)]
     precision = np.linalg.inv(np.corrcoef(ranks))
     expected = -precision[0, 1] / sqrt(precision[0, 0] * precision[1, 1])
-    found = partial(x, y, signals, resamples=30)
+    found = partial(x, y, others, resamples=30)
     assert found.rho == pytest.approx(expected, abs=1e-12)
     assert found.count == 90
-    assert partial(x, np.exp(y), -(signals**3), resamples=30).rho == pytest.approx(expected)
+    assert partial(x, np.exp(y), -(others**3), resamples=30).rho == pytest.approx(expected)
 
 
 def test_the_interval_of_partial_rho() -> None:

@@ -138,9 +138,7 @@ def test_cross_fitting_weighs_signals_and_gains_nothing_from_noise() -> None:
 
 def test_cross_fitting_that_cannot_be() -> None:
     columns, accuracies = np.random.default_rng(0).normal(size=(9, 3)), np.arange(9.0)
-    with pytest.raises(
-        ValueError, match=r"5 architectures or more to fit 3 scores.*2 folds of 9"
-    ):
+    with pytest.raises(ValueError, match=r"5 architectures or more to fit 3 scores.*2 folds of 9"):
         cross_fitted(columns, accuracies)
     assert np.isfinite(cross_fitted(columns, accuracies, folds=3)).all()
     with pytest.raises(ValueError, match=r"expected 2 folds or more.*got 1 folds"):

@@ -65,7 +65,7 @@ def planned(name: str, method: str, output: str, enough: int = 5) -> Iterator[Ke
 @pytest.mark.parametrize(
     ("name", "method"),
     [*((name, "structured") for name in SOME),
-     *(("functional convolution", method) for method in ("vmap", "loop"))],
+     *(("layer used twice", method) for method in ("vmap", "loop"))],
 )  # fmt: skip
 def test_exact_under_every_ceiling(name: str, method: str) -> None:
     output = "sum" if method == "vmap" else OUTPUTS[len(name + method) % 3]
@@ -104,11 +104,12 @@ def test_few_examples_in_a_pass(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["structured", "vmap", "loop"])
 def test_two_batches_in_tiles(method: str) -> None:
-    model, x = twice("functional convolution")
+    name = "layer used twice"
+    model, x = twice(name)
     sides = set()
     for output in OUTPUTS if method == "structured" else ("sum",):
-        rows = len(truth("functional convolution", output)) // len(x)
-        expected = truth("functional convolution", output)[: 6 * rows, 2 * rows :]
+        rows = len(truth(name, output)) // len(x)
+        expected = truth(name, output)[: 6 * rows, 2 * rows :]
 
         def block(memory: int, output: str = output) -> Kernel:
             return ntk(model, x[:6], x[2:], output=output, method=method, memory=memory)

@@ -389,7 +389,7 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     """SQLite's own page limit makes the store run full in the middle of the search."""
     from untrained.runs import opening as module
 
-    asked = quick(tmp_path / "full", options={"evaluations": 12}, train=True, **SIZES)
+    asked = quick(tmp_path / "full", options={"evaluations": 24}, train=True, **SIZES)
     whole = run(replace(asked, out=tmp_path / "unbroken"))
     expected = facts(whole)
     Store.open(tmp_path / "empty.db").close()
@@ -400,9 +400,9 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     prepare = module._prepare_sqlite
     with monkeypatch.context() as limited:
 
-        def small(connection: Any, record: Any) -> None:
-            prepare(connection, record)
-            connection.execute(f"PRAGMA max_page_count = {(2 * empty + full) // 3}")
+        def small(journal: str, connection: Any, record: Any) -> None:
+            prepare(journal, connection, record)
+            connection.execute(f"PRAGMA max_page_count = {(empty + full) // 2}")
 
         limited.setattr(module, "_prepare_sqlite", small)
         with pytest.raises(OSError, match=r"full.*resumes"):

@@ -41,7 +41,8 @@ def setting(name: str, digits: Images) -> tuple[Score, nn.Module, Probe]:
     network = SPACE.build(
         SPACE.sample(random.Random(5)), SPACE.scales[score.network], inputs=1, classes=10
     )
-    draw_weights(network, score.weights, generator())
+    if score.weights is not None:
+        draw_weights(network, score.weights, generator())
     return score, network.train(), draw_probe(digits, spec, generator())
 
 

@@ -100,7 +100,7 @@ def test_scores_at_initialisation_and_after_training_are_other_questions() -> No
     after = make_setup("condition_number", SPACE, {**left, "count": 60})
     assert after.short_training is None
     assert before.short_training == setup("training_loss").short_training
-    assert before.plain() != after.plain()
+    assert before.plain != after.plain
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -147,14 +148,15 @@ def _sqlite(path: Path, journal: str = "WAL") -> Engine:
 
 
 def _prepare(engine: Engine, journal: str = "WAL") -> None:
-    def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions begin where `_begin_at_once` says
-        busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
-        for pragma in (busy, f"journal_mode={journal}", "synchronous=NORMAL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    event.listen(engine, "connect", prepare)
+    event.listen(engine, "connect", partial(_prepare_sqlite, journal))
     event.listen(engine, "begin", _begin_at_once)
+
+
+def _prepare_sqlite(journal: str, connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_at_once` says
+    busy = f"busy_timeout={int(1000 * BUSY_SECONDS)}"
+    for pragma in (busy, f"journal_mode={journal}", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_at_once(connection: Connection) -> None:
