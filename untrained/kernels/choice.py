@@ -102,7 +102,7 @@ def precision_for(problem: Problem) -> str:
 CHEAP = 0.1
 
 
-class Choice(NamedTuple):
+class MethodChoice(NamedTuple):
     """A method, why it was taken, and the seconds predicted for each that applies."""
 
     method: str
@@ -110,11 +110,11 @@ class Choice(NamedTuple):
     predicted: Mapping[str, float]
 
 
-def choose(predicted: Mapping[str, float], refused: Mapping[str, str]) -> Choice:
+def choose(predicted: Mapping[str, float], refused: Mapping[str, str]) -> MethodChoice:
     """The fastest of the methods that apply, with the reason in words."""
     method = min(predicted, key=predicted.__getitem__)
     others = sorted((s, name) for name, s in predicted.items() if name != method)
     reason = f"{method}: predicted {predicted[method]:.2g} s on one core"
     reason += "".join(f", {name} {s:.2g} s" for s, name in others)
     reason += "".join(f"; {name} does not apply: {why}" for name, why in refused.items())
-    return Choice(method, reason, predicted)
+    return MethodChoice(method, reason, predicted)

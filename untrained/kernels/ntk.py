@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from untrained.analysis.kernel import Kernel, rounded
 from untrained.analysis.plan import Plan
-from untrained.kernels.choice import Choice, Problem, choose, precision_for, seconds
+from untrained.kernels.choice import MethodChoice, Problem, choose, precision_for, seconds
 from untrained.kernels.passes import Work, compute
 from untrained.kernels.planning import MEMORY, make_plan
 from untrained.kernels.products import NTKOperator
@@ -331,7 +331,7 @@ def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
     return refusal
 
 
-def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[Choice]:
+def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[MethodChoice]:
     """Methods to try, the fastest first; those that fail meanwhile, `why` comes to name."""
     if asked.method != "auto":
         if asked.method in why:
@@ -339,7 +339,7 @@ def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterato
                 f"{why[asked.method]}: method {asked.method!r} cannot be exact; use method='loop'"
             )
         predicted: dict[str, float] = {asked.method: seconds(problem, asked.method)}
-        yield Choice(asked.method, f"{asked.method}: as asked for", predicted)
+        yield MethodChoice(asked.method, f"{asked.method}: as asked for", predicted)
         return
     while left := [method for method in METHODS if method not in why]:
         yield choose({method: seconds(problem, method) for method in left}, why)

@@ -8,7 +8,7 @@ passes; and last by computing Theta in tiles, at the price of passes for each.
 from collections.abc import Mapping
 
 from untrained.analysis.plan import Plan
-from untrained.kernels.choice import Choice, Problem
+from untrained.kernels.choice import MethodChoice, Problem
 
 MEMORY = 4 * 2**30
 "Bytes, where no ceiling is given."
@@ -20,7 +20,7 @@ MOST_PASS = 2**31
 "Bytes of a pass above which several of a quarter of that are faster, their memory being reused."
 
 
-def make_plan(problem: Problem, choice: Choice, precision: str, memory: int | None) -> Plan:
+def make_plan(problem: Problem, choice: MethodChoice, precision: str, memory: int | None) -> Plan:
     """The fewest passes that stay under the ceiling.
 
     Raises:
