@@ -1,4 +1,4 @@
-# `make demo`, `make check` (in a minute), `make test` (all), `make stress`. Each sets up .venv first.
+# `make demo`, `make check` (the quick half), `make test` (all), `make stress`. Each sets up .venv first.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
