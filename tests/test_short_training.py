@@ -17,7 +17,8 @@ from untrained.networks import draw_weights
 from untrained.runs import RunConfig, load_record, run, tasks
 from untrained.runs.presets import resolve
 from untrained.runs.setup import ScoreSetup, make_setup, make_setups
-from untrained.runs.tasks import ScoreTask, build, measure, stream
+from untrained.runs.streams import SHORT_TRAINING, stream
+from untrained.runs.tasks import ScoreTask, build, measure
 from untrained.scores.kernel import NTKView
 from untrained.settings import Setting
 from untrained.spaces import CellScale, get_space
@@ -44,7 +45,7 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     short_training = asked[0].short_training
     assert short_training is not None
-    subset = short_training.subset(digits, stream(5, "schooling"))
+    subset = digits.training_on(short_training.images, stream(5, SHORT_TRAINING))
     assert len(subset.train) == 128
     assert short_training.recipe == replace(get_recipe("short"), epochs=2, batch=32)
     train_short(network, subset, short_training.recipe, seed=5)

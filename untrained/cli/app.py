@@ -1,4 +1,4 @@
-"""The command: its parts, each imported when it is asked for, and how failures are told."""
+"""The command: its parts, and how failures are told."""
 
 import errno
 import os
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from untrained.cli.commands import demo, report, score, search, track, train
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
@@ -34,16 +35,8 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-COMMANDS = {
-    "search": "Search a space for a good network on your images; with --train, train it.",
-    "demo": "The main job on the bundled digits: search, train, compare, export, report.",
-    "score": "Score architectures that you name.",
-    "train": "Train and export one architecture that you name, beside random ones.",
-    "track": "Follow the tangent kernel of one network through training.",
-    "report": "Write the report of a run or a tracking again, finished or under way.",
-}
-for _name, _help in COMMANDS.items():
-    app.command(f"untrained.cli.commands:{_name}", name=_name, help=_help)
+for _command in (search, demo, score, train, track, report):
+    app.command(_command)
 
 
 @app.meta.default

@@ -214,17 +214,17 @@ def read_file(path: Path) -> File:
 
 
 RENAMED = {
-    "--settings": "--preset",
-    "--instruments": "--score-settings",
-    "--schooling": "--short-training",
-    "--recipe": "--training",
-    "--subset": "--training.images",
-    "--epochs": "--training.epochs",
-    "--batch": "--training.batch",
-    "--learning-rate": "--training.learning-rate",
+    "--settings": ("--preset",),
+    "--instruments": ("--score-settings",),
+    "--schooling": ("--short-training",),
+    "--recipe": ("--training",),
+    "--subset": ("--training.images",),
+    "--epochs": ("--training.epochs",),
+    "--batch": ("--proposals", "--training.batch"),
+    "--learning-rate": ("--training.learning-rate",),
 }
-"Flags of version 0.1, and what they are called now; what follows a dot is as it was."
-IN_SEARCH = {"--batch": "--proposals"}
+"""Flags of version 0.1, and what they are called now, the first that a command has; what follows a
+dot is as it was."""
 
 
 def renamed(error: Exception) -> str:
@@ -235,10 +235,8 @@ def renamed(error: Exception) -> str:
     words, _, _ = said.removeprefix("--").replace("][", ".").strip("[]").partition("=")
     name, dot, setting = words.partition(".")
     flag = "--" + name.replace("_", "-")
-    command = error.command_chain[0] if error.command_chain else ""
-    if flag not in RENAMED:
-        return ""
-    now = RENAMED[flag] if command == "track" else IN_SEARCH.get(flag, RENAMED[flag])
-    if command == "track" and flag == "--recipe" and not dot:
+    has = [each for argument in error.argument_collection or () for each in argument.names]
+    now = next((new for new in RENAMED.get(flag, ()) if new in has), "")
+    if now == "--training" and not dot:  # the recipe's name, as `track` had it
         now = "--training.recipe"
-    return f"{flag}{dot}{setting} is now {now}{dot}{setting}"
+    return f"{flag}{dot}{setting} is now {now}{dot}{setting}" if now else ""

@@ -1,6 +1,6 @@
 """Labelled images with class names, splits and channel statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -55,6 +55,12 @@ class Images:
         """Channels, height and width of an image."""
         _, channels, height, width = self.train.pixels.shape
         return channels, height, width
+
+    def training_on(self, count: int | None, generator: torch.Generator) -> "Images":
+        """The same with so many training images, drawn at random; all of them for None."""
+        if count is None or count >= len(self.train):
+            return self
+        return replace(self, train=self.train.some(count, generator))
 
     def normalise(self, pixels: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
         """(pixels / 255 - mean) / std, channel by channel."""

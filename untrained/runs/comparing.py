@@ -11,9 +11,7 @@ from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import ResolvedConfig, digest
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import training_scale
-from untrained.runs.short_training import subset
-from untrained.runs.streams import stream
-from untrained.runs.tasks import Trained, TrainTask, build
+from untrained.runs.tasks import Trained, TrainTask, build, training_images
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
@@ -144,7 +142,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     network = build(task.space, task.architecture, task.scale, session.images)
     train(
         network,
-        subset(session.images, task.images, stream(task.seed, "subset")),
+        training_images(session.images, task.images, task.seed),
         task.recipe,
         seed=task.seed,
         checkpoint=task.checkpoint,

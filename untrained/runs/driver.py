@@ -9,6 +9,7 @@ import platform
 import random
 import re
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -30,7 +31,7 @@ from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.scores import Score
-from untrained.search import Goal, make_searcher
+from untrained.search import Goal, Searcher, make_searcher
 from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
 
@@ -38,8 +39,8 @@ from untrained.training import Recipe, check_fits
 def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     """From images to a selected network; trained, compared and exported if `config.train`.
 
-    Run again with the same configuration after it was stopped anyhow, it resumes
-    and ends with the same numbers.
+    Run again with the same configuration after it was stopped in any way, it resumes and ends
+    with the same numbers.
 
     Args:
         config: everything that is asked.
@@ -56,34 +57,13 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     config = resolve(config)
     space = get_space(config.space)
     setups = make_setups(space, config)
-    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
-    searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
-    if searcher.rungs and all(setup.short_training is None for setup in setups):
-        raise ValueError(
-            f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
-            f"score that comes after training, got {', '.join(config.scores)}; try --scores "
-            f"label_alignment"
-        )
+    searcher = _searcher(config, space, setups)
     scale = training_scale(space, config)  # refuse it now, not later
     images = load_images(config.images, size=config.size, seed=config.seed)
     for setup in setups:
         check_probe(setup, images)
     _check_recipes(config, space, scale, setups, images)
-    trains = any(setup.short_training is not None for setup in setups)
-    identity = config.identity(
-        images.fingerprint,
-        version_of(
-            *(config.space, space, config.searcher, searcher, *config.scores),
-            *(setup.score for setup in setups),
-            training=trains,
-        ),
-    )
-    name = run_name(config, images, identity)
-    searched = identity
-    if config.train:  # a folder and a record of its own for each way of training
-        asked = [searched, training_question(config, space, images), config.compare]
-        identity = digest(asked)
-        name += f"-trained-{identity[:8]}"
+    searched, identity, name = _identities(config, space, setups, searcher, images)
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
@@ -96,21 +76,57 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         measuring = Measuring(searched, config, space, setups, images, store, engine)
         session = Session(
-            config,
-            images,
-            space,
-            searcher,
-            measuring,
-            folder,
-            store,
-            engine,
-            on_progress,
-            identity,
+            config=config,
+            images=images,
+            space=space,
+            searcher=searcher,
+            measuring=measuring,
+            folder=folder,
+            store=store,
+            engine=engine,
+            on_progress=on_progress,
+            run=identity,
         )
         selected = search(session)
         if config.train and selected is not None:
             train_all(session, selected)
     return folder
+
+
+def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:
+    goals = tuple(Goal(setup.name, setup.score.higher_is_better) for setup in setups)
+    searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
+    if searcher.rungs and all(setup.short_training is None for setup in setups):
+        raise ValueError(
+            f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
+            f"score that comes after training, got {', '.join(config.scores)}; try --scores "
+            f"label_alignment"
+        )
+    return searcher
+
+
+def _identities(
+    config: ResolvedConfig,
+    space: Space[Any],
+    setups: Sequence[ScoreSetup],
+    searcher: Searcher,
+    images: Images,
+) -> tuple[str, str, str]:
+    """The search's key in the store, the run's, and the run's name.
+
+    A run that trains has a folder and a record of its own for each way of training.
+    """
+    code = version_of(
+        *(config.space, space, config.searcher, searcher, *config.scores),
+        *(setup.score for setup in setups),
+        training=any(setup.short_training is not None for setup in setups),
+    )
+    searched = config.identity(images.fingerprint, code)
+    name = run_name(config, images, searched)
+    if not config.train:
+        return searched, searched, name
+    identity = digest([searched, training_question(config, space, images), config.compare])
+    return searched, identity, f"{name}-trained-{identity[:8]}"
 
 
 def _check_recipes(

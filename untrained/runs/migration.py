@@ -1,6 +1,5 @@
 """Bringing a store of an older schema up to date: columns added, and what was renamed."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +44,7 @@ def _renamed(config: Any) -> Any:
     found = {RENAMED_SETTINGS.get(name, name): value for name, value in config.items()}
     if isinstance(recipe := found.pop("recipe", None), Mapping):
         found["training"] = {"recipe": found.get("training"), **recipe}
-    return json.loads(json.dumps(found))
+    return found
 
 
 def _columns(connection: Connection, table: str) -> set[str]:

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass, fields, replace
 
-import torch
-
-from untrained.images import Images
 from untrained.scores import Score
 from untrained.settings import Setting, changed, counted
 from untrained.training import Recipe, TrainingSpec, get_recipe, steady
@@ -29,17 +26,6 @@ class ShortTraining:
         """The same for so many epochs."""
         return replace(self, recipe=replace(self.recipe, epochs=epochs))
 
-    def subset(self, images: Images, generator: torch.Generator) -> Images:
-        """The images to train on."""
-        return subset(images, self.images, generator)
-
-
-def subset(images: Images, count: int | None, generator: torch.Generator) -> Images:
-    """The images with so many to train on, drawn at random; None leaves all."""
-    if count is None or count >= len(images.train):
-        return images
-    return replace(images, train=images.train.some(count, generator))
-
 
 SHORT_TRAINING = tuple(f.name for f in fields(TrainingSpec) if f.name != "epochs")
 "Settings of the training before a score, beside `epochs`."
@@ -59,8 +45,9 @@ def take_short_training(
     Raises:
         ValueError: a recipe that is not there, or settings that make no sense.
     """
-    trains = kind.epochs > 0
-    usual = common.epochs if trains and common.epochs is not None else kind.epochs
+    usual = kind.epochs  # a score at initialisation is none of those that train
+    if usual and common.epochs is not None:
+        usual = common.epochs
     epochs = counted(int, left.pop("epochs", usual), f"{name}.epochs", least=0)
     asked = {setting: left.pop(setting) for setting in SHORT_TRAINING if setting in left}
     if epochs == 0:

@@ -4,6 +4,10 @@ import hashlib
 
 import torch
 
+SHORT_TRAINING = "schooling"
+"""Name of the stream that short training draws its images from. It is the one by which the numbers
+in `results` were drawn; another would draw others."""
+
 
 def stream(*names: object) -> torch.Generator:
     """A generator that stands for these names: equal names, equal numbers, in any process."""

@@ -20,8 +20,8 @@ from untrained.networks.weights import Initialisation
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
 from untrained.runs.readings import apply_setups
 from untrained.runs.setup import ScoreSetup
-from untrained.runs.short_training import ShortTraining, subset
-from untrained.runs.streams import stream
+from untrained.runs.short_training import ShortTraining
+from untrained.runs.streams import SHORT_TRAINING, stream
 from untrained.runs.sums import summed
 from untrained.runs.surroundings import attempt_apart, surroundings
 from untrained.scores import Reading
@@ -78,7 +78,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train one architecture until the end of some epoch, going on from its checkpoint."""
+    """Train one architecture until the end of some epoch, resumed from its checkpoint."""
 
     space: str
     architecture: str
@@ -224,7 +224,7 @@ def train_before(
     go_on = partial(
         train_short,
         network,
-        short_training.subset(images, stream(draw, "schooling")),
+        images.training_on(short_training.images, stream(draw, SHORT_TRAINING)),
         short_training.recipe,
         seed=draw,
         since=before.state or (None if longer else found),
@@ -276,6 +276,11 @@ def train_on(task: TrainTask, images: Images) -> Trained:
         return untrainable(told(error))
 
 
+def training_images(images: Images, count: int | None, seed: int) -> Images:
+    """What a training to the end sees: so many training images, the same at every resume."""
+    return images.training_on(count, stream(seed, "subset"))
+
+
 def untrainable(reason: str) -> Trained:
     """What training comes to that the network itself ended."""
     return Trained(Training((), None, reason, finished=True), None, None, None)
@@ -288,7 +293,7 @@ def _trained(task: TrainTask, images: Images) -> Trained:
     with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
         training = train(
             network,
-            subset(images, task.images, stream(task.seed, "subset")),
+            training_images(images, task.images, task.seed),
             task.recipe,
             seed=task.seed,
             checkpoint=task.checkpoint,

@@ -17,10 +17,9 @@ from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import digest
 from untrained.runs.folder import RunFolder
 from untrained.runs.setup import named_scale
-from untrained.runs.short_training import subset
 from untrained.runs.snapshots import Snapshot
 from untrained.runs.streams import stream
-from untrained.runs.tasks import build
+from untrained.runs.tasks import build, training_images
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, question, track
 from untrained.settings import typed
@@ -109,7 +108,7 @@ def _restored(kind: Any, kept: Any) -> Any:
 def images_of(config: TrackConfig) -> Images:
     """The images, trained on a part of them if so asked; a part has a fingerprint of its own."""
     images = load_images(config.images, size=config.size, seed=config.seed)
-    part = subset(images, config.training.images, stream(config.seed, "subset"))
+    part = training_images(images, config.training.images, config.seed)
     if part is images:
         return images
     fingerprint = digest([images.fingerprint, config.training.images, config.seed])
