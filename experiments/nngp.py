@@ -5,8 +5,8 @@
     python experiments/nngp.py measure nasbench101
     python experiments/nngp_tables.py
 
-`measure` takes one of LOOKS, is resumed where it was stopped, and leaves a row for each
-architecture in `results/nngp/<look>.csv`; the tables are made of these. `docs/nngp.md` shows them.
+`measure` takes one of CASES, is resumed where it was stopped, and leaves a row for each
+architecture in `results/nngp/<case>.csv`; the tables are made of these. `docs/nngp.md` shows them.
 """
 
 import json
@@ -53,7 +53,7 @@ STATISTICS: dict[str, tuple[int, str, str]] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Case:
     """Which architectures are measured, and how."""
 
     space: str
@@ -90,9 +90,9 @@ TINY: dict[str, Any] = {
     "validation": 200,
     "draws": (1,),
 }
-LOOKS: dict[str, Look] = {
-    "nasbench101": Look("nasbench101", 2 * DESIGN, 500, train=(100, 500, 1000)),
-    "colab": Look(
+CASES: dict[str, Case] = {
+    "nasbench101": Case("nasbench101", 2 * DESIGN, 500, train=(100, 500, 1000)),
+    "colab": Case(
         "nasbench101",
         DESIGN,
         250,
@@ -101,26 +101,26 @@ LOOKS: dict[str, Look] = {
         train=(100,),
         validation=200,
     ),
-    "grid": Look("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
-    "mnas": Look("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
-    "mnas_he": Look("mnas", DESIGN, 100, weights="kaiming_fan_in", **TINY),
-    "mnas_draws": Look("mnas", DESIGN, 30, batchnorm="frozen", **{**TINY, "draws": (1, 2, 4, 8)}),
-    "mnas_64": Look("mnas", DESIGN, 40, size=64, batchnorm="frozen", **TINY),
-    "nasbench201": Look("nasbench201", DESIGN, 250),
-    "nasbench201_grid": Look("nasbench201", DESIGN, 60, train=(500, 1000), draws=(1, 2, 4, 8)),
-    "nasbench201_batch": Look("nasbench201", DESIGN, 150, batchnorm="batch"),
-    "nasbench201_eight": Look(
+    "grid": Case("nasbench101", DESIGN, 100, train=(100, 500, 1000, 2000), draws=(1, 2, 4, 8)),
+    "mnas": Case("mnas", DESIGN, 300, batchnorm="frozen", **TINY),
+    "mnas_he": Case("mnas", DESIGN, 100, weights="kaiming_fan_in", **TINY),
+    "mnas_draws": Case("mnas", DESIGN, 30, batchnorm="frozen", **{**TINY, "draws": (1, 2, 4, 8)}),
+    "mnas_64": Case("mnas", DESIGN, 40, size=64, batchnorm="frozen", **TINY),
+    "nasbench201": Case("nasbench201", DESIGN, 250),
+    "nasbench201_grid": Case("nasbench201", DESIGN, 60, train=(500, 1000), draws=(1, 2, 4, 8)),
+    "nasbench201_batch": Case("nasbench201", DESIGN, 150, batchnorm="batch"),
+    "nasbench201_eight": Case(
         "nasbench201", DESIGN + 60, 80, train=(500,), draws=(8,), validation=200
     ),
-    "nasbench201_cifar100": Look(
+    "nasbench201_cifar100": Case(
         "nasbench201", DESIGN, 40, images="cifar100", draws=(1, 2, 4, 8), validation=200
     ),
-    "seed_1": Look(**{**FEW, "draws": (1, 2)}, seed=1),
-    "published": Look(**FEW, batchnorm="published"),
-    "frozen": Look(**FEW, batchnorm="frozen"),
-    "batch": Look(**FEW, batchnorm="batch"),
-    "8_channels": Look(**FEW, scale={"channels": 8}),
-    "three_cells": Look(**FEW, scale=DEEP),
+    "seed_1": Case(**{**FEW, "draws": (1, 2)}, seed=1),
+    "published": Case(**FEW, batchnorm="published"),
+    "frozen": Case(**FEW, batchnorm="frozen"),
+    "batch": Case(**FEW, batchnorm="batch"),
+    "8_channels": Case(**FEW, scale={"channels": 8}),
+    "three_cells": Case(**FEW, scale=DEEP),
 }
 
 app = cyclopts.App(help=__doc__)
@@ -205,7 +205,7 @@ def colab(*, workers: int = 2) -> None:
 
 def inception(channels: int, seed: int) -> dict[str, Any]:
     """The cell's statistics on one choice of images and weights."""
-    look = Look(
+    case = Case(
         "nasbench101",
         scale={**DEEP, "channels": channels},
         batchnorm="published",
@@ -214,29 +214,29 @@ def inception(channels: int, seed: int) -> dict[str, Any]:
         validation=200,
         seed=seed,
     )
-    (row,) = statistics(look, INCEPTION)
+    (row,) = statistics(case, INCEPTION)
     return {"channels": channels, "seed": seed, **row}
 
 
 @app.command
 def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) -> None:
-    """Every statistic of one look, an architecture a line of `out`/nngp; then the CSV.
+    """Every statistic of one case, an architecture a line of `out`/nngp; then the CSV.
 
     Args:
-        name: A key of LOOKS.
+        name: A key of CASES.
         workers: Processes.
         out: Folder of what is measured.
     """
-    frame = measured(LOOKS[name], workers, out)
+    frame = measured(CASES[name], workers, out)
     frame.write_csv(RESULTS / f"{name}.csv", float_precision=5)
     print(f"{len(frame)} rows, {frame['seconds'].mean():.2f} s an architecture")
 
 
-BRIEF = ("validation_accuracy", "validation_loss", "training_loss")
+SHORT = ("validation_accuracy", "validation_loss", "training_loss")
 
 
 @app.command
-def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-runs")) -> None:
+def short(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-runs")) -> None:
     """One epoch of our own training, of the first rows that `measure nasbench101` measures.
 
     Args:
@@ -244,7 +244,7 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
         images: Training images.
         out: Folder of the store.
     """
-    first = LOOKS["nasbench101"].first
+    first = CASES["nasbench101"].first
     texts = shuffled("nasbench101")[first : first + count]
     settings: dict[str, Setting] = {"recipe": "default", "images": images}
     config = RunConfig(
@@ -252,8 +252,8 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
         space="nasbench101",
         searcher="given",
         options={"architectures": " ".join(texts)},
-        scores=BRIEF,
-        score_settings=dict.fromkeys(BRIEF, settings),
+        scores=SHORT,
+        score_settings=dict.fromkeys(SHORT, settings),
         draws=1,
         out=out,
     )
@@ -264,26 +264,26 @@ def brief(*, count: int = 60, images: int = 2000, out: Path = Path("untrained-ru
         {
             "row": first + i,
             "architecture": texts[i],
-            **{name: trial.readings[name][0].value for name in BRIEF},
+            **{name: trial.readings[name][0].value for name in SHORT},
             "seconds": seconds,
         }
         for i, trial in enumerate(record.trials)
     ]
-    pl.DataFrame(rows).write_csv(RESULTS / "brief.csv", float_precision=5)
+    pl.DataFrame(rows).write_csv(RESULTS / "short.csv", float_precision=5)
     print(f"{seconds:.1f} s an architecture")
 
 
-def measured(look: Look, workers: int, out: Path) -> pl.DataFrame:
-    """The statistics of a look: a row for each architecture, n_t and M."""
-    path = out / "nngp" / f"{look.space}-{digest(asdict(look))}.jsonl"
+def measured(case: Case, workers: int, out: Path) -> pl.DataFrame:
+    """The statistics of a case: a row for each architecture, n_t and M."""
+    path = out / "nngp" / f"{case.space}-{digest(asdict(case))}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
     known = {json.loads(line)[0]["row"] for line in lines}
-    missing = [row for row in range(look.first, look.first + look.count) if row not in known]
+    missing = [row for row in range(case.first, case.first + case.count) if row not in known]
     with processes(workers) as pool:
         begun = time.perf_counter()
-        texts = [shuffled(look.space)[row] for row in missing]
-        tasks = pool.map(statistics, [look] * len(missing), texts)
+        texts = [shuffled(case.space)[row] for row in missing]
+        tasks = pool.map(statistics, [case] * len(missing), texts)
         for done, (row, rows) in enumerate(zip(missing, tasks, strict=True), 1):
             with path.open("a") as file:
                 file.write(json.dumps([{"row": row, **line} for line in rows]) + "\n")
@@ -312,15 +312,15 @@ def images_of(name: str, size: int | None, classes: int | None) -> Images:
     return replace(images, classes=images.classes[:classes], train=train)
 
 
-def statistics(look: Look, text: str) -> list[dict[str, Any]]:
+def statistics(case: Case, text: str) -> list[dict[str, Any]]:
     """The statistics of one architecture for every n_t and M, nested in the largest of them."""
-    space = get_space(look.space)
-    images = images_of(look.images, look.size, look.classes)
-    scale = changed(space.scales["narrow"], look.scale, "scale")
+    space = get_space(case.space)
+    images = images_of(case.images, case.size, case.classes)
+    scale = changed(space.scales["narrow"], case.scale, "scale")
     network = space.build(space.parse(text), scale, inputs=3, classes=len(images.classes))
-    most = max(look.train)
+    most = max(case.train)
     probe = draw_probe(
-        images, ProbeSpec(count=most + look.validation), torch.Generator().manual_seed(look.seed)
+        images, ProbeSpec(count=most + case.validation), torch.Generator().manual_seed(case.seed)
     )
     macs = MultiplyAdds()(network, probe, torch.Generator()).value
     begun = time.perf_counter()
@@ -329,21 +329,21 @@ def statistics(look: Look, text: str) -> list[dict[str, Any]]:
         for found in drawn_features(
             network,
             probe.inputs,
-            generator=torch.Generator().manual_seed(look.seed),
-            draws=max(look.draws),
-            weights=look.weights,
-            batchnorm=look.batchnorm,
+            generator=torch.Generator().manual_seed(case.seed),
+            draws=max(case.draws),
+            weights=case.weights,
+            batchnorm=case.batchnorm,
             calibration=probe.inputs[:100],
         )
     ]
     seconds = (time.perf_counter() - begun) / len(draws)
     rows = []
-    for count in look.draws:
+    for count in case.draws:
         z = torch.cat(draws[:count], 1) / (count * draws[0].shape[1]) ** 0.5
-        for n in look.train:
+        for n in case.train:
             begun = time.perf_counter()
             found = regressed(z[:n], z[most:], probe.labels[:n], probe.labels[most:], images)
-            shown = seconds * count * (n + look.validation) / (most + look.validation)
+            shown = seconds * count * (n + case.validation) / (most + case.validation)
             rows.append(
                 {
                     "architecture": text,

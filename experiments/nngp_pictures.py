@@ -27,7 +27,7 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     """FLOPs an architecture on the x axis, rho on the y axis."""
     figure = Figure((9, 5), layout="constrained")
     panel = figure.subplots()
-    rows = agreement.filter(look="nasbench101")
+    rows = agreement.filter(case="nasbench101")
     points: list[tuple[float, float]] = []
     for statistic, marker in STATISTICS.items():
         for draws, fill in ((1, "none"), (2, NNGP)):
@@ -44,7 +44,7 @@ def cost(agreement: pl.DataFrame, combined: pl.DataFrame) -> Figure:
     )  # fmt: skip
     points += zip(epochs["flops"], epochs["rho"], strict=True)
     both = combined.filter(
-        (pl.col("look") == "nasbench101")
+        (pl.col("case") == "nasbench101")
         & (pl.col("how") == "rank sum")
         & pl.col("scores").is_in([f"NNGP + {k} epochs" for k in (4, 12)])
     )
@@ -79,7 +79,7 @@ def exceedance(agreement: pl.DataFrame, shrinking: pl.DataFrame) -> Figure:
     """PQETP on the left, shrinking on the right."""
     figure = Figure((11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    rows = agreement.filter(look="nasbench101")
+    rows = agreement.filter(case="nasbench101")
     best = rows.filter((pl.col("draws") == 2) & (pl.col("train") == 1000))
     for name, colour, source in (
         ("leave-one-out accuracy", NNGP, best),
@@ -98,7 +98,7 @@ def exceedance(agreement: pl.DataFrame, shrinking: pl.DataFrame) -> Figure:
     left.set_xlabel("threshold p")
     left.set_title("PQETP: area under the ROC curve of accuracy > p", fontsize=10)
     left.legend(fontsize=8, frameon=False)
-    shares(right, shrinking.filter(look="nasbench101"))
+    shares(right, shrinking.filter(case="nasbench101"))
     return figure
 
 

@@ -2,7 +2,7 @@
 
     python experiments/nngp_tables.py
 
-reads `results/nngp/<look>.csv` and the benchmarks' tables, and writes
+reads `results/nngp/<case>.csv` and the benchmarks' tables, and writes
 `results/nngp/agreement.csv`, `_combined.csv`, `_partial.csv` and `_shrinking.csv`, and the
 pictures of `docs/nngp.md`.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from nngp import LOOKS, RESULTS, STATISTICS, Look
+from nngp import CASES, RESULTS, STATISTICS, Case
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.kernels.nngp import nngp_flops
@@ -45,20 +45,20 @@ TRAINED = {"nasbench101": 40_000, "nasbench201": 25_000}
 "Images in an epoch of the benchmark's training."
 
 
-def truth(look: Look) -> str:
-    """The column of accuracies that a look is judged by."""
-    if look.space == "nasbench201":
-        return f"{look.images}_test_200"
-    return {"nasbench101": "cifar10_valid_108", "mnas": "imagenet_top1"}[look.space]
+def truth(case: Case) -> str:
+    """The column of accuracies that a case is judged by."""
+    if case.space == "nasbench201":
+        return f"{case.images}_test_200"
+    return {"nasbench101": "cifar10_valid_108", "mnas": "imagenet_top1"}[case.space]
 
 
-def baselines(look: Look) -> dict[str, str]:
+def baselines(case: Case) -> dict[str, str]:
     """Other scores of the table: name -> column."""
-    if look.space == "nasbench101":
+    if case.space == "nasbench101":
         epochs = {f"{k} epochs": f"cifar10_valid_{k}" for k in (4, 12, 36)}
         return {**epochs, "parameters": "params", "multiply-adds": "full_macs"}
-    if look.space == "nasbench201":
-        data = look.images
+    if case.space == "nasbench201":
+        data = case.images
         return {
             "12 epochs": f"{data}_valid_12",
             "parameters": f"{data}_params",
@@ -82,14 +82,14 @@ def full_macs(space: str, text: str) -> float:
 
 @cache
 def joined(name: str) -> pl.DataFrame:
-    """The measurements of a look beside the rows of its space's table."""
-    look = LOOKS[name]
+    """The measurements of a case beside the rows of its space's table."""
+    case = CASES[name]
     frame = pl.read_csv(RESULTS / f"{name}.csv")
-    table = TABLES[look.space]().frame
+    table = TABLES[case.space]().frame
     clash = [c for c in table.columns if c in frame.columns and c != "architecture"]
     frame = frame.join(table.drop(clash), on="architecture", how="left", maintain_order="left")
-    if look.space == "nasbench101":
-        macs = [full_macs(look.space, text) for text in frame["architecture"]]
+    if case.space == "nasbench101":
+        macs = [full_macs(case.space, text) for text in frame["architecture"]]
         frame = frame.with_columns(full_macs=pl.Series(macs))
     return frame
 
@@ -101,11 +101,11 @@ COUNTED = {
 "What operations are counted by, in an architecture's text."
 
 
-def composition(frame: pl.DataFrame, look: Look) -> np.ndarray:
+def composition(frame: pl.DataFrame, case: Case) -> np.ndarray:
     """How often each operation occurs, and on NAS-Bench-101 how many vertices and edges."""
     text = pl.col("architecture")
-    counts = [text.str.count_matches(part).alias(part) for part in COUNTED[look.space]]
-    more = ["n_vertices", "n_edges"] if look.space == "nasbench101" else []
+    counts = [text.str.count_matches(part).alias(part) for part in COUNTED[case.space]]
+    more = ["n_vertices", "n_edges"] if case.space == "nasbench101" else []
     return frame.select(*counts, *more).to_numpy().astype(float)
 
 
@@ -119,68 +119,68 @@ def same(scores: np.ndarray) -> bool:
     return len(np.unique(scores[np.isfinite(scores)])) < 3
 
 
-def flops(frame: pl.DataFrame, look: Look, train: int, draws: int) -> float:
+def flops(frame: pl.DataFrame, case: Case, train: int, draws: int) -> float:
     """FLOPs of one architecture's NNGP statistics, on average."""
-    width = {"nasbench101": 4, "nasbench201": 4, "mnas": 40}[look.space]
+    width = {"nasbench101": 4, "nasbench201": 4, "mnas": 40}[case.space]
     return nngp_flops(
         frame.select(pl.col("macs").mean()).item(),
         train=train,
-        validation=look.validation,
+        validation=case.validation,
         draws=draws,
-        features=width * int(look.scale.get("channels", 16)),
-        classes=look.classes or {"cifar100": 100}.get(look.images, 10),
+        features=width * int(case.scale.get("channels", 16)),
+        classes=case.classes or {"cifar100": 100}.get(case.images, 10),
     )
 
 
-def shortened(frame: pl.DataFrame, look: Look, epochs: int) -> float:
+def shortened(frame: pl.DataFrame, case: Case, epochs: int) -> float:
     """FLOPs of so many epochs of the benchmark's training: forward, and twice that backward."""
-    if look.space == "nasbench101":
+    if case.space == "nasbench101":
         macs = frame["full_macs"].mean()
     else:
-        macs = 1e6 * frame[f"{look.images}_mflops"].mean()
-    return 2 * macs * 3 * epochs * TRAINED[look.space]
+        macs = 1e6 * frame[f"{case.images}_mflops"].mean()
+    return 2 * macs * 3 * epochs * TRAINED[case.space]
 
 
-def compared(scores: np.ndarray, accuracies: np.ndarray, look: Look) -> dict[str, Any]:
+def compared(scores: np.ndarray, accuracies: np.ndarray, case: Case) -> dict[str, Any]:
     """Every statistic of a ranking, as columns; fewer resamples where a table has many rows."""
-    row = agreement(scores, accuracies, resamples=1000 if look.count > 100 else 200).row()
-    if look.space == "nasbench101":
+    row = agreement(scores, accuracies, resamples=1000 if case.count > 100 else 200).row()
+    if case.space == "nasbench101":
         values = exceedance(scores, accuracies, THRESHOLDS)
         row |= {f"exceeds {p}": value for p, value in zip(THRESHOLDS, values, strict=True)}
     return row
 
 
 def agreements() -> Iterator[dict[str, Any]]:
-    """A row for each look, n_t, M and statistic; and for each other score."""
+    """A row for each case, n_t, M and statistic; and for each other score."""
     for name in names():
-        look, frame = LOOKS[name], joined(name)
+        case, frame = CASES[name], joined(name)
         for train, draws in frame.select("train", "draws").unique(maintain_order=True).rows():
             group = frame.filter(train=train, draws=draws)
-            accuracies = group[truth(look)].to_numpy()
+            accuracies = group[truth(case)].to_numpy()
             cost = {
                 "seconds": group["seconds"].mean(),
-                "flops": flops(group, look, train, draws),
+                "flops": flops(group, case, train, draws),
             }
             for statistic in STATISTICS:
                 scores = score_of(group, statistic)
                 if same(scores):
                     continue
-                labels = {"look": name, "train": train, "draws": draws, "score": statistic}
-                yield labels | compared(scores, accuracies, look) | cost
+                labels = {"case": name, "train": train, "draws": draws, "score": statistic}
+                yield labels | compared(scores, accuracies, case) | cost
         group = one(name)
-        accuracies = group[truth(look)].to_numpy()
-        for other, column in baselines(look).items():
+        accuracies = group[truth(case)].to_numpy()
+        for other, column in baselines(case).items():
             scores = group[column].cast(float).to_numpy()
-            labels = {"look": name, "score": other}
+            labels = {"case": name, "score": other}
             cost = {}
             if other.endswith("epochs"):
-                cost["flops"] = shortened(group, look, int(other.split()[0]))
-            yield labels | compared(scores, accuracies, look) | cost
+                cost["flops"] = shortened(group, case, int(other.split()[0]))
+            yield labels | compared(scores, accuracies, case) | cost
 
 
 def names() -> list[str]:
     """The scores that were measured."""
-    return [name for name in LOOKS if (RESULTS / f"{name}.csv").exists()]
+    return [name for name in CASES if (RESULTS / f"{name}.csv").exists()]
 
 
 MAIN = (
@@ -195,7 +195,7 @@ MAIN = (
 
 
 def one(name: str) -> pl.DataFrame:
-    """A look at its largest n_t and M, a row an architecture."""
+    """A case at its largest n_t and M, a row an architecture."""
     frame = joined(name)
     return frame.filter(train=frame["train"].max(), draws=frame["draws"].max())
 
@@ -203,12 +203,12 @@ def one(name: str) -> pl.DataFrame:
 def combined() -> Iterator[dict[str, Any]]:
     """The NNGP's statistic with shortened training, parameters, or both."""
     for name in [n for n in MAIN if n in names()]:
-        look, group = LOOKS[name], one(name)
-        accuracies = group[truth(look)].to_numpy()
-        ours = score_of(group, PRIMARY[look.space])
-        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+        case, group = CASES[name], one(name)
+        accuracies = group[truth(case)].to_numpy()
+        ours = score_of(group, PRIMARY[case.space])
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(case).items()}
         ways = [(k,) for k in others] + (
-            [("4 epochs", "parameters")] if look.space == "nasbench101" else []
+            [("4 epochs", "parameters")] if case.space == "nasbench101" else []
         )
         for way in ways:
             known = [others[k] for k in way]
@@ -225,17 +225,17 @@ def combined() -> Iterator[dict[str, Any]]:
                     }
                 )
                 for how, scores in rows.items():
-                    yield {"look": name, "scores": label, "how": how} | compared(
-                        scores, accuracies, look
+                    yield {"case": name, "scores": label, "how": how} | compared(
+                        scores, accuracies, case
                     )
 
 
 def partials() -> Iterator[dict[str, Any]]:
     """What the NNGP knows beyond other scores, and they beyond it."""
     for name in [n for n in MAIN if n in names()]:
-        look, group = LOOKS[name], one(name)
-        accuracies = group[truth(look)].to_numpy()
-        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+        case, group = CASES[name], one(name)
+        accuracies = group[truth(case)].to_numpy()
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(case).items()}
         sizes = [k for k in ("parameters", "multiply-adds") if k in others]
         sets = [[k] for k in others] + [sizes]
         first = next((k for k in others if k.endswith("epochs")), None)
@@ -247,7 +247,7 @@ def partials() -> Iterator[dict[str, Any]]:
             for given in sets:
                 found = partial(ours, accuracies, np.stack([others[k] for k in given], 1))
                 yield {
-                    "look": name,
+                    "case": name,
                     "score": f"NNGP {statistic}",
                     "given": " + ".join(given),
                     "rho": found.rho,
@@ -257,26 +257,26 @@ def partials() -> Iterator[dict[str, Any]]:
                     if len(given) == 1
                     else None,
                 }
-            if look.space in COUNTED:
+            if case.space in COUNTED:
                 size = np.stack([others[k] for k in sizes], 1)
                 found = partial(
-                    ours, accuracies, np.concatenate([composition(group, look), size], 1)
+                    ours, accuracies, np.concatenate([composition(group, case), size], 1)
                 )
                 yield {
-                    "look": name,
+                    "case": name,
                     "score": f"NNGP {statistic}",
                     "given": "operations counted + " + " + ".join(sizes),
                     "rho": found.rho,
                     "rho_low": found.interval[0],
                     "rho_high": found.interval[1],
                 }
-        ours = score_of(group, PRIMARY[look.space])
+        ours = score_of(group, PRIMARY[case.space])
         for other, scores in others.items():
             found = partial(scores, accuracies, ours[:, None])
             yield {
-                "look": name,
+                "case": name,
                 "score": other,
-                "given": f"NNGP {PRIMARY[look.space]}",
+                "given": f"NNGP {PRIMARY[case.space]}",
                 "rho": found.rho,
                 "rho_low": found.interval[0],
                 "rho_high": found.interval[1],
@@ -286,13 +286,13 @@ def partials() -> Iterator[dict[str, Any]]:
 
 def shrunk() -> Iterator[dict[str, Any]]:
     """What is left after keeping the best by a cheap score, and what a search finds in it."""
-    for name in [n for n in MAIN if n in names() and LOOKS[n].count >= 250]:
-        look, group = LOOKS[name], one(name)
-        accuracies = group[truth(look)].to_numpy()
-        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(look).items()}
+    for name in [n for n in MAIN if n in names() and CASES[n].count >= 250]:
+        case, group = CASES[name], one(name)
+        accuracies = group[truth(case)].to_numpy()
+        others = {k: group[c].cast(float).to_numpy() for k, c in baselines(case).items()}
         costly = {"nasbench101": ("12 epochs", "36 epochs"), "nasbench201": ("12 epochs",)}
         cheap = {
-            "NNGP": score_of(group, PRIMARY[look.space]),
+            "NNGP": score_of(group, PRIMARY[case.space]),
             "parameters": others["parameters"],
             "at random": np.random.default_rng(0).permutation(len(group)).astype(float),
         }
@@ -301,9 +301,9 @@ def shrunk() -> Iterator[dict[str, Any]]:
             cheap["4 epochs"] = others["4 epochs"]
         for share in (1.0, 0.5, 0.25, 0.1):
             for by, values in cheap.items():
-                row: dict[str, Any] = {"look": name, "kept by": by, "share": share}
+                row: dict[str, Any] = {"case": name, "kept by": by, "share": share}
                 row |= asdict(shrink(values, accuracies, share))
-                for expensive in costly.get(look.space, ()):
+                for expensive in costly.get(case.space, ()):
                     found = search_within(values, others[expensive], accuracies, share, budget=20)
                     row |= {f"found by {expensive}": found.mean, "deviation": found.deviation}
                 yield row
