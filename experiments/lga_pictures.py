@@ -141,7 +141,7 @@ def searches(rows: pl.DataFrame) -> Figure:
 
 
 def curve(panel: Axes, rows: pl.DataFrame, label: str, colour: str) -> None:
-    """The mean over seeds at each trial; a dot where there is a selected at the end alone."""
+    """The mean over seeds at each trial; a dot where something is selected at the end alone."""
     if len(rows):
         form = "o" if len(rows) == 1 else "-"
         seconds = rows["seconds"].clip(0.01)

@@ -346,7 +346,7 @@ def test_networks_of_which_there_is_no_copy(what: str) -> None:
 
 
 class Viewed(nn.Module):
-    """A network that computes with shown of its parameters that it keeps."""
+    """A network that computes with views of its parameters that it keeps."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,7 +50,7 @@ def test_frozen_policy_holds_the_statistics_of_the_batch(name: str, method: str)
 def test_frozen_statistics_are_those_of_all_chunks(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the batch is too large for a pass, its snapshots are merged chunk by chunk."""
+    """Where the batch is too large for a pass, its moments are merged chunk by chunk."""
     monkeypatch.setattr("untrained.kernels.planning.LEAST_WORKSPACE", 64)
     model, _ = zoo.make("BatchNorm2d")
     x = torch.randn(11, 3, 4, 4, dtype=torch.float64) + 3

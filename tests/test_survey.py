@@ -311,7 +311,7 @@ def test_a_hidden_parameter_alone() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_layer_is_not_missed() -> None:
-    """Its calls are made where no interception snapshots."""
+    """Its calls are made where no interception looks."""
     layer = torch.jit.script(nn.Linear(4, 4))
     model = Net(lambda m, x: torch.tanh(m.layer(x)) ** 2, layer=layer).double()
     exact_or_refused(model, torch.randn(5, 4, dtype=torch.float64))

@@ -128,7 +128,7 @@ MAPS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 LAWS = {"kaiming_fan_in": 2.0, "lecun_normal": 1.0, "orthogonal": 2.0, "torch_default": 1 / 3}
 
 
-def snapshot(net: nn.Module, shape: tuple[int, ...]) -> float:
+def second_moment(net: nn.Module, shape: tuple[int, ...]) -> float:
     """E y^2 for inputs of mean 0 and variance 1."""
     with torch.no_grad():
         return net(randn(400, *shape, generator=generator(1))).square().mean().item()
@@ -143,7 +143,7 @@ def test_a_map_keeps_the_second_moment_however_it_is_stored(name: str, given: bo
     net = make()
     options: dict[str, Any] = {"x": randn(1, *shape)} if given else {}
     draw_weights(net, "kaiming_fan_in", generator(), **options)
-    assert snapshot(net, shape) == pytest.approx(2, rel=0.12)
+    assert second_moment(net, shape) == pytest.approx(2, rel=0.12)
 
 
 @pytest.mark.parametrize("method", LAWS)
@@ -158,7 +158,7 @@ def test_other_laws_of_maps(name: str, method: str) -> None:
         torch.testing.assert_close(net.w @ net.w.T, 2 * torch.eye(40), atol=1e-5, rtol=0)
     if method != "torch_default" or name != "subclass":
         share = 40 / 90 if method == "orthogonal" else 1  # 40 inputs fill 40 of 90 directions
-        assert snapshot(net, shape) == pytest.approx(LAWS[method] * share + bias, rel=0.1)
+        assert second_moment(net, shape) == pytest.approx(LAWS[method] * share + bias, rel=0.1)
 
 
 def test_gradients_keep_their_moment_by_fan_out() -> None:

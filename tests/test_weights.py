@@ -121,7 +121,7 @@ def test_draws_stay_as_they_are() -> None:
 
 
 def test_a_transposed_convolution_keeps_the_second_moment() -> None:
-    """As He asks: inputs of second snapshot 1 give outputs of variance 2, whatever the stride."""
+    """As He asks: inputs of second moment 1 give outputs of variance 2, whatever the stride."""
     layer = nn.ConvTranspose2d(16, 24, 4, stride=2, groups=2, bias=False)
     draw_weights(layer, "kaiming_fan_in", generator())
     x = torch.randn(50, 16, 12, 12, generator=generator(1))

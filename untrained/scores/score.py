@@ -83,12 +83,12 @@ class View(ABC):
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Any:
-        """What is seen; equal shown of equal arguments see equal things."""
+        """What is seen; equal views of equal arguments see equal things."""
 
 
 @dataclass(frozen=True)
 class ViewScore(Score):
-    """A score that is read off a view; scores with equal shown of a network share what is seen."""
+    """A score that is read off a view; scores with equal views of a network share what is seen."""
 
     @property
     @abstractmethod

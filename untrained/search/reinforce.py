@@ -28,7 +28,7 @@ Logits = list[Float[np.ndarray, " _"]]
 "A vector for each decision."
 
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
-"Adam's decay of the first and of the second snapshot, and its offset."
+"Adam's decay of the first and of the second moment, and its offset."
 TRIES = 10
 "Samples of the policy in search of an architecture that is not measured yet."
 

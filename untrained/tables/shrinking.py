@@ -90,7 +90,7 @@ def search_within(
 ) -> Found:
     """Random search with an expensive score among what a cheap one keeps.
 
-    Each repeat draws `budget` of the kept architectures without replacement, and selected the one
+    Each repeat draws `budget` of the kept architectures without replacement, and selects the one
     with the best expensive score:
 
         selected = argmax of expensive over the draw
@@ -100,7 +100,7 @@ def search_within(
         cheap: higher is better; NaN, or not finite, where it failed. Keeps as `shrink` does.
         expensive: what a search would pay for, such as validation accuracy after 4 epochs;
             a failure is selected only where all of a draw failed. Ties are broken by chance.
-        accuracies: what selected are judged by; not what they are selected by.
+        accuracies: what selected architectures are judged by, and not selected by.
         share: of all, kept by the cheap score, in (0, 1]; 1 searches the whole population.
         budget: architectures drawn in a repeat.
         repeats: searches; at least 2.
@@ -121,7 +121,7 @@ def search_within(
     if len(expensive) != len(accuracies) or np.array_equal(expensive, accuracies):
         raise ValueError(
             f"expected an expensive score of the {len(accuracies)} architectures other than the "
-            f"accuracies that selected are judged by, got {len(expensive)} values"
+            f"accuracies that they are judged by, got {len(expensive)} values"
             f"{', the accuracies themselves' if len(expensive) == len(accuracies) else ''}"
         )
     if not 1 <= budget <= len(kept) or repeats < 2:
