@@ -1,5 +1,6 @@
 """Configurations: of each command its own flags, printed, kept, read again, and renamed."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,19 @@ def test_a_run_keeps_a_configuration_that_leads_to_it(printed: Printed) -> None:
     assert list(Path("runs").glob("*/config.toml")) == [kept]
     assert kept.read_text(encoding="utf-8") == text
     assert load_record(Path("runs/store.db"), kept.parent.name).trials == before.trials
+
+
+def test_a_tracking_keeps_a_configuration_that_leads_to_it(printed: Printed) -> None:
+    small = ("--scale", "small", "--probe", "8", "--support", "0", "--held-out", "8")
+    printed("track", CELL, *small, "--training.epochs", "1", "--training.images", "64",
+            "--out", "runs")  # fmt: skip
+    [kept] = Path("runs").glob("*/config.toml")
+    asked = shlex.split(kept.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
+    assert asked == ["untrained", "track", CELL, "--config", "FILE"]
+    before = (kept.parent / "snapshots.jsonl").read_bytes()
+    printed(*asked[1:-1], str(kept))
+    assert list(Path("runs").glob("*/config.toml")) == [kept]
+    assert (kept.parent / "snapshots.jsonl").read_bytes() == before
 
 
 # Renamed

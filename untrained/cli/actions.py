@@ -1,6 +1,5 @@
 """What the commands do: call the library, write the report, print."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.runs import RunConfig, RunFolder, run
-from untrained.runs.config import ScoreConfig, TrainConfig, resolve_training
+from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.presets import resolve
 from untrained.runs.track_config import TrackConfig
@@ -60,9 +59,9 @@ def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:
 
 def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run: bool) -> None:
     """Tracks one network, and writes its page."""
-    resolved = replace(config.check(), training=resolve_training(config.training))
     if dry_run:
-        print(as_toml(resolved, "track ARCHITECTURE" if architecture else "track"), end="")
+        command = ("track", *([architecture] if architecture else []))
+        print(as_toml(config.resolved(), *command), end="")
         return
     with watching_snapshots(config.recipe.epochs) as on_snapshot:
         folder, found = track_one(config, architecture, on_snapshot)

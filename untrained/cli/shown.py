@@ -138,9 +138,8 @@ def show_standings(record: RunRecord) -> None:
             f"{row.percentile:.2f} %",
             f"{row.population} ({row.size:,})",
         )
-    table.title = (
-        f"The selected architecture in the benchmark's table ({tables.TABLES[record.space].title})"
-    )
+    which = "selected architecture" if len(record.trials) > 1 else "architecture"
+    table.title = f"The {which} in the benchmark's table ({tables.TABLES[record.space].title})"
     PRINTED.print(table)
 
 

@@ -6,17 +6,22 @@ from typing import Any
 
 import tomli_w
 
+from untrained.outside import command_line
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.track_config import TrackConfig
 
+CONFIG = "config.toml"
+"The file of a run's or a tracking's folder that reproduces it."
 
-def as_toml(config: ResolvedConfig | TrackConfig, command: str = "search") -> str:
-    """A file that `untrained COMMAND --config FILE` reads as this configuration.
+
+def as_toml(config: ResolvedConfig | TrackConfig, *command: str) -> str:
+    """A file that the command, `search` by default, reads as this configuration.
 
     What is open, as a size that is each image's own, is left out: TOML has no word for it.
     """
     given = tomli_w.dumps(_plain(asdict(config)))
-    return f"# untrained {command} --config FILE\n{given}"
+    words = command_line("untrained", *(command or ("search",)), "--config")
+    return f"# {words} FILE\n{given}"
 
 
 def _plain(value: Any) -> Any:

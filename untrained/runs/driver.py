@@ -20,7 +20,7 @@ from untrained.images import Images, load_images
 from untrained.runs.code import version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import ResolvedConfig, RunConfig, digest
-from untrained.runs.config_file import as_toml
+from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
@@ -70,7 +70,7 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         start_engine(config.workers, images, config.time_limit) as engine,
         Store.open(folder.store) as store,
     ):
-        write_whole(folder.path / "config.toml", as_toml(config).encode())
+        write_whole(folder.path / CONFIG, as_toml(config).encode())
         described = describe(config, images, setups, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)

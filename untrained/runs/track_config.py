@@ -1,6 +1,6 @@
 """A tracking asked for in one frozen value, from flags or TOML."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +88,14 @@ class TrackConfig:
         recipe = resolve_training(self.training).altered(Recipe())
         check_recipe(recipe)
         return recipe
+
+    def resolved(self) -> "TrackConfig":
+        """The same with every choice of its recipe.
+
+        Raises:
+            ValueError: as `check`.
+        """
+        return replace(self.check(), training=resolve_training(self.training))
 
     def check(self) -> "TrackConfig":
         """Itself, each value of its type, or ValueError for one that makes no sense."""

@@ -15,6 +15,7 @@ from untrained.networks import draw_weights
 from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config import digest
+from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
 from untrained.runs.setup import named_scale
 from untrained.runs.snapshots import Snapshot
@@ -54,6 +55,8 @@ def track_one(
     folder = RunFolder(config.out, f"{words}-{digest([asked, code])[:8]}")
     with folder.held():
         about = {**asdict(config), "out": str(config.out)}
+        command = ("track", *([architecture] if architecture else []))
+        write_whole(folder.path / CONFIG, as_toml(config.resolved(), *command).encode())
         write_whole(folder.path / ASKED, json.dumps([architecture, about], indent=2).encode())
         found = track(
             network,
