@@ -1,6 +1,5 @@
 """Surveys that are kept: asked again where nothing may have changed, and believed by no one."""
 
-import sys
 from types import SimpleNamespace
 
 import naive
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from zoo import Net
 
 from untrained import ntk
-from untrained.kernels import recent, unsurveyed, verification
+from untrained.kernels import question, recent, unsurveyed, verification
 from untrained.layerwise.survey import Survey
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -104,8 +103,7 @@ def test_a_program_that_is_not_its_survey_is_surveyed_anew(
     monkeypatch: pytest.MonkeyPatch, surveys: list[nn.Module]
 ) -> None:
     """As if two programs looked the same."""
-    asking = sys.modules["untrained.kernels.ntk"]  # the package has a function of that name
-    monkeypatch.setattr(asking, "program", lambda *args: "all of them")
+    monkeypatch.setattr(question, "program", lambda *args: "all of them")
     for model in (network(0), network(0)[:1], Told(SimpleNamespace(couples=True)).double()):
         check(model)
     assert len(surveys) == 3

@@ -3,13 +3,18 @@
 Seconds are those of `costs`, for the amounts of work that a survey found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import HALVED
 from untrained.layerwise.survey import Survey
+
+Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
+
+METHODS = ("structured", "vmap", "batched", "loop", "products")
+"All of them; those of `verification.INDEPENDENT` are for independent examples alone."
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,25 @@ def choose(predicted: Mapping[str, float], refused: Mapping[str, str]) -> Method
     reason += "".join(f", {name} {s:.2g} s" for s, name in others)
     reason += "".join(f"; {name} does not apply: {why}" for name, why in refused.items())
     return MethodChoice(method, reason, predicted)
+
+
+def choices(problem: Problem, method: str, refused: Mapping[str, str]) -> Iterator[MethodChoice]:
+    """Methods to try, the fastest first; those that fail meanwhile, `refused` comes to name.
+
+    Args:
+        problem: what is asked for.
+        method: the only one to try, or `auto`.
+        refused: why methods do not apply.
+
+    Raises:
+        ValueError: the method asked for is refused.
+    """
+    if method != "auto":
+        if method in refused:
+            raise ValueError(
+                f"{refused[method]}: method {method!r} cannot be exact; use method='loop'"
+            )
+        yield MethodChoice(method, f"{method}: as asked for", {method: seconds(problem, method)})
+        return
+    while left := [each for each in METHODS if each not in refused]:
+        yield choose({each: seconds(problem, each) for each in left}, refused)
