@@ -1,10 +1,12 @@
 """Surveys that are kept: asked again where nothing may have changed, and believed by no one."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import naive
 import pytest
 import torch
+import torch.nn.functional as F
 from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
@@ -13,6 +15,7 @@ from untrained import ntk
 from untrained.kernels import question, recent, unsurveyed, verification
 from untrained.layerwise.survey import Survey
 
+ONES = torch.ones(3)
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -96,6 +99,47 @@ def test_settings_that_say_nothing_of_themselves_are_surveyed_anew(
     check(model)
     said.couples = True
     check(model)
+    assert len(surveys) == 2
+
+
+class Applied(nn.Module):
+    """A linear layer, and a function of examples."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.function = nn.Linear(4, 3), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.a(x))
+
+
+def scaling(factors: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: x * factors
+
+
+def scaled(x: Tensor, factors: Tensor = ONES) -> Tensor:
+    return x * factors
+
+
+def scaled_by_name(x: Tensor, *, factors: Tensor = ONES) -> Tensor:
+    return x * factors
+
+
+@pytest.mark.parametrize("function", [scaling(ONES), scaled, scaled_by_name])
+def test_functions_that_hold_something_are_not_kept(
+    function: Callable[[Tensor], Tensor], surveys: list[nn.Module]
+) -> None:
+    """It may change, and would live as long as the survey."""
+    model = Applied(function).double()
+    for _ in range(2):
+        check(model)
+    assert len(surveys) == 2
+    assert not recent._surveys
+
+
+def test_functions_that_hold_nothing_are_surveyed_once(surveys: list[nn.Module]) -> None:
+    for function in (torch.tanh, F.softsign, F.softsign):
+        check(Applied(function).double())
     assert len(surveys) == 2
 
 
