@@ -177,6 +177,7 @@ class Recorder(ParameterCalls):
         kwargs: Mapping[str, Any],
         tensors: Sequence[Tensor],
     ) -> Any:
+        """What the call gives, by a formula if there is one, with hooks that gather its rows."""
         index, site = self._next(func, tensors)
         args = [self._constant(each) for each in args]
         kwargs = {key: self._constant(each) for key, each in kwargs.items()}
