@@ -85,9 +85,7 @@ def _contraction(problem: Problem) -> float:
     for o, a, t in problem.survey.weights:
         rows = costs.seconds("outer", macs=q * n * t * o * a, rows=q * n * o * a)
         rows += costs.seconds("product_float32", macs=pairs * each * o * a)
-        grams = costs.seconds("product_float32", macs=pairs * t * t * (a + each * o))
-        pairings = pairs * t * t * (each if problem.apart else 1)
-        grams += costs.seconds("pairs", pairs=pairings, calls=1)
+        grams = costs.gram_seconds("product_float32", pairs * t * t, a, o, q, problem.apart)
         total += min(rows, grams)
     return total
 

@@ -43,3 +43,21 @@ NANOSECONDS: Mapping[str, Mapping[str, float]] = {
 def seconds(work: str, **amounts: float | int) -> float:
     """Predicted seconds on one core."""
     return 1e-9 * sum(NANOSECONDS[work].get(name, 0) * amount for name, amount in amounts.items())
+
+
+def gram_seconds(
+    product: str, pairs: float | int, ins: int, outs: int, columns: int, apart: bool
+) -> float:
+    """The same for one parameter's share of Theta by Gram matrices, see `Tile.add_grams`.
+
+    Args:
+        product: the work of A A^T and D D^T.
+        pairs: of positions, over all pairs of examples.
+        ins: a, numbers of A at a position.
+        outs: o, those of D.
+        columns: q, of the readout.
+        apart: whether these have rows of Theta of their own.
+    """
+    each = columns**2 if apart else columns
+    found = seconds(product, macs=pairs * (ins + outs * each))
+    return found + seconds("pairs", pairs=pairs * (each if apart else 1), calls=1)
