@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo import Net
 
 from untrained import ntk
-from untrained.kernels import question, recent, unsurveyed, verification
+from untrained.kernels import knowledge, question, recent
 from untrained.layerwise.survey import Survey
 
 ONES = torch.ones(3)
@@ -45,8 +45,8 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         seen.append(model)
         return surveyed(model, *args)  # type: ignore[arg-type]
 
-    surveyed = verification.surveyed
-    monkeypatch.setattr(unsurveyed, "surveyed", watched)
+    surveyed = knowledge.surveyed
+    monkeypatch.setattr(knowledge, "surveyed", watched)
     return seen
 
 

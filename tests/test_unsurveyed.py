@@ -15,8 +15,8 @@ from torch.func import functional_call, grad, hessian, jvp, vmap
 from zoo import Net
 
 from untrained.kernels.choice import METHODS
+from untrained.kernels.knowledge import known
 from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
-from untrained.kernels.unsurveyed import known
 
 F64 = torch.float64
 

@@ -14,7 +14,8 @@ from untrained.layerwise.survey import Survey
 Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
 
 METHODS = ("structured", "vmap", "batched", "loop", "products")
-"All of them; those of `verification.INDEPENDENT` are for independent examples alone."
+INDEPENDENT = ("structured", "vmap")
+"Methods for independent examples alone."
 
 
 @dataclass(frozen=True)

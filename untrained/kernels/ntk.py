@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from untrained.analysis.kernel import Kernel, rounded
 from untrained.kernels.choice import Method
+from untrained.kernels.knowledge import known
 from untrained.kernels.planning import MEMORY
 from untrained.kernels.products import NTKOperator
 from untrained.kernels.question import Asked, Question, answer
-from untrained.kernels.unsurveyed import check_differentiable, known
+from untrained.kernels.unsurveyed import check_differentiable
 from untrained.kernels.verification import check_pieces
 from untrained.layerwise.contraction import ROUNDING, Precision
 from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select

@@ -13,12 +13,11 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from untrained.analysis.plan import Plan
-from untrained.kernels.choice import METHODS, Method, Problem, choices, precision_for
+from untrained.kernels.choice import INDEPENDENT, METHODS, Method, Problem, choices, precision_for
+from untrained.kernels.knowledge import known
 from untrained.kernels.passes import Work, compute
 from untrained.kernels.planning import make_plan
 from untrained.kernels.recent import forget, keep, program, recall
-from untrained.kernels.unsurveyed import known
-from untrained.kernels.verification import INDEPENDENT
 from untrained.layerwise.contraction import ROUNDING, Precision
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
