@@ -93,7 +93,7 @@ def products(precision: str) -> list[Sample]:
 
 
 def pairs() -> list[Sample]:
-    """Elementwise products of Gram matrices, summed over positions."""
+    """Elementwise products of Gram matrices, summed over positions; `calls` are set by hand."""
     samples = []
     for n, t in [(32, 16), (64, 16), (32, 65), (1000, 1)]:
         a, b = torch.randn(n * t, n * t), torch.randn(n * t, n * t)

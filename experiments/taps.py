@@ -15,34 +15,34 @@ from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from taps_checks import Asked, Made, Replay, check_gradients, check_outputs, settings
+from taps_checks import FORMULAS, Asked, Made, Replay, check_gradients, check_outputs, settings
 from torch import Tensor, nn
 from torch._C._functorch import _add_batch_dim, get_unwrapped, is_batchedtensor, maybe_get_bdim
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from untrained.kernels.ntk import select
+from untrained.kernels.planning import MOST_WORKSPACE
 from untrained.layerwise.collector import Collector
 from untrained.layerwise.contraction import Tile
 from untrained.layerwise.layers import LAYERS, Layer
 from untrained.networks import attention
+from untrained.networks.arguments import select
 from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, policy_mode
 from untrained.networks.interception import Function, Interception
 from untrained.networks.jacobian import parameters_kept, quiet
 from untrained.networks.places import Place, Unstructured
 from untrained.networks.provenance import tensors_in
 from untrained.networks.readout import flattened, make_readout, read
-from untrained.networks.sites import Site, guarded
+from untrained.networks.sites import READS, Site, guarded
 
 Check = Literal["none", "replayed", "few", "all"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 FEW = 3
 "Examples whose gradients are compared."
 FRONT = Site("", "layer", (Place(0),), (Place(0),), ())
-CONVOLUTIONS = {layer for layer in LAYERS if layer.__name__.startswith("conv")}
+CONVOLUTIONS = {layer for layer in FORMULAS if layer.__name__.startswith("conv")}
 IMAGES = CONVOLUTIONS | {F.batch_norm, F.group_norm}
-READS = frozenset({"__get__", "size", "dim", "__len__", "numel", "stride"})
 
 
 class Lifted(torch.autograd.Function):
@@ -58,6 +58,7 @@ class Lifted(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, dims: Any, call: Callable[..., Any], index: Any, *tensors: Any) -> Any:
+        """The call on whole tensors, and where what it gives holds the examples."""
         n = info.batch_size
         pairs = zip(tensors, dims[2:], strict=True)
         found = call(*(t.expand(n, *t.shape) if d is None else t.movedim(d, 0) for t, d in pairs))
@@ -110,7 +111,7 @@ class Taps(Interception):
         if func is F.scaled_dot_product_attention and args[0].ndim > 3 and not others:
             return self._whole(func, args, kwargs)  # fused, it has no rule
         names = [n for t in tensors_in((*args, *kwargs.values())) if (n := self.names.get(id(t)))]
-        if func in LAYERS and (names or func is F.batch_norm):
+        if func in FORMULAS and (names or func is F.batch_norm):
             try:
                 return self._layer(func, *args, **kwargs)
             except Unstructured:
@@ -211,8 +212,7 @@ def kernel(asked: Asked, check: Check, public: bool) -> Tensor:
     parameters = select(asked.model, "all")
     size = n * rows
     tile = Tile(n, None, rows, asked.precision, torch.zeros(size, size, dtype=torch.float64))
-    collector = Collector(parameters, dict.fromkeys(parameters, tile), [n])
-    collector.begin(range(asked.readout.columns))
+    collector = Collector(parameters, dict.fromkeys(parameters, tile), [n], {}, MOST_WORKSPACE)
     with torch.enable_grad(), quiet(), parameters_kept(asked.model):
         taps = Taps(collector, asked.policy, public)
         outputs = _passes(asked, collector, taps, check in ("replayed", "few"))
@@ -244,6 +244,7 @@ def _passes(asked: Asked, collector: Collector, taps: Taps, replayed: bool) -> T
         check_outputs(real, outputs.detach())
     taps.made.clear()
     collector.expected = {name: taps.uses[name] + (name in taps.direct) for name in whole}
+    collector.begin(range(asked.readout.columns))
     direct = sorted(taps.direct)
     inputs = [*taps.leaves, *(each[name] for name in direct)]
     g = read(outputs, asked.readout.matrix)

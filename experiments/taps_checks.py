@@ -13,14 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untrained.kernels.ntk import select
+from untrained.layerwise.entrywise import added, multiplied, subtracted
 from untrained.layerwise.influence import random_weights
 from untrained.layerwise.layers import LAYERS
+from untrained.layerwise.watch import PRODUCTS
 from untrained.networks import attention
+from untrained.networks.arguments import select
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function, Interception
 from untrained.networks.places import Unstructured
 from untrained.networks.readout import Readout, flattened, read
+
+FORMULAS = {
+    func
+    for func, formula in LAYERS.items()
+    if func not in PRODUCTS and formula not in (added, subtracted, multiplied)
+}
+"Of layers whose parameters are told apart from examples by their place among the arguments."
 
 
 class Asked(NamedTuple):
@@ -54,7 +63,7 @@ class Replay(Interception):
         if func is F.multi_head_attention_forward and attention.fits(*args, **kwargs):
             with self:
                 return attention.self_attention(*args, **kwargs)
-        if func not in LAYERS:
+        if func not in FORMULAS:
             return func(*args, **kwargs)
         known, x = next(self.made, None), args[0]
         if known is None or known[:2] != (func, settings(args[1:], kwargs)):
@@ -73,11 +82,13 @@ def settings(rest: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
 
 
 def check_outputs(real: Tensor, found: Tensor) -> None:
+    """Refuses a batch that gives something else than its examples alone."""
     if not torch.allclose(real, found, 1e-3, 1e-3 * float(real.abs().max())):
         raise Unstructured("the batch has other outputs than its examples alone")
 
 
 def check_gradients(asked: Asked, theta: Tensor, outputs: Tensor, n: int) -> None:
+    """Refuses Theta if the first n examples have another gradient, for random c."""
     with asked.policy:
         f = flattened(asked.model(asked.x[:n].clone()), n)
     check_outputs(f.detach(), outputs[:n])

@@ -9,7 +9,8 @@ import zoo
 from compare import deviation
 from torch import Tensor, nn
 
-from untrained.kernels.ntk import METHODS, ntk
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import HALVED, ROUNDING, Tile, accumulate
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.layerwise.independence import Layout, flow, key_of
-from untrained.networks.few_channels import convolution
+from untrained.networks.few_channels import ConvolutionCall, convolution
 from untrained.networks.places import Place
 
 N, SHAPE = 3, (3, 4, 3, 6)
@@ -67,7 +67,9 @@ STEPS: dict[str, Callable[[Tensor], Tensor]] = {
         F.conv2d(x, torch.ones(3, x.shape[1], 1, 1)) if x.ndim == 4 else x
     ),
     "convolved by formulas": lambda x: (
-        convolution(F.conv2d, x, torch.ones(3, x.shape[1], 1, 1)) if x.ndim == 4 else x
+        convolution(F.conv2d, ConvolutionCall(x, torch.ones(3, x.shape[1], 1, 1)))
+        if x.ndim == 4
+        else x
     ),
     "batch norm, constant": lambda x: F.batch_norm(x, torch.zeros(c := x.shape[1]), torch.ones(c)),
     "batch norm": lambda x: F.batch_norm(x, None, None, training=True),

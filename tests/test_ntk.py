@@ -14,7 +14,8 @@ from zoo import Net
 
 from untrained.analysis.plan import Plan
 from untrained.kernels import ntk
-from untrained.kernels.ntk import METHODS, ntk_contributions
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk_contributions
 
 COUPLING = ("batched", "loop", "products")
 "Methods that are exact whatever examples do to each other."

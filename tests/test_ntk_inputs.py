@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from zoo import Net
 
 from untrained.analysis import spectrum
-from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
 
 Call = Callable[..., Any]
 DOORS: dict[str, Call] = {"ntk": ntk, "contributions": ntk_contributions, "operator": ntk_operator}

@@ -9,7 +9,8 @@ import zoo
 from compare import deviation
 from torch import Tensor
 
-from untrained.kernels.ntk import METHODS, ntk
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk
 
 OUTPUTS = ("sum", "trace", "full", "class", "projections")
 # torch has no rule for vmap over these layers' backward passes, none for the second derivative

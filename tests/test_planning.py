@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from untrained.analysis.regression import regression
 from untrained.analysis.spectrum import spectrum
-from untrained.kernels.choice import choose
-from untrained.kernels.ntk import METHODS, Kernel, ntk, ntk_contributions
+from untrained.kernels.choice import METHODS, choose
+from untrained.kernels.ntk import Kernel, ntk, ntk_contributions
 
 SOME = ["convolution used twice", "layer used twice", "weight norm"]
 OUTPUTS = ("sum", "trace", "full")

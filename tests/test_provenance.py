@@ -14,7 +14,8 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.ntk import METHODS, ntk
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk
 from untrained.networks.features import features
 from untrained.networks.provenance import Provenance
 from untrained.regions.counting import count_regions

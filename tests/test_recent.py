@@ -1,19 +1,21 @@
 """Surveys that are kept: asked again where nothing may have changed, and believed by no one."""
 
-import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import naive
 import pytest
 import torch
+import torch.nn.functional as F
 from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
 from untrained import ntk
-from untrained.kernels import recent, unsurveyed, verification
+from untrained.kernels import knowledge, question, recent
 from untrained.layerwise.survey import Survey
 
+ONES = torch.ones(3)
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -43,8 +45,8 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         seen.append(model)
         return surveyed(model, *args)  # type: ignore[arg-type]
 
-    surveyed = verification.surveyed
-    monkeypatch.setattr(unsurveyed, "surveyed", watched)
+    surveyed = knowledge.surveyed
+    monkeypatch.setattr(knowledge, "surveyed", watched)
     return seen
 
 
@@ -100,12 +102,52 @@ def test_settings_that_say_nothing_of_themselves_are_surveyed_anew(
     assert len(surveys) == 2
 
 
+class Applied(nn.Module):
+    """A linear layer, and a function of examples."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.function = nn.Linear(4, 3), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.a(x))
+
+
+def scaling(factors: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: x * factors
+
+
+def scaled(x: Tensor, factors: Tensor = ONES) -> Tensor:
+    return x * factors
+
+
+def scaled_by_name(x: Tensor, *, factors: Tensor = ONES) -> Tensor:
+    return x * factors
+
+
+@pytest.mark.parametrize("function", [scaling(ONES), scaled, scaled_by_name])
+def test_functions_that_hold_something_are_not_kept(
+    function: Callable[[Tensor], Tensor], surveys: list[nn.Module]
+) -> None:
+    """It may change, and would live as long as the survey."""
+    model = Applied(function).double()
+    for _ in range(2):
+        check(model)
+    assert len(surveys) == 2
+    assert not recent._surveys
+
+
+def test_functions_that_hold_nothing_are_surveyed_once(surveys: list[nn.Module]) -> None:
+    for function in (torch.tanh, F.softsign, F.softsign):
+        check(Applied(function).double())
+    assert len(surveys) == 2
+
+
 def test_a_program_that_is_not_its_survey_is_surveyed_anew(
     monkeypatch: pytest.MonkeyPatch, surveys: list[nn.Module]
 ) -> None:
     """As if two programs looked the same."""
-    asking = sys.modules["untrained.kernels.ntk"]  # the package has a function of that name
-    monkeypatch.setattr(asking, "program", lambda *args: "all of them")
+    monkeypatch.setattr(question, "program", lambda *args: "all of them")
     for model in (network(0), network(0)[:1], Told(SimpleNamespace(couples=True)).double()):
         check(model)
     assert len(surveys) == 3

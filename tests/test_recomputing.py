@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from zoo import Net
 
-from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
 from untrained.networks.choices import Policy
 
 Saving = Callable[[nn.Module, Tensor], Tensor]

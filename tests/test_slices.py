@@ -17,7 +17,7 @@ SQUARE = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 
 
 class Block(nn.Module):
-    """Most of what bends, with a skip connection and BatchNorm, on images of two channels."""
+    """Most activations, with a skip connection and BatchNorm, on images of two channels."""
 
     def __init__(self) -> None:
         super().__init__()

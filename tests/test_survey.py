@@ -11,7 +11,8 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.ntk import METHODS, ntk
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import ntk
 from untrained.kernels.verification import check_rows
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.survey import Survey, survey

@@ -13,8 +13,8 @@ from compare import deviation
 from torch import Tensor, nn
 
 from untrained.kernels import recent
+from untrained.kernels.knowledge import surveyed
 from untrained.kernels.ntk import ntk
-from untrained.kernels.verification import surveyed
 from untrained.layerwise import operation, survey
 
 IMAGES = zoo.reals(4, 3, 8, 8)

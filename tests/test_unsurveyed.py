@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian, jvp, vmap
 from zoo import Net
 
-from untrained.kernels.ntk import METHODS, ntk, ntk_contributions, ntk_operator
-from untrained.kernels.unsurveyed import known
+from untrained.kernels.choice import METHODS
+from untrained.kernels.knowledge import known
+from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
 
 F64 = torch.float64
 

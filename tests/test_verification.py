@@ -15,7 +15,8 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.ntk import METHODS, Kernel, ntk, ntk_operator
+from untrained.kernels.choice import METHODS
+from untrained.kernels.ntk import Kernel, ntk, ntk_operator
 
 N = 12
 WHOLE = ("loop", "batched", "products")

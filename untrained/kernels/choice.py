@@ -3,13 +3,19 @@
 Seconds are those of `costs`, for the amounts of work that a survey found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from untrained.layerwise import costs
 from untrained.layerwise.contraction import HALVED
 from untrained.layerwise.survey import Survey
+
+Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
+
+METHODS = ("structured", "vmap", "batched", "loop", "products")
+INDEPENDENT = ("structured", "vmap")
+"Methods for independent examples alone."
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,7 @@ def _contraction(problem: Problem) -> float:
     for o, a, t in problem.survey.weights:
         rows = costs.seconds("outer", macs=q * n * t * o * a, rows=q * n * o * a)
         rows += costs.seconds("product_float32", macs=pairs * each * o * a)
-        grams = costs.seconds("product_float32", macs=pairs * t * t * (a + each * o))
-        pairings = pairs * t * t * (each if problem.apart else 1)
-        grams += costs.seconds("pairs", pairs=pairings, calls=1)
+        grams = costs.gram_seconds("product_float32", pairs * t * t, a, o, q, problem.apart)
         total += min(rows, grams)
     return total
 
@@ -118,3 +122,25 @@ def choose(predicted: Mapping[str, float], refused: Mapping[str, str]) -> Method
     reason += "".join(f", {name} {s:.2g} s" for s, name in others)
     reason += "".join(f"; {name} does not apply: {why}" for name, why in refused.items())
     return MethodChoice(method, reason, predicted)
+
+
+def choices(problem: Problem, method: str, refused: Mapping[str, str]) -> Iterator[MethodChoice]:
+    """Methods to try, the fastest first; those that fail meanwhile, `refused` comes to name.
+
+    Args:
+        problem: what is asked for.
+        method: the only one to try, or `auto`.
+        refused: why methods do not apply.
+
+    Raises:
+        ValueError: the method asked for is refused.
+    """
+    if method != "auto":
+        if method in refused:
+            raise ValueError(
+                f"{refused[method]}: method {method!r} cannot be exact; use method='loop'"
+            )
+        yield MethodChoice(method, f"{method}: as asked for", {method: seconds(problem, method)})
+        return
+    while left := [each for each in METHODS if each not in refused]:
+        yield choose({each: seconds(problem, each) for each in left}, refused)

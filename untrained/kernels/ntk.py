@@ -3,7 +3,7 @@
     Theta(x_i, x_j) = J_i . J_j,    J_i = d g(x_i) / d theta,    g = f R
 
 with f the network's outputs and R the readout: see `readout` for what Theta is of, `batchnorm` for
-what normalises the network, `plan` for how it is computed.
+what normalises the network, `choice` and `planning` for how it is computed.
 
 Source: Jacot, Gabriel & Hongler, "Neural Tangent Kernel", NeurIPS 2018,
 https://arxiv.org/abs/1806.07572. The sum over logits is the choice of the TE-NAS and LGA codes;
@@ -11,42 +11,30 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from traceback import clear_frames
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from untrained.analysis.kernel import Kernel, rounded
-from untrained.analysis.plan import Plan
-from untrained.kernels.choice import MethodChoice, Problem, choose, precision_for, seconds
-from untrained.kernels.passes import Work, compute
-from untrained.kernels.planning import MEMORY, make_plan
+from untrained.kernels.choice import Method
+from untrained.kernels.knowledge import known
+from untrained.kernels.planning import MEMORY
 from untrained.kernels.products import NTKOperator
-from untrained.kernels.recent import forget, keep, program, recall
-from untrained.kernels.unsurveyed import check_differentiable, known
-from untrained.kernels.verification import INDEPENDENT, check_pieces
+from untrained.kernels.question import Asked, Question, answer
+from untrained.kernels.unsurveyed import check_differentiable
+from untrained.kernels.verification import check_pieces
 from untrained.layerwise.contraction import ROUNDING, Precision
-from untrained.layerwise.influence import Coupled
-from untrained.layerwise.survey import Survey
 from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
 from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY, first_line
-from untrained.networks.jacobian import real_numbers
-from untrained.networks.readout import Output, Readout, make_readout
+from untrained.networks.readout import Output, make_readout
 from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import differentiable
 
 log = logging.getLogger(__name__)
-
-Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
-
-METHODS = ("structured", "vmap", "batched", "loop", "products")
-"All of them; those of `verification.INDEPENDENT` are for independent examples alone."
 
 
 def ntk(
@@ -105,7 +93,7 @@ def ntk(
         >>> theta.plan.reason  # doctest: +ELLIPSIS
         '...: predicted ... s on one core, ...'
     """
-    asked = _Asked(output, parameters, batchnorm, method, memory, precision)
+    asked = Asked(output, parameters, batchnorm, method, memory, precision)
     return _kernels(model, x1, x2, asked, lambda name: "")[""]
 
 
@@ -143,206 +131,8 @@ def ntk_contributions(
         raise ValueError(
             f"unknown grouping: expected 'layer', 'parameter' or a function of a name, got {by!r}"
         )
-    asked = _Asked(output, parameters, batchnorm, method, memory, precision)
+    asked = Asked(output, parameters, batchnorm, method, memory, precision)
     return _kernels(model, x1, x2, asked, labels[by] if isinstance(by, str) else by)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The choices of a call."""
-
-    output: Output
-    parameters: Selection
-    batchnorm: Policy
-    method: Method
-    memory: int | None
-    precision: Literal["auto"] | Precision
-
-    def __post_init__(self) -> None:
-        if self.method not in ("auto", *METHODS):
-            raise ValueError(
-                f"unknown method: expected auto, {', '.join(METHODS)}, got {self.method!r}"
-            )
-        if self.precision not in ("auto", *ROUNDING):
-            raise ValueError(
-                f"unknown precision: expected auto, {', '.join(ROUNDING)}, got {self.precision!r}"
-            )
-        if self.batchnorm == "batch" and self.method in INDEPENDENT:
-            raise ValueError(
-                f"method {self.method!r} needs independent examples: expected batchnorm='frozen' "
-                f"or 'running', got 'batch', which couples them; use method='loop'"
-            )
-
-
-Planned = tuple[Plan, dict[str, Tensor]]
-"How Theta was computed, and that of each label."
-
-
-class _Call(NamedTuple):
-    """A question: a network, examples, what is asked of them, and how shares are told apart."""
-
-    model: nn.Module
-    x1: Tensor
-    x2: Tensor | None
-    asked: _Asked
-    chosen: Mapping[str, nn.Parameter]
-    labels: Mapping[str, str]
-    "Of the parameters chosen."
-
-    def readout(self, found: Survey) -> Readout:
-        return make_readout(self.asked.output, found.outputs, finest(self.chosen))
-
-    def planned_as(self, readout: Readout) -> Hashable:
-        """What is alike in questions of one program that have one plan."""
-        asked = self.asked
-        return (
-            *(len(self.x1), tuple(self.labels.items())),
-            *(readout.columns, readout.apart, readout.matrix.dtype),
-            *(asked.method, asked.memory, asked.precision),
-        )
-
-    def by(self, plan: Plan, readout: Readout, found: Survey) -> Planned:
-        """Theta of each label, as planned."""
-        policy = policy_mode(self.asked.batchnorm, self.model)
-        work = Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
-        return plan, compute(work, self.labels)
-
-
-def _kernels(
-    model: nn.Module, x1: Tensor, x2: Tensor | None, asked: _Asked, label: Callable[[str], str]
-) -> dict[str, Kernel]:
-    model = differentiable(model, asked.batchnorm)
-    chosen = select(model, asked.parameters)
-    check_inputs(x1, x2, asked.batchnorm)
-    labels = {name: label(name) for name in chosen}
-    with evaluating(model), _differentiating(x1):
-        x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        call = _Call(model, x1, x2, asked, chosen, labels)
-        same = program(model, x1, asked.batchnorm) if x2 is None else None
-        plan, thetas = _again(call, same) or _surveyed(call, same)
-        if not any(theta.any() for theta in thetas.values()):
-            check_differentiable(model, x1, asked.batchnorm)
-    log.info("%s", plan.reason)
-    factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
-    return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
-
-
-CHECKED = ("structured",)
-"Methods that check all that a survey tells."
-
-
-def _again(call: _Call, same: Hashable | None) -> Planned | None:
-    """Theta by what is kept of networks of the same program; None where nothing fits."""
-    kept = recall(same)
-    if kept is None:
-        return None
-    try:
-        readout = call.readout(kept.survey)
-        asked = call.planned_as(readout)
-        plan = kept.plans.get(asked) or next(_plans(call, readout, kept.survey, {}, {}), None)
-        if plan is None or plan.method not in CHECKED:
-            return None
-        computed = call.by(plan, readout, kept.survey)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception:  # whatever passes raise that are not as surveyed
-        forget(same)
-        return None
-    keep(same, kept.survey, asked, plan)
-    return computed
-
-
-def _surveyed(call: _Call, same: Hashable | None) -> Planned:
-    """Theta by the fastest method that neither a survey nor the passes refuse."""
-    found, why = known(call.model, call.x1, call.x2, call.asked.batchnorm, call.chosen)
-    readout = call.readout(found)
-    refusals: dict[str, ValueError] = {}
-    for plan in _plans(call, readout, found, why, refusals):
-        try:
-            computed = call.by(plan, readout, found)
-        except OUT_OF_MEMORY:
-            raise
-        except Exception as error:  # torch.func has no errors of its own, networks have any
-            coupled = isinstance(error, Coupled)
-            if coupled and call.x2 is not None:
-                raise ValueError(f"{error}: expected x2=None, got a second batch") from error
-            failed = {plan.method, *(INDEPENDENT if coupled else ())}
-            why |= dict.fromkeys(failed, first_line(error))
-            refusals[plan.method] = _refusal(plan.method, call.asked, error)
-            continue
-        if plan.method in CHECKED:
-            keep(same, found, call.planned_as(readout), plan)
-        return computed
-    raise refusals["loop" if call.asked.method == "auto" else call.asked.method]
-
-
-def _plans(
-    call: _Call,
-    readout: Readout,
-    found: Survey,
-    why: dict[str, str],
-    refusals: dict[str, ValueError],
-) -> Iterator[Plan]:
-    """Plans to try, the fastest first; methods that fail meanwhile, `why` comes to name."""
-    asked, chosen = call.asked, call.chosen
-    if any(p.is_complex() for p in chosen.values()):
-        why |= {method: "it has complex parameters" for method in METHODS if method != "loop"}
-    problem = Problem(
-        n=len(call.x1),
-        m=None if call.x2 is None else len(call.x2),
-        columns=readout.columns,
-        apart=readout.apart,
-        sizes={name: real_numbers(p) for name, p in chosen.items()},
-        survey=found,
-        tiles=len(set(call.labels.values())),
-        width=max(4, readout.matrix.element_size()),
-    )
-    precision = precision_for(problem) if asked.precision == "auto" else asked.precision
-    for choice in _choices(problem, asked, why):
-        try:
-            yield make_plan(problem, choice, precision, asked.memory)
-        except ValueError as error:
-            refusals[choice.method], why[choice.method] = error, str(error)
-
-
-@contextmanager
-def _differentiating(x: Tensor) -> Iterator[None]:
-    """Inside, autograd applies as a network itself says.
-
-    Inference tensors have no versions, by which changes in place are noticed; autocast around the
-    call would round the products too.
-    """
-    kind = x.device.type
-    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    as_written = torch.autocast(kind, enabled=False) if rounds else nullcontext()
-    with torch.inference_mode(False), as_written, none_left_out():
-        yield
-
-
-def _refusal(method: str, asked: _Asked, error: Exception) -> ValueError:
-    """That a method, asked for or the last of all, cannot follow a network."""
-    refusal = ValueError(
-        f"method {method!r} cannot follow this network: {first_line(error)}; use method='auto'"
-        if asked.method != "auto"
-        else f"no method can follow this network, autograd's loop neither: {first_line(error)}"
-    )
-    clear_frames(error.__traceback__)  # else they hold their tensors while the next method runs
-    refusal.__cause__ = error
-    return refusal
-
-
-def _choices(problem: Problem, asked: _Asked, why: Mapping[str, str]) -> Iterator[MethodChoice]:
-    """Methods to try, the fastest first; those that fail meanwhile, `why` comes to name."""
-    if asked.method != "auto":
-        if asked.method in why:
-            raise ValueError(
-                f"{why[asked.method]}: method {asked.method!r} cannot be exact; use method='loop'"
-            )
-        predicted: dict[str, float] = {asked.method: seconds(problem, asked.method)}
-        yield MethodChoice(asked.method, f"{asked.method}: as asked for", predicted)
-        return
-    while left := [method for method in METHODS if method not in why]:
-        yield choose({method: seconds(problem, method) for method in left}, why)
 
 
 def ntk_operator(
@@ -389,3 +179,34 @@ def ntk_operator(
         for each in (pieces, others or ()):
             check_pieces(model, each, policy, largest)
     return NTKOperator(model, pieces, others, readout, chosen, policy)
+
+
+def _kernels(
+    model: nn.Module, x1: Tensor, x2: Tensor | None, asked: Asked, label: Callable[[str], str]
+) -> dict[str, Kernel]:
+    model = differentiable(model, asked.batchnorm)
+    chosen = select(model, asked.parameters)
+    check_inputs(x1, x2, asked.batchnorm)
+    labels = {name: label(name) for name in chosen}
+    with evaluating(model), _differentiating(x1):
+        x1, x2 = plain(x1), None if x2 is None else plain(x2)
+        plan, thetas = answer(Question(model, x1, x2, asked, chosen, labels))
+        if not any(theta.any() for theta in thetas.values()):
+            check_differentiable(model, x1, asked.batchnorm)
+    log.info("%s", plan.reason)
+    factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
+    return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
+
+
+@contextmanager
+def _differentiating(x: Tensor) -> Iterator[None]:
+    """Inside, autograd applies as a network itself says.
+
+    Inference tensors have no versions, by which changes in place are noticed; autocast around the
+    call would round the products too.
+    """
+    kind = x.device.type
+    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    as_written = torch.autocast(kind, enabled=False) if rounds else nullcontext()
+    with torch.inference_mode(False), as_written, none_left_out():
+        yield

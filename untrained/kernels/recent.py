@@ -36,7 +36,8 @@ _surveys: dict[Hashable, Kept] = {}
 def program(model: nn.Module, x: Tensor, batchnorm: Policy) -> Hashable | None:
     """What networks of one program share: modules with their settings, tensors by their shapes.
 
-    None where a module holds what could be anything, or has hooks: its program is its own.
+    None where a module holds what could be anything, or has hooks: its program is its own. So is
+    that of a function with a closure, whose values may change, and would live as long as a survey.
     """
     try:
         modules = tuple((name, type(m), *_settings(m)) for name, m in model.named_modules())
@@ -52,7 +53,7 @@ class _Opaque(Exception):
 def _settings(module: nn.Module) -> Iterator[Hashable]:
     """Attributes of a module, tensors by their shapes; its parts are asked in turn."""
     for name, value in vars(module).items():
-        if type(value) in _PLAIN:
+        if _says_all(value):
             yield name, value
         elif isinstance(value, tuple | list):
             yield name, tuple(_plain(value))
@@ -72,7 +73,7 @@ def _plain(values: Iterable[object]) -> Iterator[Hashable]:
     for value in values:
         if isinstance(value, tuple | list):
             yield tuple(_plain(value))
-        elif type(value) in _PLAIN:
+        elif _says_all(value):
             yield value
         elif isinstance(value, nn.Parameter):  # of a recurrent layer, which lists its own
             yield _shape("", value)
@@ -82,11 +83,19 @@ def _plain(values: Iterable[object]) -> Iterator[Hashable]:
             raise _Opaque
 
 
+def _says_all(value: object) -> bool:
+    """Whether a value tells what it does, and will; a function, unless it holds something else."""
+    if isinstance(value, FunctionType):
+        given = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+        return value.__closure__ is None and all(type(each) in _PLAIN for each in given)
+    return type(value) in _PLAIN
+
+
 _PLAIN = frozenset(
     {
         *(bool, int, float, str, NoneType),
         *(torch.Size, torch.dtype, torch.device),
-        *(type, FunctionType, BuiltinFunctionType),
+        *(type, BuiltinFunctionType),
     }
 )
 _PARTS = frozenset({"_modules", "_non_persistent_buffers_set"})

@@ -14,59 +14,19 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from untrained.kernels.choice import INDEPENDENT
 from untrained.kernels.products import DETACHED
-from untrained.kernels.verification import INDEPENDENT, apart, check_batches, surveyed
+from untrained.kernels.verification import check_batches
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
 from untrained.networks.batchnorm import BatchNormPolicy, policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY, first_line, foreign
+from untrained.networks.foreign import first_line, foreign
 from untrained.networks.readout import flattened, make_readout
 from untrained.networks.recomputing import requiring
 
 
-def known(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None,
-    batchnorm: Policy,
-    chosen: Mapping[str, nn.Parameter],
-    in_parts: bool = False,
-) -> tuple[Survey, dict[str, str]]:
-    """What is known of a network, surveyed or not, and why some methods do not apply to it.
-
-    Args:
-        model: in `eval` mode.
-        x1: examples.
-        x2: those of a second batch, which must be independent of the first.
-        batchnorm: the policy.
-        chosen: the parameters asked for.
-        in_parts: whether the examples of x1 are to be shown in parts, for the same condition.
-
-    Raises:
-        ValueError: inputs that the network does not take, outputs that are not one tensor with a
-            row for each example, or examples that depend on each other where they must not.
-    """
-    try:
-        found, why = surveyed(model, x1, batchnorm, chosen)
-        together = x2 is not None and not apart(model, x1, x2, batchnorm)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # a network's own code may raise anything at all
-        half = len(x1) // 2
-        halves = (x1[: len(x1) - half], x1[half:]) if in_parts else None
-        parts = halves if x2 is None else (x1, x2)
-        found, why = _unsurveyed(model, x1, parts, policy_mode(batchnorm, model), chosen, error)
-        together = False
-    if together or (found.coupled and (in_parts or x2 is not None)):
-        raise ValueError(
-            f"{Coupled()}: expected chunk=None and x2=None, got "
-            + ("parts of one batch" if x2 is None else "a second batch")
-        )
-    return found, why
-
-
-def _unsurveyed(
+def unsurveyed(
     model: nn.Module,
     x1: Tensor,
     parts: tuple[Tensor, Tensor] | None,
@@ -77,6 +37,10 @@ def _unsurveyed(
     """What one plain pass shows, of a network whose survey raised an error.
 
     Examples count as coupled unless gradients of two parts show that they are not.
+
+    Raises:
+        ValueError: inputs that the network does not take, or outputs that are not one tensor with
+            a row for each example.
     """
     sizes = _Sizes()
     try:

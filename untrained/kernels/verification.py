@@ -1,4 +1,4 @@
-"""What is known of a network beforehand, and checks of methods that pass fewer than all examples.
+"""Checks of methods that pass fewer than all examples, or examples of two batches.
 
 A method that passes the whole batch, as the truth does, needs none of these: `structured` has its
 own checks, and autograd is the truth.
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from untrained.layerwise.influence import TINY, Coupled, random_weights, tolerance
 from untrained.layerwise.layers import LAYERS
-from untrained.layerwise.survey import Survey, survey
 from untrained.layerwise.watch import Network, Watch
 from untrained.networks.batchnorm import BatchNormPolicy, policy_mode
 from untrained.networks.choices import Policy
@@ -20,25 +19,6 @@ from untrained.networks.foreign import OUT_OF_MEMORY
 from untrained.networks.jacobian import Jacobian, differentiated, row_of
 from untrained.networks.places import SEEN, Unstructured
 from untrained.networks.readout import Readout, flattened
-
-INDEPENDENT = ("structured", "vmap")
-"Methods for independent examples alone."
-
-
-def surveyed(
-    model: nn.Module, x: Tensor, batchnorm: Policy, chosen: Mapping[str, nn.Parameter]
-) -> tuple[Survey, dict[str, str]]:
-    """What a few examples show of the network, and why some methods do not apply to it.
-
-    Kept for another call as a hint alone (see `recent`): a network may have changed unseen.
-    """
-    found = survey(model, x, policy_mode(batchnorm, model), LAYERS)
-    if found.coupled:
-        return found, dict.fromkeys(INDEPENDENT, str(Coupled()))
-    for name, parameter in chosen.items():
-        if parameter._backward_hooks:
-            return found, {"structured": f"a hook changes the gradient of parameter {name!r}"}
-    return found, {"structured": found.obstacle} if found.obstacle else {}
 
 
 def apart(model: nn.Module, x1: Tensor, x2: Tensor, batchnorm: Policy) -> bool:

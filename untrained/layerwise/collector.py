@@ -19,6 +19,7 @@ from untrained.networks.places import Unstructured
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
+CHANGED = "the network's program is not that of its survey"
 SMALL = 2**16
 """Bytes of rows up to which several parameters are multiplied together; not in float32, as their
 sizes may differ by more than it has digits, and so few take no time."""
@@ -94,11 +95,8 @@ class Collector:
         """Where the gradients of one use go."""
         known = self.uses[name].setdefault(use, {})
         if chunk not in known:
-            small = (
-                outer is not None
-                and len(self.chunks) > 1
-                and _row_bytes(outer) < (outer.factor_bytes)
-            )
+            many = len(self.chunks) > 1
+            small = many and outer is not None and _row_bytes(outer) < outer.factor_bytes
             known[chunk] = Piece(outer, small)
         return known[chunk]
 
@@ -110,7 +108,7 @@ class Collector:
         """
         left = self.left.get(name, 0) - gradients
         if left < 0:
-            raise Unstructured("the network's program is not that of its survey")
+            raise Unstructured(CHANGED)
         self.left[name] = left
         if not left:
             self.finish(name)
@@ -204,25 +202,22 @@ class Collector:
         step = max(1, self.workspace // max(held, 1))
         return [slice(o, o + step) for o in range(0, outer.outs, step)]
 
+    def _positions(self, outers: Sequence[Outer]) -> int:
+        """t; further uses of a weight are further positions."""
+        return sum(outer.positions for outer in outers[:: len(self.chunks)])
+
     def _prefers_grams(self, outers: Sequence[Outer], tile: Tile) -> bool:
         """Whether A A^T and D D^T are cheaper than the rows."""
         if len(outers) > 1 and any(isinstance(outer, EmbeddingOuter) for outer in outers):
             return False  # each numbers its own words
         if len({outer.transposed for outer in outers}) > 1:
             return False  # A of one is D of another
-        a, o, t = (
-            outers[0].ins,
-            outers[0].outs,
-            sum(outer.positions for outer in outers[:: len(self.chunks)]),
-        )
+        a, o, t = outers[0].ins, outers[0].outs, self._positions(outers)
         examples, q = tile.n * tile.m / tile.halves, len(self.columns)
         each = q * q if tile.apart == q else q
         work = f"product_{tile.precision}"
         finer = work if t == 1 else f"product_{FINER[tile.precision]}"
-        pairs = examples * t * t
-        by_grams = costs.seconds(finer, macs=pairs * (a + o * each)) + costs.seconds(
-            "pairs", pairs=pairs * (each if tile.apart == q else 1), calls=1
-        )
+        by_grams = costs.gram_seconds(finer, examples * t * t, a, o, q, tile.apart == q)
         making = q * sum(outer.row_seconds for outer in outers)
         return by_grams < making + costs.seconds(work, macs=examples * each * a * o)
 
@@ -230,7 +225,7 @@ class Collector:
         self, uses: Sequence[Sequence[Piece]], outers: Sequence[Outer], tile: Tile
     ) -> None:
         q = len(self.columns)
-        t = sum(outer.positions for outer in outers[:: len(self.chunks)])
+        t = self._positions(outers)
         # Bytes of products in float64 and float32, and of the factors and their copies.
         pairs = 12 * t * t * (q * q if tile.apart == q else 1)
         numbers = 24 * t * (outers[0].ins + q * outers[0].outs)

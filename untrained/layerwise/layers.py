@@ -28,7 +28,7 @@ from untrained.layerwise.outer import (
 )
 from untrained.layerwise.terms import Layer, Term
 from untrained.networks.batchnorm import BatchNormCall
-from untrained.networks.few_channels import convolution
+from untrained.networks.few_channels import ConvolutionCall, convolution
 from untrained.networks.patches import Window, patches
 from untrained.networks.places import Place, Unstructured
 from untrained.networks.provenance import SPREADING
@@ -109,22 +109,11 @@ def _biased_product(
 
 
 def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:
-    def layer(
-        site: Site,
-        n: int,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: int | Sequence[int] = 1,
-        padding: int | str | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-    ) -> Layer:
-        if isinstance(padding, str):
-            input, padding = _explicit(input, weight, padding, dilation)
-        kept = input.detach()
-        window = Window.of(weight.shape[2:], stride, padding, dilation)
-        output = convolution(convolve, input, weight, bias, stride, padding, dilation, groups)
+    def layer(site: Site, n: int, *args: Any, **kwargs: Any) -> Layer:
+        asked = _explicit(ConvolutionCall(*args, **kwargs))
+        input, weight, bias, *_, groups = asked
+        kept, window = input.detach(), asked.window
+        output = convolution(convolve, asked)
         images = _channels(output, site.outputs[0], n)
         _channels(kept, site.places[0], n)
         outer: Outer
@@ -157,19 +146,18 @@ def _channel_bias(bias: Tensor | None, site: Site, n: int) -> tuple[Term, ...]:
     return (Term(bias, lambda d: _channels(d, site.outputs[0], n).sum((1, 3))),)
 
 
-def _explicit(
-    x: Tensor, weight: Tensor, padding: str, dilation: int | Sequence[int]
-) -> tuple[Tensor, int]:
+def _explicit(asked: ConvolutionCall) -> ConvolutionCall:
     """Padding in words ("same", "valid") done beforehand."""
-    if padding == "valid":
-        return x, 0
-    sizes = weight.shape[2:]
-    dilations = [dilation] * len(sizes) if isinstance(dilation, int) else list(dilation)
-    margins = []
-    for kernel, d in zip(reversed(sizes), reversed(dilations), strict=True):
+    if not isinstance(asked.padding, str):
+        return asked
+    words, asked = asked.padding, asked._replace(padding=0)
+    if words == "valid":
+        return asked
+    margins, window = [], asked.window
+    for kernel, d in zip(reversed(window.kernel), reversed(window.dilation), strict=True):
         total = d * (kernel - 1)
         margins += [total // 2, total - total // 2]
-    return F.pad(x, margins), 0
+    return asked._replace(input=F.pad(asked.input, margins))
 
 
 def _transposed(convolve: Callable[..., Tensor]) -> Callable[..., Layer]:

@@ -119,6 +119,7 @@ class Watch(ParameterCalls):
         kwargs: Mapping[str, Any],
         tensors: Sequence[Tensor],
     ) -> Any:
+        """What the call gives, noted with its amounts and with where its tensors grow."""
         names = tuple(self.names.get(id(t), "" if t in self.constants else None) for t in tensors)
         own = None not in (names[:1] if func in SHAPED else names)
         # Taken before the call, which may change its arguments in place.

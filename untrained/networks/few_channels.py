@@ -7,7 +7,7 @@ these two formulas take a sixth of the time (measured on two cores).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,24 @@ from untrained.networks.patches import Window, patches
 
 FEW_CHANNELS = 16
 "Below so many, on a CPU."
+
+
+class ConvolutionCall(NamedTuple):
+    """The arguments of `torch.nn.functional.conv1d` to `conv3d`, by their own names."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    stride: int | Sequence[int] = 1
+    padding: int | str | Sequence[int] = 0
+    dilation: int | Sequence[int] = 1
+    groups: int = 1
+
+    @property
+    def window(self) -> Window:
+        """Its geometry, where the padding is not in words."""
+        assert not isinstance(self.padding, str)
+        return Window.of(self.weight.shape[2:], self.stride, self.padding, self.dilation)
 
 
 def fits(x: Tensor, window: Window, groups: int) -> bool:
@@ -38,25 +56,16 @@ class FewChannels(Interception):
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func is not F.conv2d:
             return func(*args, **kwargs)
-        return convolution(F.conv2d, *args, **kwargs)
+        return convolution(F.conv2d, ConvolutionCall(*args, **kwargs))
 
 
-def convolution(
-    convolve: Callable[..., Tensor],
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | str | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
-    """`convolve` of the arguments that follow it, by the formulas where they are faster."""
-    if not isinstance(padding, str):
-        window = Window.of(weight.shape[2:], stride, padding, dilation)
-        if fits(input, window, groups):
-            return FewConvolution.apply(convolve, input, weight, bias, window)  # type: ignore[no-untyped-call]
-    return convolve(input, weight, bias, stride, padding, dilation, groups)
+def convolution(convolve: Callable[..., Tensor], asked: ConvolutionCall) -> Tensor:
+    """`convolve` of these arguments, by the formulas where they are faster."""
+    if not isinstance(asked.padding, str):
+        x, weight, bias, *_, groups = asked
+        if fits(x, asked.window, groups):
+            return FewConvolution.apply(convolve, x, weight, bias, asked.window)  # type: ignore[no-untyped-call]
+    return convolve(*asked)
 
 
 def _input_gradient(

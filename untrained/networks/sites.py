@@ -50,7 +50,7 @@ class ParameterCalls(Interception, ABC):
         tensors = [*tensors_in(args), *tensors_in(kwargs.values())]
         if not any(id(t) in self.known for t in tensors):
             return self.plain(func, args, kwargs)
-        if name_of(func) in _READS:
+        if name_of(func) in READS:
             value = func(*args, **kwargs)
             if not isinstance(value, Tensor):  # a shape, a type; but `weight.T` is a use
                 return value
@@ -113,5 +113,5 @@ def name_of(func: Function) -> str:
     return getattr(func, "__name__", str(func))
 
 
-# How modules ask a parameter for its shape, type or device: as a property, or by a method.
-_READS = frozenset({"__get__", "size", "dim", "__len__", "numel", "stride"})
+READS = frozenset({"__get__", "size", "dim", "__len__", "numel", "stride"})
+"How modules ask a parameter for its shape, type or device: as a property, or by a method."

@@ -113,7 +113,8 @@ def activation_of(
 ) -> PiecewiseLinear | None:
     """What one call of a torch function computes; None if no such activation is known.
 
-    Neither do parameters, and numbers that are not floating-point: they are not of the input.
+    Nor is it one of parameters, or of numbers that are not floating-point: they are not of the
+    input.
 
     Raises:
         ValueError: an activation that is not finite, a maximum over the batch, or pieces that are
@@ -296,14 +297,14 @@ _UNFOLLOWED = (
     "argmin cummax cummin round floor ceil trunc fix frac fmod remainder floor_divide bucketize "
     "searchsorted fake_quantize_per_tensor_affine fake_quantize_per_channel_affine"
 )
-_BENT: dict[str, Callable[..., PiecewiseLinear]] = {
+_KNOWN: dict[str, Callable[..., PiecewiseLinear]] = {
     **{name: _unfollowed(name) for name in _UNFOLLOWED.split()},
     **{name: found for names, found in _NAMED.items() for name in names.split()},
 }
 ACTIVATIONS: dict[Function, Callable[..., PiecewiseLinear]] = {
-    function: found for name, found in _BENT.items() for function in _spellings(name)
+    function: found for name, found in _KNOWN.items() for function in _spellings(name)
 }
 ATEN: dict[str, Callable[..., PiecewiseLinear]] = {
-    name + suffix: found for name, found in _BENT.items() for suffix in SUFFIXES
+    name + suffix: found for name, found in _KNOWN.items() for suffix in SUFFIXES
 }
 "The same as torch.ops.aten knows them."

@@ -69,7 +69,7 @@ def line_regions(
         limit: regions after which to give up.
 
     Raises:
-        ValueError: a network that bends elsewhere too or jumps, inputs that do not fit, more
+        ValueError: a network that is curved somewhere or jumps, inputs that do not fit, more
             regions than `limit`.
 
     Example:

@@ -148,7 +148,7 @@ class _Cutter(Interception):
         if not error <= CURVED * np.abs(rows).max(initial=0):
             raise ValueError(
                 "the network is not piecewise linear: expected affine layers and continuous "
-                "nonlinearities such as ReLU, got one that bends or jumps elsewhere, such as "
+                "nonlinearities such as ReLU, got one that is curved or jumps, such as "
                 "tanh, softmax, a product or `where`"
             )
 
