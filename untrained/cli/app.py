@@ -16,9 +16,10 @@ from untrained.cli.terminal import WORKING, prepare, say
 
 app = App(
     name="untrained",
-    help="""Judge neural networks before, or after very little, training, and find good ones.
+    help="""Neural architecture search with training-free scores, also called zero-cost proxies:
+judge neural networks before, or after very little, training, and find good ones.
 
-Start with `untrained demo`. Then bring your own images, a folder with one subfolder a class:
+Start with `untrained demo`. Then bring your own images, a folder with one subfolder per class:
 
     untrained search --images my-pictures --train
 
@@ -36,11 +37,11 @@ stopped, even by kill -9, resumes when it is given again.
 
 COMMANDS = {
     "search": "Search a space for a good network on your images; with --train, train it.",
-    "demo": "The main job on the bundled digits: search, train, compare, export, report.",
+    "demo": "Search, train, compare, export and report, on the bundled digits.",
     "score": "Score architectures that you name.",
     "train": "Train and export one architecture that you name, beside random ones.",
     "track": "Follow the tangent kernel of one network through training.",
-    "report": "Write the report of a run or a tracking again, finished or under way.",
+    "report": "Write the report of a run or a tracking again, finished or still running.",
 }
 for _name, _help in COMMANDS.items():
     app.command(f"untrained.cli.commands:{_name}", name=_name, help=_help)
@@ -54,8 +55,8 @@ def launch(
     """Reads flags, and those left unsaid from a TOML file.
 
     Args:
-        config_file: TOML file whose keys are the flags of the command; flags win over it, key by
-            key.
+        config_file: TOML file whose keys are the flags of the command; flags take precedence, key
+            by key.
     """
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)

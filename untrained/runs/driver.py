@@ -61,7 +61,7 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     if searcher.rungs and all(setup.short_training is None for setup in setups):
         raise ValueError(
             f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
-            f"score that comes after training, got {', '.join(config.scores)}; try --scores "
+            f"score taken after training, got {', '.join(config.scores)}; try --scores "
             f"label_alignment"
         )
     scale = training_scale(space, config)  # refuse it now, not later
