@@ -143,7 +143,7 @@ def test_flags_from_toml_and_flags_win(command: Command) -> None:
 
 def test_help_teaches(command: Command) -> None:
     _, out, _ = command("--help")
-    for word in ("search", "score", "train", "report", "demo", "one subfolder a class"):
+    for word in ("search", "score", "train", "report", "demo", "one subfolder per class"):
         assert word in out
 
 
@@ -287,7 +287,7 @@ def test_run_held_by_another_process(command: Command) -> None:
     _, out, _ = command("search", *QUICK, "--json")
     name = json.loads(out)["run"]
     with RunFolder(Path("untrained-runs"), name).held():
-        assert_one_clear_line(command("search", *QUICK), "held by another process")
+        assert_one_clear_line(command("search", *QUICK), "in use by another process")
 
 
 def test_no_such_run_to_report(command: Command) -> None:

@@ -51,4 +51,4 @@ def test_too_few_addresses_are_one_line(megabytes: int) -> None:
     told = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
     assert told.returncode == 1
     [line] = told.stderr.splitlines()
-    assert line.startswith("untrained: expected at least 2 GB of addresses, got")
+    assert line.startswith("untrained: expected at least 2 GB of address space, got")

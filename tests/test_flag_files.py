@@ -37,7 +37,7 @@ def test_a_file(text: str, config: RunConfig, parse: Parse) -> None:
         (b"search = 1", 'Unknown option: "[search]"'),
         (b"score = true", 'Unknown option: "[score]"'),
         (b"report = 'x'", 'Unknown option: "[report]"'),
-        (b"[search]\nseed = 1", "search: expected no table of this name, got one; flags stand at"),
+        (b"[search]\nseed = 1", "search: expected no table of this name, got one; flags are at"),
         (b"[train]\nseed = 1", "train: expected true or false, got {'seed': 1}"),
         (b"training = 3", "training: expected a table, such as training.recipe, got 3"),
         (

@@ -370,7 +370,7 @@ def test_a_score_that_raises_is_a_reason_and_the_search_goes_on(
 
 def test_a_second_driver_of_the_same_run_is_refused(tmp_path: Path, digits: Images) -> None:
     folder = run(quick(tmp_path))
-    with folder.held(), pytest.raises(OSError, match="held by another process"):
+    with folder.held(), pytest.raises(OSError, match="in use by another process"):
         run(quick(tmp_path))
 
 

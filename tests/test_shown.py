@@ -242,6 +242,6 @@ def test_a_run_is_running_interrupted_or_over(command: Command) -> None:
         assert "still running" in folder.report.read_text(encoding="utf-8")
     assert not folder.running()
     command("report", str(folder.path))
-    assert "was interrupted before it could choose" in folder.report.read_text(encoding="utf-8")
+    assert "was interrupted before it selected one" in folder.report.read_text(encoding="utf-8")
     assert not RunFolder(folder.out, "nowhere").running()
     assert not (folder.out / "nowhere").exists()

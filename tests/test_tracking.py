@@ -355,5 +355,5 @@ def test_a_tracking_that_is_held(tmp_path: Path) -> None:
     )
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
     folder, _ = track_one(config, cell)
-    with folder.held(), pytest.raises(OSError, match="held by another process"):
+    with folder.held(), pytest.raises(OSError, match="in use by another process"):
         track_one(config, cell)

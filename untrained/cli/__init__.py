@@ -26,6 +26,6 @@ def check_addresses() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < LEAST_ADDRESSES:
         sys.exit(
-            f"untrained: expected at least {LEAST_ADDRESSES / 1e9:g} GB of addresses, got "
+            f"untrained: expected at least {LEAST_ADDRESSES / 1e9:g} GB of address space, got "
             f"{limit / 1e9:.2g} GB; raise the limit with ulimit -v"
         )

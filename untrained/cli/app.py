@@ -17,9 +17,10 @@ from untrained.cli.terminal import WORKING, prepare, say
 
 app = App(
     name="untrained",
-    help="""Judge neural networks before, or after very little, training, and find good ones.
+    help="""Neural architecture search with training-free scores, also called zero-cost proxies:
+judge neural networks before, or after very little, training, and find good ones.
 
-Start with `untrained demo`. Then bring your own images, a folder with one subfolder a class:
+Start with `untrained demo`. Then bring your own images, a folder with one subfolder per class:
 
     untrained search --images my-pictures --train
 
@@ -47,8 +48,8 @@ def launch(
     """Reads flags, and those left unsaid from a TOML file.
 
     Args:
-        config_file: TOML file whose keys are the flags of the command; flags win over it, key by
-            key.
+        config_file: TOML file whose keys are the flags of the command; flags take precedence, key
+            by key.
     """
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)

@@ -33,7 +33,7 @@ def search(
 
 
 def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
-    """The main job on the bundled digits: search, train, compare, export, report.
+    """Search, train, compare, export and report, on the bundled digits.
 
     Args:
         out: Folder of the store and of the run.
@@ -97,12 +97,11 @@ def track(
 
 
 def report(folder: Path, *, page: Path | None = None) -> None:
-    """Write the report of a run or a tracking again, finished or under way.
+    """Write the report of a run or a tracking again, finished or still running.
 
     Args:
         folder: Its folder, as `search` or `track` printed it.
-        page: The file to write; by default report.html in the folder, which is otherwise only
-            read.
+        page: The file to write; by default report.html in the folder. Nothing else is written.
     """
     actions().report(folder, page)
 

@@ -193,7 +193,7 @@ class File:
     ) -> Exception:
         if isinstance(value, dict) and name not in RENAMED:
             return ValueError(
-                f"{self._where(name)}: expected no table of this name, got one; flags stand at "
+                f"{self._where(name)}: expected no table of this name, got one; flags are at "
                 f"the top level of the file, such as seed = 0, whatever the command"
             )
         keyword = "".join(f"[{key}]" for key in name.removeprefix("--").split("."))

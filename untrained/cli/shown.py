@@ -39,7 +39,7 @@ def show_beside(record: RunRecord, folder: RunFolder) -> None:
     """The folders of other runs of the same search, which keep what they trained."""
     for other in (RunFolder(folder.out, name) for name in record.beside):
         if other.path.exists():
-            say(other.path, label="Also of this search:")
+            say(other.path, label="Another run of this search:")
 
 
 def found_nothing(record: RunRecord) -> bool:
@@ -118,13 +118,13 @@ def show_failures(record: RunRecord) -> None:
 
 
 def show_standings(record: RunRecord) -> None:
-    """Where the selected architecture stands in a benchmark table, if one at hand holds it."""
+    """Where the selected architecture ranks in a benchmark table, if there is one that holds it."""
     rows = tables.standings(record.space, record.selected) if record.selected else ()
     if not rows:
         if record.selected and record.space in tables.TABLES and tables.TABLES[record.space].whole:
             PRINTED.print(
-                "Where does it stand among all? Set UNTRAINED_DATA to a folder that holds "
-                f"tables/{tables.TABLES[record.space].file}, to be told.",
+                "To see how it ranks among all, set UNTRAINED_DATA to a folder that holds "
+                f"tables/{tables.TABLES[record.space].file}.",
                 style="dim",
             )
         return

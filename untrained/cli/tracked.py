@@ -19,12 +19,12 @@ from untrained.runs.tracking import Track
 
 SHOWN = {
     "alignment": "LGA",
-    "correlation_initial": "correlation with the start",
-    "change_initial": "change from the start",
+    "correlation_initial": "correlation with initialisation",
+    "change_initial": "change from initialisation",
     "effective_rank": "effective rank",
     "validation_accuracy": "validation accuracy",
-    "network_accuracy": "network, held-out",
-    "regression_accuracy": "NTK regression, held-out",
+    "network_accuracy": "network, held-out accuracy",
+    "regression_accuracy": "NTK regression, held-out accuracy",
     "advantage_initial": "non-linear advantage",
 }
 """What of a snapshot is printed, and what it is called; all of it is in the report."""

@@ -1,4 +1,4 @@
-"""Images from a folder of pictures, one subfolder a class."""
+"""Images from a folder of pictures, one subfolder per class."""
 
 import logging
 import warnings
@@ -51,7 +51,7 @@ Pictures = Mapping[str, Mapping[str, Found]]
 
 
 def read_folder(path: Path, size: int | None) -> Collection:
-    """Read a folder with one subfolder a class, or with such folders below train, val, test.
+    """Read a folder with one subfolder per class, or with such folders below train, val, test.
 
     If every subfolder with pictures is named as a split (train, training, val, valid, validation,
     dev, test, testing, in any case, also with an ending such as `_set`), these are splits, and

@@ -12,7 +12,7 @@ from untrained.images.npz import read_npz
 
 OWN = (
     "bring your own: a .npz with x_train (n, height, width, channels) uint8 and y_train "
-    "(optional x_test, y_test, class_names), or a folder with one subfolder of pictures a class"
+    "(optional x_test, y_test, class_names), or a folder with one subfolder of pictures per class"
 )
 
 
@@ -22,7 +22,7 @@ def load_images(
     """Load labelled images, and draw the splits that they do not bring.
 
     `source` is looked up in this order: the text `digits`, which is built in; a `.npz` file; a
-    folder with one subfolder a class; a name such as `cifar10`, which stands for
+    folder with one subfolder per class; a name such as `cifar10`, which stands for
     `images/cifar10.npz` in the data folder. The data folder is named by the environment
     variable UNTRAINED_DATA; without it, it is `shared/data` beside the repository.
 

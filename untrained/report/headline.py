@@ -129,11 +129,11 @@ def unfinished(run: RunRecord) -> str:
         return nothing_selected(run)
     training = selected_training(run)
     if training is None:
-        return "The search is done; the selected architecture has not been trained in this run."
+        return "The search has ended; the selected architecture has not been trained in this run."
     if training.reason:
         return f"Training of the selected architecture failed: {training.reason}"
     if run.running:
-        return "The selected architecture is in training: there is no test accuracy yet."
+        return "The selected architecture is being trained: there is no test accuracy yet."
     return (
         "The training of the selected architecture was interrupted: the same command resumes it."
     )
@@ -147,7 +147,7 @@ def nothing_selected(run: RunRecord) -> str:
         return "The search ended, and no architecture could be scored."
     if run.running:
         return "The search is still running: there is no selected architecture yet."
-    return "The search was interrupted before it could choose: the same command resumes it."
+    return "The search was interrupted before it selected one: the same command resumes it."
 
 
 def caution(accuracy: float | None, error: float | None, randoms: Sequence[float]) -> str:

@@ -68,7 +68,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Similarity to the snapshot before",
-            "Near 1 the kernel has come to rest, up to scale; below, it is still turning.",
+            "Near 1 the kernel no longer changes, up to scale; below that it is still turning.",
             (
                 Line("correlation_previous", "correlation"),
                 Line("centred_previous", "centred alignment"),
@@ -80,16 +80,16 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
             "Norm of the difference, over the norm of the earlier kernel: 0 is no change. Unlike "
             "similarity, it counts growth and shrinking too.",
             (
-                Line("change_initial", "from the start"),
+                Line("change_initial", "from initialisation"),
                 Line("change_previous", "from the snapshot before"),
             ),
             zero=True,
         ),
     ),
-    "What shape has it?": (
+    "What shape does it have?": (
         Panel(
             "Size",
-            "How strongly outputs answer to the parameters. The largest eigenvalue limits the "
+            "How strongly outputs respond to the parameters. The largest eigenvalue limits the "
             "learning rate: the larger, the smaller the steps that are stable.",
             (
                 Line("trace", "trace"),
@@ -101,7 +101,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Effective rank",
             "(tr Θ)² / ‖Θ‖²: about how many directions carry the kernel. 1 is a single one; lower "
-            "means that images are learnt together, higher apart.",
+            "means that images are learnt together, higher that each is learnt separately.",
             (Line("effective_rank", "effective rank"),),
             zero=True,
         ),
@@ -116,7 +116,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
     "How well does the network do?": (
         Panel(
             "Accuracy in training",
-            "Of the epoch on training images, under augmentation, and on all validation images.",
+            "On training images during the epoch, with augmentation, and on all validation images.",
             (
                 Line("validation_accuracy", "validation"),
                 Line("train_accuracy", "training"),
@@ -125,7 +125,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Cross-entropy",
-            "What training descends. Lower is better.",
+            "What training minimises. Lower is better.",
             (Line("validation_loss", "validation"), Line("train_loss", "training")),
             zero=True,
         ),
@@ -294,7 +294,7 @@ def result(track: Track) -> Result:
 def verdict(found: Result) -> str:
     """What happened, in two sentences."""
     if found.epochs == 0:
-        return "Only initialisation was seen: there is no movement to tell of yet."
+        return "There is only the snapshot at initialisation: no movement has been measured yet."
     if found.similarity is None:
         moved = "How far the kernel moved is not resolved."
     else:

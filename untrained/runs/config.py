@@ -19,10 +19,10 @@ class CommonConfig:
     """What every run is asked: images, a search space, and where to compute."""
 
     images: str = "digits"
-    """`digits` (bundled), a .npz file, a folder with one subfolder a class, or a name in the data
-    folder such as `cifar10`."""
+    """`digits` (bundled), a .npz file, a folder with one subfolder per class, or a name in the
+    data folder such as `cifar10`."""
     size: int | None = None
-    "Side in pixels to which images are brought; by default their own, or 32 for a folder."
+    "Side in pixels to which images are resized; by default their own, or 32 for a folder."
     space: str = "nasbench201"
     "Search space: a name, or package.module:name."
     seed: int = 0
@@ -30,14 +30,14 @@ class CommonConfig:
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     workers: int = os.cpu_count() or 1
-    """Worker processes, one torch thread each; changes no number. 0 works in this process, which
-    a network that crashes takes along; with workers, that is a failure of that network alone."""
+    """Worker processes, one torch thread each; how many there are changes no result. With 0,
+    a network that crashes ends the command; with workers, only that network fails."""
     time_limit: float | None = None
     """Seconds that each step of a measurement may take: building a network, short training, a
-    score of one draw. What takes longer fails, and is asked again under a longer limit. With 0
+    score of one draw. What takes longer fails, and is measured again under a longer limit. With 0
     workers, only Python code can be stopped."""
     out: Path = Path("untrained-runs")
-    "Folder of the store and of one folder for each run; its name is taken as it stands, `~` too."
+    "Folder of the store and of one folder for each run; its name is taken literally, `~` too."
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class ScoreConfig(CommonConfig):
     draws: int | None = None
     "Draws of weights and probe for each score of each architecture; by default 3."
     score_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)
-    """What a score is applied to, such as `--score-settings.condition_number.count 32`: the
-    probe's `count`, `split`, `augment`, `patch`, `one_channel`; the network's `scale`,
-    `channels`, `cells`, `stages`, `stem`; the `weights` draw, and the draws that share one,
-    `redraw`; short training, of `epochs` (0 for none) and as in `short_training`; and settings of
-    the score itself, such as `batchnorm`."""
+    """Settings of one score, such as `--score-settings.condition_number.count 32`: of its probe,
+    `count`, `split`, `augment`, `patch`, `one_channel`; of the network, `scale`, `channels`,
+    `cells`, `stages`, `stem`; of its initial weights, `weights` (the name of their distribution)
+    and `redraw` (how many draws share them); of short training, `epochs` (0 for none) and those
+    of `short_training`; and of the score itself, such as `batchnorm`."""
     short_training: TrainingSpec = field(default_factory=TrainingSpec)
     """A few epochs before all scores that ask for them, such as `--short-training.images 2000`.
     Per-score settings take precedence."""
@@ -74,11 +74,11 @@ class TrainConfig(CommonConfig):
     compare: int = 5
     "Random architectures of the space trained beside the selected one."
     scale: str = "full"
-    "Scale at which networks are trained: `full`, as published, `narrow` or `small`."
+    "Scale of the trained networks: `full` (as published), `narrow` or `small`."
     channels: int | None = None
     "Channels of the first stage of trained networks; by default the scale's."
     cells: int | None = None
-    "Cells a stage of trained networks; by default the scale's."
+    "Cells per stage of trained networks; by default the scale's."
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class ResolvedConfig(RunConfig):
                 check_range(name, value, bound, most.get(name, LARGEST))
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
             raise ValueError(
-                f"time_limit: expected seconds, more than 0, got {self.time_limit!r}; leave it "
+                f"time_limit: expected more than 0 seconds, got {self.time_limit!r}; leave it "
                 f"out for none"
             )
         check_images(self.images)

@@ -99,7 +99,7 @@ def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreS
     if searcher.rungs and all(setup.short_training is None for setup in setups):
         raise ValueError(
             f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
-            f"score that comes after training, got {', '.join(config.scores)}; try --scores "
+            f"score taken after training, got {', '.join(config.scores)}; try --scores "
             f"label_alignment"
         )
     return searcher

@@ -116,7 +116,7 @@ class Pool:
                     if starts == MOST_STARTS:
                         raise OSError(
                             f"cannot start a worker process ({answer.failure.reason}): expected "
-                            f"memory for --workers {self.count}, or another --workers"
+                            f"enough memory for --workers {self.count}; try fewer"
                         )
                     waiting.appendleft(index)
                 elif isinstance(answer, Raised) and answer.kind is not MemoryError:

@@ -69,7 +69,7 @@ class RunFolder:
             lock.acquire()
         except Timeout as error:
             raise OSError(
-                f"the run {self.path} is held by another process: wait for it, or ask for "
+                f"the run {self.path} is in use by another process: wait for it, or choose "
                 f"another --seed or --out"
             ) from error
         except OSError as error:

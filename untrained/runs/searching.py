@@ -48,7 +48,7 @@ def recall(session: Session) -> History:
         rows = store.trials(session.id)
         history = History(session.space, history_of(session.space, rows))
     except ValueError as error:
-        logger.warning("the search is retraced from what was measured: %s", error)
+        logger.warning("the search is repeated from what was measured: %s", error)
         store.forget_trials(session.id)
         return History(session.space)
     readings = [r for row in rows for column in row["measurements"].values() for r in column]

@@ -81,7 +81,7 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
     known = {*config.scores, *map(score_name, config.scores)}
     if unused := set(config.score_settings) - known:
         raise ValueError(
-            f"score_settings: expected those of the scores {', '.join(config.scores)}, got "
+            f"score_settings: expected settings of the scores {', '.join(config.scores)}, got "
             f"some of {', '.join(sorted(unused))}"
         )
     made = tuple(
@@ -91,7 +91,7 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
     asked = {k: v for k, v in vars(config.short_training).items() if v is not None}
     if asked and all(setup.short_training is None for setup in made):
         raise ValueError(
-            f"short_training: expected none, since no score comes after training, got {asked}; "
+            f"short_training: expected none, since no score here is taken after training, got {asked}; "
             f"ask for one such as {config.scores[0]}@1"
         )
     return made
@@ -130,7 +130,7 @@ def make_setup(
     kind = get_score(score_name(name))
     if kind.__hash__ is None:
         raise ValueError(
-            f"score {name!r}: expected a value that can be hashed, got one with __eq__ alone; "
+            f"score {name!r}: expected a value that can be hashed, got one with only __eq__; "
             f"write @dataclass(frozen=True)"
         )
     left = dict(settings)

@@ -57,9 +57,9 @@ def read_recorded(folder: Path, size: int) -> tuple[list[Recorded], list[str]]:
         try:
             recorded = Recorded(snapshot, _kernel(folder, snapshot, size))
             if kept.get("digest", _digest(recorded)) != _digest(recorded):
-                raise ValueError("it does not fit its line")
+                raise ValueError("it does not match its line")
             if snapshots and snapshot.epoch <= snapshots[-1].snapshot.epoch:
-                raise ValueError("its line stands out of order")
+                raise ValueError("its line is out of order")
             snapshots.append(recorded)
         except UNREADABLE as error:
             where = kernel_file(folder, snapshot)

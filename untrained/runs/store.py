@@ -273,7 +273,7 @@ class Store:
         return [row for row in rows if isinstance(row[0], str)]
 
 
-AGAIN = "give the command that made it again: it makes this anew and keeps the rest"
+AGAIN = "give the command that made it again: it recomputes this and keeps the rest"
 LOST = Reading(None, "lost from the store; give the search command again to measure it anew")
 
 

@@ -28,7 +28,7 @@ class Tracking:
     parameters: Named = "weights"
     "The kernel's parameters: `weights`, `weights_below_head` or `all`; see `ntk`."
     batchnorm: Policy = "frozen"
-    "The kernel's BatchNorm: statistics of the images at hand held constant; see `ntk`."
+    "The kernel's BatchNorm: statistics of the images shown, held constant; see `ntk`."
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,20 @@ class TrackConfig:
     """One network, followed through its training."""
 
     network: str | None = None
-    """package.module:name of a function that, called with `inputs` (channels) and `classes`, gives
-    a network with its initial weights; in place of an architecture."""
+    """package.module:name of a function that, called with `inputs` (channels) and `classes`,
+    returns a network with its initial weights; instead of an architecture."""
     space: str = "nasbench201"
     "Space of the architecture: a name, or package.module:name."
     scale: str = "narrow"
-    "Scale at which the architecture is built: `full`, as published, `narrow` or `small`."
+    "Scale at which the architecture is built: `full` (as published), `narrow` or `small`."
     images: str = "digits"
     "`digits` (bundled), a .npz file, a folder, or a name in the data folder such as `cifar10`."
     size: int | None = None
-    "Side in pixels to which images are brought; by default their own, or 32 for a folder."
+    "Side in pixels to which images are resized; by default their own, or 32 for a folder."
     training: TrainingSpec = field(default_factory=TrainingSpec)
-    "Of the network, such as `--training.epochs 12`."
+    "Training of the network, such as `--training.epochs 12`."
     probe: int = Tracking.probe
-    "Validation images of the kernel, fixed once."
+    "Validation images that the kernel is computed on, the same at every snapshot."
     support: int = Tracking.support
     "Training images that NTK regression learns from; 0 leaves it out."
     held_out: int = Tracking.held_out
@@ -57,17 +57,17 @@ class TrackConfig:
     every: int = Tracking.every
     "Epochs from one snapshot to the next."
     output: Literal["sum", "trace"] = Tracking.output
-    "The kernel of summed logits, or the sum of the kernels of each, which takes longer."
+    "`sum`: the kernel of the summed logits; `trace`: the sum of their kernels, which takes longer."
     parameters: Named = Tracking.parameters
-    "Parameters that the kernel is of: `weights`, `weights_below_head` (as in LGA) or `all`."
+    "Parameters that count in the kernel: `weights`, `weights_below_head` (as in LGA) or `all`."
     batchnorm: Policy = Tracking.batchnorm
-    "The kernel's BatchNorm: `frozen` (statistics of the images at hand), `batch` or `running`."
+    "The kernel's BatchNorm: `frozen` (statistics of the images shown), `batch` or `running`."
     seed: int = 0
-    "Of initial weights, splits, choice of images and training."
+    "Seed of initial weights, splits, choice of images and training."
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
     out: Path = Path("untrained-runs")
-    "Folder in which the tracking has a folder of its own."
+    "Folder in which the tracking makes a folder of its own."
 
     @property
     def tracking(self) -> Tracking:

@@ -124,7 +124,7 @@ def network_of(
     """The network with its initial weights, and a word for it."""
     if (architecture is None) == (config.network is None):
         raise ValueError(
-            f"expected the text form of an architecture, or --network package.module:name, and "
+            f"expected the text form of an architecture or --network package.module:name, and "
             f"not both, got {architecture!r} and {config.network!r}"
         )
     if config.network is not None:

@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 
 ABOUT = "about.json"
 "The file that says what else a track does, beside its snapshots."
-LEFT_OUT = "left out; track again to repeat it, without training.pt if it is not the last"
-AGAIN = "give the track command again: it writes this anew and keeps the rest"
+LEFT_OUT = "left out; to repeat it, delete training.pt unless it is the last, and track again"
+AGAIN = "give the track command again: it rewrites this and keeps the rest"
 
 
 @dataclass(frozen=True)
@@ -279,8 +279,8 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
         kept = dict(json.loads(path.read_bytes()))
     except UNREADABLE as error:
         raise ValueError(
-            f"{path}: expected what this tracking was asked, got what cannot be read as such "
-            f"({type(error).__name__}); put a copy back, or delete {folder} to start anew"
+            f"{path}: expected the configuration of this tracking, got what cannot be read "
+            f"as one ({type(error).__name__}); put a copy back, or delete {folder} to start anew"
         ) from error
     for name, value in asked.items():
         if kept.get(name) != value:

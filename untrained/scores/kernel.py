@@ -95,7 +95,7 @@ class NormalisedLabelAlignment(NTKScore):
     """
 
     meaning: ClassVar = (
-        "Label-gradient alignment (LGA) with every image's own entry of the NTK brought to 1."
+        "Label-gradient alignment (LGA) with the NTK normalised to 1 on its diagonal."
     )
     epochs: ClassVar = 1
 
@@ -141,7 +141,7 @@ class KernelNorm(SpectrumScore):
     https://arxiv.org/abs/2111.13293, and the code of LGA.
     """
 
-    meaning: ClassVar = "Frobenius norm of the NTK. Its authors take more as better."
+    meaning: ClassVar = "Frobenius norm of the NTK. Its authors take higher as better."
     statistic: ClassVar = "norm"
 
 
@@ -154,7 +154,7 @@ class KernelMean(SpectrumScore):
 
     meaning: ClassVar = (
         "Mean entry of the NTK: how far images' gradients agree (KNAS). Its authors take "
-        "more as better."
+        "higher as better."
     )
     statistic: ClassVar = "mean"
 
@@ -171,6 +171,6 @@ class KernelTrace(SpectrumScore):
 
     meaning: ClassVar = (
         "Sum of the NTK's diagonal: squared norms of the images' gradients (NASI). Its "
-        "authors take more as better."
+        "authors take higher as better."
     )
     statistic: ClassVar = "trace"

@@ -107,8 +107,8 @@ class NNGPLogMarginalLikelihood(NNGP):
     """log p(Y) of the labels of all images, per image and class, in nats; at its best ridge."""
 
     meaning: ClassVar = (
-        "How likely the images' labels are to the Gaussian process that a wide network is "
-        "before training."
+        "Log marginal likelihood of the images' labels, per image and class, under the Gaussian "
+        "process of a wide network before training."
     )
     unit: ClassVar = "nats"
     higher_is_better: ClassVar = True
@@ -122,8 +122,8 @@ class NNGPPublishedAccuracy(NNGP):
     """Accuracy on the held-out images at the best ridge for these very images, as published."""
 
     meaning: ClassVar = (
-        "Share of held-out images that the Gaussian process classifies right at the best "
-        "ridge for these very images, as published: it is too high."
+        "Share of held-out images that the Gaussian process classifies correctly with the ridge "
+        "that is best for these very images, as published: an optimistic estimate."
     )
     higher_is_better: ClassVar = True
     statistic: ClassVar = "published_accuracy"
@@ -134,8 +134,8 @@ class NNGPAccuracy(NNGP):
     """Accuracy on the held-out images, at a ridge that they had no part in choosing."""
 
     meaning: ClassVar = (
-        "Share of held-out images that the Gaussian process that a wide network is before "
-        "training classifies right."
+        "Share of held-out images that the Gaussian process of a wide network before training "
+        "classifies correctly."
     )
     higher_is_better: ClassVar = True
     statistic: ClassVar = "accuracy"
@@ -146,8 +146,8 @@ class NNGPSquaredError(NNGP):
     """Mean squared error on the held-out images, whose targets are one-hot minus 1 / K."""
 
     meaning: ClassVar = (
-        "Mean squared error, on held-out images, of the Gaussian process that a wide "
-        "network is before training."
+        "Mean squared error, on held-out images, of the Gaussian process of a wide network "
+        "before training."
     )
     higher_is_better: ClassVar = False
     statistic: ClassVar = "squared_error"
@@ -158,8 +158,8 @@ class NNGPNegativeLogLikelihood(NNGP):
     """-log p(y | Y) of the held-out images under the Gaussian, per image and class, in nats."""
 
     meaning: ClassVar = (
-        "Minus the logarithm of the density that the Gaussian process of a wide network "
-        "gives the labels of held-out images."
+        "Negative log-likelihood of the labels of held-out images under the Gaussian process "
+        "of a wide network before training."
     )
     unit: ClassVar = "nats"
     higher_is_better: ClassVar = False
@@ -171,8 +171,8 @@ class NNGPLeaveOneOut(NNGP):
     """Accuracy on each image from all others."""
 
     meaning: ClassVar = (
-        "Share of images whose label the Gaussian process that a wide network is before "
-        "training tells from all others."
+        "Share of images that the Gaussian process of a wide network before training classifies "
+        "correctly from all other images (leave-one-out)."
     )
     higher_is_better: ClassVar = True
     held_out: ClassVar = False

@@ -47,7 +47,7 @@ class AfterTraining(ViewScore):
 class ValidationAccuracy(AfterTraining):
     """Share of validation images that the network classifies right."""
 
-    meaning: ClassVar = "Share of validation images classified right after short training."
+    meaning: ClassVar = "Share of validation images classified correctly after short training."
     higher_is_better: ClassVar = True
     probe: ClassVar = ProbeSpec(1000, at_most=True, split="validation")
 
@@ -73,7 +73,7 @@ class ValidationLoss(AfterTraining):
 class TrainingAccuracy(ValidationAccuracy):
     """Share of training images, not augmented, that the network classifies right."""
 
-    meaning: ClassVar = "Share of training images classified right after short training."
+    meaning: ClassVar = "Share of training images classified correctly after short training."
     probe: ClassVar = ProbeSpec(1000, at_most=True)
 
 

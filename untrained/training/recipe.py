@@ -25,9 +25,9 @@ class TrainingSpec:
     epochs: int | None = None
     "Passes over the training images."
     batch: int | None = None
-    "Images a step."
+    "Images per step."
     learning_rate: float | None = None
-    "Peak learning rate; rises linearly to it over the warm-up, then falls by the schedule."
+    "Peak learning rate, reached linearly over the warm-up; then it falls by the schedule."
     images: int | None = None
     "Training images, drawn at random; by default all."
     momentum: float | None = None
@@ -39,31 +39,31 @@ class TrainingSpec:
     crop: bool | None = None
     "Random crop after zero padding by an eighth of the side; images below 8 pixels stay whole."
     flip: bool | None = None
-    "Random horizontal flip; where a recipe says nothing, of colour images only."
+    "Random horizontal flip; where a recipe says nothing, for colour images only."
     cutout: int | None = None
     "Side in pixels of a square set to the mean; 0 cuts nothing."
     resized_crop: bool | None = None
-    "Random part of 8 % to 100 % of the area, brought to the full size, as for ImageNet."
+    "Random crop of 8 % to 100 % of the area, resized to the full size, as for ImageNet."
     jitter: float | None = None
     "Largest relative change of brightness, contrast and saturation, each at random; below 1."
     nesterov: bool | None = None
-    "Nesterov's momentum, or the plain one."
+    "Nesterov momentum instead of plain momentum."
     decay_all: bool | None = None
-    "Let the L2 penalty count biases and normalisation too."
+    "Apply the L2 penalty to biases and normalisation too."
     schedule: Schedule | None = None
-    "How the learning rate falls; see `learning_rate`."
+    "How the learning rate falls after the warm-up."
     clock: Clock | None = None
-    "Whether the learning rate changes with every step, or is the same all through an epoch."
+    "Whether the learning rate changes with every step, or only with every epoch."
     warm_up: int | None = None
     "Epochs over which the learning rate rises, at most half of all; 0 starts at the peak."
     clip: float | None = None
-    "Largest norm of the gradient of all parameters; longer ones are scaled to it. 0 clips none."
+    "Largest norm of the gradient of all parameters; a larger one is scaled down. 0: no clipping."
     drop_path: float | None = None
-    """Probability of dropping a path, reached linearly; see `drop_probability`. The network has an
+    """Probability of dropping a path, reached linearly over the epochs. The network needs an
     attribute `drop_path`, which is set for each epoch."""
     auxiliary: float | None = None
-    """Weight of the auxiliary head's loss. In training the network gives (logits, auxiliary
-    logits); with a weight of 0 the second are ignored."""
+    """Weight of the auxiliary head's loss. In training the network returns (logits, auxiliary
+    logits); with a weight of 0 the latter are ignored."""
     precision: Precision | None = None
     "`mixed` computes most of the forward pass in float16 and scales the loss; CUDA only."
 
