@@ -116,7 +116,7 @@ QUESTIONS: dict[str, tuple[Panel, ...]] = {
     "How well does the network do?": (
         Panel(
             "Accuracy in training",
-            "On training images during the epoch, with augmentation, and on all validation images.",
+            "On augmented training images during the epoch, and on all validation images.",
             (
                 Line("validation_accuracy", "validation"),
                 Line("train_accuracy", "training"),

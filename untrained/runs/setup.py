@@ -91,7 +91,7 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
     asked = {k: v for k, v in vars(config.short_training).items() if v is not None}
     if asked and all(setup.short_training is None for setup in made):
         raise ValueError(
-            f"short_training: expected none, since no score here is taken after training, got {asked}; "
+            f"short_training: expected none, since no score is taken after training, got {asked}; "
             f"ask for one such as {config.scores[0]}@1"
         )
     return made

@@ -57,7 +57,7 @@ class TrackConfig:
     every: int = Tracking.every
     "Epochs from one snapshot to the next."
     output: Literal["sum", "trace"] = Tracking.output
-    "`sum`: the kernel of the summed logits; `trace`: the sum of their kernels, which takes longer."
+    "`sum`: the kernel of the summed logits; `trace`: the sum of their kernels, which is slower."
     parameters: Named = Tracking.parameters
     "Parameters that count in the kernel: `weights`, `weights_below_head` (as in LGA) or `all`."
     batchnorm: Policy = Tracking.batchnorm
