@@ -9,6 +9,7 @@ from typing import Any
 
 import misbehaving
 import pytest
+import scipy.special  # noqa: F401  # which adds a filter of warnings
 import torch
 from misbehaving import CHANGES, CRASHES, GIVEN, LOOPS, MEMORY, TRACES
 

@@ -118,7 +118,7 @@ def show_failures(record: RunRecord) -> None:
 
 
 def show_standings(record: RunRecord) -> None:
-    """Where the selected architecture ranks in a benchmark table that holds it, if there is one."""
+    """Where the selected architecture ranks in a benchmark table, if one holds it."""
     rows = tables.standings(record.space, record.selected) if record.selected else ()
     if not rows:
         if record.selected and record.space in tables.TABLES and tables.TABLES[record.space].whole:

@@ -20,6 +20,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from untrained.networks.choices import Policy
+from untrained.networks.float32 import full_float32
 from untrained.networks.interception import Function, Interception
 from untrained.networks.provenance import Provenance
 from untrained.networks.recomputing import in_backward, recorded
@@ -215,21 +216,18 @@ def policy_mode(policy: str, model: nn.Module | None = None) -> BatchNormPolicy:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """`model.eval()` for the time of the block: dropout is off; flags and buffers are kept.
 
-    Products on CUDA are in full float32, not in TF32, whose three digits are too few here.
+    Products of float32 are in full, not in TF32, whose three digits are too few here.
     """
     modules = list(model.modules())
     flags = [module.training for module in modules]
     held = [(module, dict(module._buffers)) for module in modules if module._buffers]
     kept = _Kept([b for _, buffers in held for b in buffers.values() if b is not None])
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     if any(flags):
         model.eval()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        with eager():
+        with full_float32(), eager():
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, training in zip(modules, flags, strict=True):
             if module.training is not training:
                 module.training = training

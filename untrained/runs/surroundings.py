@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules import module as modules
 
+from untrained.networks.float32 import PRECISIONS
 from untrained.runs.failures import Failure, Step, attempt
 from untrained.runs.streams import stream
 
@@ -111,6 +112,19 @@ def _set_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)  # "cpu" costs each call
 
 
+def _matmul_precision() -> str | None:
+    """As `torch.set_float32_matmul_precision` has it; None where that and others disagree."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+def _set_matmul_precision(precision: str | None) -> None:
+    if precision is not None:
+        torch.set_float32_matmul_precision(precision)
+
+
 def _flushes_denormals() -> bool:
     return sys.float_info.min * 0.5 == 0
 
@@ -154,7 +168,8 @@ SETTINGS = (
     Setting(torch.get_default_device, _set_default_device),
     Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
     Setting(torch.get_num_threads, torch.set_num_threads),
-    Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    Setting(_matmul_precision, _set_matmul_precision),
+    *(_attribute(each, "fp32_precision") for each in PRECISIONS),
     Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     Setting(_flushes_denormals, torch.set_flush_denormal),
