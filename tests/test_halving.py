@@ -120,7 +120,7 @@ def test_a_damaged_or_longer_training_is_begun_again(tmp_path: Path, digits: Ima
 
 
 def test_a_search_by_rungs_needs_a_score_that_trains(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a score that comes after training, got param"):
+    with pytest.raises(ValueError, match="expected a score taken after training, got param"):
         run(
             config(
                 tmp_path, scores=("parameters",), score_settings={}, short_training=TrainingSpec()

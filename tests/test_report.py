@@ -430,7 +430,7 @@ def test_headline_of_a_trained_run() -> None:
             {"selected": "cell 0", "trainings": (training(accuracy=None),), "running": False},
             "training of the selected architecture was interrupted",
         ),
-        ({"selected": "cell 0", "trainings": (training(accuracy=None),)}, "is in training"),
+        ({"selected": "cell 0", "trainings": (training(accuracy=None),)}, "is being trained"),
         (
             {"selected": "cell 0", "trainings": (training(accuracy=None, reason="loss is NaN"),)},
             "failed: loss is NaN",

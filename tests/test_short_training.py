@@ -219,7 +219,7 @@ def test_what_scores_view_alike_is_computed_once(
         ({"scores": ("label_alignment@x",)}, "expected a number of epochs after @, got 'x'"),
         (
             {"scores": ("parameters",), "short_training": TrainingSpec(images=9)},
-            "no score comes after training",
+            "no score is taken after training",
         ),
         (
             {"scores": ("label_alignment",), "short_training": TrainingSpec(images=1)},

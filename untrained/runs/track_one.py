@@ -123,9 +123,10 @@ def network_of(
 ) -> tuple[nn.Module, str]:
     """The network with its initial weights, and a word for it."""
     if (architecture is None) == (config.network is None):
+        both = f"both {architecture!r} and {config.network!r}"
         raise ValueError(
-            f"expected the text form of an architecture or --network package.module:name, and "
-            f"not both, got {architecture!r} and {config.network!r}"
+            f"expected the text form of an architecture, or --network package.module:name, "
+            f"got {'neither' if architecture is None else both}"
         )
     if config.network is not None:
         return _own(config, config.network, images), config.network.partition(":")[2]
