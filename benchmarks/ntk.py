@@ -1,11 +1,13 @@
 """Seconds and memory for one NTK, by method, beside one training step on the same batch.
 
     python benchmarks/ntk.py [--threads 1] [--rows MLP --rows ViT] [--save results/ntk/methods.csv]
+    python benchmarks/ntk.py --device cuda
 
 The step, forward and backward with the gradients of all parameters, is the floor. Work of a row is
 measured in turns in one process, so its ratios carry over between machines; seconds do not. The
 published loop, one backward pass for each example, is measured on a few examples and multiplied.
-Memory is the peak above what the process held, in a process of its own.
+Memory is the peak above what the process held, in a process of its own; on a GPU, what its
+allocator says.
 """
 
 import csv
@@ -34,6 +36,7 @@ class Entry(NamedTuple):
     """One line of the results."""
 
     network: str
+    device: str
     threads: int
     method: str
     step_seconds: float
@@ -91,10 +94,20 @@ def batched_vjp(network: nn.Module, x: Tensor, examples: int) -> Tensor:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of one call."""
+    """Of one call, to the end of what it leaves to a GPU."""
     begun = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - begun
+
+
+def gpu_peak(work: Callable[[], object]) -> int:
+    """Bytes that its allocator gives to one call, above what it held before."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def works(row: Row, network: nn.Module, x: Tensor) -> dict[str, Callable[[], object]]:
@@ -139,11 +152,13 @@ x = row.inputs()
 """
 
 
-def measure(name: str, row: Row, threads: int, repeats: int, memory: bool) -> list[Entry]:
+def measure(
+    name: str, row: Row, device: str, threads: int, repeats: int, memory: bool
+) -> list[Entry]:
     """All methods on one network."""
     torch.manual_seed(0)
-    network = row.build()
-    x = row.inputs()
+    network = row.build().to(device)
+    x = row.inputs().to(device)
     quick = {"training step": lambda: step(network, x), **works(row, network, x)}
     taken: dict[str, list[float]] = {method: [] for method in quick}
     for turn in range(repeats + 1):
@@ -155,20 +170,23 @@ def measure(name: str, row: Row, threads: int, repeats: int, memory: bool) -> li
     spent |= {method: work() for method, work in slow_works(row, network, x).items()}
     floor = spent["training step"]
     peaks = dict.fromkeys(spent, 0)
-    if memory:
+    if memory and device != "cpu":
+        peaks |= {method: gpu_peak(work) for method, work in quick.items()}
+    elif memory:
         calls = {method: f"bench.works(row, network, {{}})[{method!r}]()" for method in spent}
         calls["training step"] = "bench.step(network, {})"
         for method in quick:
             setup = MEMORY.format(name=name) + calls[method].format("x[:2]")
             peaks[method] = peak_bytes(calls[method].format("x"), setup, threads)
     return [
-        Entry(name, threads, method, floor, s, s / floor, peaks[method])
+        Entry(name, device, threads, method, floor, s, s / floor, peaks[method])
         for method, s in spent.items()
     ]
 
 
 def main(
     *,
+    device: str = "cpu",
     threads: int = 1,
     repeats: int = 5,
     rows: tuple[str, ...] = (),
@@ -178,6 +196,7 @@ def main(
     """Prints the table.
 
     Args:
+        device: Where to compute: `cpu` or `cuda`.
         threads: Of torch.
         repeats: Of each fast measurement, after one to warm up.
         rows: Networks whose names contain one of these; all by default.
@@ -189,11 +208,11 @@ def main(
         name: row for name, row in networks().items() if not rows or any(r in name for r in rows)
     }
     table = Table(
-        "network", "method", "seconds", "x step", "peak MB", title=f"{threads} thread(s)"
+        "network", "method", "seconds", "x step", "peak MB", title=f"{device}, {threads} thread(s)"
     )
     entries: list[Entry] = []
     for name, row in wanted.items():
-        found = measure(name, row, threads, repeats, memory)
+        found = measure(name, row, device, threads, repeats, memory)
         entries += found
         for e in found:
             table.add_row(
@@ -207,7 +226,7 @@ def main(
                 writer = csv.writer(file)
                 writer.writerow(Entry._fields)
                 writer.writerows(
-                    [*e[:3], f"{e[3]:.4f}", f"{e[4]:.4f}", f"{e[5]:.3f}", e[6]] for e in entries
+                    [*e[:4], f"{e[4]:.4f}", f"{e[5]:.4f}", f"{e[6]:.3f}", e[7]] for e in entries
                 )
     Console(width=110).print(table)
 

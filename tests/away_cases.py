@@ -6,6 +6,7 @@ python tests/away_cases.py    # a line of JSON: name -> what is wrong; empty for
 import copy
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -146,18 +147,17 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def wrong(case: Case, x: Tensor) -> str:
+def wrong(
+    case: Case, x: Tensor, device: torch.device, there: Callable[[], AbstractContextManager[Any]]
+) -> str:
     """What differs between the device and the CPU, in one line."""
-    from away import DEVICE, Machine
-
     expected = case(network(), x)
-    with Machine(), eager():
+    with there(), eager():
         try:
-            model = network().to(DEVICE)
-            found = case(model, x.to(DEVICE))
+            found = case(network().to(device), x.to(device))
         except Exception as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        if isinstance(found, Tensor) and found.device != DEVICE:
+        if isinstance(found, Tensor) and found.device != device:
             return f"the result is on {found.device}"
     if isinstance(found, str):  # the reason why there is no number
         return "" if found == expected else f"{found} instead of {expected}"
@@ -165,11 +165,19 @@ def wrong(case: Case, x: Tensor) -> str:
     return "" if torch.allclose(a, b, rtol=1e-4, atol=1e-6) else f"{a} instead of {b}"
 
 
+def images() -> Tensor:
+    """What the cases are shown."""
+    digits = load_images("digits")
+    return digits.normalise(digits.train.pixels[:6])
+
+
 def main() -> None:
+    from away import DEVICE, Machine
+
     torch.set_num_threads(1)
-    images = load_images("digits")
-    x = images.normalise(images.train.pixels[:6])
-    print(json.dumps({name: wrong(case, copy.deepcopy(x)) for name, case in CASES.items()}))
+    x = images()
+    told = {name: wrong(case, copy.deepcopy(x), DEVICE, Machine) for name, case in CASES.items()}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
