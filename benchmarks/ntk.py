@@ -87,7 +87,7 @@ def batched_vjp(network: nn.Module, x: Tensor, examples: int) -> Tensor:
     """Some backward passes of the loop at once."""
     network.train()
     outputs = network(x).sum(1)
-    units = torch.eye(len(x))[:examples]
+    units = torch.eye(len(x), device=x.device)[:examples]
     tensors = list(network.parameters())
     rows = torch.autograd.grad(outputs, tensors, units, is_grads_batched=True)
     return sum(j.flatten(1) @ j.flatten(1).T for j in rows)

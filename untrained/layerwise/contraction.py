@@ -9,7 +9,8 @@ A precision names the products; sums over parameters are always in float64:
     bfloat16   factors and products of 8 bits: |error| <= 3 2^-8 sqrt(Theta_ii Theta_jj)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -24,7 +25,8 @@ BLOCK = {"float64": 4096, "float32": 1024, "bfloat16": 1024}
 FINER = {"float64": "float64", "float32": "float64", "bfloat16": "float32"}
 # Rows in one product; above so many, a symmetric one is made of its lower half.
 HALVED = 256
-
+# Numbers in the copied factors, or in the products, of one call on a GPU; a 64th of it elsewhere.
+TOGETHER = 2**24
 
 # Share of the largest eigenvalue that the products' rounding may move any other by, over n: the
 # spectral norm of an error whose entries are at most u Theta_max is at most n u Theta_max.
@@ -37,20 +39,38 @@ def accumulate(
     b: Float[Tensor, "m p"],
     precision: str,
 ) -> None:
-    """theta += a b^T, by blocks of p; where b is a, the lower half alone."""
-    for start in range(0, a.shape[1], BLOCK[precision]):
-        columns = slice(start, start + BLOCK[precision])
-        left = rounded(a[:, columns], precision)
-        right = left if a is b else rounded(b[:, columns], precision)
-        if len(a) <= HALVED:
+    """theta += a b^T, by blocks of p; where b is a, the lower half alone.
+
+    Small products are made some in a call: calls are most of their time on a GPU.
+    """
+    block, rows = BLOCK[precision], max(len(a), len(b))
+    together = TOGETHER if a.is_cuda else TOGETHER // 64
+    at_once = max(1, together // (rows * max(rows, block))) if rows <= HALVED else 1
+    for start, stop in _parts(a.shape[1], block, at_once):
+        left = rounded(a[:, start:stop], precision)
+        right = left if a is b else rounded(b[:, start:stop], precision)
+        if stop - start > block:
+            left, right = (x.unflatten(1, (-1, block)).transpose(0, 1) for x in (left, right))
+            theta += torch.bmm(left, right.mT).sum(0, dtype=torch.float64)
+        elif rows <= HALVED:
             theta += left @ right.T
-            continue
-        # A product of all rows would be as large as theta.
-        for row in range(0, len(a), HALVED):
-            rows = slice(row, row + HALVED)
-            others = slice(0, row + HALVED) if a is b else slice(None)
-            block = theta[rows, others]
-            block += left[rows] @ right[others].T
+        else:
+            _by_rows(theta, left, right, a is b)
+
+
+def _parts(p: int, block: int, at_once: int) -> Iterator[tuple[int, int]]:
+    """Parts of some whole blocks each, and the rest."""
+    whole = p - p % block
+    return pairwise(sorted({*range(0, max(1, whole), block * at_once), whole, p}))
+
+
+def _by_rows(theta: Tensor, left: Tensor, right: Tensor, symmetric: bool) -> None:
+    """A product of all rows would be as large as theta."""
+    for row in range(0, len(left), HALVED):
+        rows = slice(row, row + HALVED)
+        others = slice(0, row + HALVED) if symmetric else slice(None)
+        block = theta[rows, others]
+        block += left[rows] @ right[others].T
 
 
 def rounded(x: Tensor, precision: str) -> Tensor:
