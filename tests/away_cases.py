@@ -162,7 +162,8 @@ def wrong(
     if isinstance(found, str):  # the reason why there is no number
         return "" if found == expected else f"{found} instead of {expected}"
     a, b = (torch.as_tensor(value).cpu().double() for value in (found, expected))
-    return "" if torch.allclose(a, b, rtol=1e-4, atol=1e-6) else f"{a} instead of {b}"
+    near = torch.allclose(a, b, rtol=1e-4, atol=1e-6 * max(1.0, float(b.abs().max())))
+    return "" if near else f"{a} instead of {b}"
 
 
 def images() -> Tensor:

@@ -26,8 +26,11 @@ __all__ = ["command"]  # a fixture
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS"),  # the first in a thread
 ]
 CUDA = torch.device("cuda", 0)
+INEXACT = {"weight norm": 1e-7}
+"Where torch's own function rounds float64 on a GPU."
 SCORES = ("condition_number", "linear_regions", "nngp_leave_one_out", "parameters")
 
 
@@ -46,7 +49,7 @@ def test_kernels_of_the_zoo(name: str, method: str) -> None:
         asked = choice(output, jacobian(name).shape[1])
         found = ntk(model.to(CUDA), x.to(CUDA), method=method, output=asked)
         assert found.device == CUDA
-        assert deviation(found.cpu(), truth(name, output)) < 1e-9
+        assert deviation(found.cpu(), truth(name, output)) < INEXACT.get(name, 1e-9)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -74,7 +77,7 @@ def test_weights_are_those_of_the_cpu() -> None:
         model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(4, 2)).to(device)
         for method in ("kaiming_fan_out", "orthogonal", "torch_default"):
             draw_weights(model, method, torch.Generator().manual_seed(1))
-            made.append([p.detach().cpu() for p in model.parameters()])
+            made.append([p.detach().cpu().clone() for p in model.parameters()])
     for a, b in zip(made[:3], made[3:], strict=True):
         assert all(map(torch.equal, a, b))
 

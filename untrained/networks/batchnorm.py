@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from untrained.networks.backends import exact_backends
 from untrained.networks.choices import Policy
-from untrained.networks.float32 import full_float32
 from untrained.networks.interception import Function, Interception
 from untrained.networks.provenance import Provenance
 from untrained.networks.recomputing import in_backward, recorded
@@ -184,9 +184,15 @@ class RunningStatistics(BatchNormPolicy):
 
 
 def _moments(x: Float[Tensor, "n c ..."]) -> tuple[Channels, Channels]:
-    """Mean and variance of each channel; summed within examples first, ten times faster here."""
+    """Mean and variance of each channel.
+
+    On a CPU summed within examples first, which is ten times faster there; on a GPU in one call.
+    """
     with torch._C.DisableTorchFunction():  # other interceptions need not follow each step
         x = x.flatten(2) if x.ndim > 2 else x[..., None]
+        if x.is_cuda:
+            variance, mean = torch.var_mean(x, (0, 2), correction=0)
+            return mean, variance
         count = x.shape[0] * x.shape[2]
         mean = x.sum(2).sum(0) / count
         return mean, (x - mean[:, None]).square().sum(2).sum(0) / count
@@ -216,7 +222,8 @@ def policy_mode(policy: str, model: nn.Module | None = None) -> BatchNormPolicy:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """`model.eval()` for the time of the block: dropout is off; flags and buffers are kept.
 
-    Products of float32 are in full, not in TF32, whose three digits are too few here.
+    Products of float32 are in full, not in TF32, whose three digits are too few here, and
+    recurrent layers are computed without cuDNN.
     """
     modules = list(model.modules())
     flags = [module.training for module in modules]
@@ -225,7 +232,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     if any(flags):
         model.eval()
     try:
-        with full_float32(), eager():
+        with exact_backends(modules), eager():
             yield
     finally:
         for module, training in zip(modules, flags, strict=True):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules import module as modules
 
-from untrained.networks.float32 import PRECISIONS
+from untrained.networks.backends import PRECISIONS
 from untrained.runs.failures import Failure, Step, attempt
 from untrained.runs.streams import stream
 

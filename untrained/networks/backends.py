@@ -1,10 +1,15 @@
-"""Products of float32 in full, where torch may round their factors to TF32 or bfloat16."""
+"""How torch's backends compute inside our passes.
 
-from collections.abc import Iterator
+In full float32, where torch may round the factors of products to TF32 (three digits) or bfloat16
+(two); and recurrent layers without cuDNN, which cannot differentiate them in evaluation mode.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 _BACKENDS: Any = torch.backends
 BY_OPERATION = hasattr(_BACKENDS, "fp32_precision")
@@ -33,8 +38,22 @@ FULL = frozenset({"ieee", "none"})
 
 
 @contextmanager
+def exact_backends(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, a network of these modules computes in full float32 and can be differentiated."""
+    cudnn = _BACKENDS.cudnn.enabled
+    if recurrent := any(isinstance(module, nn.RNNBase) for module in modules):
+        _BACKENDS.cudnn.enabled = False
+    try:
+        with full_float32():
+            yield
+    finally:
+        if recurrent:
+            _BACKENDS.cudnn.enabled = cudnn
+
+
+@contextmanager
 def full_float32() -> Iterator[None]:
-    """Inside, products of float32 are not rounded to TF32 (three digits) or bfloat16 (two)."""
+    """Inside, the factors of float32 products are not rounded."""
     if not BY_OPERATION:
         with _without_tf32():
             yield

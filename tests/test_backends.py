@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained import ntk
-from untrained.networks.float32 import BY_OPERATION, OPERATIONS, full_float32
+from untrained.networks.backends import BY_OPERATION, OPERATIONS, full_float32
 from untrained.runs.surroundings import SETTINGS, surroundings
 
 BACKENDS = torch.backends
