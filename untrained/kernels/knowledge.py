@@ -12,7 +12,7 @@ from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.survey import Survey, survey
 from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY
+from untrained.networks.foreign import DEVICE_ERRORS
 
 
 def known(
@@ -40,7 +40,7 @@ def known(
     try:
         found, why = surveyed(model, x1, batchnorm, chosen)
         together = x2 is not None and not apart(model, x1, x2, batchnorm)
-    except OUT_OF_MEMORY:
+    except DEVICE_ERRORS:
         raise
     except Exception as error:  # a network's own code may raise anything at all
         half = len(x1) // 2

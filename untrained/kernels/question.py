@@ -24,7 +24,7 @@ from untrained.layerwise.survey import Survey
 from untrained.networks.arguments import Selection, finest
 from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY, first_line
+from untrained.networks.foreign import DEVICE_ERRORS, first_line
 from untrained.networks.jacobian import real_numbers
 from untrained.networks.readout import Output, Readout, make_readout
 
@@ -123,7 +123,7 @@ def _again(question: Question, same: Hashable | None) -> Answer | None:
         if plan is None or plan.method not in CHECKED:
             return None
         computed = question.answered_by(plan, readout, kept.survey)
-    except OUT_OF_MEMORY:
+    except DEVICE_ERRORS:
         raise
     except Exception:  # whatever passes raise that are not as surveyed
         forget(same)
@@ -141,7 +141,7 @@ def _surveyed(question: Question, same: Hashable | None) -> Answer:
     for plan in _plans(question, readout, found, why, refusals):
         try:
             computed = question.answered_by(plan, readout, found)
-        except OUT_OF_MEMORY:
+        except DEVICE_ERRORS:
             raise
         except Exception as error:  # torch.func has no errors of its own, networks have any
             coupled = isinstance(error, Coupled)

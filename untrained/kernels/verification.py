@@ -15,7 +15,7 @@ from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.watch import Network, Watch
 from untrained.networks.batchnorm import BatchNormPolicy, policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY
+from untrained.networks.foreign import DEVICE_ERRORS
 from untrained.networks.jacobian import Jacobian, differentiated, row_of
 from untrained.networks.places import SEEN, Unstructured
 from untrained.networks.readout import Readout, flattened
@@ -60,7 +60,7 @@ def _taken() -> Iterator[None]:
     """A network that does not take a batch made of two is not asked for a kernel between them."""
     try:
         yield
-    except OUT_OF_MEMORY:
+    except DEVICE_ERRORS:
         raise
     except (RuntimeError, IndexError) as error:
         raise Coupled from error

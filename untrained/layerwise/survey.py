@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from untrained.layerwise.independence import Unproven, flow
 from untrained.layerwise.watch import Call, Network, Places, Traced, Watch
 from untrained.networks.batchnorm import BatchNormPolicy
-from untrained.networks.foreign import OUT_OF_MEMORY, first_line
+from untrained.networks.foreign import DEVICE_ERRORS, first_line
 from untrained.networks.interception import Function
 from untrained.networks.places import SEEN, Exchanges, Place, Prints, Unstructured, differ
 from untrained.networks.sites import Site, name_of
@@ -69,7 +69,7 @@ def survey(
     network = Network(model, layers)
     try:
         return _traced(network, seen, policy)
-    except OUT_OF_MEMORY:
+    except DEVICE_ERRORS:
         raise
     except (Unproven, RuntimeError, IndexError):
         pass  # such as where torch.func takes no gradients from outside
@@ -77,7 +77,7 @@ def survey(
     try:
         with torch.no_grad():  # in all of them: attention has other kernels with gradients
             fewer.run(seen[1:], policy)
-    except OUT_OF_MEMORY:
+    except DEVICE_ERRORS:
         raise
     except (RuntimeError, IndexError) as error:
         return _fixed(network, x, policy, first_line(error))

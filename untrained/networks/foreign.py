@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
-"No fault of a network or a method: these are never taken for one."
+_ACCELERATOR = getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError)  # from torch 2.8 on
+DEVICE_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError, _ACCELERATOR)
+"Of memory, or of a GPU: no fault of a network or a method, and never taken for one."
 
 
 def first_line(error: BaseException) -> str:
@@ -20,7 +21,7 @@ def foreign(x: Tensor) -> Iterator[None]:
     """Inside, whatever a network raises on being shown x is a ValueError; memory excepted."""
     try:
         yield
-    except (ValueError, *OUT_OF_MEMORY):
+    except (ValueError, *DEVICE_ERRORS):
         raise
     except Exception as error:
         raise ValueError(

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from untrained.networks.batchnorm import FrozenStatistics, RunningStatistics
 from untrained.networks.choices import Policy
-from untrained.networks.foreign import OUT_OF_MEMORY
+from untrained.networks.foreign import DEVICE_ERRORS
 from untrained.networks.jacobian import parameters_kept
 
 SCALES = (1.0, -1e2, 1e5)
@@ -42,7 +42,7 @@ def check_affine(model: nn.Module, x: Tensor, batchnorm: Policy) -> None:
         try:
             _check(_network(model, torch.float64, batchnorm), x.double(), torch.float64)
             return
-        except (ValueError, *OUT_OF_MEMORY):
+        except (ValueError, *DEVICE_ERRORS):
             raise
         except Exception:  # it has numbers of another type inside, and says so in its own way
             pass
