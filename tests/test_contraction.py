@@ -56,7 +56,7 @@ def test_tiles_by_rows_and_by_grams(apart: int, m: int | None, positions: int) -
     )
     sums = torch.zeros(2, n * apart, (m or n) * apart, dtype=torch.float64)
     by_rows, by_grams = (Tile(n, m, apart, "float64", part) for part in sums)
-    by_rows.add_rows(j)
+    by_rows.add(j)
     bounds = [0, 2, n] if m is None else [0, 2, n, n + 3, n + m]
     by_grams.add_grams([(i, lambda i=i, k=k: (a[i:k], d[i:k])) for i, k in pairwise(bounds)])
     assert by_rows.examples == total

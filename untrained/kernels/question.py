@@ -88,11 +88,10 @@ class Question(NamedTuple):
             *(asked.method, asked.memory, asked.precision),
         )
 
-    def answered_by(self, plan: Plan, readout: Readout, found: Survey) -> Answer:
-        """Theta of each label, as planned."""
+    def work(self, plan: Plan, readout: Readout, found: Survey) -> Work:
+        """What is to be computed for the answer."""
         policy = policy_mode(self.asked.batchnorm, self.model)
-        work = Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
-        return plan, compute(work, self.labels)
+        return Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
 
 
 CHECKED = ("structured",)
@@ -122,14 +121,14 @@ def _again(question: Question, same: Hashable | None) -> Answer | None:
         plan = plan or next(_plans(question, readout, kept.survey, {}, {}), None)
         if plan is None or plan.method not in CHECKED:
             return None
-        computed = question.answered_by(plan, readout, kept.survey)
+        thetas = compute(question.work(plan, readout, kept.survey), question.labels)
     except DEVICE_ERRORS:
         raise
     except Exception:  # whatever passes raise that are not as surveyed
         forget(same)
         return None
     keep(same, kept.survey, planned, plan)
-    return computed
+    return plan, thetas
 
 
 def _surveyed(question: Question, same: Hashable | None) -> Answer:
@@ -140,7 +139,7 @@ def _surveyed(question: Question, same: Hashable | None) -> Answer:
     refusals: dict[str, ValueError] = {}
     for plan in _plans(question, readout, found, why, refusals):
         try:
-            computed = question.answered_by(plan, readout, found)
+            thetas = compute(question.work(plan, readout, found), question.labels)
         except DEVICE_ERRORS:
             raise
         except Exception as error:  # torch.func has no errors of its own, networks have any
@@ -153,7 +152,7 @@ def _surveyed(question: Question, same: Hashable | None) -> Answer:
             continue
         if plan.method in CHECKED:
             keep(same, found, question.planned_as(readout), plan)
-        return computed
+        return plan, thetas
     raise refusals["loop" if asked.method == "auto" else asked.method]
 
 

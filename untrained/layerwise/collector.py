@@ -14,7 +14,6 @@ from untrained.layerwise import costs
 from untrained.layerwise.contraction import FINER, HALVED, Tile
 from untrained.layerwise.derivation import Derivation
 from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
-from untrained.networks.places import Unstructured
 
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
@@ -56,7 +55,11 @@ class Piece:
 
 
 class Collector:
-    """Adds the share of each parameter to its tile once all of its gradients are there."""
+    """Adds the share of each parameter to its tile.
+
+    At once, as soon as its gradient is there, where one pass of one column gives it from one use;
+    after all passes elsewhere.
+    """
 
     def __init__(
         self,
@@ -75,8 +78,6 @@ class Collector:
         "How many examples each chunk has."
         self.expected = uses
         "Uses of each parameter, and of each derived tensor."
-        self.left: dict[str, int] = {}
-        "Gradients of each that are still to come."
         self.workspace = workspace
         "Bytes for what is held of one parameter at a time."
         self.columns: Sequence[int] = ()
@@ -88,8 +89,6 @@ class Collector:
     def begin(self, columns: Sequence[int]) -> None:
         """Gradients of these columns of the readout are about to come."""
         self.columns = columns
-        each = len(self.chunks) * len(columns)
-        self.left = {name: uses * each for name, uses in self.expected.items()}
 
     def piece(self, name: str, use: Use, chunk: int, outer: Outer | None) -> Piece:
         """Where the gradients of one use go."""
@@ -100,21 +99,13 @@ class Collector:
             known[chunk] = Piece(outer, small)
         return known[chunk]
 
-    def arrived(self, name: str, gradients: int = 1) -> None:
-        """Adds the parameter's share if its last gradient came.
-
-        Raises:
-            Unstructured: there are more than the survey has.
-        """
-        left = self.left.get(name, 0) - gradients
-        if left < 0:
-            raise Unstructured(CHANGED)
-        self.left[name] = left
-        if not left:
+    def arrived(self, name: str) -> None:
+        """Adds the parameter's share, if a gradient that came is all there is of it."""
+        if len(self.chunks) == len(self.columns) == self.expected[name] == 1:
             self.finish(name)
 
     def finish_all(self) -> None:
-        """Adds what is left: an output that no gradient reached adds nothing."""
+        """Adds the rest: an output that no gradient reached adds nothing."""
         for name in self.derivations.keys() & self.uses.keys():
             self.finish(name)
         for name in list(self.uses):
@@ -151,7 +142,7 @@ class Collector:
         """A share of Theta; small ones wait for others, as each product takes its time."""
         small = min(SMALL, self.workspace // 16)
         if rows.nbytes > small:
-            tile.add_rows(rows)
+            tile.add(rows)
             return
         waiting = self.small.setdefault(tile, [])
         waiting.append(rows)
@@ -161,7 +152,7 @@ class Collector:
     def _add_small(self, tile: Tile) -> None:
         rows = self.small.pop(tile)
         precision = "float64" if tile.precision == "float32" else tile.precision
-        tile.add_rows(torch.cat(rows, 2) if len(rows) > 1 else rows[0], precision)
+        tile.add(torch.cat(rows, 2) if len(rows) > 1 else rows[0], precision=precision)
 
     def _reached(self, name: str) -> list[list[Piece]]:
         """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""
@@ -190,7 +181,8 @@ class Collector:
                 for chunk, part in enumerate(rows.split(list(self.chunks))):
                     self.piece(source, (name, 0), chunk, None).add(q, part)
         for source in derivation.sources:
-            self.arrived(source, len(self.chunks) * len(self.columns))
+            if self.expected[source] == 1:  # no other use is to come
+                self.finish(source)
 
     def _row_bytes(self, outer: Outer, columns: int) -> int:
         """Of the rows of all examples, for so many columns of the readout."""

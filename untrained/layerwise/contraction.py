@@ -127,20 +127,19 @@ class Tile:
         """Theta[:, column] = values"""
         self._sums[:, column] = values
 
-    def add_rows(self, j: Float[Tensor, "n q p"], precision: str | None = None) -> None:
-        """Theta += J J^T over some parameters, given J for all examples that the passes see."""
-        self.add(j[: self.n], None if self.square else j[self.n :], precision)
-
     def add(
         self,
         j1: Float[Tensor, "n q p"],
-        j2: Float[Tensor, "m q p"] | None,
+        j2: Float[Tensor, "m q p"] | None = None,
         precision: str | None = None,
     ) -> None:
-        """Theta += J1 J2^T over some parameters; J2 is J1 where the tile is square.
+        """Theta += J1 J2^T over some parameters.
 
-        `precision` None means the tile's.
+        Without J2, J1 holds the rows of all examples that the passes see. `precision` None means
+        the tile's.
         """
+        if j2 is None and not self.square:
+            j1, j2 = j1[: self.n], j1[self.n :]
         if self.apart == j1.shape[1]:
             lefts = [j1.flatten(0, 1)]
             rights = lefts if j2 is None else [j2.flatten(0, 1)]
@@ -153,7 +152,7 @@ class Tile:
     def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
         """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).
 
-        The same as `add_rows` of J_i = sum_t D_i[t] A_i[t]^T, without J.
+        The same as `add` of J_i = sum_t D_i[t] A_i[t]^T, without J.
 
         Args:
             blocks: the first example of each block, ascending, and what gives its A and D; no

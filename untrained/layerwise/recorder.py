@@ -139,6 +139,11 @@ class Recorder(ParameterCalls):
             place == shown.place(key) for place, key in hooked if key in shown.layouts
         )
 
+    def check_influence(self) -> None:
+        """Refuses examples that depend on each other, where that was compared."""
+        if self.influence is not None:
+            self.influence.check()
+
     def _derived(
         self, index: int, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:

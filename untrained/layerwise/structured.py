@@ -56,53 +56,46 @@ def structured(
     for start in range(0, readout.columns, columns):
         collector.begin(range(readout.columns)[start : start + columns])
         for index, x in enumerate(chunks):
-            f = run_pass(
-                model, x, readout, policy, Recorder(model, sites, len(x), collector, index)
-            )
-            met(index, f)
+            recorder = Recorder(model, sites, len(x), collector, index)
+            with constant_parameters(model, recorder.constants), torch.enable_grad():
+                f = _forward(model, x, policy, recorder)
+                met(index, f.detach())
+                g = read(f, readout.matrix[:, start : start + columns])
+                if g.requires_grad:  # else no parameter reaches the output
+                    if not recorder.apart(f):
+                        _weigh(model, g, recorder)
+                    for k, q in enumerate(collector.columns):
+                        recorder.q = q
+                        _backward(g[:, k].sum(), recorder, last=k == g.shape[1] - 1)
+                        recorder.flush()
+                    recorder.check_influence()
+            recorder.leaves.clear()  # whose hooks hold the recorder: a cycle
+            del f, g, recorder  # else this chunk's tensors live on while the next one passes
         collector.finish_all()
 
 
-def run_pass(
-    model: nn.Module, x: Tensor, readout: Readout, policy: BatchNormPolicy, recorder: Recorder
+def _forward(
+    model: nn.Module, x: Tensor, policy: BatchNormPolicy, recorder: Recorder
 ) -> Float[Tensor, "n k"]:
-    """One forward pass, and a backward pass for each column of the readout.
+    """The network's outputs, with the recorder's hooks in their graph."""
+    own = x.clone()
+    with recorder, policy:
+        outputs = model(own)
+    recorder.check_end()
+    return flattened(outputs, len(x))
 
-    Returns:
-        The network's outputs.
 
-    Raises:
-        Unstructured: what the passes show is not what the kernel is made from.
-    """
-    with constant_parameters(model, recorder.constants), torch.enable_grad():
-        own = x.clone()
-        with recorder, policy:
-            outputs = model(own)
-        recorder.check_end()
-        f = flattened(outputs, len(x))
-        columns = recorder.collector.columns
-        g = read(f, readout.matrix[:, columns[0] : columns[-1] + 1])
-        if g.requires_grad:  # else no parameter reaches the output
-            if not recorder.apart(f):
-                recorder.influence = Influence(
-                    len(x), g.shape[1], g, coarsest([g, *model.parameters()])
-                )
-                torch.autograd.grad(
-                    g,
-                    recorder.leaves,
-                    recorder.influence.cotangent(g),
-                    retain_graph=True,
-                    allow_unused=True,
-                )
-                recorder.influence.weighing = False
-            last = g.shape[1] - 1
-            for k, q in enumerate(columns):
-                recorder.q = q
-                torch.autograd.grad(
-                    g[:, k].sum(), recorder.leaves, retain_graph=k < last, allow_unused=True
-                )
-                recorder.flush()
-            if recorder.influence is not None:
-                recorder.influence.check()
-        recorder.leaves.clear()  # whose hooks hold the recorder: a cycle that would hold them all
-    return f.detach()
+def _weigh(model: nn.Module, g: Float[Tensor, "n q"], recorder: Recorder) -> None:
+    """A backward pass that shows whether examples are apart, where the graph does not prove it."""
+    kind = coarsest([g, *model.parameters()])
+    recorder.influence = Influence(len(g), g.shape[1], g, kind)
+    _backward(g, recorder, recorder.influence.cotangent(g))
+    recorder.influence.weighing = False
+
+
+def _backward(
+    outputs: Tensor, recorder: Recorder, weights: Tensor | None = None, last: bool = False
+) -> None:
+    torch.autograd.grad(
+        outputs, recorder.leaves, weights, retain_graph=not last, allow_unused=True
+    )
