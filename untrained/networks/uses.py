@@ -5,6 +5,7 @@ and none at all in `x + W`. The calls of one forward pass do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -39,32 +40,27 @@ def uses_on(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[Uses, st
     """
     parameters, x = dict(model.named_parameters(remove_duplicate=False)), x.clone()
     watch = _Watch({name: parameters[name] for name in names}, x)
-    devices = [x.device] if x.is_cuda else []
     try:
-        with (
-            same_attributes(model),
-            evaluating(model),
-            torch.random.fork_rng(devices),
-            torch.no_grad(),
-            watch,
-        ):
+        with _borrowed(model, x), torch.no_grad(), watch:
             model(x)
     except Exception as error:  # anybody's network; what was seen until then is true
         return watch.uses, f"{type(error).__name__}: {error}"
     return watch.uses, ""
 
 
+@contextmanager
+def _borrowed(model: nn.Module, x: Tensor) -> Iterator[None]:
+    """A network in evaluation mode, which is left as it was, as is the random state."""
+    devices = [x.device] if x.is_cuda else []
+    with same_attributes(model), evaluating(model), torch.random.fork_rng(devices):
+        yield
+
+
 def has_influence(model: nn.Module, x: Tensor, name: str) -> bool:
     """Whether the outputs for x depend on a parameter, by a backward pass; True if that fails."""
     parameter = model.get_parameter(name)
-    devices = [x.device] if x.is_cuda else []
     try:
-        with (
-            same_attributes(model),
-            evaluating(model),
-            torch.random.fork_rng(devices),
-            torch.enable_grad(),
-        ):
+        with _borrowed(model, x), torch.enable_grad():
             outputs = [t for t in tree_leaves(model(x.clone())) if isinstance(t, Tensor)]
             total = torch.stack([t.sum().real for t in outputs if t.requires_grad]).sum()
             return torch.autograd.grad(total, parameter, allow_unused=True)[0] is not None
