@@ -117,6 +117,11 @@ def numbers(trial: Trial, goal: str) -> list[float]:
     return [value for value in trial.values[goal] if value is not None]
 
 
+def mean_loss(before: Trial, after: Trial, goal: str) -> float:
+    pairs = zip(numbers(before, goal), numbers(after, goal), strict=True)
+    return round(sum(round((x - y) / x, 3) for x, y in pairs) / 3, 6)
+
+
 def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Architecture:
     """Algorithm 1 with its loops written out: no history, no replay."""
     parent, number = SPACE.supernet(), 0
@@ -127,14 +132,7 @@ def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Arch
             for operation in kept if len(kept) > 1 else ():
                 fewer = SPACE.without(parent, Choice(edge, operation))
                 a, b = score(parent, draws), score(fewer, draws)
-                kappa, lost = (
-                    [
-                        round((x - y) / x, 3)
-                        for x, y in zip(numbers(a, goal), numbers(b, goal), strict=True)
-                    ]
-                    for goal in ("kappa", "regions")
-                )
-                changes[edge, operation] = (round(sum(kappa) / 3, 6), round(sum(lost) / 3, 6))
+                changes[edge, operation] = tuple(mean_loss(a, b, g) for g in ("kappa", "regions"))
         by_kappa = sorted({k for k, _ in changes.values()}, reverse=True)
         by_lost = sorted({r for _, r in changes.values()})
         summed = {c: by_kappa.index(k) + by_lost.index(r) for c, (k, r) in changes.items()}

@@ -5,6 +5,7 @@ written without what stands in the way.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import naive
 import pytest
@@ -72,12 +73,12 @@ class Cube(torch.autograd.Function):
     """z^3 W^T, of a parameter: out of everyone's sight."""
 
     @staticmethod
-    def forward(ctx, z: Tensor, w: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, z: Tensor, w: Tensor) -> Tensor:
         ctx.save_for_backward(z, w)
         return z**3 @ w.T
 
     @staticmethod
-    def backward(ctx, d: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, Tensor]:
         z, w = ctx.saved_tensors
         return 3 * z**2 * (d @ w), d.T @ z**3
 
@@ -306,11 +307,11 @@ def test_errors_of_a_network_are_one_line(step: Callable[..., Tensor], words: st
 
 class Refused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, z: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, z: Tensor) -> Tensor:
         return z.clone()
 
     @staticmethod
-    def backward(ctx, d: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, d: Tensor) -> Tensor:
         raise KeyError("no derivative\nis known")
 
 
