@@ -68,7 +68,7 @@ def methods(table: pl.DataFrame) -> Figure:
     ours = others.filter(pl.col("method") == "ours")["ratio"]
     threads = table["threads"][0]
     left.set_title(
-        f"One kernel takes {ours.min():.1f} to {ours.max():.1f} training steps "
+        f"One kernel takes {min(ours):.1f} to {max(ours):.1f} training steps "
         f"({threads} thread{'s' if threads > 1 else ''})",
         pad=NAME * len(COLOURS),
     )
@@ -163,7 +163,7 @@ def ceilings(table: pl.DataFrame) -> Figure:
     figure = Figure((9, 1.2 + 0.35 * (len(found) + len(cases))), layout="constrained")
     axes = figure.subplots()
     axes.set(xscale="log", xlabel="peak memory (dot) and ceiling (bar)")
-    axes.set_xlim(found["peak_bytes"].min() / 1.5, found["ceiling"].max() * 1.2)
+    axes.set_xlim(min(found["peak_bytes"]) / 1.5, max(found["ceiling"]) * 1.2)
     names, line = {}, 0
     for case in cases:
         first = case.row(0, named=True)

@@ -8,15 +8,16 @@ non-negative least squares fit of relative errors. Takes a few minutes.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from torch import nn
+from torch import Tensor, nn
 
 from untrained.layerwise import costs
-from untrained.layerwise.contraction import accumulate
+from untrained.layerwise.contraction import Precision, accumulate
 from untrained.layerwise.outer import ROWS, ConvolutionOuter, LinearOuter
 from untrained.layerwise.survey import survey
 from untrained.networks.batchnorm import policy_mode
@@ -58,7 +59,7 @@ def convolutions() -> dict[str, list[Sample]]:
         layer = ConvolutionOuter(x, o, c, window, spread, groups)
         d = torch.randn(n, o, *spread)
         for way, rows in ROWS.items():
-            taken = seconds(lambda f=rows, x=x, d=d, layer=layer: f(x, d, layer), 3)
+            taken = seconds(partial(rows, x, d, layer), 3)
             amounts = {name: layer.amounts()[name] for name in costs.NANOSECONDS[way]}
             samples[way].append((amounts, taken))
     return samples
@@ -66,7 +67,7 @@ def convolutions() -> dict[str, list[Sample]]:
 
 def linear_layers() -> list[Sample]:
     """Rows of J of linear layers."""
-    samples = []
+    samples: list[Sample] = []
     for n in (16, 64):
         for t, a, o in [
             (1, 64, 64),
@@ -77,27 +78,31 @@ def linear_layers() -> list[Sample]:
         ]:
             layer = LinearOuter(torch.randn(n, t, a), o)
             d = torch.randn(n, t, o)
-            samples.append((layer.amounts(), seconds(lambda x=layer, d=d: x.rows(d, ALL))))
+            samples.append((layer.amounts(), seconds(partial(layer.rows, d, ALL))))
     return samples
 
 
-def products(precision: str) -> list[Sample]:
+def products(precision: Precision) -> list[Sample]:
     """J J^T."""
-    samples = []
+    samples: list[Sample] = []
     for n, p in [(16, 10**5), (32, 10**6), (64, 10**5), (64, 10**6), (256, 10**5), (1024, 10**4)]:
         a, b = torch.randn(n, p), torch.randn(n, p)
         theta = torch.zeros(n, n, dtype=torch.float64)
-        taken = seconds(lambda s=theta, a=a, b=b: accumulate(s, a, b, precision), 3)
+        taken = seconds(partial(accumulate, theta, a, b, precision), 3)
         samples.append(({"macs": n * n * p}, taken))
     return samples
 
 
 def pairs() -> list[Sample]:
     """Elementwise products of Gram matrices, summed over positions; `calls` are set by hand."""
-    samples = []
+
+    def summed(a: Tensor, b: Tensor, n: int, t: int) -> Tensor:
+        return (a * b).view(n, t, n, t).sum((1, 3))
+
+    samples: list[Sample] = []
     for n, t in [(32, 16), (64, 16), (32, 65), (1000, 1)]:
         a, b = torch.randn(n * t, n * t), torch.randn(n * t, n * t)
-        taken = seconds(lambda a=a, b=b, n=n, t=t: (a * b).view(n, t, n, t).sum((1, 3)))
+        taken = seconds(partial(summed, a, b, n, t))
         samples.append(({"pairs": a.numel()}, taken))
     return samples
 
@@ -106,7 +111,7 @@ def forwards() -> list[Sample]:
     """Forward passes without gradients."""
     networks: list[tuple[nn.Module, tuple[int, ...]]] = []
     for c, size, depth in [(3, 32, 12), (16, 32, 8), (32, 16, 8), (64, 32, 3), (64, 8, 20)]:
-        block = [
+        block: list[nn.Module] = [
             layer
             for _ in range(depth)
             for layer in (nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU())
@@ -115,7 +120,7 @@ def forwards() -> list[Sample]:
     for width, depth in [(64, 20), (512, 6)]:
         block = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.GELU())]
         networks.append((nn.Sequential(*block), (width,)))
-    samples = []
+    samples: list[Sample] = []
     for network, shape in networks:
         network.eval()
         for n in (2, 64):
@@ -123,7 +128,7 @@ def forwards() -> list[Sample]:
             s = survey(network, x, policy_mode("running"), ())
             amounts = {"macs": s.macs * n, "numbers": s.forward_bytes / 4 * n, "calls": s.calls}
             with torch.no_grad():
-                samples.append((amounts, seconds(lambda x=x, f=network: f(x))))
+                samples.append((amounts, seconds(partial(network, x))))
     return samples
 
 

@@ -19,9 +19,10 @@ from transformer_networks import (
     WindowTransformer,
 )
 
-from untrained.spaces import Architecture, CellScale, Scale, get_space
+from untrained.networks.readout import Output
+from untrained.spaces import Architecture, CellScale, Scale, get_space, prunable
 
-SPACE = get_space("nasbench201")
+SPACE = prunable(get_space("nasbench201"))
 BEST = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
     "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     "Of one input."
     batch: int
     "Examples."
-    output: str = "sum"
+    output: Output = "sum"
     "Which output of the network the kernel is of."
     words: int = 0
     "In the vocabulary, where inputs are words."

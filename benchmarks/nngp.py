@@ -20,7 +20,7 @@ from untrained import nngp
 from untrained.analysis.validation import validate
 from untrained.images import load_images
 from untrained.images.probe import ProbeSpec, draw_probe
-from untrained.kernels.nngp import nngp_blocks
+from untrained.kernels.nngp import Statistics, nngp_blocks
 
 ROW = "best cell C=16 N=1, B=64"
 
@@ -47,7 +47,12 @@ def main(
     print(f"{ROW}, {train} + {validation} images of CIFAR-10, {threads} thread(s)")
 
     table = Table("BatchNorm", "draws", "seconds", "validation accuracy")
-    for policy, calibration in (("frozen", 100), ("frozen", train), ("batch", None)):
+    asked: list[tuple[Statistics, int | None]] = [
+        ("frozen", 100),
+        ("frozen", train),
+        ("batch", None),
+    ]
+    for policy, calibration in asked:
         begun = time.perf_counter()
         blocks = nngp_blocks(
             network,

@@ -12,7 +12,9 @@ allocator says.
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import add
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -27,6 +29,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from untrained import ntk
+from untrained.kernels.choice import Method
+from untrained.networks.choices import Policy
+from untrained.networks.readout import Output
 
 FEW = 4
 "Rows of the loop, and of batched products, that are measured where all would take minutes."
@@ -52,9 +57,20 @@ def step(network: nn.Module, x: Tensor) -> None:
     network(x).sum().backward()
 
 
-def ours(network: nn.Module, x: Tensor, output: str, **options: str) -> Tensor:
+def ours(
+    network: nn.Module,
+    x: Tensor,
+    output: Output,
+    batchnorm: Policy = "frozen",
+    method: Method = "auto",
+) -> Tensor:
     """Our kernel with constant statistics, or as asked."""
-    return ntk(network, x, output=output, **{"batchnorm": "frozen", **options})
+    return ntk(network, x, output=output, batchnorm=batchnorm, method=method)
+
+
+def gram(rows: Iterable[Tensor]) -> Tensor:
+    """J J^T, of the rows for each parameter."""
+    return reduce(add, (j.flatten(1) @ j.flatten(1).T for j in rows))
 
 
 def torch_vmap(network: nn.Module, x: Tensor) -> Tensor:
@@ -66,7 +82,7 @@ def torch_vmap(network: nn.Module, x: Tensor) -> Tensor:
         return functional_call(network, theta, (x_i[None],)).sum()
 
     rows = vmap(grad(s), in_dims=(None, 0))(theta, x)
-    return sum(j.flatten(1) @ j.flatten(1).T for j in rows.values())
+    return gram(rows.values())
 
 
 def published_loop(network: nn.Module, x: Tensor, examples: int) -> Tensor:
@@ -90,7 +106,7 @@ def batched_vjp(network: nn.Module, x: Tensor, examples: int) -> Tensor:
     units = torch.eye(len(x), device=x.device)[:examples]
     tensors = list(network.parameters())
     rows = torch.autograd.grad(outputs, tensors, units, is_grads_batched=True)
-    return sum(j.flatten(1) @ j.flatten(1).T for j in rows)
+    return gram(rows)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -163,9 +179,9 @@ def measure(
     taken: dict[str, list[float]] = {method: [] for method in quick}
     for turn in range(repeats + 1):
         for method, work in quick.items():
-            spent = seconds(work)
+            once = seconds(work)
             if turn:  # the first is to warm up
-                taken[method].append(spent)
+                taken[method].append(once)
     spent = {method: median(times) for method, times in taken.items()}
     spent |= {method: work() for method, work in slow_works(row, network, x).items()}
     floor = spent["training step"]

@@ -116,6 +116,8 @@ class Projection(nn.Module):
 class CausalAttention(nn.Module):
     """Of each token to those before it, by a mask that is a buffer."""
 
+    mask: Tensor
+
     def __init__(self, channels: int, heads: int, length: int):
         super().__init__()
         self.heads = heads
@@ -159,6 +161,9 @@ class LanguageModel(nn.Module):
 class Encoder(nn.Module):
     """Devlin et al. 2019 (BERT): words, positions and segments; word 0 is not attended to."""
 
+    places: Tensor
+    first: Tensor
+
     def __init__(
         self,
         words: int = 500,
@@ -189,6 +194,7 @@ class Encoder(nn.Module):
         x = self.words(x) + self.segments(self.first[:, :t].expand(n, t))
         x = self.norm(x + self.positions(self.places[:, :t]))
         for layer in self.layers:
+            assert isinstance(layer, nn.ModuleDict)
             q, k, v = (in_heads(layer[name](x), self.heads) for name in ("q", "k", "v"))
             mixed = (scores(q, k) + hidden).softmax(-1) @ v
             x = layer["norm1"](x + layer["out"](joined(mixed)))
@@ -198,6 +204,8 @@ class Encoder(nn.Module):
 
 class WindowAttention(nn.Module):
     """Within windows of an image that may be shifted, with a bias for each relative position."""
+
+    index: Tensor
 
     def __init__(self, channels: int, heads: int, window: int, shifted: bool):
         super().__init__()
@@ -307,6 +315,7 @@ class ClassAttentionTransformer(nn.Module):
         x = self.patches(x).flatten(2).mT + self.position
         scales = iter(self.scales)
         for block in self.blocks:
+            assert isinstance(block, Block)
             x = x + next(scales) * block.attention(block.norm1(x))
             x = x + next(scales) * block.mlp(block.norm2(x))
         token = self.token.expand(len(x), -1, -1)

@@ -106,6 +106,7 @@ def draws(
         out: Folder of the store.
         workers: Processes.
     """
+    assert COMMON.scores is not None
     few = tuple(score for score in COMMON.scores if score.partition("@")[2] in ("", "0", "1"))
     config = replace(COMMON, images=images, scores=few, draws=draws, workers=workers, out=out)
     keep(measured(replace(config, options={"evaluations": count})), f"draws_{images}")

@@ -63,7 +63,7 @@ def epochs(rows: pl.DataFrame) -> Figure:
         panel.set_xticks([0, 1, 2, 5])
         panel.set_xlabel("epochs on 2,000 images")
         panel.set_title(
-            f"{NAMES[images]}: Kendall's tau with test accuracy, {part['count'].max()} networks",
+            f"{NAMES[images]}: Kendall's tau with test accuracy, {max(part['count'])} networks",
             fontsize=10,
         )
     figure.axes[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -151,8 +151,8 @@ def agreements() -> Iterator[dict[str, Any]]:
                 gain = signed(frame, column) - signed(frame, f"{score}@0")
                 yield asked | {"score": f"{score} gained"} | row_of(gain, truth, given)
         for parts in COMBINED:
-            epochs = max(int(part.partition("@")[2]) for part in parts)
-            asked = {"images": images, "score": " + ".join(parts), "epochs": epochs}
+            last = max(int(part.partition("@")[2]) for part in parts)
+            asked = {"images": images, "score": " + ".join(parts), "epochs": last}
             both = rank_sum(*(signed(frame, part) for part in parts))
             yield asked | row_of(both, truth, sizes)
         asked = {"images": images, "score": "published validation accuracy", "epochs": 12}

@@ -13,7 +13,7 @@ from typing import Any
 import cyclopts
 import polars as pl
 from lga import RESULTS
-from lga_search import processes
+from nngp import processes
 
 from untrained.runs.snapshots import MEASURED
 from untrained.runs.track_config import TrackConfig

@@ -28,7 +28,7 @@ from untrained.analysis.blocks import Blocks
 from untrained.analysis.regression import regression
 from untrained.analysis.validation import validation_of
 from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
-from untrained.kernels.nngp import drawn_features
+from untrained.kernels.nngp import Statistics, drawn_features
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.config import digest
 from untrained.scores.size import MultiplyAdds
@@ -66,7 +66,7 @@ class Case:
     "Only the first so many classes of the images."
     scale: dict[str, Setting] = field(default_factory=dict)
     "In place of the `narrow` scale's."
-    batchnorm: str = "running"
+    batchnorm: Statistics = "running"
     weights: str = "lecun_normal"
     train: tuple[int, ...] = (1000,)
     "n_t: the first so many images of the probe train."
@@ -229,7 +229,8 @@ def measure(name: str, *, workers: int = 2, out: Path = Path("untrained-runs")) 
     """
     frame = measured(CASES[name], workers, out)
     frame.write_csv(RESULTS / f"{name}.csv", float_precision=5)
-    print(f"{len(frame)} rows, {frame['seconds'].mean():.2f} s an architecture")
+    seconds = frame.select(pl.mean("seconds")).item()
+    print(f"{len(frame)} rows, {seconds:.2f} s an architecture")
 
 
 SHORT = ("validation_accuracy", "validation_loss", "training_loss")

@@ -135,15 +135,17 @@ def flops(frame: pl.DataFrame, case: Case, train: int, draws: int) -> float:
 def shortened(frame: pl.DataFrame, case: Case, epochs: int) -> float:
     """FLOPs of so many epochs of the benchmark's training: forward, and twice that backward."""
     if case.space == "nasbench101":
-        macs = frame["full_macs"].mean()
+        macs = frame.select(pl.mean("full_macs")).item()
     else:
-        macs = 1e6 * frame[f"{case.images}_mflops"].mean()
+        macs = 1e6 * frame.select(pl.mean(f"{case.images}_mflops")).item()
     return 2 * macs * 3 * epochs * TRAINED[case.space]
 
 
 def compared(scores: np.ndarray, accuracies: np.ndarray, case: Case) -> dict[str, Any]:
     """Every statistic of a ranking, as columns; fewer resamples where a table has many rows."""
-    row = agreement(scores, accuracies, resamples=1000 if case.count > 100 else 200).row()
+    row: dict[str, Any] = agreement(
+        scores, accuracies, resamples=1000 if case.count > 100 else 200
+    ).row()
     if case.space == "nasbench101":
         values = exceedance(scores, accuracies, THRESHOLDS)
         row |= {f"exceeds {p}": value for p, value in zip(THRESHOLDS, values, strict=True)}

@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from untrained.kernels.planning import MOST_WORKSPACE
 from untrained.layerwise.collector import Collector
 from untrained.layerwise.contraction import Tile
-from untrained.layerwise.layers import LAYERS, Layer
+from untrained.layerwise.layers import LAYERS
+from untrained.layerwise.terms import Layer
 from untrained.networks import attention
 from untrained.networks.arguments import select
 from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, policy_mode
@@ -33,7 +34,7 @@ from untrained.networks.interception import Function, Interception
 from untrained.networks.jacobian import parameters_kept, quiet
 from untrained.networks.places import Place, Unstructured
 from untrained.networks.provenance import tensors_in
-from untrained.networks.readout import flattened, make_readout, read
+from untrained.networks.readout import Output, flattened, make_readout, read
 from untrained.networks.sites import READS, Site, guarded
 
 Check = Literal["none", "replayed", "few", "all"]
@@ -73,7 +74,7 @@ def lowered(call: Callable[..., Tensor], index: Tensor, *tensors: Tensor) -> Ten
         if is_batchedtensor(t):
             given.append(get_unwrapped(t).movedim(maybe_get_bdim(t), 0))
         else:
-            given.append(t.expand(interpreter.batch_size(), *t.shape))
+            given.append(t.expand(interpreter.batch_size(), *t.shape))  # type: ignore[attr-defined]
     with interpreter.lower():
         found = call(*given)
     return _add_batch_dim(found, 0, interpreter.level())
@@ -261,7 +262,7 @@ def _passes(asked: Asked, collector: Collector, taps: Taps, replayed: bool) -> T
     return outputs.detach()
 
 
-def asked_of(model: nn.Module, x: Tensor, output: str, precision: str) -> Asked:
+def asked_of(model: nn.Module, x: Tensor, output: Output, precision: str) -> Asked:
     """All that `kernel` needs; the network in `eval` mode."""
     with torch.no_grad():
         outputs = flattened(model(x[:1].clone()), 1).shape[1]

@@ -50,13 +50,13 @@ def exact() -> dict[str, list[str]]:
     return found
 
 
-def coupled(m: nn.Module, x: Tensor) -> Tensor:
+def coupled(m: Net, x: Tensor) -> Tensor:
     """Examples that influence each other's gradients, and no outputs."""
     c = m.first(x).mean(0)
     return m.last(torch.tanh(m.first(x) + c - c.detach()))
 
 
-def hooked(m: nn.Module, x: Tensor) -> Tensor:
+def hooked(m: Net, x: Tensor) -> Tensor:
     """A hook that doubles a gradient."""
     h = m.first(x)
     if h.requires_grad:
@@ -64,7 +64,7 @@ def hooked(m: nn.Module, x: Tensor) -> Tensor:
     return m.last(torch.tanh(h))
 
 
-def by_size(m: nn.Module, x: Tensor) -> Tensor:
+def by_size(m: Net, x: Tensor) -> Tensor:
     """Gradients twice as large where there are more than a few examples."""
     h = m.first(x)
     return m.last(torch.tanh(2 * h - h.detach() if len(x) > 3 else h))

@@ -26,6 +26,7 @@ from scipy.stats import rankdata
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.search import Goal
 from untrained.search.ranks import best
+from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement
 from untrained.tables.nasbench201 import DATA
@@ -126,7 +127,9 @@ def standing(selected: str) -> dict[str, object]:
 def line(name: str, group: pl.DataFrame) -> str:
     """Mean and standard deviation of each column."""
     columns = [column for column in (*DATA, "seconds") if column in group.columns]
-    cells = [f"{group[c].mean():6.2f} ({group[c].std() or 0:5.2f})" for c in columns]
+    values = group.select(columns)
+    means, spreads = values.mean().row(0), values.std().row(0)
+    cells = [f"{m:6.2f} ({s or 0:5.2f})" for m, s in zip(means, spreads, strict=True)]
     return f"  {name:42}" + "  ".join(cells)
 
 
@@ -148,7 +151,7 @@ def correlations(
     deep = measured(replace(config, preset="deep", draws=1))
     rows += ranked(deep, "all, 5 cells a stage")
     rows += ranked(without(deep), "without none, 5 cells a stage")
-    few = {"count": 32}
+    few: dict[str, Setting] = {"count": 32}
     for policy in ("frozen", "batch"):
         kappa = few | {"batchnorm": policy}
         asked = replace(

@@ -21,14 +21,14 @@ from scipy.stats import rankdata
 from untrained.data import data_folder
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.settings import Setting
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 from untrained.spaces.darts import genotype
 from untrained.tables import agreement
 from untrained.training import TrainingSpec
 
 RESULTS = Path(__file__).parents[1] / "results" / "te_nas_darts"
-SPACE = get_space("darts")
-FEW = {"condition_number": {"count": 14}}
+SPACE = prunable(get_space("darts"))
+FEW: dict[str, dict[str, Setting]] = {"condition_number": {"count": 14}}
 "As many images as the authors' code takes on CIFAR-10."
 
 app = cyclopts.App(help=__doc__)

@@ -71,7 +71,7 @@ def correlations(rows: pl.DataFrame) -> Figure:
             panel.errorbar(
                 part["tau"], y, xerr=(low, high), fmt="o", color=colour, label=NAMES[data]
             )
-        count = here["count"].max()
+        count = max(here["count"])
         panel.set_title(f"{population}: {count:,} architectures", fontsize=10)
         panel.set_yticks(range(len(scores)), scores)
         panel.set_xlabel("Kendall's tau with test accuracy, 95 % bootstrap interval")

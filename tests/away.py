@@ -29,7 +29,7 @@ class Away(Tensor):
 
     @staticmethod
     def __new__(cls, here: Tensor) -> "Away":
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = Tensor._make_wrapper_subclass(
             cls, here.shape, strides=here.stride(), storage_offset=here.storage_offset(),
             dtype=here.dtype, layout=here.layout, device=DEVICE,
         )  # fmt: skip
@@ -51,7 +51,7 @@ class Away(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         return computed(func, args, kwargs or {})

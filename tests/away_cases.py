@@ -34,11 +34,11 @@ from untrained.regions.slices import line_regions, plane_regions
 from untrained.scores import SCORES
 from untrained.training import Recipe, evaluate, train_short
 
-Case = Callable[[nn.Module, Tensor], Any]
+Case = Callable[[nn.Sequential, Tensor], Any]
 "From a network and images, both on one device, to something that is the same on any."
 
 
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
@@ -140,7 +140,7 @@ CASES: dict[str, Case] = {
     "one region": lambda m, x: count_regions(m[:2], x, batchnorm="batch").count,
     "regions on a line": lambda m, x: line_regions(m[:10], x[0], x[1]).count,
     "regions in a plane": lambda m, x: plane_regions(
-        m[:2].append(m[2]), x[:3] / 9, batchnorm="frozen", reference=x
+        m[:2].append(m[2]), x[:3] / 9, batchnorm="frozen", reference=x  # type: ignore[operator]
     ).count,
     **{f"score {name}": of_score(name) for name in SCORES},
     "a training step": step,

@@ -96,7 +96,7 @@ def _options() -> Iterator[Key]:
     for searcher, kind in SEARCHERS.items():
         hints = get_type_hints(kind)
         for field in fields(kind)[3:]:
-            beside = ("--searcher", searcher, "--scores", "label_alignment")
+            beside: tuple[str, ...] = ("--searcher", searcher, "--scores", "label_alignment")
             if searcher == "given" and field.name != "architectures":
                 beside += (f"--options.architectures={CELL}",)
             yield Key(("search",), ("options", field.name), hints[field.name], beside)

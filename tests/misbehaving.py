@@ -52,7 +52,7 @@ def weight(network: nn.Module) -> nn.Parameter:
     return max(network.parameters(), key=lambda p: p.numel())
 
 
-def batchnorm(network: nn.Module) -> nn.Module:
+def batchnorm(network: nn.Module) -> nn.BatchNorm2d:
     return next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
 
 
@@ -139,10 +139,12 @@ TRACES: dict[str, Callable[[nn.Module, Probe], object]] = {
         type(network), "forward", lambda self, x: x * 0
     ),
     "buffers": lambda network, probe: [b.data.zero_() for b in network.buffers()],
-    "a buffer with a history": lambda network, probe: batchnorm(network).running_mean.add_(
-        batchnorm(network).weight
+    "a buffer with a history": lambda network, probe: (
+        batchnorm(network).get_buffer("running_mean").add_(batchnorm(network).weight)
     ),
-    "another layout": lambda network, probe: network.to(memory_format=torch.channels_last),
+    "another layout": lambda network, probe: network.to(  # type: ignore[call-overload]
+        memory_format=torch.channels_last  # not in the stub
+    ),
     "an attribute": put(nn.Module, "extra", 1),
     "the probe": lambda network, probe: probe.inputs.zero_(),
     "the labels": lambda network, probe: probe.labels.zero_(),
@@ -165,7 +167,7 @@ TRACES: dict[str, Callable[[nn.Module, Probe], object]] = {
     "NumPy's errors": lambda network, probe: np.seterr(all="raise"),
     "standard output": put(sys, "stdout", None),
     "a closed stream": lambda network, probe: sys.stdout.close(),
-    "closed descriptors": lambda network, probe: [os.close(d) for d in (0, 1, 2)],
+    "closed descriptors": lambda network, probe: os.closerange(0, 3),
     "recursion": lambda network, probe: sys.setrecursionlimit(400),
     "a print": lambda network, probe: (print("printed"), os.write(1, b"written")),
     "fork": fork,

@@ -1,6 +1,9 @@
 """The slow, obvious versions that the library is compared with."""
 
+from collections.abc import Callable, Iterable
+from functools import reduce
 from itertools import product
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +28,20 @@ def ntk(
 
     pairs = list(product(range(classes), repeat=2))
     if isinstance(output, Tensor):
-        return sum(r[k] * r[c] * block(k, c) for r in output.T for k, c in pairs)
+        return total(r[k] * r[c] * block(k, c) for r in output.T for k, c in pairs)
     if isinstance(output, int):
         return block(output, output)
-    return {
+    choices: dict[str, Callable[[], Tensor]] = {
         "full": lambda: theta,
-        "sum": lambda: sum(block(k, c) for k, c in pairs),
-        "trace": lambda: sum(block(k, k) for k in range(classes)),
-    }[output]()
+        "sum": lambda: total(block(k, c) for k, c in pairs),
+        "trace": lambda: total(block(k, k) for k in range(classes)),
+    }
+    return choices[output]()
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Their sum, of one or more."""
+    return reduce(add, terms)
 
 
 def full_ntk(model: nn.Module, x: Tensor, names: list[str]) -> Tensor:

@@ -1,6 +1,7 @@
 """Kernels are computed in full float32, whatever precision the process has chosen."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from untrained import ntk
 from untrained.networks.backends import BY_OPERATION, OPERATIONS, full_float32
 from untrained.runs.surroundings import SETTINGS, surroundings
 
-BACKENDS = torch.backends
+BACKENDS: Any = torch.backends  # most of its attributes are missing in torch's stubs
 
 
 def everything() -> list[object]:

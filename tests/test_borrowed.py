@@ -10,6 +10,8 @@ from untrained.networks.borrowed import borrowed, shares_memory
 class Spoilt(nn.Module):
     """Parameters, buffers, attributes, and a view of a parameter."""
 
+    other: int
+
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4)
@@ -22,8 +24,8 @@ def spoil(model: Spoilt) -> None:
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)
-    model.to(memory_format=torch.channels_last)
-    model.norm.running_mean.add_(1)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    model.norm.get_buffer("running_mean").add_(1)
     model.norm.running_var = torch.zeros(4)
     model.eval()
     model.count, model.other = 1, 2
@@ -87,7 +89,7 @@ def test_what_lies_in_the_memory_of_a_parameter() -> None:
     tied[0].weight = tied[1].weight
     assert not shares_memory(tied)
     apart = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
-    apart[0].weight = nn.Parameter(apart[1].weight.detach().T)
+    apart[0].weight = nn.Parameter(apart.get_parameter("1.weight").detach().T)
     assert shares_memory(apart)
-    tied[0].kept = [tied[0].weight.T]
+    tied[0].kept = [tied[0].weight.T]  # type: ignore[assignment]  # a list is no submodule
     assert shares_memory(tied)

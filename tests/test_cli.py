@@ -157,7 +157,7 @@ def images(**changes: Any) -> dict[str, Any]:
     return {name: array for name, array in {**arrays, **changes}.items() if array is not None}
 
 
-WRONG_ARRAYS = {
+WRONG_ARRAYS: dict[str, dict[str, Any]] = {
     "wrong keys": {"x_train": None, "pictures": np.zeros(3)},
     "wrong shape": {"x_train": np.zeros((40, 8), dtype=np.uint8)},
     "wrong dtype": {"x_train": np.zeros((40, 8, 8, 3))},

@@ -106,7 +106,7 @@ def test_error_falls_as_one_over_the_root_of_the_width(kernel: str, bias: bool) 
 def test_mean_of_draws_has_no_error_of_that_order() -> None:
     """The error of one draw is noise, so that of the mean of m draws is sqrt(m) times smaller."""
     limit = limits(INPUTS, True)[1]
-    draws = [ntk(model, INPUTS) for model in drawn(network(128, True), 100)]
+    draws: list[Tensor] = [ntk(model, INPUTS) for model in drawn(network(128, True), 100)]
     assert distance(torch.stack(draws).mean(0), limit) < 0.04
 
 

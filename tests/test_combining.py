@@ -1,5 +1,6 @@
 """Combined scores and smaller spaces, against loops and closed forms."""
 
+from collections.abc import Callable
 from inspect import unwrap
 from math import comb, log, sqrt
 from statistics import NormalDist, fmean, pstdev
@@ -71,7 +72,7 @@ def test_what_each_sum_prefers() -> None:
 
 
 @pytest.mark.parametrize("combine", [rank_sum, log_rank_sum, z_sum])
-def test_one_signal_keeps_its_order(combine) -> None:
+def test_one_signal_keeps_its_order(combine: Callable[..., np.ndarray]) -> None:
     score = np.random.default_rng(0).permutation(30)  # whole numbers
     assert (np.argsort(combine(score)) == np.argsort(score)).all()
     assert combine(score, -score) == pytest.approx(combine(-score, score))

@@ -16,7 +16,8 @@ from untrained.images import Images
 from untrained.networks import draw_weights
 from untrained.runs import RunConfig, load_record
 from untrained.runs.comparing import training_question
-from untrained.runs.presets import resolve, resolve_training
+from untrained.runs.config import resolve_training
+from untrained.runs.presets import resolve
 from untrained.runs.setup import make_setups
 from untrained.runs.streams import stream
 from untrained.runs.tasks import TrainTask, build, train_on

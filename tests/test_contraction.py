@@ -1,5 +1,6 @@
 """Sums of products in each precision, within the errors that are stated."""
 
+from functools import partial
 from itertools import pairwise
 
 import naive
@@ -9,10 +10,10 @@ import zoo
 from compare import deviation
 from torch import Tensor, nn
 
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.kernels.ntk import ntk
 from untrained.layerwise import costs
-from untrained.layerwise.contraction import HALVED, ROUNDING, Tile, accumulate
+from untrained.layerwise.contraction import HALVED, ROUNDING, Precision, Tile, accumulate
 
 BFLOAT16 = 3 * 2.0**-8
 
@@ -31,7 +32,7 @@ def share(found: Tensor, truth: Tensor) -> float:
     ("precision", "bound"), [("float64", 1e-13), ("float32", 1e-5), ("bfloat16", BFLOAT16)]
 )
 @pytest.mark.parametrize(("n", "p"), [(5, 3), (40, 10_000), (HALVED + 44, 1500)])
-def test_sums_of_products(precision: str, bound: float, n: int, p: int) -> None:
+def test_sums_of_products(precision: Precision, bound: float, n: int, p: int) -> None:
     j = drawn(n, p)
     truth = j.double() @ j.double().T
     for other in (j, j.clone()):  # symmetric, of which a half is made, and not
@@ -58,7 +59,11 @@ def test_tiles_by_rows_and_by_grams(apart: int, m: int | None, positions: int) -
     by_rows, by_grams = (Tile(n, m, apart, "float64", part) for part in sums)
     by_rows.add(j)
     bounds = [0, 2, n] if m is None else [0, 2, n, n + 3, n + m]
-    by_grams.add_grams([(i, lambda i=i, k=k: (a[i:k], d[i:k])) for i, k in pairwise(bounds)])
+
+    def factors(i: int, k: int) -> tuple[Tensor, Tensor]:
+        return a[i:k], d[i:k]
+
+    by_grams.add_grams([(i, partial(factors, i, k)) for i, k in pairwise(bounds)])
     assert by_rows.examples == total
     for tile in (by_rows, by_grams):
         assert deviation(tile.theta(), expected) < 1e-12
@@ -66,7 +71,7 @@ def test_tiles_by_rows_and_by_grams(apart: int, m: int | None, positions: int) -
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "products"])
 @pytest.mark.parametrize("name", ["convolutions", "layer used twice", "transformer layer"])
-def test_kernels_in_each_precision(name: str, method: str) -> None:
+def test_kernels_in_each_precision(name: str, method: Method) -> None:
     model, x = zoo.make(name)
     truth = ntk(model, x, method="loop")
     found = ntk(model.float(), x.float(), method=method, precision="bfloat16")
@@ -88,7 +93,7 @@ def test_a_float64_network_keeps_its_own_products() -> None:
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("bfloat16", BFLOAT16)])
-def test_positions_that_cancel(precision: str, bound: float) -> None:
+def test_positions_that_cancel(precision: Precision, bound: float) -> None:
     """J_i = D_i (A_i[1] - A_i[2])^T is small beside each of its terms."""
     layer = nn.Linear(64, 64)
     model = zoo.Net(lambda m, x: m.layer(x)[:, 0] - m.layer(x)[:, 1], layer=layer)

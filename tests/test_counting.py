@@ -15,7 +15,7 @@ from untrained.networks.choices import Policy
 from untrained.regions import patterns
 from untrained.regions.counting import Regions, count_regions
 from untrained.regions.piecewise_linear import activation_of
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
 
 def patterns_of(model: nn.Module, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def test_equal_to_the_exact_count(seed: int) -> None:
 
 
 def test_thin_supernet_in_training_mode_as_published() -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     thin = space.build(space.supernet(), space.scales["thin"], inputs=1, classes=10).train()
     x = torch.randn(600, 1, 3, 3)
     expected = naive.distinct_rows(patterns_of(thin, x))
@@ -154,7 +154,7 @@ ONE_BREAKPOINT: dict[str, Callable[..., Tensor]] = {
     "F.prelu": lambda x: F.prelu(x, torch.tensor([0.1])),
     "nn.RReLU": nn.RReLU(),
     "nn.Threshold": nn.Threshold(1, 1),
-    "F.threshold_": lambda x: F.threshold_(x, 1.0, 0.0),
+    "F.threshold_": lambda x: F.threshold_(x, 1.0, 0.0),  # type: ignore[attr-defined]  # torch's stub
     "abs": abs,
     "Tensor.abs_": Tensor.abs_,
     "torch.absolute": torch.absolute,
@@ -306,7 +306,7 @@ def test_an_affine_network_has_one_region(policy: Policy, dtype: torch.dtype) ->
 
 def test_errors_of_a_network_are_one_line() -> None:
     with pytest.raises(ValueError, match=r"does not take inputs of shape \(4, 3\) .*: 7"):
-        count_regions(Applied(lambda x: {}[7]), torch.randn(4, 3))
+        count_regions(Applied(lambda x: {0: x}[7]), torch.randn(4, 3))
 
 
 def test_parameters_have_no_pieces() -> None:
@@ -339,7 +339,7 @@ def everything() -> nn.Module:
 
 @pytest.mark.parametrize("policy", ["running", "frozen", "batch"])
 @pytest.mark.parametrize("chunk", [1, 7, 120, 999])
-def test_chunks_count_alike(policy: str, chunk: int) -> None:
+def test_chunks_count_alike(policy: Policy, chunk: int) -> None:
     model, x = everything().double(), torch.randn(120, 1, 5, 5).double()
     whole = count_regions(model, x, batchnorm=policy)
     assert whole.count > 20

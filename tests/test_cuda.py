@@ -16,7 +16,7 @@ from torch import nn
 
 from untrained import draw_weights, ntk, spectrum
 from untrained.images import Images
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.runs import load_record, run
 from untrained.runs.failures import memory_of
 from untrained.training import Recipe, evaluate, train_short
@@ -41,7 +41,7 @@ def test_the_gpu_gives_what_the_cpu_does(name: str) -> None:
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("name", zoo.ZOO)
-def test_kernels_of_the_zoo(name: str, method: str) -> None:
+def test_kernels_of_the_zoo(name: str, method: Method) -> None:
     if (name, method) in CANNOT_FOLLOW:
         pytest.skip("torch has no rule")
     model, x = zoo.make(name)

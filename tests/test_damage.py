@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ from untrained.images import Images
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunFolder, load_record, run
 from untrained.runs.record import RunRecord, TrialRecord
-from untrained.runs.snapshots import Tracking
 from untrained.runs.store import LOST, Store
-from untrained.runs.track_config import TrackConfig
+from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
 from untrained.training import Recipe, TrainingSpec
@@ -47,6 +47,10 @@ def mutations(content: bytes, rng: random.Random) -> Iterator[bytes]:
     yield rng.randbytes(len(content))
     yield b"\x00" * len(content)
     yield rng.randbytes(8) + content
+
+
+def keep(found: list[Track], call: Callable[[], Track]) -> None:
+    found.append(call())
 
 
 def told(call: Callable[[], object], *names: str) -> bool:
@@ -300,9 +304,9 @@ def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
             (damaged / file).unlink()
         else:
             (damaged / file).write_bytes(content)
-        for call in (lambda d=damaged: load_track(d), lambda d=damaged: tracked(small, d)):
+        for call in (partial(load_track, damaged), partial(tracked, small, damaged)):
             found: list[Track] = []
-            if told(lambda c=call, f=found: f.append(c()), str(damaged)):
+            if told(partial(keep, found, call), str(damaged)):
                 for snapshot, kernel in zip(found[0].snapshots, found[0].kernels, strict=True):
                     assert replace(snapshot, seconds=0.0) == expected[snapshot.epoch][0]
                     assert torch.equal(kernel, expected[snapshot.epoch][1])

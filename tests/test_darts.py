@@ -16,7 +16,7 @@ from architectures import network_of, parameters, sampled
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
-from untrained.spaces import Choice, Scale, get_space
+from untrained.spaces import Choice, Scale, get_space, prunable
 from untrained.spaces.darts import (
     DARTS,
     DARTSArchitecture,
@@ -328,7 +328,7 @@ def test_pruning_goes_down_to_a_discrete_architecture() -> None:
 
 
 def test_other_spaces_are_never_crowded() -> None:
-    other = get_space("nasbench201")
+    other = prunable(get_space("nasbench201"))
     assert other.crowded(other.supernet()) == ()
     assert (other.removed_at_once, SPACE.removed_at_once) == (1, 3)
 
@@ -434,7 +434,7 @@ def test_isomorphic_cells_give_one_function_under_permuted_weights() -> None:
         if reader is not None and value.ndim > 1:
             new = news[reduces[readers[reader]]]
             blocks = value.chunk(4, 1)
-            value = torch.cat([blocks[k - 2] for k in sorted(range(2, 6), key=new.get)], 1)
+            value = torch.cat([blocks[k - 2] for k in sorted(range(2, 6), key=new.__getitem__)], 1)
         weights[".".join(parts)] = value
     other.load_state_dict(weights)
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
@@ -453,7 +453,7 @@ def naive_cell(
         total = torch.zeros(())
         for (i, j), kept in zip(EDGES, edges, strict=True):
             if j == node and kept:
-                results = [cell.edges[f"{i}_{j}"][name](nodes[i]) for name in kept]
+                results = [cell.get_submodule(f"edges.{i}_{j}.{name}")(nodes[i]) for name in kept]
                 total = total + torch.stack(results).mean(0)
         nodes.append(total)
     return torch.cat(nodes[2:], 1)
@@ -501,7 +501,8 @@ def test_reductions_stand_where_published(name: str, reductions: list[int]) -> N
     scale = SPACE.scales[name]
     with torch.device("meta"):
         network = built(SPACE.parse(TEXT), scale, inputs=1 if name == "thin" else 3)
-    strides = [cell.edges["0_2"]["sep_conv_3x3"][0][1].stride for cell in network.cells]
+    convolutions = [cell.get_submodule("edges.0_2.sep_conv_3x3.0.1") for cell in network.cells]
+    strides = [convolution.stride for convolution in convolutions]
     assert [k for k, stride in enumerate(strides) if stride == (2, 2)] == reductions
     after = [isinstance(cell.before_last, FactorizedReduce) for cell in network.cells]
     expected = [k + 1 for k in reductions if k + 1 < scale.cells]
@@ -604,7 +605,7 @@ def test_drop_path_drops_examples_and_keeps_the_mean() -> None:
     whole, dropped = cell(x[:1], x[:1], 0.0)[0], cell(x, x, 0.3)
     first = dropped[:, :4].flatten(1)
     sep, pool = (
-        cell.edges[key][name](source(x[:1])).flatten() / 0.7
+        cell.get_submodule(f"edges.{key}.{name}")(source(x[:1])).flatten() / 0.7
         for key, name, source in (
             ("0_2", "sep_conv_3x3", cell.before_last),
             ("1_2", "max_pool_3x3", cell.last),
@@ -636,9 +637,11 @@ def test_auxiliary_logits_come_in_training_alone(downsampling: int, side: int) -
     logits, auxiliary = network(x)
     assert logits.shape == auxiliary.shape == (2, 10)
     auxiliary.sum().backward()
-    assert network.cells[2].last.conv.weight.grad is not None  # the last reduction: 2 * 3 // 3
+    reader = network.get_parameter("cells.2.last.conv.weight")  # of the last reduction: 2 * 3 // 3
+    assert reader.grad is not None
     assert isinstance(network.eval()(x), Tensor)
     without = built(samples(1)[0], replace(scale, auxiliary=False))
+    assert network.auxiliary is not None
     head = sum(p.numel() for p in network.auxiliary.parameters())
     assert parameters(network) == parameters(without) + head
     assert isinstance(without(x), Tensor)

@@ -1,27 +1,25 @@
 """What is made of parameters alone, by one call or several, against autograd's loop."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 import torch.nn.functional as F
 from compare import deviation
-from torch import Tensor, nn
-from zoo import Net
+from torch import Tensor
+from zoo import Net, Step
 
 from untrained.kernels.ntk import ntk
 from untrained.layerwise.derivation import Derivation
 from untrained.networks.places import Unstructured
 
 
-def changed_in_place(m: nn.Module, x: Tensor) -> Tensor:
+def changed_in_place(m: Net, x: Tensor) -> Tensor:
     weight = m.a * 1
     y = F.linear(x, weight)
     weight *= m.b
     return y + F.linear(x, weight)
 
 
-STEPS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
+STEPS: dict[str, tuple[Step, str]] = {
     "a chain": (lambda m, x: F.linear(x, (m.a / m.a.norm()).T.contiguous()), "structured"),
     "of two": (lambda m, x: x @ (m.a * m.b) + (m.a @ m.b)[0], "structured"),
     "one that others are made of": (

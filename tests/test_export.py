@@ -10,6 +10,8 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
 from untrained.images.resizing import resize_square
 from untrained.training import evaluate, export
-from untrained.training.export import defined_names, render
+from untrained.training.export import Exported, defined_names, render
 from untrained.training.onnx_file import compare, missing_packages
 
 CELLS = Path(__file__).parents[1] / "untrained" / "spaces" / "nasbench201_network.py"
@@ -54,13 +56,13 @@ def noise_images(channels: int = 3, size: int = 8) -> Images:
 
 
 def constructor(channels: int = 3) -> str:
-    edges = (("nor_conv_3x3",), ("skip_connect",), ("none",), ("avg_pool_3x3",), ("none",))
-    edges += (("nor_conv_1x1",),)
+    operations = ("nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3", "none", "nor_conv_1x1")
+    edges = tuple((operation,) for operation in operations)
     return f"CellNetwork({edges!r}, inputs={channels}, classes=3, channels=4, cells=1)"
 
 
 def cell_network(channels: int = 3) -> nn.Module:
-    names: dict[str, object] = {"__name__": "cells"}
+    names: dict[str, Any] = {"__name__": "cells"}
     exec(SOURCE, names)
     torch.manual_seed(0)
     network = eval(constructor(channels), names)
@@ -69,7 +71,7 @@ def cell_network(channels: int = 3) -> nn.Module:
     return network
 
 
-def write(folder: Path, channels: int = 3, **change):
+def write(folder: Path, channels: int = 3, **change: Any) -> tuple[nn.Module, Exported]:
     asked = {
         "images": noise_images(channels),
         "source": SOURCE,
@@ -81,11 +83,11 @@ def write(folder: Path, channels: int = 3, **change):
     return network, export(network, folder, **asked)
 
 
-def without_onnx(monkeypatch):
+def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python without the working directory, the user's packages or PYTHON variables."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     return subprocess.run(
@@ -101,7 +103,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 # ---- Loader -------------------------------------------------------------------------------------
 
 
-def test_loader_works_elsewhere_without_the_library(tmp_path, monkeypatch):
+def test_loader_works_elsewhere_without_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     network, exported = write(tmp_path / "exported")
     elsewhere = tmp_path / "elsewhere"
@@ -123,7 +127,9 @@ def test_loader_works_elsewhere_without_the_library(tmp_path, monkeypatch):
     torch.testing.assert_close(torch.load(elsewhere / "logits.pt"), expected)
 
 
-def test_loader_classifies_pictures_on_the_command_line(tmp_path, monkeypatch):
+def test_loader_classifies_pictures_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     network, exported = write(tmp_path / "exported")
     images = noise_images()
@@ -138,7 +144,9 @@ def test_loader_classifies_pictures_on_the_command_line(tmp_path, monkeypatch):
     assert done.stdout.splitlines() == expected
 
 
-def test_loader_goes_on_after_a_broken_picture(tmp_path, monkeypatch):
+def test_loader_goes_on_after_a_broken_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
@@ -174,7 +182,9 @@ def pictures() -> dict[str, Image.Image]:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 13])
-def test_loader_reads_arrays_of_every_number_of_channels(tmp_path, monkeypatch, channels):
+def test_loader_reads_arrays_of_every_number_of_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
     """Of the size that the network was trained on they are as they are, larger ones resized."""
     without_onnx(monkeypatch)
     network, exported = write(tmp_path / "exported", channels)
@@ -193,7 +203,9 @@ def test_loader_reads_arrays_of_every_number_of_channels(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
-def test_loader_takes_pictures_of_two_and_four_channels(tmp_path, monkeypatch, channels, mode):
+def test_loader_takes_pictures_of_two_and_four_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, mode: str
+) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", channels)
     images = noise_images(channels)
@@ -206,7 +218,7 @@ def test_loader_takes_pictures_of_two_and_four_channels(tmp_path, monkeypatch, c
     assert preprocess(tmp_path / "red.png").shape == (1, channels, 8, 8)
 
 
-WRONG_ARRAYS = {
+WRONG_ARRAYS: dict[str, np.ndarray] = {
     "floats": np.zeros((8, 8, 3), np.float32),
     "grey": np.zeros((8, 8), np.uint8),
     "channels first": np.zeros((3, 8, 8), np.uint8),
@@ -215,7 +227,9 @@ WRONG_ARRAYS = {
 }
 
 
-def test_loader_says_which_arrays_it_takes(tmp_path, monkeypatch):
+def test_loader_says_which_arrays_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported")
     files = [f"{name}.npy" for name in WRONG_ARRAYS]
@@ -227,7 +241,9 @@ def test_loader_says_which_arrays_it_takes(tmp_path, monkeypatch):
     assert [line.partition(": cannot be read: ")[0] for line in lines] == files
 
 
-def test_loader_of_many_channels_refuses_pictures_in_a_line(tmp_path, monkeypatch):
+def test_loader_of_many_channels_refuses_pictures_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", 6)
     Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
@@ -237,7 +253,7 @@ def test_loader_of_many_channels_refuses_pictures_in_a_line(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("channels", [1, 6])
-def test_loader_helps(tmp_path, monkeypatch, channels):
+def test_loader_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", channels)
     done = run(tmp_path, str(exported.loader), "--help")
@@ -253,13 +269,13 @@ NAMES = (
 )  # fmt: skip
 
 
-def test_names_of_any_text_survive(tmp_path, monkeypatch):
+def test_names_of_any_text_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quotes, control characters, bytes that are not UTF-8, templates: as they are in CLASSES,
     and without control characters on the terminal."""
     without_onnx(monkeypatch)
     images = replace(noise_images(), classes=NAMES)
     text = constructor().replace("classes=3", f"classes={len(NAMES)}")
-    names: dict[str, object] = {"__name__": "cells"}
+    names: dict[str, Any] = {"__name__": "cells"}
     exec(SOURCE, names)
     network = eval(text, names)
     title = "coding: utf-16 \x00 \udcff {{ title }}"
@@ -277,7 +293,9 @@ def test_names_of_any_text_survive(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("bits", [9, 16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatch, channels, bits):
+def test_loader_prepares_pictures_as_the_folder_source_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int
+) -> None:
     without_onnx(monkeypatch)
     images = replace(noise_images(channels), grey_bits=bits)
     _, exported = write(tmp_path / "exported", channels, images=images)
@@ -291,10 +309,10 @@ def test_loader_prepares_pictures_as_the_folder_source_does(tmp_path, monkeypatc
         assert torch.equal(preprocess(tmp_path / name), expected), name
 
 
-def test_loader_is_readable_and_holds_the_data(tmp_path):
+def test_loader_is_readable_and_holds_the_data(tmp_path: Path) -> None:
     images = noise_images()
     text = render(images, SOURCE, constructor(), 'A """title""" \\ in\ntwo lines\x00\x1b')
-    names = {"__name__": "loader", "__file__": str(tmp_path / "network.py")}
+    names: dict[str, Any] = {"__name__": "loader", "__file__": str(tmp_path / "network.py")}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(compile(text, "network.py", "exec"), names)
@@ -319,20 +337,24 @@ def test_loader_is_readable_and_holds_the_data(tmp_path):
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_wrong_sources_are_explained_before_anything_is_written(tmp_path, message, change):
+def test_wrong_sources_are_explained_before_anything_is_written(
+    tmp_path: Path, message: str, change: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "exported", **change)
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_constructor_of_another_network_is_noticed(tmp_path, monkeypatch):
+def test_a_constructor_of_another_network_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     other = constructor().replace("avg_pool_3x3", "skip_connect")  # has the same weights
     with pytest.raises(RuntimeError, match="must build the same network"):
         write(tmp_path, constructor=other)
 
 
-def test_names_of_a_source():
+def test_names_of_a_source() -> None:
     assert defined_names("x: int = 1\n(a, b) = 1, 2\nclass C: y = 3\nimport os") == {
         *("x", "a", "b", "C")
     }
@@ -355,8 +377,8 @@ STEPS = [
 
 @pytest.mark.parametrize(("module", "name", "call"), STEPS)
 def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
-    tmp_path, monkeypatch, module, name, call
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, call: int
+) -> None:
     """A kill between two renames leaves the old one beside, for the next export to put back."""
     without_onnx(monkeypatch)
     folder = tmp_path / "network"
@@ -366,10 +388,10 @@ def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     new = cell_network()
     with torch.no_grad():
-        new.classifier.weight.mul_(2)
-    whole, called = getattr(module, name), []
+        new.get_parameter("classifier.weight").mul_(2)
+    whole, called = getattr(module, name), list[str]()
 
-    def cut(*arguments, **options):
+    def cut(*arguments: Any, **options: Any) -> Any:
         called.append(name)
         if len(called) == call:
             raise Cut
@@ -391,8 +413,8 @@ def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
     assert all(torch.equal(loaded[name], tensor) for name, tensor in new.state_dict().items())
 
 
-def test_a_full_disk_is_said_as_one(tmp_path, monkeypatch):
-    def full(*_):
+def test_a_full_disk_is_said_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     without_onnx(monkeypatch)
@@ -403,7 +425,9 @@ def test_a_full_disk_is_said_as_one(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_working_folder_is_not_replaced(tmp_path, monkeypatch):
+def test_the_working_folder_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="replaced as a whole"):
@@ -413,7 +437,9 @@ def test_the_working_folder_is_not_replaced(tmp_path, monkeypatch):
         write(tmp_path / "file")
 
 
-def test_an_export_must_reach_the_accuracy_that_is_known(tmp_path, monkeypatch):
+def test_an_export_must_reach_the_accuracy_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_onnx(monkeypatch)
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
@@ -432,7 +458,7 @@ def test_an_export_must_reach_the_accuracy_that_is_known(tmp_path, monkeypatch):
 # ---- Weights ------------------------------------------------------------------------------------
 
 
-def test_weights_are_those_of_the_network(tmp_path, monkeypatch):
+def test_weights_are_those_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_onnx(monkeypatch)
     network, exported = write(tmp_path)
     kept = load_file(exported.weights)
@@ -446,7 +472,7 @@ import torch
 from torch import nn
 
 class Tied(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(192, 192)
         self.second = nn.Linear(192, 192)
@@ -458,15 +484,15 @@ class Tied(nn.Module):
 """
 
 
-def test_tied_weights_are_exported_once(tmp_path, monkeypatch):
+def test_tied_weights_are_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_onnx(monkeypatch)
-    names: dict[str, object] = {"__name__": "tied"}
+    names: dict[str, Any] = {"__name__": "tied"}
     exec(TIED, names)
     _, exported = write(tmp_path, network=names["Tied"](), source=TIED, constructor="Tied()")
     assert len(load_file(exported.weights)) == 5
 
 
-def test_network_and_global_state_are_left_as_they_were(tmp_path):
+def test_network_and_global_state_are_left_as_they_were(tmp_path: Path) -> None:
     network = cell_network().train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     torch.manual_seed(3)
@@ -492,13 +518,16 @@ def logits_of(path: Path, inputs: Tensor) -> Tensor:
 
 
 @needs_onnx
-def test_onnx_agrees_with_torch_for_any_batch(tmp_path, capfd, caplog):
+def test_onnx_agrees_with_torch_for_any_batch(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         network, exported = write(tmp_path)
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert exported.notes == ()
     assert exported.onnx == tmp_path / "network.onnx"
+    assert exported.onnx_difference is not None
     assert 0 <= exported.onnx_difference < 1e-5
     for count in (1, 2, 7):
         inputs = torch.randn(count, 3, 8, 8)
@@ -510,7 +539,9 @@ def test_onnx_agrees_with_torch_for_any_batch(tmp_path, capfd, caplog):
 
 
 @needs_onnx
-def test_onnx_that_cannot_be_written_is_a_note(tmp_path, capfd):
+def test_onnx_that_cannot_be_written_is_a_note(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     source = (
         "from torch import nn\n"
         "class Odd(nn.Module):\n"
@@ -521,7 +552,7 @@ def test_onnx_that_cannot_be_written_is_a_note(tmp_path, capfd):
         "        x = x.flatten(1)\n"
         "        return self.last(x if x.sum().item() > 0 else -x)\n"
     )
-    names: dict[str, object] = {"__name__": "odd"}
+    names: dict[str, Any] = {"__name__": "odd"}
     exec(source, names)
     (tmp_path / "network.onnx").write_bytes(b"of another network")
     _, exported = write(tmp_path, network=names["Odd"](), source=source, constructor="Odd()")
@@ -534,7 +565,7 @@ def test_onnx_that_cannot_be_written_is_a_note(tmp_path, capfd):
     assert not (tmp_path / "network.onnx").exists()
 
 
-def test_without_onnx_there_is_a_note(tmp_path, monkeypatch):
+def test_without_onnx_there_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path, images=replace(noise_images(), test=noise_images().train))
     assert exported.onnx is None

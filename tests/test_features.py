@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.networks.features import features
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
 
 class Head(nn.Module):
@@ -162,7 +162,7 @@ def test_a_linear_network_hands_on_its_input() -> None:
 
 
 def test_chunks_and_statistics() -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     model = space.build(space.supernet(), space.scales["small"], inputs=3, classes=7)
     x = torch.randn(10, 3, 8, 8)
     model(x)
@@ -173,7 +173,9 @@ def test_chunks_and_statistics() -> None:
     by_batch = features(model, x, batchnorm="batch", chunk=3).z
     torch.testing.assert_close(by_batch, features(model, x, batchnorm="frozen").z)
     kept: list[Tensor] = []
-    model.classifier.register_forward_pre_hook(lambda layer, inputs: kept.append(inputs[0]))
+    model.get_submodule("classifier").register_forward_pre_hook(
+        lambda layer, inputs: kept.append(inputs[0])
+    )
     model.train()(x)
     torch.testing.assert_close(by_batch, kept[0].detach())
 

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from untrained.images import Images, load_images, picture
 
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 NEXT = iter(range(1, 10**6))
 
 
@@ -164,7 +166,8 @@ def test_links(tmp_path: Path) -> None:
 
 def test_a_name_composed_in_one_split_and_decomposed_in_another(tmp_path: Path) -> None:
     names = ("café", "thé", "Ångström")
-    for split, form in (("train", "NFC"), ("val", "NFKD"), ("test", "NFD")):
+    forms: dict[str, Form] = {"train": "NFC", "val": "NFKD", "test": "NFD"}
+    for split, form in forms.items():
         fill(tmp_path / split, tuple(unicodedata.normalize(form, name) for name in names))
     images = read(tmp_path)
     assert images.classes == tuple(sorted(names))

@@ -3,6 +3,7 @@
 import itertools
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def rows_of(split: Labelled) -> list[bytes]:
     return [image.numpy().tobytes() for image in split.pixels]
 
 
-def random_arrays(count: int = 60, classes: int = 3, **changes: object) -> dict[str, object]:
+def random_arrays(count: int = 60, classes: int = 3, **changes: Any) -> dict[str, Any]:
     """Arrays of a valid .npz, of distinct colour images, with some replaced or left out."""
     rng = np.random.default_rng(0)
     arrays = {
@@ -31,7 +32,7 @@ def random_arrays(count: int = 60, classes: int = 3, **changes: object) -> dict[
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def save(folder: Path, **changes: object) -> Path:
+def save(folder: Path, **changes: Any) -> Path:
     np.savez(folder / "set.npz", **random_arrays(**changes))
     return folder / "set.npz"
 
@@ -55,7 +56,7 @@ def test_digits_are_the_default() -> None:
     assert images.classes == tuple("0123456789")
     assert len(images.train) + len(images.validation) + len(images.test) == 1797
     assert images.train.pixels.dtype == torch.uint8
-    assert (images.train.pixels.min(), images.train.pixels.max()) == (0, 255)
+    assert (images.train.pixels.min().item(), images.train.pixels.max().item()) == (0, 255)
 
 
 def test_digits_resize() -> None:
@@ -65,7 +66,7 @@ def test_digits_resize() -> None:
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"seed": -1}])
-def test_options_out_of_range(options: dict[str, int]) -> None:
+def test_options_out_of_range(options: dict[str, Any]) -> None:
     assert "got " in complain("digits", **options)
 
 
@@ -106,7 +107,7 @@ def test_seed_decides_splits_and_fingerprint(tmp_path: Path) -> None:
 def test_fingerprint_sees_pixels_labels_and_names(tmp_path: Path) -> None:
     pixels, labels = random_arrays()["x_train"].copy(), np.arange(60) % 3
     pixels[7, 0, 0, 0] ^= 1
-    changes = (
+    changes: tuple[dict[str, Any], ...] = (
         {},
         {"x_train": pixels},
         {"y_train": np.roll(labels, 1)},
@@ -147,10 +148,10 @@ def test_constant_channel_is_not_divided_by_zero() -> None:
 
 
 def test_loading_leaves_the_global_random_states(tmp_path: Path) -> None:
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     load_images(save(tmp_path), size=5)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert (before[1] == np.random.get_state(legacy=False)["state"]["key"]).all()  # noqa: NPY002
 
 
 # Files
@@ -189,7 +190,7 @@ def test_npz_names(tmp_path: Path, names: np.ndarray) -> None:
 
 LABELS = np.arange(60) % 3
 PIXELS = random_arrays()["x_train"]
-BAD_ARRAYS = {
+BAD_ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "no labels": ({"y_train": None}, "lacks y_train, got x_train"),
     "other keys": ({"x_train": None, "y_train": None, "images": LABELS}, "got images"),
     "half a test": ({"x_test": PIXELS}, "lacks y_test"),
@@ -262,7 +263,7 @@ def test_cifar10() -> None:
 # Folders
 
 
-def paint(path: Path, size: tuple[int, int], mode: str, colour: object, **options: object) -> None:
+def paint(path: Path, size: tuple[int, int], mode: str, colour: Any, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **options)
 

@@ -22,6 +22,7 @@ from untrained.runs.presets import resolve
 from untrained.runs.setup import ScoreSetup, make_setup
 from untrained.runs.tasks import Outcome, ScoreTask, Trained, TrainTask, measure
 from untrained.scores import Reading
+from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.training import Recipe
 
@@ -150,7 +151,8 @@ def test_only_more_time_or_memory_asks_again(
 
     def reading(config: RunConfig, deed: str, then: Any) -> Reading:
         monkeypatch.setitem(misbehaving.DEEDS, deed, then)
-        settings = {config.scores[0]: {"deed": deed}}
+        assert config.scores
+        settings: dict[str, dict[str, Setting]] = {config.scores[0]: {"deed": deed}}
         folder = run(replace(config, score_settings=settings))
         [trial] = load_record(folder.store, folder.name).trials
         return trial.readings[config.scores[0]][0]

@@ -1,6 +1,7 @@
 """Scores of the NTK against the published definitions written out, and what they do not see."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -84,7 +85,7 @@ def published_alignment(kernel: Tensor, labels: Tensor) -> float:
 def test_the_published_definitions(kind: str, digits: Images) -> None:
     probe = draw_probe(digits, ProbeSpec(24, split="validation"), generator())
     kernel = published_kernel(network(kind), probe.inputs)
-    expected = {
+    expected: dict[Callable[..., NTKScore], float] = {
         LabelAlignment: published_alignment(kernel, probe.labels),
         KernelMean: kernel.mean().item(),
         KernelNorm: kernel.square().sum().sqrt().item(),

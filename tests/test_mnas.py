@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -194,7 +195,7 @@ def test_widths_follow_the_stem(scale: MNASScale, widths: list[int]) -> None:
 def test_depth_multiplies_layers_and_rounds_up(depth: float, layers: list[int]) -> None:
     text = "_".join(f"e1k3l{count}se0" for count in (1, 2, 3, 4, 1, 1, 1))
     network = built(SPACE.parse(text), MNASScale(channels=1, depth=depth))
-    assert [len(stage) for stage in network.stages][:4] == layers
+    assert [len(list(stage.children())) for stage in network.stages][:4] == layers
 
 
 @pytest.mark.parametrize(
@@ -270,23 +271,25 @@ def naive_layer(layer: MBConv, x: Tensor, stride: int, residual: bool) -> Tensor
     """The layer by its definition, with sums over channels written out."""
 
     def normed(conv_bn: nn.Sequential, y: Tensor) -> Tensor:
-        mean, variance = conv_bn.norm.running_mean, conv_bn.norm.running_var
-        scale = conv_bn.norm.weight / (variance + 1e-5).sqrt()
-        return (y - mean[:, None, None]) * scale[:, None, None] + conv_bn.norm.bias[:, None, None]
+        norm: Any = conv_bn.norm
+        scale = norm.weight / (norm.running_var + 1e-5).sqrt()
+        centred = y - norm.running_mean[:, None, None]
+        return centred * scale[:, None, None] + norm.bias[:, None, None]
 
     def swish(y: Tensor) -> Tensor:
         return y / (1 + torch.exp(-y))
 
     y = x
     if len(layer.expand):
-        y = torch.einsum("oc,ncyx->noyx", layer.expand.conv.weight[:, :, 0, 0], y)
+        y = torch.einsum("oc,ncyx->noyx", layer.get_parameter("expand.conv.weight")[:, :, 0, 0], y)
         y = swish(normed(layer.expand, y))
     kernels = layer.depthwise.conv.weight
     side = kernels.shape[-1]
     windows = F.pad(y, [side // 2] * 4).unfold(2, side, stride).unfold(3, side, stride)
     y = swish(normed(layer.depthwise, torch.einsum("ckl,ncyxkl->ncyx", kernels[:, 0], windows)))
     if len(layer.weigh):
-        squeeze, _, excite, _ = layer.weigh[0].weights
+        weights: Any = layer.get_submodule("weigh.0.weights")
+        squeeze, _, excite, _ = weights
         means = y.flatten(2).mean(2)
         squeezed = swish(means @ squeeze.weight[:, :, 0, 0].T + squeeze.bias)
         excited = squeezed @ excite.weight[:, :, 0, 0].T + excite.bias
@@ -309,6 +312,7 @@ def test_layer_against_its_definition(
     for part in layer.modules():
         if isinstance(part, nn.BatchNorm2d):
             for values in (part.weight, part.bias, part.running_mean, part.running_var):
+                assert values is not None
                 nn.init.uniform_(values, 0.5, 1.5)
     x = torch.randn(2, 6, 7, 7, dtype=torch.float64)
     output = layer.eval()(x)
@@ -319,10 +323,11 @@ def test_layer_against_its_definition(
 def test_residuals_stand_where_the_shape_stays() -> None:
     network = built(SPACE.parse(TEXT), MNASScale(channels=8))
     for stage in network.stages:
-        assert [layer.residual for layer in stage] == [False, True]
+        assert [layer.residual for layer in stage.children()] == [False, True]
     # At one channel the first stages keep their width, and without strides their shape.
     network = built(SPACE.parse(TEXT), MNASScale(channels=1, strides=0))
-    assert [stage[0].residual for stage in network.stages] == [True] * 3 + [False] * 4
+    first = [next(stage.children()) for stage in network.stages]
+    assert [layer.residual for layer in first] == [True] * 3 + [False] * 4
 
 
 @pytest.mark.parametrize("side", [1, 3, 32, 33, 64])

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from architectures import network_of, parameters, sampled
+from naive import total
 from torch import nn
 
 from untrained.search import make_searcher
@@ -196,11 +197,11 @@ def naive(network: Any, architecture: NB101Architecture, x: torch.Tensor) -> tor
             projected = [part.projections[str(v)](x) for i in enter if i == 0]
             if v == n - 1:
                 joined = [values[i] for i in enter if i > 0]
-                x = sum([torch.cat(joined, 1), *projected] if joined else projected)
+                x = total([torch.cat(joined, 1), *projected] if joined else projected)
             else:
                 wide = part.channels[v]
-                total = sum([values[i][:, :wide] for i in enter if i > 0] + projected)
-                values[v] = part.vertices[str(v)](total)
+                parts = [values[i][:, :wide] for i in enter if i > 0] + projected
+                values[v] = part.vertices[str(v)](total(parts))
     return network.classifier(x.mean((2, 3)))
 
 

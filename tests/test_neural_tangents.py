@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from untrained.kernels import ntk
+from untrained.kernels.choice import Method
 from untrained.kernels.nngp import nngp
 from untrained.networks.features import features
+from untrained.networks.readout import Output
 from untrained.networks.weights import draw_weights, ntk_parametrisation
 
 Stored = Callable[[str], Tensor]
@@ -35,7 +37,7 @@ def array(name: str) -> Tensor:
 X1, X2 = (array(name).permute(0, 3, 1, 2) for name in ("x1", "x2"))
 
 
-def build(parametrisation: str, channels: int = 8) -> nn.Sequential:
+def build(parametrisation: str, channels: int = 8) -> nn.Module:
     """The network of the fixture, with weights as torch draws them."""
     model = nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1),
@@ -63,7 +65,7 @@ def stored(parametrisation: str) -> Stored:
 
 
 @pytest.fixture
-def network(parametrisation: str, stored: Stored) -> nn.Sequential:
+def network(parametrisation: str, stored: Stored) -> nn.Module:
     """With the stored weights, in torch's layout."""
     model = build(parametrisation)
     names = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
@@ -94,19 +96,19 @@ def test_the_double_loop_is_theirs(network: nn.Module, stored: Stored) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ntk_of_the_summed_outputs(network: nn.Module, stored: Stored, method: str) -> None:
+def test_ntk_of_the_summed_outputs(network: nn.Module, stored: Stored, method: Method) -> None:
     assert close(ntk(network, X1, X2, method=method), stored("ntk_full").sum((2, 3)))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ntk_of_all_outputs(network: nn.Module, stored: Stored, method: str) -> None:
+def test_ntk_of_all_outputs(network: nn.Module, stored: Stored, method: Method) -> None:
     found = ntk(network, X1, X2, output="full", method=method)
     assert close(found, example_major(stored("ntk_full")))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_trace_is_their_mean_times_the_outputs(
-    network: nn.Module, stored: Stored, method: str
+    network: nn.Module, stored: Stored, method: Method
 ) -> None:
     found = ntk(network, X1, X2, output="trace", method=method)
     assert close(found, 5 * stored("ntk_mean"))
@@ -127,7 +129,7 @@ def test_ntk_of_projected_outputs(network: nn.Module, stored: Stored) -> None:
 def test_structured_method(network: nn.Module, stored: Stored) -> None:
     """The other parametrisation computes its weights, which this method has no formula for."""
     theta = stored("ntk_full")
-    expected = {
+    expected: dict[Output, Tensor] = {
         "sum": theta.sum((2, 3)),
         "trace": 5 * stored("ntk_mean"),
         "full": example_major(theta),

@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 from untrained.kernels.nngp import drawn_features, nngp, nngp_blocks
 from untrained.networks.weights import draw_weights, ntk_parametrisation
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def mlp(width: int = 30) -> nn.Module:
+def mlp(width: int = 30) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2))
 
 
-def normalised() -> nn.Module:
+def normalised() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -45,7 +45,7 @@ def images(n: int, seed: int = 0) -> Tensor:
     return torch.randn(n, 3, 6, 6, generator=generator(seed))
 
 
-def features_of_draws(model: nn.Module, x: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
+def features_of_draws(model: nn.Sequential, x: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
     """What enters the last layer of a copy, draw after draw, in whatever mode the model is."""
     model, same, kept = copy.deepcopy(model), generator(seed), []
     model[-1].register_forward_pre_hook(lambda layer, inputs: kept.append(inputs[0].detach()))
@@ -142,6 +142,7 @@ def test_published_statistics_are_one_update_of_torch_in_training_mode() -> None
         net = copy.deepcopy(model).train()
         draw_weights(net, "kaiming_fan_in", same)
         for layer in (net[1], net[4]):
+            assert isinstance(layer, nn.BatchNorm2d)
             layer.momentum = 1 - 0.997
         net(x[torch.randperm(120, generator=same)[:100]])
         z = net.eval()[:-1](x).detach().double()
@@ -198,7 +199,7 @@ def test_the_network_is_left_as_it_was() -> None:
     random = torch.random.get_rng_state()
     first = nngp(model, images(5), generator=generator())
     with torch.no_grad():
-        model[0].weight.zero_()  # of no account
+        model.get_parameter("0.weight").zero_()  # of no account
     assert torch.equal(first.mean, nngp(model, images(5), generator=generator()).mean)
     model.load_state_dict(before)
     for batchnorm in ("frozen", "batch", "running", "published"):
@@ -209,7 +210,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 def test_a_network_of_the_zoo() -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     model = space.build(space.supernet(), space.scales["small"], inputs=3, classes=10)
     found = nngp(model, images(6), generator=generator(), draws=2)
     assert (found.features, found.readout) == (12, "linear")
@@ -294,7 +295,7 @@ def test_networks_that_view_their_activations_are_passed_as_they_are() -> None:
     torch.manual_seed(0)
     network, x = Viewing(), torch.randn(5, 3, 8, 8)
     with pytest.raises(RuntimeError, match="view"):
-        copy.deepcopy(network).to(memory_format=torch.channels_last)(
+        copy.deepcopy(network).to(memory_format=torch.channels_last)(  # type: ignore[call-overload]
             x.contiguous(memory_format=torch.channels_last)
         )
     drawn = drawn_features(network, x, generator=torch.Generator().manual_seed(1), draws=3)
@@ -398,13 +399,13 @@ class Broken(nn.Module):
     def __init__(self, k: int, error: BaseException):
         super().__init__()
         self.body, self.head = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)), nn.Linear(8, 2)
-        self.passes = [k, error]
+        self.passes, self.error = [k], error
 
     def forward(self, x: Tensor) -> Tensor:
-        k, error = self.passes
+        k = self.passes[0]
         self.passes[0] = k - 1
         if k == 0:
-            raise error
+            raise self.error
         return self.head(self.body(x))
 
 
@@ -429,7 +430,7 @@ def test_between_two_draws_the_network_is_the_callers() -> None:
     for _ in drawn_features(model, x, generator=generator(), draws=3):
         assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     loss.backward()  # its graph is still good
-    assert model[0].weight.grad is not None
+    assert model.get_parameter("0.weight").grad is not None
 
 
 def test_a_network_is_understood_by_the_inputs() -> None:

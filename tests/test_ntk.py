@@ -14,10 +14,11 @@ from zoo import Net
 
 from untrained.analysis.plan import Plan
 from untrained.kernels import ntk
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.kernels.ntk import ntk_contributions
+from untrained.networks.choices import Policy
 
-COUPLING = ("batched", "loop", "products")
+COUPLING: tuple[Method, ...] = ("batched", "loop", "products")
 "Methods that are exact whatever examples do to each other."
 
 # BatchNorm policies
@@ -27,7 +28,9 @@ NORMALISED = ["BatchNorm1d", "BatchNorm2d", "batch and time merged", "cells"]
 
 @pytest.mark.parametrize("name", NORMALISED)
 @pytest.mark.parametrize("method", ["auto", *COUPLING])
-def test_batch_policy_is_the_training_mode_of_the_published_codes(name: str, method: str) -> None:
+def test_batch_policy_is_the_training_mode_of_the_published_codes(
+    name: str, method: Method
+) -> None:
     model, x = zoo.make(name)
     names = zoo.trainable(model)
     for output in ("sum", "trace"):
@@ -38,7 +41,7 @@ def test_batch_policy_is_the_training_mode_of_the_published_codes(name: str, met
 
 @pytest.mark.parametrize("name", NORMALISED)
 @pytest.mark.parametrize("method", METHODS)
-def test_frozen_policy_holds_the_statistics_of_the_batch(name: str, method: str) -> None:
+def test_frozen_policy_holds_the_statistics_of_the_batch(name: str, method: Method) -> None:
     """As a copy in evaluation mode whose running statistics are the batch's."""
     model, x = zoo.make(name)
     frozen = with_batch_statistics(model, x)
@@ -49,7 +52,7 @@ def test_frozen_policy_holds_the_statistics_of_the_batch(name: str, method: str)
 
 @pytest.mark.parametrize("method", ["structured", "vmap"])
 def test_frozen_statistics_are_those_of_all_chunks(
-    method: str, monkeypatch: pytest.MonkeyPatch
+    method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the batch is too large for a pass, its moments are merged chunk by chunk."""
     monkeypatch.setattr("untrained.kernels.planning.LEAST_WORKSPACE", 64)
@@ -64,7 +67,7 @@ def test_frozen_statistics_are_those_of_all_chunks(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_second_batch_sees_the_statistics_of_the_first(method: str) -> None:
+def test_a_second_batch_sees_the_statistics_of_the_first(method: Method) -> None:
     model, x = zoo.make("BatchNorm1d")
     names = zoo.trainable(model)
     expected = naive.ntk(with_batch_statistics(model, x[:3]), x, names)
@@ -83,7 +86,7 @@ def with_batch_statistics(model: nn.Module, x: Tensor) -> nn.Module:
     return model.eval()
 
 
-def keep_statistics(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+def keep_statistics(layer: Any, inputs: tuple[Tensor]) -> None:
     x = inputs[0].detach().transpose(0, 1).flatten(1)
     layer.momentum = 0.0  # the forward pass that follows must not move them again
     layer.running_mean, layer.running_var = x.mean(1), x.var(1, correction=0)
@@ -101,7 +104,7 @@ def test_running_policy_needs_running_statistics() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_selection_of_parameters(method: str) -> None:
+def test_selection_of_parameters(method: Method) -> None:
     model, x = zoo.make("BatchNorm1d")
     weights = [name for name in zoo.trainable(model) if "weight" in name]
     assert 0 < len(weights) < len(zoo.trainable(model))
@@ -110,7 +113,7 @@ def test_selection_of_parameters(method: str) -> None:
     vectors = [name for name, p in model.named_parameters() if p.ndim == 1]
     found = ntk(model, x, parameters=lambda name, p: p.ndim == 1, method=method)
     assert deviation(found, naive.ntk(model, x, vectors)) < 1e-10
-    model[0].weight.requires_grad_(False)
+    model.get_parameter("0.weight").requires_grad_(False)
     found = ntk(model, x, parameters="weights", method=method)
     assert deviation(found, naive.ntk(model, x, weights[1:])) < 1e-10
 
@@ -128,7 +131,7 @@ GROUPINGS: dict[str, Callable[[str], str]] = {
                                 for m in METHODS)],
 )  # fmt: skip
 @pytest.mark.parametrize("by", GROUPINGS)
-def test_contributions_are_kernels_of_their_parameters(name: str, by: str, method: str) -> None:
+def test_contributions_are_kernels_of_their_parameters(name: str, by: Any, method: Method) -> None:
     model, x = zoo.make(name)
     group = GROUPINGS[by]
     shares = ntk_contributions(
@@ -193,7 +196,7 @@ AWKWARD: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-def test_awkward_networks_are_exact_or_refused(name: str, method: str) -> None:
+def test_awkward_networks_are_exact_or_refused(name: str, method: Method) -> None:
     """`auto` and the loop are exact; no method is ever quietly wrong."""
     build, shape = AWKWARD[name]
     torch.manual_seed(0)
@@ -211,7 +214,7 @@ def test_awkward_networks_are_exact_or_refused(name: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_linear_network_has_the_kernel_of_its_inputs(method: str) -> None:
+def test_a_linear_network_has_the_kernel_of_its_inputs(method: Method) -> None:
     x = torch.randn(6, 4, dtype=torch.float64)
     model = nn.Linear(4, 3).double()
     inner = x @ x.T + 1
@@ -220,7 +223,7 @@ def test_a_linear_network_has_the_kernel_of_its_inputs(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_inputs_that_require_gradients(method: str) -> None:
+def test_inputs_that_require_gradients(method: Method) -> None:
     model, x = zoo.make("layer used twice")
     expected = naive.ntk(model.eval(), x, zoo.trainable(model))
     found = ntk(model, x.requires_grad_(), method=method)
@@ -233,7 +236,7 @@ def test_what_is_computed_says_how() -> None:
     x = x.repeat(8, 1, 1, 1) + torch.randn(32, 3, 8, 6, dtype=torch.float64)
     theta = ntk(model, x)
     assert isinstance(theta.plan, Plan)
-    assert theta.plan.method == min(theta.plan.predicted, key=theta.plan.predicted.get)
+    assert theta.plan.method == min(theta.plan.predicted, key=theta.plan.predicted.__getitem__)
     assert set(theta.plan.predicted) == set(METHODS)
     assert theta.plan.method in theta.plan.reason
     coupled = ntk(by_hand(lambda f, x: f(x) - f(x).mean(0)), torch.randn(5, 4))
@@ -269,7 +272,7 @@ def state_of(model: nn.Module) -> list[Any]:
 
 @pytest.mark.parametrize(("method", "policy"), CHOICES)
 @pytest.mark.parametrize("name", ["BatchNorm1d", "dropout", "frozen parameters", "weight norm"])
-def test_the_network_is_left_as_it_was(name: str, method: str, policy: str) -> None:
+def test_the_network_is_left_as_it_was(name: str, method: Method, policy: Policy) -> None:
     model, x = zoo.make(name)
     model.register_forward_hook(lambda module, inputs, output: None)
     list(model.children())[-1].eval()  # flags that differ
@@ -284,6 +287,10 @@ def test_the_network_is_left_as_it_was(name: str, method: str, policy: str) -> N
 
 class Counts(nn.Module):
     """Changes its buffers whenever it is called, in every way there is."""
+
+    added: Tensor
+    behind: Tensor
+    assigned: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -320,11 +327,11 @@ def test_buffers_are_left_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_network_is_left_as_it_was_by_a_failure(method: str) -> None:
+def test_the_network_is_left_as_it_was_by_a_failure(method: Method) -> None:
     """On the last pass, when the survey is long done."""
     passes = 0
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         nonlocal passes
         x = m.first(x)
         passes += 1
@@ -346,7 +353,7 @@ def test_the_network_is_left_as_it_was_by_a_failure(method: str) -> None:
 
 @pytest.mark.parametrize("name", ["BatchNorm2d", "embedding", "transformer layer"])
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-def test_the_same_call_gives_the_same_bits(name: str, method: str) -> None:
+def test_the_same_call_gives_the_same_bits(name: str, method: Method) -> None:
     model, x = zoo.make(name)
     first = ntk(model, x, output="trace", method=method)
     torch.rand(3)

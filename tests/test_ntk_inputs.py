@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo import Net
 
 from untrained.analysis import spectrum
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.kernels.ntk import ntk, ntk_contributions, ntk_operator
 
 Call = Callable[..., Any]
@@ -24,7 +24,7 @@ def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def mlp() -> nn.Module:
+def mlp() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 30), nn.ReLU(), nn.Linear(30, 3))
 
@@ -142,7 +142,7 @@ def test_classes_and_projections(door: str, output: int | Tensor, message: str) 
 
 
 @pytest.mark.parametrize("method", ["vmap", "structured"])
-def test_methods_for_independent_examples(method: str) -> None:
+def test_methods_for_independent_examples(method: Method) -> None:
     model, x = zoo.make("BatchNorm1d")
     with pytest.raises(ValueError, match=r"needs independent examples.* use method='loop'"):
         ntk(model, x, method=method, batchnorm="batch")
@@ -184,7 +184,7 @@ for wrong in {[wrong for wrong, _ in WRONG]!r}:
 # Kernels that are not resolved
 
 
-def reasons(model: nn.Module, x: Tensor) -> dict[str, str]:
+def reasons(model: nn.Module, x: Tensor) -> dict[Method, str]:
     """Why the spectrum is not resolved, for each method that does not refuse the network."""
     found = {}
     for method in ("auto", *METHODS):
@@ -208,10 +208,10 @@ def test_dead_networks() -> None:
     """Nothing comes through the first layer: all that is left is the last bias, and then not."""
     model = mlp()
     with torch.no_grad():
-        model[0].bias.fill_(-1e6)
+        model.get_parameter("0.bias").fill_(-1e6)
     for method, reason in reasons(model, drawn(5, 4)).items():
         assert "below the resolution" in reason, method
-    model[2].bias.requires_grad_(False)
+    model.get_parameter("2.bias").requires_grad_(False)
     for method, reason in reasons(model, drawn(5, 4)).items():
         assert "the kernel is zero" in reason, method
 
@@ -222,12 +222,12 @@ def test_outputs_that_are_constant() -> None:
         assert "the kernel is zero" in reason, method
 
 
-def ungraded(m: nn.Module, x: Tensor) -> Tensor:
+def ungraded(m: Net, x: Tensor) -> Tensor:
     with torch.no_grad():
         return m.layer(x)
 
 
-def inferred(m: nn.Module, x: Tensor) -> Tensor:
+def inferred(m: Net, x: Tensor) -> Tensor:
     with torch.inference_mode():
         return m.layer(x)
 
@@ -257,7 +257,7 @@ def test_weights_that_are_not_finite(value: float, everywhere: bool) -> None:
     """Never a kernel of zeros."""
     model = mlp()
     with torch.no_grad():
-        model[0].weight[... if everywhere else (0, 0)] = value
+        model.get_parameter("0.weight")[... if everywhere else (0, 0)] = value
     for method, reason in reasons(model, drawn(5, 4).abs() + 1).items():
         assert "NaN or infinity" in reason, method
 
@@ -265,20 +265,20 @@ def test_weights_that_are_not_finite(value: float, everywhere: bool) -> None:
 def test_a_network_that_recovers_from_nan() -> None:
     """What was seen of it then is no longer so."""
     model, x = mlp().double(), drawn(5, 4).double()
-    kept = model[0].weight.clone()
+    kept = model.get_parameter("0.weight").clone()
     with torch.no_grad():
-        model[0].weight.fill_(torch.nan)
+        model.get_parameter("0.weight").fill_(torch.nan)
         reasons(model, x)
-        model[0].weight.copy_(kept)
+        model.get_parameter("0.weight").copy_(kept)
     found = reasons(model, x)
     assert not any(found.values()), found
 
 
 def test_a_network_that_recovers_is_surveyed_again() -> None:
     model, x = mlp().double(), drawn(5, 4).double()
-    kept = model[0].weight.clone()
+    kept = model.get_parameter("0.weight").clone()
     with torch.no_grad():
-        model[0].weight.fill_(torch.nan)
+        model.get_parameter("0.weight").fill_(torch.nan)
         reasons(model, x)
-        model[0].weight.copy_(kept)
+        model.get_parameter("0.weight").copy_(kept)
     assert "structured" in reasons(model, x)

@@ -1,6 +1,7 @@
 """The contract of every method: the naive kernel, for every output, over the whole zoo."""
 
 from functools import cache
+from typing import Literal
 
 import naive
 import pytest
@@ -9,10 +10,12 @@ import zoo
 from compare import deviation
 from torch import Tensor
 
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.kernels.ntk import ntk
+from untrained.networks.readout import Output
 
-OUTPUTS = ("sum", "trace", "full", "class", "projections")
+Asked = Literal["sum", "trace", "full", "class", "projections"]
+OUTPUTS: tuple[Asked, ...] = ("sum", "trace", "full", "class", "projections")
 # torch has no rule for vmap over these layers' backward passes, none for the second derivative
 # of a bag.
 CANNOT_FOLLOW = {
@@ -34,17 +37,16 @@ def jacobian(name: str) -> Tensor:
 
 
 @cache
-def truth(name: str, output: str) -> Tensor:
+def truth(name: str, output: Asked) -> Tensor:
     """Theta by a loop over pairs of examples."""
     j = jacobian(name)
-    r = choice(output, j.shape[1])
     if output == "full":
         return kernel_of(j.flatten(0, 1))
     if output == "sum":
         return kernel_of(j.sum(1))
     if output == "class":
-        return kernel_of(j[:, r])
-    columns = j.unbind(1) if output == "trace" else (j.mT @ r).unbind(2)
+        return kernel_of(j[:, -1])
+    columns = j.unbind(1) if output == "trace" else (j.mT @ projections(j.shape[1])).unbind(2)
     return sum(map(kernel_of, columns), torch.zeros(len(j), len(j), dtype=torch.float64))
 
 
@@ -52,16 +54,20 @@ def kernel_of(rows: Tensor) -> Tensor:
     return torch.stack([torch.stack([(a * b).sum() for b in rows]) for a in rows])
 
 
-def choice(output: str, outputs: int) -> str | int | Tensor:
+def projections(outputs: int) -> Tensor:
+    return torch.linspace(-1, 1, 2 * outputs, dtype=torch.float64).reshape(outputs, 2).cos()
+
+
+def choice(output: Asked, outputs: int) -> Output:
     """What to ask `ntk` for: the last class, or two fixed projections."""
     if output == "class":
         return outputs - 1
     if output == "projections":
-        return torch.linspace(-1, 1, 2 * outputs, dtype=torch.float64).reshape(outputs, 2).cos()
+        return projections(outputs)
     return output
 
 
-def outputs_for(name: str, method: str) -> tuple[str, ...]:
+def outputs_for(name: str, method: Method) -> tuple[Asked, ...]:
     """All of them; but two for methods that know no formulas, other ones for each network."""
     if method == "structured":
         return OUTPUTS
@@ -80,7 +86,7 @@ def test_truth_is_that_of_the_definitions() -> None:
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
-def test_methods_agree_with_the_naive_kernel(name: str, method: str) -> None:
+def test_methods_agree_with_the_naive_kernel(name: str, method: Method) -> None:
     model, x = zoo.make(name)
     classes = jacobian(name).shape[1]
     if (name, method) in CANNOT_FOLLOW:
@@ -103,7 +109,7 @@ def test_methods_agree_with_the_naive_kernel(name: str, method: str) -> None:
     [pair for k, pair in enumerate(PAIRS) if pair not in CANNOT_FOLLOW
      if k % 5 == 0 or pair[1] == "structured"],
 )  # fmt: skip
-def test_two_batches_are_a_block_of_the_kernel_of_both(name: str, method: str) -> None:
+def test_two_batches_are_a_block_of_the_kernel_of_both(name: str, method: Method) -> None:
     model, x = zoo.make(name)
     output = OUTPUTS[(list(zoo.ZOO).index(name) + len(method)) % len(OUTPUTS)]
     expected, classes = truth(name, output), jacobian(name).shape[1]
@@ -117,7 +123,7 @@ def test_two_batches_are_a_block_of_the_kernel_of_both(name: str, method: str) -
     [(name, method) for name, method in PAIRS if (name, method) not in CANNOT_FOLLOW
      if name in {"BatchNorm2d", "GRU", "convolutions", "embedding", "vision transformer"}],
 )  # fmt: skip
-def test_float32_agrees_with_float64(name: str, method: str) -> None:
+def test_float32_agrees_with_float64(name: str, method: Method) -> None:
     model, x = zoo.make(name)
     model = model.float()
     x = x.float() if x.is_floating_point() else x
@@ -128,7 +134,7 @@ def test_float32_agrees_with_float64(name: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["sum", "trace", "full"])
-def test_more_examples_than_a_block_of_symmetric_products(output: str) -> None:
+def test_more_examples_than_a_block_of_symmetric_products(output: Output) -> None:
     """Above `contraction.HALVED` rows, one half of Theta is mirrored from the other."""
     torch.manual_seed(0)
     model, _ = zoo.make("linear")

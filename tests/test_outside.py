@@ -179,7 +179,7 @@ def assert_nothing_is_obeyed(page: Page, plain: Page) -> None:
 
 
 def test_a_page_obeys_nothing(tmp_path: Path) -> None:
-    pages = []
+    pages: list[Page] = []
     for text in (NASTY, PLAIN):
         path = tmp_path / f"{len(pages)}.html"
         cell = CellGraph(text, (text, f"{text}2"), (Edge(0, 1, text),))
@@ -195,7 +195,7 @@ def test_a_page_obeys_nothing(tmp_path: Path) -> None:
 
 
 def test_a_page_without_a_selected_architecture_obeys_nothing(tmp_path: Path) -> None:
-    pages = []
+    pages: list[Page] = []
     for text in (NASTY, PLAIN):
         path = tmp_path / f"{len(pages)}.html"
         failed = {text: (Reading(None, text),)}
@@ -207,7 +207,7 @@ def test_a_page_without_a_selected_architecture_obeys_nothing(tmp_path: Path) ->
 
 
 def test_a_page_of_a_tracking_obeys_nothing(tmp_path: Path) -> None:
-    pages = []
+    pages: list[Page] = []
     for text in (NASTY, PLAIN):
         path = tmp_path / f"{len(pages)}.html"
         track = make_track(3, text, alignment=Quantity(None, text))

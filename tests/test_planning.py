@@ -13,13 +13,16 @@ from compare import deviation
 from held import Held
 from torch import Tensor, nn
 
+from untrained.analysis.kernel import Kernel
 from untrained.analysis.regression import regression
 from untrained.analysis.spectrum import spectrum
-from untrained.kernels.choice import METHODS, choose
-from untrained.kernels.ntk import Kernel, ntk, ntk_contributions
+from untrained.kernels.choice import METHODS, Method, choose
+from untrained.kernels.ntk import ntk, ntk_contributions
+from untrained.networks.choices import Policy
+from untrained.networks.readout import Output
 
 SOME = ["convolution used twice", "layer used twice", "weight norm"]
-OUTPUTS = ("sum", "trace", "full")
+OUTPUTS: tuple[Output, ...] = ("sum", "trace", "full")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,7 @@ def _small_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def truth(name: str, output: str) -> Tensor:
+def truth(name: str, output: Output) -> Tensor:
     model, x = twice(name)
     return naive.ntk(model.eval(), x, zoo.trainable(model), output)
 
@@ -57,7 +60,7 @@ def climb(compute: Callable[[int], Kernel], enough: int) -> Iterator[Kernel]:
         memory, enough = int(1.5 * memory), enough - 1
 
 
-def planned(name: str, method: str, output: str, enough: int = 5) -> Iterator[Kernel]:
+def planned(name: str, method: Method, output: Output, enough: int = 5) -> Iterator[Kernel]:
     model, x = twice(name)
     return climb(lambda memory: ntk(model, x, output=output, method=method, memory=memory), enough)
 
@@ -67,8 +70,8 @@ def planned(name: str, method: str, output: str, enough: int = 5) -> Iterator[Ke
     [*((name, "structured") for name in SOME),
      *(("layer used twice", method) for method in ("vmap", "loop"))],
 )  # fmt: skip
-def test_exact_under_every_ceiling(name: str, method: str) -> None:
-    output = "sum" if method == "vmap" else OUTPUTS[len(name + method) % 3]
+def test_exact_under_every_ceiling(name: str, method: Method) -> None:
+    output: Output = "sum" if method == "vmap" else OUTPUTS[len(name + method) % 3]
     plans = set()
     for theta in planned(name, method, output):
         plan = theta.plan
@@ -81,13 +84,13 @@ def test_exact_under_every_ceiling(name: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["batched", "products"])
-def test_exact_under_a_few_ceilings(method: str) -> None:
+def test_exact_under_a_few_ceilings(method: Method) -> None:
     for theta in planned("layer used twice", method, "trace", enough=2):
         assert deviation(theta, truth("layer used twice", "trace")) < 1e-10, theta.plan
 
 
 @pytest.mark.parametrize("method", ["structured", "vmap"])
-def test_few_examples_in_a_pass(method: str) -> None:
+def test_few_examples_in_a_pass(method: Method) -> None:
     """Large images and few parameters."""
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -103,7 +106,7 @@ def test_few_examples_in_a_pass(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["structured", "vmap", "loop"])
-def test_two_batches_in_tiles(method: str) -> None:
+def test_two_batches_in_tiles(method: Method) -> None:
     name = "layer used twice"
     model, x = twice(name)
     sides = set()
@@ -111,7 +114,7 @@ def test_two_batches_in_tiles(method: str) -> None:
         rows = len(truth(name, output)) // len(x)
         expected = truth(name, output)[: 6 * rows, 2 * rows :]
 
-        def block(memory: int, output: str = output) -> Kernel:
+        def block(memory: int, output: Output = output) -> Kernel:
             return ntk(model, x[:6], x[2:], output=output, method=method, memory=memory)
 
         for found in climb(block, enough=1):
@@ -136,7 +139,7 @@ def test_contributions_in_tiles() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ceilings_too_low_for_the_kernel(method: str) -> None:
+def test_ceilings_too_low_for_the_kernel(method: Method) -> None:
     model, x = zoo.make("linear")
     with pytest.raises(ValueError, match="the kernel alone takes 400 bytes: expected a ceiling"):
         ntk(model, x, memory=400, method=method)
@@ -145,14 +148,14 @@ def test_ceilings_too_low_for_the_kernel(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["structured", "vmap"])
-def test_ceilings_too_low_for_one_example(method: str) -> None:
+def test_ceilings_too_low_for_one_example(method: Method) -> None:
     model, x = zoo.make("convolutions")
     with pytest.raises(ValueError, match=r"one example needs about .* raise memory="):
         ntk(model, x, memory=3000, method=method)
 
 
 @pytest.mark.parametrize("method", ["batched", "loop"])
-def test_ceilings_too_low_for_the_graph_of_a_batch(method: str) -> None:
+def test_ceilings_too_low_for_the_graph_of_a_batch(method: Method) -> None:
     model, x = zoo.make("convolutions")
     with pytest.raises(ValueError, match=r"whole batch at once: .* raise memory="):
         ntk(model, x, memory=3000, method=method)
@@ -160,7 +163,7 @@ def test_ceilings_too_low_for_the_graph_of_a_batch(method: str) -> None:
 
 @pytest.mark.parametrize("policy", ["running", "batch"])
 @pytest.mark.parametrize("method", ["batched", "loop", "products"])
-def test_coupled_examples_are_never_passed_apart(method: str, policy: str) -> None:
+def test_coupled_examples_are_never_passed_apart(method: Method, policy: Policy) -> None:
     """Under a ceiling that is too low for the whole batch: refused in words."""
     if policy == "batch":
         model, x = zoo.make("BatchNorm1d")
@@ -204,7 +207,7 @@ def wide() -> tuple[nn.Module, Tensor]:
         ("vmap", "sum", 400),
     ],
 )
-def test_a_large_kernel_is_held_once(method: str, output: str, n: int) -> None:
+def test_a_large_kernel_is_held_once(method: Method, output: Output, n: int) -> None:
     """As bytes that are alive, of which the kernel is most."""
     net, x = wide()
     kernel = 8 * (n * (3 if output == "full" else 1)) ** 2
@@ -224,7 +227,7 @@ def test_a_large_block_and_large_shares_are_held_once() -> None:
     with Held() as held:
         shares = ntk_contributions(net, x, memory=(ceiling := 4 * 8 * 700**2))
     assert held.peak <= ceiling
-    assert deviation(sum(shares.values())[:500, 200:], block) < 1e-5
+    assert deviation(naive.total(shares.values())[:500, 200:], block) < 1e-5
 
 
 def test_a_spectrum_and_a_regression_copy_nothing() -> None:
@@ -299,7 +302,7 @@ ntk(copy.deepcopy(network), x[:300], method={method!r})
     ],
 )
 def test_measured_memory_stays_below_the_ceiling(
-    network: str, method: str, n: int, monkeypatch: pytest.MonkeyPatch
+    network: str, method: Method, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resident memory above that of the network and its inputs, in a process of its own."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))

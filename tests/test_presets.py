@@ -12,6 +12,7 @@ from untrained.runs.presets import PRESETS, Preset, resolve
 from untrained.runs.setup import make_setups, training_scale
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
+from untrained.spaces.darts import DARTS
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 
@@ -265,7 +266,7 @@ def test_the_auxiliary_head_is_built_where_the_recipe_weighs_it() -> None:
     assert without == darts.scales["full"]
     training = TrainingSpec(auxiliary=0.4)
     asked = resolve(RunConfig(space="darts", training=training, channels=4, cells=3))
-    full = darts.scales["full"]
+    full = DARTS().scales["full"]
     assert training_scale(darts, asked) == replace(full, channels=4, cells=3, auxiliary=True)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from untrained.kernels.ntk import ntk, ntk_operator
 from untrained.kernels.products import NTKOperator, conjugate_gradients, largest_eigenvalues
+from untrained.networks.choices import Policy
+from untrained.networks.readout import Output
 
 NAMES = ["BatchNorm2d", "LSTM", "convolutions", "embedding", "layer used twice",
          "transformer layer"]  # fmt: skip
@@ -28,7 +30,7 @@ def close(a: Tensor, b: Tensor) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_products_are_those_of_the_naive_kernel(name: str, output: str) -> None:
+def test_products_are_those_of_the_naive_kernel(name: str, output: Output) -> None:
     model, x = zoo.make(name)
     expected = naive.ntk(model.eval(), x, zoo.trainable(model), output)
     operator = ntk_operator(model.train(), x, output=output)
@@ -41,7 +43,7 @@ def test_products_are_those_of_the_naive_kernel(name: str, output: str) -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("chunk", [None, 1, 2])
-def test_rectangular_operators_and_their_adjoints(output: str, chunk: int | None) -> None:
+def test_rectangular_operators_and_their_adjoints(output: Output, chunk: int | None) -> None:
     model, x = zoo.make("layer used twice")
     whole = naive.ntk(model.eval(), x, zoo.trainable(model), output)
     rows = len(whole) // len(x)
@@ -84,7 +86,7 @@ def test_the_second_backward_pass_stands_in_for_forward_derivatives() -> None:
 
 
 @pytest.mark.parametrize("policy", ["batch", "frozen"])
-def test_products_under_the_policies_of_batchnorm(policy: str) -> None:
+def test_products_under_the_policies_of_batchnorm(policy: Policy) -> None:
     model, x = zoo.make("BatchNorm1d")
     expected = ntk(model, x, output="trace", batchnorm=policy, method="loop")
     assert close(columns_of(ntk_operator(model, x, output="trace", batchnorm=policy)), expected)
@@ -117,7 +119,7 @@ def test_selected_parameters_alone() -> None:
 
 
 @pytest.mark.parametrize("policy", ["running", "batch"])
-def test_largest_eigenvalues_by_lanczos(policy: str) -> None:
+def test_largest_eigenvalues_by_lanczos(policy: Policy) -> None:
     model, _ = zoo.make("BatchNorm1d")
     x = torch.randn(12, 2, 6, dtype=torch.float64)
     expected = np.linalg.eigvalsh(ntk(model, x, batchnorm=policy, method="loop").numpy())[::-1]
@@ -137,7 +139,7 @@ def test_lanczos_needs_a_larger_square() -> None:
 
 @pytest.mark.parametrize("policy", ["running", "batch"])
 @pytest.mark.parametrize("ridge", [0.0, 0.5])
-def test_regression_by_conjugate_gradients(policy: str, ridge: float) -> None:
+def test_regression_by_conjugate_gradients(policy: Policy, ridge: float) -> None:
     model, x = zoo.make("BatchNorm1d")
     theta = ntk(model, x, batchnorm=policy, method="loop")
     if policy == "batch" and not ridge:
@@ -178,7 +180,7 @@ def test_targets_and_ridges_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize("output", ["sum", "full"])
-def test_outputs_that_parameters_do_not_reach(output: str) -> None:
+def test_outputs_that_parameters_do_not_reach(output: Output) -> None:
     model = zoo.Net(lambda m, x: x.detach() * 2, layer=nn.Linear(4, 2)).double()
     x = torch.randn(3, 4, dtype=torch.float64)
     operator = ntk_operator(model, x, output=output)
@@ -186,7 +188,7 @@ def test_outputs_that_parameters_do_not_reach(output: str) -> None:
         operator @ np.ones(operator.shape[1])
 
 
-def halved(layer: nn.Module) -> nn.Module:
+def halved(layer: nn.Linear) -> nn.Linear:
     layer.weight.register_hook(lambda d: d / 2)
     return layer
 

@@ -4,6 +4,7 @@ The truth is the same network with its weights standardised beforehand, or autog
 """
 
 import copy
+from collections.abc import Callable
 
 import naive
 import pytest
@@ -16,11 +17,12 @@ from zoo import Net
 
 from untrained.kernels.choice import METHODS
 from untrained.kernels.ntk import ntk
+from untrained.networks.choices import Policy
 from untrained.networks.features import features
 from untrained.networks.provenance import Provenance
 from untrained.regions.counting import count_regions
 
-POLICIES = ("running", "frozen", "batch")
+POLICIES: tuple[Policy, ...] = ("running", "frozen", "batch")
 
 
 def standardised(kind: str, w: Tensor, gain: Tensor) -> Tensor:
@@ -41,6 +43,8 @@ def standardised(kind: str, w: Tensor, gain: Tensor) -> Tensor:
 class StandardisedConv(nn.Conv2d):
     """As in BiT and NFNet, of weights that are pruned."""
 
+    mask: Tensor
+
     def __init__(self, kind: str, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 3)
         self.kind = kind
@@ -55,7 +59,7 @@ class StandardisedConv(nn.Conv2d):
 KINDS = ("batch_norm", "instance_norm", "group_norm", "var_mean")
 
 
-def network(kind: str) -> tuple[nn.Module, Tensor]:
+def network(kind: str) -> tuple[nn.Sequential, Tensor]:
     torch.manual_seed(0)
     first, second = StandardisedConv(kind, 3, 8), StandardisedConv(kind, 8, 8)
     layers = [first, nn.GroupNorm(2, 8), nn.ReLU(), second, nn.ReLU(), nn.Flatten()]
@@ -63,7 +67,7 @@ def network(kind: str) -> tuple[nn.Module, Tensor]:
     return model, torch.randn(6, 3, 6, 6, dtype=torch.float64)
 
 
-def beforehand(model: nn.Module) -> nn.Module:
+def beforehand(model: nn.Sequential) -> nn.Sequential:
     """The same with plain convolutions."""
     model = copy.deepcopy(model)
     for k, layer in enumerate(model):
@@ -77,7 +81,7 @@ def beforehand(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_weights_standardised(kind: str, policy: str) -> None:
+def test_weights_standardised(kind: str, policy: Policy) -> None:
     model, x = network(kind)
     expected = naive.ntk(model.eval(), x, zoo.trainable(model))
     for method in ("auto", *METHODS):
@@ -89,7 +93,7 @@ def test_weights_standardised(kind: str, policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_features_and_regions_of_weights_standardised(policy: str) -> None:
+def test_features_and_regions_of_weights_standardised(policy: Policy) -> None:
     model, x = network("batch_norm")
     plain = beforehand(model)
     found, expected = (features(m, x, batchnorm=policy).z for m in (model, plain))
@@ -103,10 +107,13 @@ def test_examples_are_normalised_beside_weights() -> None:
     model[1] = nn.BatchNorm2d(8).double()
     plain = beforehand(model).eval()
     h = plain[0](x).transpose(0, 1).flatten(1).detach()
-    for each in (model[1], plain[1]):
+    layer, of_plain = model[1], plain[1]
+    assert isinstance(layer, nn.BatchNorm2d)
+    assert isinstance(of_plain, nn.BatchNorm2d)
+    for each in (layer, of_plain):
         each.running_mean, each.running_var = h.mean(1), h.var(1, unbiased=False)
     expected = naive.ntk(model.eval(), x, zoo.trainable(model))
-    model[1].running_mean, model[1].running_var = torch.zeros(8).double(), torch.ones(8).double()
+    layer.running_mean, layer.running_var = torch.zeros(8).double(), torch.ones(8).double()
     for method in ("auto", *METHODS):
         assert deviation(ntk(model, x, batchnorm="frozen", method=method), expected) < 1e-10
     assert deviation(ntk(model, x, x[:2], batchnorm="frozen"), expected[:, :2]) < 1e-10
@@ -128,7 +135,7 @@ def test_what_is_no_examples() -> None:
     w, x = torch.ones(3), torch.ones(2, 3)
     own = Provenance([w])
 
-    def call(func: object, *args: object, **kwargs: object) -> Tensor:
+    def call(func: Callable[..., Tensor], *args: object, **kwargs: object) -> Tensor:
         made = own.makes(func, args, kwargs)
         found = func(*args, **kwargs)
         if made:

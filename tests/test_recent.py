@@ -19,7 +19,7 @@ ONES = torch.ones(3)
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def network(seed: int, width: int = 5) -> nn.Module:
+def network(seed: int, width: int = 5) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)).double()
 
@@ -76,7 +76,7 @@ def test_a_survey_serves_other_questions(surveys: list[nn.Module]) -> None:
     assert len(surveys) == 1
 
 
-def last_state(m: nn.Module, x: Tensor) -> Tensor:
+def last_state(m: Net, x: Tensor) -> Tensor:
     return m.cell(x)[0][:, -1]
 
 
@@ -158,4 +158,4 @@ def test_the_oldest_are_forgotten(surveys: list[nn.Module]) -> None:
         ntk(network(0, width), X)
     assert len(recent._surveys) == recent.KEPT
     ntk(network(0, 1), X)
-    assert surveys[-1][0].out_features == 1
+    assert surveys[-1].get_submodule("0").out_features == 1

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from untrained.training.recipe import check_recipe
 class TwoHeads(nn.Module):
     """A small network of the DARTS kind: paths that are dropped, and a head in training mode."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.drop_path = 0.0
         self.dropped: list[float] = []
@@ -81,7 +83,7 @@ def smoothed(logits: Tensor, labels: Tensor, share: float) -> float:
     return total
 
 
-def test_the_auxiliary_loss_by_hand():
+def test_the_auxiliary_loss_by_hand() -> None:
     draw = torch.Generator().manual_seed(0)
     logits, aside = torch.randn(2, 6, 4, dtype=torch.float64, generator=draw)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -92,7 +94,7 @@ def test_the_auxiliary_loss_by_hand():
     assert objective.item() == pytest.approx(by_hand)
 
 
-def test_reported_are_loss_and_accuracy_of_the_main_logits():
+def test_reported_are_loss_and_accuracy_of_the_main_logits() -> None:
     images, network = digits(train=32), TwoHeads()
     inputs = images.normalise(images.train.pixels)
     logits = network.train()(inputs)[0].detach()
@@ -104,21 +106,21 @@ def test_reported_are_loss_and_accuracy_of_the_main_logits():
     assert epoch.train_accuracy == right
 
 
-def test_without_weight_the_auxiliary_head_learns_nothing():
+def test_without_weight_the_auxiliary_head_learns_nothing() -> None:
     network, before = TwoHeads(), weights(TwoHeads())
     train(network, digits(), Recipe(epochs=1))
     assert torch.equal(network.side.weight, before["side.weight"])
     assert not torch.equal(network.head.weight, before["head.weight"])
 
 
-def test_evaluation_sees_the_main_head_alone():
+def test_evaluation_sees_the_main_head_alone() -> None:
     images, network = digits(), TwoHeads()
     before = evaluate(network, images.test, images)
     nn.init.zeros_(network.side.weight)
     assert evaluate(network, images.test, images) == before
 
 
-def test_a_head_that_stays_in_evaluation_is_refused():
+def test_a_head_that_stays_in_evaluation_is_refused() -> None:
     class Both(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return PLAIN(x), PLAIN(x)
@@ -128,7 +130,7 @@ def test_a_head_that_stays_in_evaluation_is_refused():
         evaluate(Both(), images.test, images)
 
 
-def test_both_heads_have_one_logit_for_each_class():
+def test_both_heads_have_one_logit_for_each_class() -> None:
     images = digits()
     with pytest.raises(ValueError, match=r"10 classes, got outputs of shape \(2, 9\)"):
         split_outputs((torch.zeros(2, 10), torch.zeros(2, 9)), images, Recipe(auxiliary=0.4))
@@ -137,7 +139,7 @@ def test_both_heads_have_one_logit_for_each_class():
 # ---- Drop path ----------------------------------------------------------------------------------
 
 
-def test_each_epoch_drops_with_its_probability_and_the_network_gets_its_own_back():
+def test_each_epoch_drops_with_its_probability_and_the_network_gets_its_own_back() -> None:
     network = TwoHeads()
     network.drop_path = 0.125
     train(network, digits(), RECIPE)
@@ -146,7 +148,7 @@ def test_each_epoch_drops_with_its_probability_and_the_network_gets_its_own_back
     assert network.drop_path == 0.125
 
 
-def test_a_recipe_without_drop_path_leaves_that_of_the_network():
+def test_a_recipe_without_drop_path_leaves_that_of_the_network() -> None:
     network = TwoHeads()
     network.drop_path = 0.125
     train(network, digits(), Recipe(epochs=1))
@@ -157,7 +159,7 @@ def test_a_recipe_without_drop_path_leaves_that_of_the_network():
 
 
 @pytest.mark.parametrize("clip", [0.3, 1e6])
-def test_a_clipped_step_by_hand(clip):
+def test_a_clipped_step_by_hand(clip: float) -> None:
     network = nn.Linear(3, 2).double()
     recipe = Recipe(momentum=0.0, weight_decay=0.0, clip=clip)
     inputs = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -173,7 +175,7 @@ def test_a_clipped_step_by_hand(clip):
         torch.testing.assert_close(parameter.detach(), before[name] - step, rtol=1e-5, atol=1e-7)
 
 
-def test_two_steps_of_plain_momentum_with_decay_of_all():
+def test_two_steps_of_plain_momentum_with_decay_of_all() -> None:
     network = nn.Linear(3, 2).double()
     setup = set_up(network, digits(), Recipe(nesterov=False, decay_all=True), 0, "cpu")
     inputs = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -193,7 +195,7 @@ def test_two_steps_of_plain_momentum_with_decay_of_all():
 # ---- Parts and colours --------------------------------------------------------------------------
 
 
-def test_a_box_of_a_ramp_is_a_ramp():
+def test_a_box_of_a_ramp_is_a_ramp() -> None:
     columns = torch.arange(16, dtype=torch.float64) + 0.5
     ramp = torch.stack([columns.expand(12, 16), columns[:12, None].expand(12, 16)])
     box = torch.tensor([[0.25, 0.5, 0.5, 0.25]], dtype=torch.float64)
@@ -204,7 +206,7 @@ def test_a_box_of_a_ramp_is_a_ramp():
     torch.testing.assert_close(resize_boxes(ramp[None], whole)[0], ramp)
 
 
-def test_random_parts_are_inside_and_as_large_as_they_should_be():
+def test_random_parts_are_inside_and_as_large_as_they_should_be() -> None:
     columns = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
     ramp = torch.stack([columns.expand(64, 64), columns[:, None].expand(64, 64)])
     draw = torch.Generator().manual_seed(0)
@@ -222,7 +224,7 @@ def test_random_parts_are_inside_and_as_large_as_they_should_be():
 
 
 @pytest.mark.parametrize("factors", [(0.7, 1.0, 1.0), (1.0, 1.4, 1.0), (1.0, 1.0, 0.6)])
-def test_colours_change_as_pillow_changes_them(factors):
+def test_colours_change_as_pillow_changes_them(factors: tuple[float, float, float]) -> None:
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (2, 3, 9, 7), generator=draw, dtype=torch.uint8)
     ours = change_colours(pixels, torch.tensor([factors] * 2))
@@ -234,14 +236,14 @@ def test_colours_change_as_pillow_changes_them(factors):
         assert (theirs - changed.int()).abs().max() <= 1  # Pillow rounds greys and means
 
 
-def test_grey_images_have_no_saturation():
+def test_grey_images_have_no_saturation() -> None:
     pixels = digits().train.pixels
     factors = torch.ones(len(pixels), 3)
     factors[:, 2] = 0.3
     assert torch.equal(change_colours(pixels, factors), pixels)
 
 
-def test_jitter_is_within_its_strength():
+def test_jitter_is_within_its_strength() -> None:
     pixels = torch.full((400, 1, 1, 1), 100, dtype=torch.uint8)  # contrast has nothing to change
     draw = torch.Generator().manual_seed(0)
     changed = jitter_colours(pixels, draw, 0.4)
@@ -255,7 +257,7 @@ def test_jitter_is_within_its_strength():
 # ---- Everything together ------------------------------------------------------------------------
 
 
-def resumes(path, recipe: Recipe, device: str = "cpu") -> None:
+def resumes(path: Path, recipe: Recipe, device: str = "cpu") -> None:
     """Assert that a training cut after two epochs ends as an unbroken one."""
     unbroken, first, second = TwoHeads(), TwoHeads(), TwoHeads(seed=9)
     whole = train(unbroken, digits(), recipe, device=device)
@@ -266,11 +268,11 @@ def resumes(path, recipe: Recipe, device: str = "cpu") -> None:
     assert same_bits(weights(second), weights(unbroken))
 
 
-def test_with_everything_on_a_resumed_training_ends_as_an_unbroken_one(tmp_path):
+def test_with_everything_on_a_resumed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     resumes(tmp_path / "c.pt", RECIPE)
 
 
-def test_the_scaler_resumes_too(tmp_path, monkeypatch):
+def test_the_scaler_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU, past the check that refuses it there: the steps are the same."""
     monkeypatch.setattr(loop, "check_precision", lambda recipe, device: None)
     mixed = replace(RECIPE, precision="mixed")
@@ -284,7 +286,7 @@ def test_the_scaler_resumes_too(tmp_path, monkeypatch):
     setup.scaler.load_state_dict({**setup.scaler.state_dict(), "scale": 1e38})  # overflows
     before = weights(setup.network)["head.weight"]
     train_on(setup, batches[:1], [0.1], draw)
-    assert torch.equal(setup.network.head.weight, before)
+    assert torch.equal(setup.network.get_parameter("head.weight"), before)
     assert setup.scaler.get_scale() == pytest.approx(5e37)
 
 
@@ -304,7 +306,9 @@ def test_the_scaler_resumes_too(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_each_choice_matters_and_is_of_another_training(tmp_path, change):
+def test_each_choice_matters_and_is_of_another_training(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
     path, network, other = tmp_path / "c.pt", TwoHeads(), TwoHeads()
     train(network, digits(), RECIPE, checkpoint=path, until=2)
     changed = replace(RECIPE, **change)
@@ -323,7 +327,9 @@ def test_each_choice_matters_and_is_of_another_training(tmp_path, change):
         ("precision: expected float32 on cpu, got 'mixed'; leave it off", {"precision": "mixed"}),
     ],
 )
-def test_a_network_or_device_that_does_not_fit_is_explained(message, recipe):
+def test_a_network_or_device_that_does_not_fit_is_explained(
+    message: str, recipe: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match=message):
         train(PLAIN, digits(), Recipe(**recipe))
 
@@ -340,7 +346,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_numbers(name):
+def test_published_numbers(name: str) -> None:
     r = get_recipe(name)
     assert PUBLISHED[name] == (
         *(r.epochs, r.batch, r.learning_rate, r.weight_decay, r.cutout),
@@ -352,7 +358,7 @@ def test_published_numbers(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_named_recipes_train_at_a_small_scale(name):
+def test_named_recipes_train_at_a_small_scale(name: str) -> None:
     recipe = get_recipe(name)
     check_recipe(recipe)
     small = replace(recipe, epochs=2, batch=32, cutout=min(recipe.cutout, 4))
@@ -361,7 +367,7 @@ def test_named_recipes_train_at_a_small_scale(name):
     assert training.reason == ""
 
 
-def test_the_default_is_that_of_the_class_and_names_are_looked_up():
+def test_the_default_is_that_of_the_class_and_names_are_looked_up() -> None:
     assert get_recipe("default") == Recipe()
     assert get_recipe("test_recipes:RECIPE") == RECIPE
     with pytest.raises(ValueError, match=r"unknown recipe 'darts': expected .*'darts_cifar10'"):
@@ -373,7 +379,7 @@ def test_the_default_is_that_of_the_class_and_names_are_looked_up():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_mixed_precision_resumes_bit_for_bit(tmp_path):
+def test_cuda_mixed_precision_resumes_bit_for_bit(tmp_path: Path) -> None:
     mixed = replace(RECIPE, precision="mixed")
     resumes(tmp_path / "c.pt", mixed, "cuda")
     images, accuracies = digits(1200, 200, 300), []

@@ -70,7 +70,7 @@ def test_what_has_other_steps() -> None:
 
 
 def test_a_first_state_that_is_learned() -> None:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         return m.cell(x, m.state[:, None].expand(-1, len(x), -1).contiguous())[0][:, -1]
 
     torch.manual_seed(0)

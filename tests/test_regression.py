@@ -355,11 +355,10 @@ def test_few_features_give_the_same_answers_as_their_kernel(rank: int) -> None:
     torch.testing.assert_close(
         few.predict(blocks.validation), whole.predict(blocks.validation), rtol=1e-6, atol=1e-8
     )
-    pairs = [(few.leave_one_out, whole.leave_one_out)]
-    pairs.append(
-        tuple(f.errors(blocks.validation, labels[N:], blocks.prior) for f in (few, whole))
+    by_few, by_whole = (
+        f.errors(blocks.validation, labels[N:], blocks.prior) for f in (few, whole)
     )
-    for a, b in pairs:
+    for a, b in ((few.leave_one_out, whole.leave_one_out), (by_few, by_whole)):
         torch.testing.assert_close(a.accuracy, b.accuracy)
         torch.testing.assert_close(a.squared_error, b.squared_error, rtol=1e-6, atol=0)
         torch.testing.assert_close(

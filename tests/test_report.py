@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,10 @@ from untrained.report.pruned import parents, prunings
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
 from untrained.scores.score import Reading
-from untrained.spaces import CellGraph, get_space
+from untrained.spaces import CellGraph, get_space, prunable
+from untrained.spaces.darts import DARTS
 from untrained.tables.table import Standing
-from untrained.training.loop import Epoch
+from untrained.training.epoch import Epoch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -41,7 +43,9 @@ def readings(*values: float | None) -> tuple[Reading, ...]:
     return tuple(Reading(v, "" if v is not None else "not resolved") for v in values)
 
 
-def trial(number: int, batch: int = 0, note: str = "random", **scores: Sequence[float | None]):
+def trial(
+    number: int, batch: int = 0, note: str = "random", **scores: Sequence[float | None]
+) -> TrialRecord:
     measured = {name: readings(*values) for name, values in scores.items()}
     return TrialRecord(number, batch, f"cell {number}", note, measured)
 
@@ -52,7 +56,7 @@ def training(
     accuracy: float | None = 0.9,
     parameters: int = 1000,
     epochs: int = 0,
-    **changes,
+    **changes: Any,
 ) -> TrainingRecord:
     record = TrainingRecord(
         architecture, role, parameters, 2000, _epochs(epochs, 0.1), epochs or None, accuracy,
@@ -92,8 +96,8 @@ EMPTY = RunRecord(
 def realistic_run(seed: int = 0) -> RunRecord:
     """A pruning search as it might be: 54 candidates in 3 rounds, 3 draws, 6 trainings."""
     rng = random.Random(seed)
-    space = get_space("nasbench201")
-    parent, trials = space.supernet(), []
+    space = prunable(get_space("nasbench201"))
+    parent, trials = space.supernet(), list[TrialRecord]()
     for batch in range(3):
         trials.append(_measured(rng, len(trials), batch, str(parent), "parent"))
         for choice in space.choices(parent):
@@ -197,7 +201,7 @@ STANDINGS = (
 
 
 def realistic_report(run: RunRecord, path: Path) -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     write_report(
         run,
         path,
@@ -259,7 +263,7 @@ def test_one_score_is_sorted_best_first(direction: int, order: list[int]) -> Non
     assert [point.trial for point in cloud.points] == order
 
 
-NB201 = get_space("nasbench201")
+NB201 = prunable(get_space("nasbench201"))
 
 
 def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
@@ -316,7 +320,7 @@ def test_without_its_space_a_run_is_shown_trial_by_trial() -> None:
 
 def test_the_last_round_of_darts_removes_edges() -> None:
     """A space where the search ends with contests between the edges of a node."""
-    space, rng = get_space("darts"), random.Random(0)
+    space, rng = DARTS(), random.Random(0)
     start = space.supernet()
     edges = sorted({choice.edge for choice in space.choices(start)})
     crowded = space.without(
@@ -354,7 +358,7 @@ def test_prunings_are_read_from_consecutive_parents_and_the_selected_one() -> No
     assert [(r.round, r.candidates, len(r.removed)) for r in rounds] == [
         (1, 24, 6), (2, 18, 6), (3, 12, 6),
     ]  # fmt: skip
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     removed = {removal for r in rounds for removal in r.removed}
     kept = {space.describe(c) for c in space.choices(space.supernet())} - removed
     edges = space.parse(run.selected or "").edges
@@ -503,15 +507,15 @@ def test_ledger_shares() -> None:
     assert ledger(replace(EMPTY, costs=(Cost("propose", 1, 0.0),))).lines[0].share == 0.0
 
 
-SUPERNET = get_space("nasbench201").graphs(get_space("nasbench201").supernet())[0]
-DARTS = [
-    graph
-    for seed in range(4)
-    for graph in get_space("darts").graphs(get_space("darts").sample(random.Random(seed)))
+SUPERNET = NB201.graphs(NB201.supernet())[0]
+DARTS_GRAPHS = [
+    graph for seed in range(4) for graph in DARTS().graphs(DARTS().sample(random.Random(seed)))
 ]
 
 
-@pytest.mark.parametrize("graph", [SUPERNET, *DARTS, CellGraph("cell", ("input", "output"), ())])
+@pytest.mark.parametrize(
+    "graph", [SUPERNET, *DARTS_GRAPHS, CellGraph("cell", ("input", "output"), ())]
+)
 def test_no_label_of_a_cell_meets_another_or_a_node(graph: CellGraph) -> None:
     drawing = draw_cell(graph, operations([graph]))
     assert len(drawing.arcs) == len(graph.edges)
@@ -522,7 +526,7 @@ def test_no_label_of_a_cell_meets_another_or_a_node(graph: CellGraph) -> None:
         assert box.x + box.width / 2 <= drawing.left + drawing.width
 
 
-@pytest.mark.parametrize("graph", DARTS)
+@pytest.mark.parametrize("graph", DARTS_GRAPHS)
 def test_cells_of_darts_are_drawn_narrow_and_their_outputs_without_a_name(
     graph: CellGraph,
 ) -> None:

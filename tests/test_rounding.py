@@ -9,6 +9,7 @@ import io
 import pickle
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from untrained.analysis.spectrum import spectrum
 from untrained.kernels.nngp import nngp, nngp_blocks
 from untrained.kernels.ntk import ntk, ntk_contributions
 from untrained.layerwise.contraction import ROUNDING
+from untrained.networks.readout import Output
 
 N, K = 21, 3
 ORDER = torch.randperm(N, generator=torch.Generator().manual_seed(1))
@@ -42,7 +44,7 @@ def task(near: float = 1e-4) -> tuple[nn.Module, Tensor]:
 
 
 @cache
-def kernels(output: str = "sum") -> tuple[Kernel, Tensor]:
+def kernels(output: Output = "sum") -> tuple[Kernel, Tensor]:
     """Ours of a network in float32, and that of the same network in float64, as a plain tensor."""
     net, x = task()
     found = ntk(net, x, output=output, precision="float32")
@@ -50,7 +52,12 @@ def kernels(output: str = "sum") -> tuple[Kernel, Tensor]:
     return found, exact.as_subclass(Tensor)
 
 
-def saved(theta: Tensor, weights_only: bool) -> Tensor:
+def is_kernel(theta: object) -> Kernel:
+    assert isinstance(theta, Kernel)
+    return theta
+
+
+def saved(theta: Tensor, weights_only: bool) -> Any:
     file = io.BytesIO()
     torch.save({"theta": theta / 2}, file)
     file.seek(0)
@@ -84,7 +91,7 @@ def out(theta: Tensor) -> Tensor:
     return torch.mul(theta, 3, out=torch.empty_like(theta))
 
 
-MADE: dict[str, Callable[[Tensor], Tensor]] = {
+MADE: dict[str, Callable[[Tensor], Any]] = {
     "itself": lambda k: k,
     "divided by a number": lambda k: k / K,
     "divided by a tensor": lambda k: k / k.diagonal().mean(),
@@ -152,7 +159,7 @@ def test_what_is_made_of_a_kernel_resolves_no_more(made: Callable[[Tensor], Tens
         assert "below the resolution" in seen.reason
 
 
-BY_CLASS: dict[str, Callable[[Tensor], Tensor]] = {
+BY_CLASS: dict[str, Callable[[Tensor], Any]] = {
     "one class": lambda k: k.reshape(N, K, N, K)[:, 0, :, 0],
     "sum": lambda k: k.reshape(N, K, N, K).sum((1, 3)),
     "trace": lambda k: k.reshape(N, K, N, K).diagonal(dim1=1, dim2=3).sum(-1),
@@ -187,14 +194,14 @@ def test_a_part_keeps_the_absolute_error_of_the_whole() -> None:
     net, x = task()
     x = torch.cat([x[:10] * 100, x[10:] * 1e-3])
     theta = ntk(net, x, precision="float32")
-    whole, part = theta.rounding, theta[10:, 10:]
+    whole, part = theta.rounding, is_kernel(theta[10:, 10:])
     assert part.rounding == whole
     seen = spectrum(part)
     floor = len(part) * ROUNDING["float32"] * theta.max().item()
     assert seen.resolution * seen.eigenvalues[-1].item() == pytest.approx(floor)
     assert seen.resolution > 10 * part.resolution
     # of a part with the largest entries, it is what the part alone would have
-    head = theta[:10, :10]
+    head = is_kernel(theta[:10, :10])
     assert spectrum(head).resolution == head.resolution == 10 * ROUNDING["float32"]
 
 
@@ -276,22 +283,22 @@ def test_rows_numbers_and_masks_are_no_kernels() -> None:
 def test_the_parts_of_kernels_split_in_many_ways() -> None:
     theta = kernels()[0]
     for parts in (theta.split(4), theta.chunk(3), torch.stack([theta, theta]).unbind()):
-        assert all(isinstance(part, Kernel) for part in parts)
-        assert all(part.rounding == theta.rounding for part in parts)
+        assert all(is_kernel(part).rounding == theta.rounding for part in parts)
 
 
 def test_each_kernel_has_its_own_precision() -> None:
     net, x = task()
     shares = ntk_contributions(net, x, precision="float64")
     for share in (*shares.values(), sum(shares.values())):
-        assert share.resolution == pytest.approx((N * 2**-23) ** 2)
+        assert is_kernel(share).resolution == pytest.approx((N * 2**-23) ** 2)
     generator = torch.Generator().manual_seed(0)
     prior = nngp(net, x, generator=generator)
-    assert isinstance(prior.mean, Kernel)
-    assert prior.mean.resolution == (N * 2**-23) ** 2
-    assert nngp(net.double(), x.double(), generator=generator).mean.resolution == N * 2**-52
+    assert is_kernel(prior.mean).resolution == (N * 2**-23) ** 2
+    exact = nngp(net.double(), x.double(), generator=generator)
+    assert is_kernel(exact.mean).resolution == N * 2**-52
     blocks = nngp_blocks(net.float(), x[:15], x[15:], generator=generator)
-    assert blocks.train.rounding.factors == blocks.validation.rounding.factors == 2**-23
+    for block in (blocks.train, blocks.validation):
+        assert is_kernel(block).rounding.factors == 2**-23
 
 
 def test_the_least_precise_parameter_decides() -> None:

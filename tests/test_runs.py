@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,8 @@ from untrained.runs.presets import resolve
 from untrained.runs.schema import SCHEMA
 from untrained.runs.setup import make_setup
 from untrained.runs.store import Store
-from untrained.runs.tasks import ScoreTask, measure
-from untrained.spaces import get_space
+from untrained.runs.tasks import Measured, Outcome, ScoreTask, measure
+from untrained.spaces import get_space, prunable
 from untrained.training import TrainingSpec, evaluate
 
 pytestmark = pytest.mark.usefixtures("without_onnx")  # commands in other processes have it
@@ -276,10 +276,10 @@ def test_weights_that_were_not_trained_are_not_exported(
 
 def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
     config = quick(tmp_path)
-    names = {
-        resolve(quick(tmp_path, **change)).identity("f", "code")
-        for change in ({}, {"seed": 1}, {"draws": 3}, {"score_settings": {}}, {"space": "other"})
-    }
+    changes: tuple[dict[str, Any], ...] = (
+        *({}, {"seed": 1}, {"draws": 3}, {"score_settings": {}}, {"space": "other"}),
+    )
+    names = {resolve(quick(tmp_path, **change)).identity("f", "code") for change in changes}
     assert len(names) == 5
     same = {
         resolve(quick(tmp_path, workers=w, train=t)).identity("f", "code")
@@ -291,7 +291,7 @@ def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
 
 
 def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     other = next(a for a in space.enumerate() if space.canonical(a) != a)
     texts = f"{other} {space.canonical(other)}"
     folder = run(quick(tmp_path, searcher="given", options={"architectures": texts}))
@@ -302,7 +302,7 @@ def test_isomorphic_architectures_are_measured_once(tmp_path: Path) -> None:
 
 
 def test_draws_are_common_to_architectures_and_differ_from_each_other(digits: Images) -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     parent = space.supernet()
     setup = make_setup("condition_number", space, {"count": 8})
     tasks = [ScoreTask("nasbench201", str(parent), (setup,), d, "cpu") for d in ((0, 1), (1,))]
@@ -325,7 +325,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 def test_the_ledger_adds_up(unbroken: RunFolder) -> None:
     record: RunRecord = load_record(unbroken.store, unbroken.name)
     counts = {cost.step: cost.count for cost in record.costs}
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     different = {space.canonical(space.parse(trial.architecture)) for trial in record.trials}
     assert counts["condition_number"] == counts["linear_regions"] == 2 * len(different)
     assert counts["export"] == counts["load images"] == 1
@@ -414,8 +414,14 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     assert rows(tmp_path / "full/store.db", "select max(times) from measurements") == [(1,)]
 
 
+def of_one(outcome: Outcome) -> Measured:
+    assert isinstance(outcome, list)
+    [measured] = outcome
+    return measured
+
+
 def test_engines_hand_out_every_outcome(digits: Images) -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     setup = make_setup("parameters", space, {})
     rng = random.Random(0)
     texts = [str(space.sample(rng)) for _ in range(5)]
@@ -424,7 +430,7 @@ def test_engines_hand_out_every_outcome(digits: Images) -> None:
     for workers in (0, 2):
         with start_engine(workers, digits) as engine:
             outcomes = sorted(engine(tasks), key=lambda pair: pair[0])
-            found.append([measured.readings for _, [measured] in outcomes])
+            found.append([of_one(outcome).readings for _, outcome in outcomes])
     assert found[0] == found[1]
 
 
@@ -467,14 +473,14 @@ def test_wrong_configurations(changes: dict[str, Any], message: str, tmp_path: P
 
 def sums(score: str, redraw: int, draws: tuple[int, ...], images: Images) -> list[float]:
     """What the score reads of one architecture on these draws, all measured in one task."""
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     setup = make_setup(f"of_draws:{score}", space, {"redraw": redraw})
     found = measure(ScoreTask(space.name, CELL, (setup,), draws, "cpu"), images)
     assert [measured.readings[0].reason for measured in found] == [""] * len(draws)
     return [m.readings[0].value for m in found if m.readings[0].value is not None]
 
 
-def classes(values: list[float]) -> list[int]:
+def classes(values: Sequence[object]) -> list[int]:
     """For each value, the first place where it stands."""
     return [values.index(value) for value in values]
 

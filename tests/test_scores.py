@@ -23,9 +23,9 @@ from untrained.scores.condition_number import ConditionNumber, released_ratio
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import NNGP
 from untrained.settings import changed
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
-SPACE = get_space("nasbench201")
+SPACE = prunable(get_space("nasbench201"))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -51,7 +51,8 @@ def test_network_and_random_state_are_left_as_they_were(name: str, digits: Image
     score, network, probe = setting(name, digits)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     inputs = probe.inputs.clone()
-    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_state = torch.random.get_rng_state()
+    numpy_state = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules()]
     score(network, probe, generator())
     assert all(torch.equal(v, state[key]) for key, v in network.state_dict().items())
@@ -61,7 +62,7 @@ def test_network_and_random_state_are_left_as_they_were(name: str, digits: Image
     assert hooks == [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules()]
     assert torch.equal(inputs, probe.inputs)
     assert torch.equal(torch_state, torch.random.get_rng_state())
-    assert (numpy_state == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert (numpy_state == np.random.get_state(legacy=False)["state"]["key"]).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -127,15 +128,18 @@ def test_sizes_against_closed_forms(digits: Images) -> None:
     }
 
 
-def size_of(text: str, side: int, classes: int) -> tuple[float | None, float | None]:
+def size_of(text: str, side: int, classes: int) -> tuple[float, float]:
     """Multiply-adds and parameters of a whole network of NAS-Bench-201, as published."""
     network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=3, classes=classes)
     probe = Probe(
         torch.zeros(1, 3, side, side), torch.zeros(1, dtype=torch.int64), classes, "zero"
     )
-    return tuple(
+    macs, parameters = (
         SCORES[name]()(network, probe, generator()).value for name in ("macs", "parameters")
     )
+    assert macs is not None
+    assert parameters is not None
+    return macs, parameters
 
 
 UNREACHED = (
@@ -300,7 +304,9 @@ def test_nngp_scores_are_those_of_the_kernel_of_drawn_features(name: str, digits
     probe = draw_probe(digits, ProbeSpec(50), generator())
     score = changed(SCORES[name](), {"ensemble": 3, "validation": 20}, "score")
     seen: list[Tensor] = []
-    hook = network.classifier.register_forward_hook(lambda _, x, y: seen.append(x[0]))
+    hook = network.get_submodule("classifier").register_forward_hook(
+        lambda _, x, y: seen.append(x[0])
+    )
     weights = generator(9)
     for _ in range(3):
         draw_weights(network, "lecun_normal", weights)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,18 +14,17 @@ from untrained.search.pruning import Contest, PruningSearch, combined, least_mis
 from untrained.search.ranks import best, dense_ranks, rank_sums
 from untrained.search.surrogate import RIDGES, SurrogateSearch, dual, overlaps
 from untrained.search.within import neighbours_within, sample_within
-from untrained.spaces import Architecture, Choice, get_space
+from untrained.spaces import Architecture, Choice, get_space, prunable
 
-SPACE = get_space("nasbench201")
+SPACE = prunable(get_space("nasbench201"))
 GOALS = (Goal("kappa", False), Goal("regions", True))
 WORTH = {"skip_connect": 3.0, "nor_conv_1x1": 2.0, "nor_conv_3x3": 5.0, "avg_pool_3x3": 1.0}
 
 
 def measured(proposal: Proposal) -> Trial:
     """A smooth made-up truth, with noise that depends on the draw alone."""
-    edges = [
-        sum(WORTH.get(o, 0) for o in kept) / len(kept) for kept in proposal.architecture.edges
-    ]
+    architecture: Any = proposal.architecture
+    edges = [sum(WORTH.get(o, 0) for o in kept) / len(kept) for kept in architecture.edges]
     weights = (1.0, 1.3, 0.7, 1.1, 0.9, 1.5)
     worth = sum(w * e for w, e in zip(weights, edges, strict=True))
     noise = [random.Random(d).uniform(0.9, 1.1) for d in proposal.draws]
@@ -113,6 +113,15 @@ def test_nothing_is_selected_without_a_sound_measurement() -> None:
 # The pruning search
 
 
+def numbers(trial: Trial, goal: str) -> list[float]:
+    return [value for value in trial.values[goal] if value is not None]
+
+
+def mean_loss(before: Trial, after: Trial, goal: str) -> float:
+    pairs = zip(numbers(before, goal), numbers(after, goal), strict=True)
+    return round(sum(round((x - y) / x, 3) for x, y in pairs) / 3, 6)
+
+
 def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Architecture:
     """Algorithm 1 with its loops written out: no history, no replay."""
     parent, number = SPACE.supernet(), 0
@@ -122,14 +131,8 @@ def naive_pruning(score: Callable[[Architecture, Sequence[int]], Trial]) -> Arch
         for edge, kept in enumerate(parent.edges):
             for operation in kept if len(kept) > 1 else ():
                 fewer = SPACE.without(parent, Choice(edge, operation))
-                a, b = score(parent, draws).values, score(fewer, draws).values
-                kappa = [
-                    round((x - y) / x, 3) for x, y in zip(a["kappa"], b["kappa"], strict=True)
-                ]
-                lost = [
-                    round((x - y) / x, 3) for x, y in zip(a["regions"], b["regions"], strict=True)
-                ]
-                changes[edge, operation] = (round(sum(kappa) / 3, 6), round(sum(lost) / 3, 6))
+                a, b = score(parent, draws), score(fewer, draws)
+                changes[edge, operation] = tuple(mean_loss(a, b, g) for g in ("kappa", "regions"))
         by_kappa = sorted({k for k, _ in changes.values()}, reverse=True)
         by_lost = sorted({r for _, r in changes.values()})
         summed = {c: by_kappa.index(k) + by_lost.index(r) for c, (k, r) in changes.items()}
@@ -159,7 +162,8 @@ def test_rounds_draw_weights_of_their_own() -> None:
     by_kept: dict[int, set[tuple[int, ...]]] = {}
     for trial in history:
         if trial.role == "parent":
-            by_kept.setdefault(sum(map(len, trial.architecture.edges)), set()).add(trial.draws)
+            architecture: Any = trial.architecture
+            by_kept.setdefault(sum(map(len, architecture.edges)), set()).add(trial.draws)
     assert len(set.union(*by_kept.values())) == 4
 
 
@@ -200,7 +204,7 @@ def test_a_draw_that_fails_without_the_operation_is_no_gain() -> None:
 def test_pruning_of_darts_evaluates_as_many_operations_as_published(
     prune: int, operations: int
 ) -> None:
-    darts = get_space("darts")
+    darts = prunable(get_space("darts"))
     searcher = PruningSearch(darts, GOALS, 1, prune=prune)
     history: list[Trial] = []
     while batch := searcher.propose(history, 8, random.Random(0)):
@@ -215,7 +219,7 @@ def test_pruning_of_darts_evaluates_as_many_operations_as_published(
 
 
 def test_the_last_round_keeps_the_edges_that_are_missed_most() -> None:
-    darts = get_space("darts")
+    darts = prunable(get_space("darts"))
     one_each = darts.without(
         darts.supernet(),
         *(c for c in darts.choices(darts.supernet()) if c.operation != "sep_conv_3x3"),
@@ -289,7 +293,7 @@ def test_the_ridge_is_chosen_by_leaving_one_out() -> None:
 
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])
 def test_what_is_sampled_within_lies_within(name: str) -> None:
-    space, rng = get_space(name), random.Random(0)
+    space, rng = prunable(get_space(name)), random.Random(0)
     everything = set(space.kept(space.supernet()))
     for _ in range(20):
         architecture = sample_within(space, rng)

@@ -253,6 +253,8 @@ def test_per_score_settings_take_precedence() -> None:
 class Fixed(nn.Module):
     """Nothing to train."""
 
+    weight: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("weight", torch.ones(64, 10))

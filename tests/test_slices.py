@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untrained.networks.batchnorm import FrozenStatistics, evaluating
+from untrained.networks.choices import Policy
 from untrained.regions.patterns import PatternHash
 from untrained.regions.slices import line_regions, plane_regions
 
@@ -122,7 +123,7 @@ def test_a_square_against_dense_samples(name: str, frozen: bool) -> None:
     build, shape, spread = NETWORKS[name]
     model, inputs = build(), spread * torch.randn(3, *shape)
     reference = spread * torch.randn(20, *shape) if frozen else None
-    policy = "frozen" if frozen else "running"
+    policy: Policy = "frozen" if frozen else "running"
     found = plane_regions(model, inputs, outline=SQUARE / 4, batchnorm=policy, reference=reference)
     assert found.count > 10
 

@@ -8,6 +8,7 @@ import torch
 
 from untrained.report.stored import report_run
 from untrained.runs import RunConfig, load_record, run
+from untrained.settings import Setting
 from untrained.spaces import SPACES
 from untrained.training import TrainingSpec
 
@@ -41,7 +42,7 @@ def test_networks_of_every_scale_give_logits(name: str, scale: str) -> None:
 def test_spaces_without_supernets_are_searched_and_trained(
     name: str, channels: int, tmp_path: Path
 ) -> None:
-    few = {"count": 40, "ensemble": 1, "channels": channels}
+    few: dict[str, Setting] = {"count": 40, "ensemble": 1, "channels": channels}
     config = RunConfig(
         space=name,
         searcher="evolution",

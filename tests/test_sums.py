@@ -1,7 +1,6 @@
 """Sizes: added up from a few networks, as of the whole one; measured once for all draws."""
 
 import random
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from untrained.runs.driver import run
 from untrained.runs.record import load_record
 from untrained.runs.setup import make_setup
 from untrained.runs.sums import CHECKED, Readings, summed
-from untrained.runs.tasks import ScoreTask, measure, perform
+from untrained.runs.tasks import Measured, ScoreTask, measure, perform
 from untrained.scores import Reading
 from untrained.spaces import SPACES, Architecture, get_space
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
@@ -42,7 +41,9 @@ def test_sums_over_terms_are_the_sizes_of_the_network(scale: str) -> None:
     setups = tuple(make_setup(name, SPACE, {"scale": scale}) for name in NAMES)
     for architecture in some(8 if scale == "full" else 40, seed=len(scale)):
         task = ScoreTask("nasbench201", str(architecture), setups, (0,), "cpu")
-        assert perform(task, images)[0].readings == measure(task, images)[0].readings
+        summed, measured = perform(task, images)[0], measure(task, images)[0]
+        assert isinstance(summed, Measured)
+        assert summed.readings == measured.readings
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -63,7 +64,7 @@ def test_terms_hold_the_modules_of_the_network(name: str) -> None:
 class Wrong(NASBench201):
     """Forgets what every network has."""
 
-    def terms(self, architecture: NB201Architecture) -> Mapping[NB201Architecture, int]:
+    def terms(self, architecture: NB201Architecture) -> dict[NB201Architecture, int]:
         return {a: abs(n) for a, n in super().terms(architecture).items()}
 
 

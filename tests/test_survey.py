@@ -11,20 +11,21 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.choice import METHODS
+from untrained.kernels.choice import METHODS, Method
 from untrained.kernels.ntk import ntk
 from untrained.kernels.verification import check_rows
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.survey import Survey, survey
 from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.choices import Policy
 from untrained.networks.jacobian import per_example
 from untrained.networks.places import SEEN, Exchanges, Place, Prints, Unstructured
 from untrained.networks.sites import Site
 
-INDEPENDENT = ("structured", "vmap")
+INDEPENDENT: tuple[Method, ...] = ("structured", "vmap")
 
 
-def surveyed(model: nn.Module, x: Tensor, policy: str = "running") -> Survey:
+def surveyed(model: nn.Module, x: Tensor, policy: Policy = "running") -> Survey:
     with evaluating(model):
         return survey(model, x, policy_mode(policy), LAYERS)
 
@@ -159,7 +160,7 @@ def test_how_often_a_network_is_shown_examples() -> None:
     """Once, where the graph tells all; else five times: never all of them, and never anew."""
     shown: list[int] = []
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         shown.append(len(x))
         return m.last(m.cell(x))
 
@@ -282,7 +283,7 @@ class Scaled(torch.autograd.Function):
 
 
 def hidden(gate: Callable[[Tensor], Tensor]) -> nn.Module:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         h = torch.tanh(m.layer(x))
         return h + gate(x[:, :1]) * Scaled.apply(h, m.w)
 
@@ -321,7 +322,7 @@ def test_a_compiled_layer_is_not_missed() -> None:
 def branching() -> nn.Module:
     """Another layer, and one more, where the batch has a negative sum."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         return m.a(x) if x.sum() > 0 else m.c(torch.tanh(m.b(x)))
 
     parts = {name: nn.Linear(4, 4) for name in "abc"}

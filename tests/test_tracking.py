@@ -15,20 +15,20 @@ from untrained.analysis.regression import RIDGES
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
 from untrained.runs import tracking
-from untrained.runs.snapshot_files import Recorded
+from untrained.runs.snapshot_files import Recorded, write_recorded
 from untrained.runs.snapshots import (
     MEASURED,
     Earlier,
     Snapshot,
-    Tracking,
     draw_tracked_images,
     take_snapshot,
 )
-from untrained.runs.tasks import stream
-from untrained.runs.track_config import TrackConfig
+from untrained.runs.streams import stream
+from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
 from untrained.training import Recipe, TrainingSpec, evaluate, train
+from untrained.training.epoch import Epoch
 
 RECIPE = Recipe(epochs=3, batch=128)
 SPEC = Tracking(probe=30, support=40, held_out=50)
@@ -83,10 +83,10 @@ def test_the_kernel_of_a_linear_network_never_moves(digits: Images) -> None:
 def test_a_snapshot_by_hand(digits: Images, tracked: Track) -> None:
     """The third snapshot, of a network trained without tracking."""
     network = make_network()
-    epochs = []
+    epochs: list[Epoch] = []
     weights: list[dict[str, Tensor]] = []
 
-    def keep(epoch: object) -> None:
+    def keep(epoch: Epoch) -> None:
         epochs.append(epoch)
         weights.append({n: t.clone() for n, t in network.state_dict().items()})
 
@@ -200,7 +200,7 @@ def test_a_cut_before_a_snapshot_is_written(
     epoch: int,
 ) -> None:
     """The checkpoint is an epoch ahead of the snapshots, and after the last one finished."""
-    write = tracking.write_recorded
+    write = write_recorded
 
     def cut(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -> None:
         if new.snapshot.epoch == epoch:
@@ -215,7 +215,7 @@ def test_a_cut_before_a_snapshot_is_written(
     assert same(track(network, digits, RECIPE, SPEC, folder=tmp_path), tracked)
     whole = make_network()
     train(whole, digits, RECIPE)
-    assert torch.equal(network[4].weight, whole[4].weight)
+    assert torch.equal(network.get_parameter("4.weight"), whole.get_parameter("4.weight"))
 
 
 def test_snapshots_are_as_far_apart_as_asked(digits: Images, tracked: Track) -> None:
@@ -254,7 +254,7 @@ def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
     for weight in (float("nan"), 1e30, 0.0):
         network = make_network()
         with torch.no_grad():
-            network[4].weight.fill_(weight)
+            network.get_parameter("4.weight").fill_(weight)
         earlier = Earlier(torch.eye(30), torch.eye(30), take_snapshot(
             make_network(), digits, shown, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
         snapshot, _ = take_snapshot(network, digits, shown, SPEC, None, earlier)

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from untrained.images import Images, Labelled
 from untrained.training import Recipe, evaluate, train
 from untrained.training.batches import draw_batches
 from untrained.training.descent import descend, set_up
+from untrained.training.epoch import Epoch
+from untrained.training.loop import Training
 
 
 def digits(train: int = 200, validation: int = 60, test: int = 60) -> Images:
@@ -33,7 +37,7 @@ def digits(train: int = 200, validation: int = 60, test: int = 60) -> Images:
     )
 
 
-def small_network(seed: int = 0, dropout: float = 0.2) -> nn.Module:
+def small_network(seed: int = 0, dropout: float = 0.2) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
@@ -61,14 +65,14 @@ def same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def history(training):
+def history(training: Training) -> list[Epoch]:
     return [replace(epoch, seconds=0.0) for epoch in training.epochs]
 
 
 # ---- What is computed ---------------------------------------------------------------------------
 
 
-def test_learns_digits():
+def test_learns_digits() -> None:
     network, images = small_network(), digits(1200, 200, 300)
     training = train(network, images, Recipe(epochs=4, learning_rate=0.05, batch=32))
     assert training.finished
@@ -77,7 +81,7 @@ def test_learns_digits():
     assert evaluate(network, images.test, images).accuracy > 0.9
 
 
-def test_two_steps_are_nesterov_with_decay_of_weights_alone():
+def test_two_steps_are_nesterov_with_decay_of_weights_alone() -> None:
     network = nn.Linear(3, 2).double()
     recipe = Recipe(momentum=0.9, weight_decay=0.1)
     setup = set_up(network, digits(), recipe, 0, "cpu")
@@ -97,7 +101,7 @@ def test_two_steps_are_nesterov_with_decay_of_weights_alone():
         torch.testing.assert_close(parameter.detach(), by_hand[name])
 
 
-def test_one_epoch_of_one_step_against_autograd():
+def test_one_epoch_of_one_step_against_autograd() -> None:
     images = digits(train=16)
     recipe = Recipe(epochs=1, batch=16, learning_rate=0.1, crop=False, weight_decay=0.0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -114,18 +118,18 @@ def test_one_epoch_of_one_step_against_autograd():
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(8, [4, 4]), (9, [4, 4]), (10, [4, 4, 2])])
-def test_batches_cover_the_images_but_for_a_lonely_last_one(count, sizes):
+def test_batches_cover_the_images_but_for_a_lonely_last_one(count: int, sizes: list[int]) -> None:
     batches = draw_batches(count, 4, torch.Generator().manual_seed(0))
     assert [len(rows) for rows in batches] == sizes
     assert len(set(torch.cat(batches).tolist())) == sum(sizes)
 
 
-def test_a_last_batch_of_one_does_not_break_batch_norm():
+def test_a_last_batch_of_one_does_not_break_batch_norm() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
     assert train(network, digits(train=33), replace(RECIPE, epochs=1)).finished
 
 
-def test_ends_with_the_weights_of_the_earliest_best_epoch():
+def test_ends_with_the_weights_of_the_earliest_best_epoch() -> None:
     images, network = digits(), small_network()
     training = train(network, images, RECIPE)
     accuracies = [epoch.validation_accuracy for epoch in training.epochs]
@@ -136,7 +140,7 @@ def test_ends_with_the_weights_of_the_earliest_best_epoch():
     assert evaluation.loss == best.validation_loss
 
 
-def test_among_equal_epochs_the_earliest_is_kept(tmp_path):
+def test_among_equal_epochs_the_earliest_is_kept(tmp_path: Path) -> None:
     images, network = digits(), small_network()
     nines = images.train.labels == 9
     taught = Labelled(images.train.pixels[~nines], images.train.labels[~nines])
@@ -154,7 +158,7 @@ def test_among_equal_epochs_the_earliest_is_kept(tmp_path):
 # ---- Seeds and state ----------------------------------------------------------------------------
 
 
-def test_same_seed_same_bits_and_other_seed_others():
+def test_same_seed_same_bits_and_other_seed_others() -> None:
     outcomes = []
     for seed in (0, 0, 1):
         network = small_network()
@@ -165,7 +169,7 @@ def test_same_seed_same_bits_and_other_seed_others():
     assert not same_bits(first, third)
 
 
-def test_global_state_is_left_as_it_was():
+def test_global_state_is_left_as_it_was() -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()
     network = small_network(dropout=0.5)
@@ -177,7 +181,7 @@ def test_global_state_is_left_as_it_was():
     assert not any(module.training for module in network.modules())
 
 
-def test_dropout_differs_between_epochs_and_not_between_runs():
+def test_dropout_differs_between_epochs_and_not_between_runs() -> None:
     images = digits()
     draws = []
 
@@ -200,16 +204,26 @@ def test_dropout_differs_between_epochs_and_not_between_runs():
 # ---- Kill and resume ----------------------------------------------------------------------------
 
 
+def laid_out(network: nn.Module, layout: torch.memory_format) -> nn.Module:
+    return network.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stub
+
+
+def no_epoch(epoch: Epoch) -> None:
+    pytest.fail(f"epoch {epoch.number} was trained again")
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path, layout):
-    unbroken, seen = small_network().to(memory_format=layout), []
+def test_a_resumed_training_ends_as_an_unbroken_one(
+    tmp_path: Path, layout: torch.memory_format
+) -> None:
+    unbroken, seen = laid_out(small_network(), layout), list[int]()
     whole = train(unbroken, digits(), RECIPE, seed=3)
     path = tmp_path / "new folder" / "checkpoint.pt"
-    killed = small_network().to(memory_format=layout)
+    killed = laid_out(small_network(), layout)
     first = train(killed, digits(), RECIPE, seed=3, checkpoint=path, until=2)
     assert not first.finished
     # Other weights at first: those of the checkpoint replace them.
-    resumed = small_network(seed=99).to(memory_format=layout)
+    resumed = laid_out(small_network(seed=99), layout)
     second = train(
         resumed,
         digits(),
@@ -226,8 +240,8 @@ def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path, layout):
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
 
 
-def test_momentum_and_current_weights_resume_too(tmp_path):
-    path, last = tmp_path / "c.pt", []
+def test_momentum_and_current_weights_resume_too(tmp_path: Path) -> None:
+    path, last = tmp_path / "c.pt", list[dict[str, Tensor]]()
     for network in (small_network(), small_network(1), small_network(2)):
         train(network, digits(), RECIPE, checkpoint=path, until=len(last) + 1)
         last.append(weights(network))
@@ -236,10 +250,10 @@ def test_momentum_and_current_weights_resume_too(tmp_path):
     assert same_bits(weights(straight), last[-1])
 
 
-def test_a_kill_within_an_epoch_costs_that_epoch_alone(tmp_path):
+def test_a_kill_within_an_epoch_costs_that_epoch_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
 
-    def kill(epoch):
+    def kill(epoch: Epoch) -> None:
         if epoch.number == 2:
             raise KeyboardInterrupt
 
@@ -252,17 +266,17 @@ def test_a_kill_within_an_epoch_costs_that_epoch_alone(tmp_path):
     assert same_bits(weights(resumed), weights(unbroken))
 
 
-def test_a_finished_training_is_only_read(tmp_path):
+def test_a_finished_training_is_only_read(tmp_path: Path) -> None:
     path, network = tmp_path / "c.pt", small_network()
     training = train(network, digits(), RECIPE, checkpoint=path)
     written = path.read_bytes()
     again = small_network(4)
-    assert train(again, digits(), RECIPE, checkpoint=path, on_epoch=pytest.fail) == training
+    assert train(again, digits(), RECIPE, checkpoint=path, on_epoch=no_epoch) == training
     assert same_bits(weights(again), weights(network))
     assert path.read_bytes() == written
 
 
-def test_until_zero_reads_and_trains_nothing(tmp_path):
+def test_until_zero_reads_and_trains_nothing(tmp_path: Path) -> None:
     network = small_network()
     before = weights(network)
     training = train(network, digits(), RECIPE, checkpoint=tmp_path / "c.pt", until=0)
@@ -276,7 +290,7 @@ def test_until_zero_reads_and_trains_nothing(tmp_path):
 class BreaksAfter(nn.Module):
     """Gives NaN from the given training step on."""
 
-    def __init__(self, network: nn.Module, steps: int):
+    def __init__(self, network: nn.Module, steps: int) -> None:
         super().__init__()
         self.network = network
         self.steps = steps
@@ -286,7 +300,7 @@ class BreaksAfter(nn.Module):
         return self.network(x) if self.steps >= 0 else self.network(x) * math.nan
 
 
-def test_divergence_ends_training_with_a_reason():
+def test_divergence_ends_training_with_a_reason() -> None:
     network = small_network()
     before = weights(network)
     training = train(network, digits(), replace(RECIPE, learning_rate=1e30))
@@ -298,14 +312,14 @@ def test_divergence_ends_training_with_a_reason():
     assert same_bits(weights(network), before)
 
 
-def test_divergence_at_a_million_is_never_the_best():
+def test_divergence_at_a_million_is_never_the_best() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     training = train(network, digits(), replace(RECIPE, learning_rate=1e6))
     assert "not finite" in training.reason
     assert all(math.isfinite(epoch.validation_loss) for epoch in training.epochs)
 
 
-def test_a_failure_keeps_history_and_best_weights_and_is_remembered(tmp_path):
+def test_a_failure_keeps_history_and_best_weights_and_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
     network, healthy = BreaksAfter(small_network(), 7 * 2 + 3), BreaksAfter(small_network(), 99)
     training = train(network, digits(), RECIPE, checkpoint=path)
@@ -315,13 +329,13 @@ def test_a_failure_keeps_history_and_best_weights_and_is_remembered(tmp_path):
     train(healthy, digits(), RECIPE, checkpoint=tmp_path / "healthy.pt", until=training.best_epoch)
     assert same_bits(weights(network), weights(healthy))
     again = BreaksAfter(small_network(), 99)
-    assert train(again, digits(), RECIPE, checkpoint=path, on_epoch=pytest.fail) == training
+    assert train(again, digits(), RECIPE, checkpoint=path, on_epoch=no_epoch) == training
     assert same_bits(weights(again), weights(network))
 
 
-def test_outputs_that_are_not_finite_in_validation_fail_too():
+def test_outputs_that_are_not_finite_in_validation_fail_too() -> None:
     class OnlyTrains(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.network = small_network()
 
@@ -343,7 +357,9 @@ def test_outputs_that_are_not_finite_in_validation_fail_too():
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_a_checkpoint_of_another_training_is_refused(tmp_path, difference, change):
+def test_a_checkpoint_of_another_training_is_refused(
+    tmp_path: Path, difference: str, change: dict[str, Any]
+) -> None:
     path, network = tmp_path / "c.pt", small_network()
     train(network, digits(), RECIPE, checkpoint=path, until=1)
     asked = {"images": digits(), "recipe": RECIPE, "seed": 0, **change}
@@ -354,7 +370,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, difference, chang
     assert str(path) in str(error.value)
 
 
-def test_a_broken_checkpoint_is_named(tmp_path):
+def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
     train(small_network(), digits(), RECIPE, checkpoint=path, until=1)
     whole = path.read_bytes()
@@ -383,7 +399,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_wrong_use_is_explained(message, change):
+def test_wrong_use_is_explained(message: str, change: dict[str, Any]) -> None:
     asked = {"network": small_network(), "images": digits(), "recipe": RECIPE, **change}
     positional = [asked.pop(name) for name in ("network", "images", "recipe")]
     with pytest.raises(ValueError, match=message):
@@ -393,7 +409,7 @@ def test_wrong_use_is_explained(message, change):
 # ---- Evaluation ---------------------------------------------------------------------------------
 
 
-def test_evaluate_against_a_loop_over_single_images():
+def test_evaluate_against_a_loop_over_single_images() -> None:
     images, network = digits(), small_network()
     train(network, images, replace(RECIPE, epochs=1))
     confusion = [[0] * 10 for _ in range(10)]
@@ -409,7 +425,7 @@ def test_evaluate_against_a_loop_over_single_images():
     assert evaluation.loss == pytest.approx(loss, rel=1e-5)
 
 
-def test_evaluate_leaves_training_flags_as_they_were():
+def test_evaluate_leaves_training_flags_as_they_were() -> None:
     network = small_network().train()
     network[1].eval()
     before = [module.training for module in network.modules()]
@@ -420,14 +436,14 @@ def test_evaluate_leaves_training_flags_as_they_were():
     assert same_bits(weights(network), state)
 
 
-def test_evaluate_counts_classes_that_do_not_occur():
+def test_evaluate_counts_classes_that_do_not_occur() -> None:
     images = digits(test=1)
     evaluation = evaluate(small_network(), images.test, images)
     assert sum(map(sum, evaluation.confusion)) == 1
     assert len(evaluation.confusion) == len(evaluation.confusion[0]) == 10
 
 
-def test_evaluate_refuses_nothing_and_nonsense():
+def test_evaluate_refuses_nothing_and_nonsense() -> None:
     images = digits(test=0)
     with pytest.raises(ValueError, match="at least one image"):
         evaluate(small_network(), images.test, images)
@@ -437,7 +453,7 @@ def test_evaluate_refuses_nothing_and_nonsense():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_resumes_bit_for_bit(tmp_path):
+def test_cuda_resumes_bit_for_bit(tmp_path: Path) -> None:
     unbroken, resumed = small_network(), small_network()
     whole = train(unbroken, digits(), RECIPE, device="cuda")
     train(resumed, digits(), RECIPE, device="cuda", checkpoint=tmp_path / "c.pt", until=2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import distribute_tensor
+from torch.jit._trace import TracerWarning
 from torch.nn.parallel import DistributedDataParallel
 from zoo import Net
 
@@ -24,7 +25,7 @@ from untrained.regions.slices import line_regions, plane_regions
 from untrained.scores import SCORES
 
 
-def plain() -> nn.Module:
+def plain() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2)).eval()
 
@@ -67,12 +68,12 @@ def in_place(model: nn.Module) -> nn.Module:
 
 
 def forward_by_partial(model: nn.Module) -> nn.Module:
-    model.forward = partial(model.forward)  # type: ignore[method-assign]
+    model.forward = partial(model.forward)
     return model
 
 
-compiled = partial(torch.compile, backend="eager")
-WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+compiled: Any = partial(torch.compile, backend="eager")  # a network for a network
+WRAPPERS: dict[str, Callable[[nn.Sequential], nn.Module]] = {
     "torch.compile": compiled,
     "torch.compile twice": lambda m: compiled(nn.DataParallel(compiled(m))),
     "model.compile()": in_place,
@@ -88,7 +89,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 def _quiet() -> Iterator[None]:
     """Without torch's deprecations of its own code, and with nothing compiled at the end."""
     with warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning, torch.jit.TracerWarning):
+        for kind in (DeprecationWarning, FutureWarning, TracerWarning):
             warnings.simplefilter("ignore", kind)
         warnings.filterwarnings("ignore", "torch.quantize_per_tensor")
         yield

@@ -15,11 +15,12 @@ from compare import deviation
 from torch import Tensor, nn
 from zoo import Net
 
-from untrained.kernels.choice import METHODS
-from untrained.kernels.ntk import Kernel, ntk, ntk_operator
+from untrained.analysis.kernel import Kernel
+from untrained.kernels.choice import METHODS, Method
+from untrained.kernels.ntk import ntk, ntk_operator
 
 N = 12
-WHOLE = ("loop", "batched", "products")
+WHOLE: tuple[Method, ...] = ("loop", "batched", "products")
 "Methods that need no independent examples, where they pass the batch as one."
 LITTLE = 30_000
 "Bytes of memory that leave a few examples for a pass."
@@ -29,7 +30,7 @@ def reals(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def body(**parts: nn.Module) -> nn.Module:
+def body(**parts: nn.Module) -> Net:
     """Two layers, with what `mid` does between them."""
     torch.manual_seed(0)
     steps = {"a": nn.Linear(4, 8), "mid": nn.Identity(), "b": nn.Linear(8, 3)} | parts
@@ -54,52 +55,54 @@ SCALES = [1.0]
 "What a forward pass reads from outside of its network."
 
 
-def flag(model: nn.Module) -> None:
+def flag(model: Net) -> None:
     model.mid.mix = True
 
 
-def hook(model: nn.Module) -> None:
+def hook(model: Net) -> None:
     model.a.register_forward_hook(lambda m, inputs, output: output - output.mean(0))
 
 
-def no_hook(model: nn.Module) -> None:
+def no_hook(model: Net) -> None:
     model.mid._forward_hooks.clear()
 
 
-def gradient_hook(model: nn.Module) -> None:
+def gradient_hook(model: Net) -> None:
     model.b.weight.register_hook(lambda gradient: 0.5 * gradient)
 
 
-def module(model: nn.Module) -> None:
+def module(model: Net) -> None:
     model.mid = nn.Sequential(nn.Linear(8, 8), nn.ReLU()).double()
 
 
-def frozen(model: nn.Module) -> None:
+def frozen(model: Net) -> None:
     model.b.weight.requires_grad_(False)
 
 
-def swapped(model: nn.Module) -> None:
+def swapped(model: Net) -> None:
     model.a, model.mid = nn.Linear(4, 8).double(), nn.LayerNorm(8).double()
 
 
-def forward(model: nn.Module) -> None:
+def forward(model: Net) -> None:
     model.b.forward = lambda h: F.linear(h.cumsum(0), model.b.weight, model.b.bias)
 
 
-def outside(model: nn.Module) -> None:
+def outside(model: Net) -> None:
     SCALES[0] = 0.5
 
 
-def buffer(model: nn.Module) -> None:
+def buffer(model: Net) -> None:
     model.mid.order = torch.arange(N).roll(1)
 
 
-def tied(model: nn.Module) -> None:
+def tied(model: Net) -> None:
     model.a.bias = model.mid.bias
 
 
 class Ordered(nn.Module):
     """Adds an example to each, by a buffer: itself at first."""
+
+    order: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,20 +112,20 @@ class Ordered(nn.Module):
         return h + h[self.order[: len(h)]]
 
 
-def centred() -> nn.Module:
+def centred() -> Net:
     model = body()
     model.mid.register_forward_hook(lambda m, inputs, output: output - output.mean(0))
     return model
 
 
-def scaled() -> nn.Module:
+def scaled() -> Net:
     SCALES[0] = 0.0
     model = body()
     model.mid.forward = lambda h: h - SCALES[0] * h.mean(0)
     return model
 
 
-CHANGES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], None]]] = {
+CHANGES: dict[str, tuple[Callable[[], Net], Callable[[Net], None]]] = {
     "a flag": (lambda: body(mid=Toggled()), flag),
     "a hook": (body, hook),
     "a hook less": (centred, no_hook),
@@ -257,10 +260,10 @@ def test_coupling_behind_a_closed_gate_that_few_examples_do_not_show() -> None:
 # Independent examples, though it does not seem so
 
 
-def relative(bias: Callable[[nn.Module], Tensor]) -> nn.Module:
+def relative(bias: Callable[[Net], Tensor]) -> nn.Module:
     """Attention with a bias made of parameters, which has another kernel with gradients."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         q, k, v = m.qkv(x).view(*x.shape[:2], 3, 2, 4).permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias(m).to(q))
         return m.head(y.transpose(1, 2).flatten(2).mean(1))
@@ -304,7 +307,7 @@ def latents(spread: Callable[[Tensor, int], Tensor]) -> nn.Module:
     )
 
 
-def windows(m: nn.Module, x: Tensor) -> Tensor:
+def windows(m: Net, x: Tensor) -> Tensor:
     """Attention in windows of 2 x 2, with a table of relative positions."""
     n = len(x)
     w = m.inner(x).view(n, 2, 2, 2, 2, 8).transpose(2, 3).reshape(-1, 4, 8)
@@ -316,7 +319,7 @@ def windows(m: nn.Module, x: Tensor) -> Tensor:
     return m.head(y.transpose(2, 3).reshape(n, 4, 4, 8).roll((1, 1), (1, 2)).square().mean((1, 2)))
 
 
-def hyper(m: nn.Module, x: Tensor) -> Tensor:
+def hyper(m: Net, x: Tensor) -> Tensor:
     """A layer whose weight another makes of an embedding."""
     return m.b(torch.relu(F.linear(x, m.maker(m.code).view(3, 8))).mean(1))
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from untrained.kernels.choice import Method
 from untrained.kernels.ntk import ntk
 from untrained.networks.weights import (
     WEIGHTS,
@@ -15,7 +16,7 @@ from untrained.networks.weights import (
     ntk_parametrisation,
     stacked_weights,
 )
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -37,7 +38,7 @@ def test_standard_deviations(method: str, std: float) -> None:
     draw_weights(layer, method, generator())
     assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
     assert layer.weight.mean().abs().item() < 0.02 * std
-    assert (layer.bias == 0).all() == (method != "torch_default")
+    assert layer.get_parameter("bias").eq(0).all() == (method != "torch_default")
 
 
 def test_same_law_as_torch_kaiming_normal() -> None:
@@ -49,7 +50,7 @@ def test_same_law_as_torch_kaiming_normal() -> None:
 
 @pytest.mark.parametrize("method", WEIGHTS)
 def test_networks_that_share_a_layer_share_its_weights(method: str) -> None:
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     parent = space.supernet()
     child = space.without(parent, space.choices(parent)[5])
     networks = [
@@ -67,17 +68,17 @@ def test_networks_that_share_a_layer_share_its_weights(method: str) -> None:
 def test_normalisation_starts_anew() -> None:
     layer = nn.Sequential(nn.BatchNorm2d(3))
     layer(torch.randn(4, 3, 2, 2) + 5)
-    nn.init.constant_(layer[0].weight, 3)
+    nn.init.constant_(layer.get_parameter("0.weight"), 3)
     draw_weights(layer, "kaiming_fan_in", generator())
-    assert (layer[0].weight == 1).all()
-    assert (layer[0].running_mean == 0).all()
+    assert layer.get_parameter("0.weight").eq(1).all()
+    assert layer.get_buffer("0.running_mean").eq(0).all()
 
 
 def test_slopes_and_scales_are_not_weights() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.PReLU(), nn.RMSNorm(3))
     draw_weights(model, "kaiming_fan_in", generator())
-    assert model[1].weight.item() == 0.25
-    assert (model[2].weight == 1).all()
+    assert model.get_parameter("1.weight").item() == 0.25
+    assert model.get_parameter("2.weight").eq(1).all()
 
 
 def test_other_seeds_other_weights_and_global_state_untouched() -> None:
@@ -116,7 +117,7 @@ def test_draws_stay_as_they_are() -> None:
     }
     for method, numbers in expected.items():
         draw_weights(layer, method, generator(3))
-        found = [*layer.weight.flatten().tolist(), layer.bias.item()]
+        found = [*layer.weight.flatten().tolist(), layer.get_parameter("bias").item()]
         assert found == pytest.approx(numbers, abs=1e-6)
 
 
@@ -170,7 +171,7 @@ def test_orthogonal_blocks(layer: nn.Module, name: str, blocks: int) -> None:
         torch.testing.assert_close(gram, 2 * torch.eye(len(gram)))
 
 
-def mixed() -> nn.Module:
+def mixed() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU(), nn.Flatten(), nn.Linear(16, 2)
     )
@@ -179,7 +180,7 @@ def mixed() -> nn.Module:
 @pytest.mark.parametrize("method", sorted(set(WEIGHTS) - {"ntk"}))
 def test_stacked_draws_are_successive_draws(method: str) -> None:
     model, one, many = mixed(), generator(4), generator(4)
-    nn.init.constant_(model[2].weight, 0.5)
+    nn.init.constant_(model.get_parameter("2.weight"), 0.5)
     before = copy.deepcopy(model.state_dict())
     stacked = stacked_weights(model, method, many, 3)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -212,7 +213,7 @@ def test_before_a_draw_a_parametrised_copy_computes_what_the_model_does() -> Non
 
 
 @pytest.mark.parametrize("method", ["loop", "vmap", "auto"])
-def test_ntk_in_ntk_parametrisation(method: str) -> None:
+def test_ntk_in_ntk_parametrisation(method: Method) -> None:
     """Against a double loop over the plain parameters, each term with its own scale squared."""
     sigma_w, sigma_b = 1.5, 0.3
     model = nn.Sequential(
@@ -225,7 +226,7 @@ def test_ntk_in_ntk_parametrisation(method: str) -> None:
     fans = {"0.weight": 2 * 9, "2.weight": 3 * 4, "5.weight": 18}
     with torch.no_grad():  # the same function in plain parameters
         for name, parameter in model.named_parameters():
-            layer, kind = scaled[int(name[0])], name[2:]
+            layer, kind = scaled.get_submodule(name[0]), name[2:]
             parameter.copy_(getattr(layer, kind))
     torch.testing.assert_close(scaled(x), model(x))
     theta = torch.zeros(4, 4, dtype=torch.float64)

@@ -5,16 +5,16 @@ influences another. `make` gives one in float64, with its inputs.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from untrained.spaces import CellScale, get_space
+from untrained.spaces import CellScale, get_space, prunable
 
-Step = Callable[[nn.Module, Tensor], Tensor]
+Step = Callable[["Net", Tensor], Tensor]
 
 
 class Case(NamedTuple):
@@ -34,6 +34,10 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.step(self, x)
 
+    if TYPE_CHECKING:  # which parts it has, only its caller knows
+
+        def __getattr__(self, name: str) -> Any: ...
+
 
 def make(name: str, seed: int = 0) -> tuple[nn.Module, Tensor]:
     """The network in training mode, and its inputs."""
@@ -41,7 +45,7 @@ def make(name: str, seed: int = 0) -> tuple[nn.Module, Tensor]:
     model, x = ZOO[name].build(), ZOO[name].make_inputs()
     with torch.no_grad():
         for parameter in model.parameters():  # biases of 0 and scales of 1 would hide errors
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
         model.train()(x.clone())  # moves the running statistics
     return model.double(), x.double() if x.is_floating_point() else x
 
@@ -81,7 +85,7 @@ def twice() -> nn.Module:
 
 
 def convolution_twice() -> nn.Module:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = F.relu(m.conv(x))
         return m.readout(F.relu_(m.conv(x) + x).mean((2, 3)))
 
@@ -121,7 +125,7 @@ def frozen() -> nn.Module:
 
 
 def functional_convolution() -> nn.Module:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = F.relu(F.conv2d(x, m.kernel, m.bias, stride=2, padding=1))
         return F.conv2d(x, m.kernel2).flatten(1)
 
@@ -136,7 +140,7 @@ def functional_convolution() -> nn.Module:
 def products() -> nn.Module:
     """matmul, @ on either side, and einsum."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = torch.tanh(torch.matmul(x, m.right))  # n t c
         x = torch.tanh(m.left @ x)
         return torch.einsum("ntc,tck->nk", x, m.tensor)
@@ -152,7 +156,7 @@ def products() -> nn.Module:
 def arithmetic() -> nn.Module:
     """Sums and products with parameters that broadcast; a power, and a scalar parameter."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = torch.tanh(x * m.scale + m.shift) / (1 + m.divisor**2)
         return m.temperature * (x - m.centre).flatten(1)
 
@@ -167,7 +171,7 @@ def arithmetic() -> nn.Module:
 
 
 def layer_scale() -> nn.Module:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         for branch, gamma in ((m.first, m.gamma1), (m.second, m.gamma2)):
             x = x + gamma * torch.tanh(branch(x))
         return m.readout(x)
@@ -188,7 +192,7 @@ def layer_scale() -> nn.Module:
 def attention(batch_first: bool) -> nn.Module:
     """(n, t, c) inside and out; sequence-first in between where asked."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = m.norm(m.embed(x))
         x = x if batch_first else x.transpose(0, 1)
         x = m.attention(x, x, x, need_weights=False)[0]
@@ -212,7 +216,7 @@ def learned_queries() -> nn.Module:
 
 
 def transformer(batch_first: bool, norm_first: bool) -> nn.Module:
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = m.layer(x if batch_first else x.transpose(0, 1))
         return m.readout(x.mean(1 if batch_first else 0))
 
@@ -225,7 +229,7 @@ def transformer(batch_first: bool, norm_first: bool) -> nn.Module:
 def vision_transformer() -> nn.Module:
     """Patches, class token, position embedding, attention written by hand."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         x = m.patches(x).flatten(2).mT
         x = torch.cat([m.token.expand(len(x), -1, -1), x], 1) + m.position
         q, k, v = m.inwards(m.norm(x)).unflatten(2, (3, 2, 4)).permute(2, 0, 3, 1, 4)
@@ -383,7 +387,7 @@ def recurrent(cell: nn.RNNBase) -> nn.Module:
 def unrolled() -> nn.Module:
     """A cell called once a step."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         h = x.new_zeros(len(x), 5)
         for x_t in x.unbind(1):
             h = m.cell(x_t, h)
@@ -408,7 +412,7 @@ def weight_normed() -> nn.Module:
         weight_norm(nn.Conv2d(2, 4, 3)),
         nn.Tanh(),
         nn.Flatten(),
-        weight_norm(nn.Linear(16, 3), dim=None),
+        weight_norm(nn.Linear(16, 3), dim=None),  # type: ignore[arg-type]  # torch's stub
     )
 
 
@@ -452,13 +456,13 @@ def in_place() -> nn.Module:
 
 def supernet() -> nn.Module:
     """NAS-Bench-201, one cell with every operation on every edge."""
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     return space.build(space.supernet(), CellScale(3, 1, stages=1), inputs=3, classes=4)
 
 
 def cells() -> nn.Module:
     """NAS-Bench-201, two stages."""
-    space = get_space("nasbench201")
+    space = prunable(get_space("nasbench201"))
     cell = space.parse(
         "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
     )
@@ -481,7 +485,7 @@ def scalars() -> nn.Module:
 def merged(time_major: bool) -> nn.Module:
     """Layers that see (n t, c), or (t n, c), so that rows are not examples."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         n, t, _ = x.shape
         first, second = (t, n) if time_major else (n, t)
         x = x.transpose(0, 1) if time_major else x
@@ -506,7 +510,7 @@ def time_major() -> nn.Module:
 def merged_images() -> nn.Module:
     """Frames of a clip, (n t) c h w, through one convolution."""
 
-    def step(m: nn.Module, x: Tensor) -> Tensor:
+    def step(m: Net, x: Tensor) -> Tensor:
         frames = torch.tanh(m.conv(x.flatten(0, 1)))
         return m.readout(frames.mean((2, 3)).unflatten(0, x.shape[:2]).amax(1))
 

@@ -13,8 +13,8 @@ from untrained.layerwise.survey import Survey
 
 Method = Literal["auto", "loop", "batched", "vmap", "structured", "products"]
 
-METHODS = ("structured", "vmap", "batched", "loop", "products")
-INDEPENDENT = ("structured", "vmap")
+METHODS: tuple[Method, ...] = ("structured", "vmap", "batched", "loop", "products")
+INDEPENDENT: tuple[Method, ...] = ("structured", "vmap")
 "Methods for independent examples alone."
 
 

@@ -87,7 +87,7 @@ class _Sizes(TorchDispatchMode):
     """Adds up what a pass makes, whoever calls the operations."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.total = self.widest = self.calls = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -59,12 +59,12 @@ class BatchNormPolicy(Interception, ABC):
         modules = () if self.model is None else self.model.modules()
         tables = (table for m in modules for table in (m._parameters, m._buffers))
         self.own = Provenance(t for table in tables for t in table.values() if t is not None)
-        super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.own = Provenance()  # what was made of weights is let go
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        super().__exit__(*error)
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.own.makes(func, args, kwargs):

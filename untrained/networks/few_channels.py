@@ -64,7 +64,7 @@ def convolution(convolve: Callable[..., Tensor], asked: ConvolutionCall) -> Tens
     if not isinstance(asked.padding, str):
         x, weight, bias, *_, groups = asked
         if fits(x, asked.window, groups):
-            return FewConvolution.apply(convolve, x, weight, bias, asked.window)  # type: ignore[no-untyped-call]
+            return FewConvolution.apply(convolve, x, weight, bias, asked.window)
     return convolve(*asked)
 
 

@@ -9,7 +9,7 @@ https://arxiv.org/abs/1806.09055.
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -55,7 +55,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
     """The space; a stateless value."""
 
     name = "darts"
-    scales: ClassVar = {
+    scales: ClassVar[Mapping[str, DARTSScale]] = {
         "full": DARTSScale(),
         "imagenet": DARTSScale(channels=48, cells=14, downsampling=3),
         "nasbench301": DARTSScale(channels=32, cells=8),
