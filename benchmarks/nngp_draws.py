@@ -1,6 +1,6 @@
 """Seconds of the Monte-Carlo NNGP on CIFAR-10, and how its standard error falls with draws.
 
-    python benchmarks/nngp.py [--draws 8] [--train 1000] [--validation 1000]
+    python benchmarks/nngp_draws.py [--draws 8] [--train 1000] [--validation 1000]
 
 The network is NAS-Bench-201's best cell with 16 channels and one cell a stage. Validation accuracy
 is that of regression with the ridge chosen by leave-one-out on the training part.
