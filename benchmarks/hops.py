@@ -101,7 +101,7 @@ def main() -> None:
         journeys = {
             "command to kappa": (scored, "condition_number"),
             "ntk to the sum": (kernel, "accumulate"),
-            "a score's number to the page": (scored, "draw_panel"),
+            "a score's number to the page": (scored, "draw_curve"),
             "track to a point on a curve": (
                 command("track", CELL, "--scale", "small", "--out", f"{folder}/runs", *SHORT),
                 "relative_change",

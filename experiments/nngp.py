@@ -30,7 +30,7 @@ from untrained.analysis.validation import validation_of
 from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
 from untrained.kernels.nngp import Statistics, drawn_features
 from untrained.runs import RunConfig, load_record, run
-from untrained.runs.config import digest
+from untrained.runs.identity import digest
 from untrained.scores.size import MultiplyAdds
 from untrained.settings import Setting, changed
 from untrained.spaces import get_space

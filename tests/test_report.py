@@ -28,6 +28,7 @@ from untrained.report.measured import (
     trajectory,
 )
 from untrained.report.pruned import parents, prunings
+from untrained.report.score_drawings import draw_curve
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
 from untrained.scores.score import Reading
@@ -239,7 +240,7 @@ def test_cloud_leaves_out_what_failed_and_counts_it() -> None:
     cloud = score_cloud(replace(EMPTY, trials=trials, directions=directions, selected="cell 2"))
     assert cloud.scores == ("kappa", "regions")
     assert cloud.directions == (-1, 1)
-    assert [(p.trial, p.is_selected) for p in cloud.points] == [(0, False), (2, True)]
+    assert [(p.trial.number, p.is_selected) for p in cloud.points] == [(0, False), (2, True)]
     assert cloud.points[0].estimates == (Estimate(12.0, 2.0, 2), Estimate(6.0, 1.0, 2))
     assert (cloud.missing, cloud.readings) == (1, 12)
 
@@ -260,7 +261,7 @@ def test_failures_are_of_all_scores_the_most_frequent_reason_first() -> None:
 def test_one_score_is_sorted_best_first(direction: int, order: list[int]) -> None:
     trials = (trial(0, synflow=(1.0,)), trial(1, synflow=(3.0,)), trial(2, synflow=(2.0,)))
     cloud = score_cloud(replace(EMPTY, trials=trials, directions={"synflow": direction}))
-    assert [point.trial for point in cloud.points] == order
+    assert [point.trial.number for point in cloud.points] == order
 
 
 NB201 = prunable(get_space("nasbench201"))
@@ -284,12 +285,15 @@ def pruning_search(*, draws: int = 1, note: str = "") -> RunRecord:
 @pytest.mark.parametrize("note", ["", "parent", "without nor_conv_3x3 on 0-1", "<b>"])
 def test_rounds_are_told_by_architectures_whatever_the_notes(note: str) -> None:
     run = pruning_search(note=note)
-    way = trajectory(run, NB201)
-    assert way.kind == "round"
-    (panel,) = way.panels
-    assert [step.label for step in panel.steps] == ["1", "selected"]
-    assert [step.estimate.mean for step in panel.steps] == [2.5, 6.0]  # of trials 0 and 5, and 6
-    assert panel.best == ()
+    (curve,) = trajectory(run, NB201)
+    assert curve.kind == "round"
+    assert [(point.trial.batch, point.is_selected) for point in curve.points] == [
+        (0, False), (1, True),
+    ]  # fmt: skip
+    means = [point.estimates[0].mean for point in curve.points]
+    assert means == [2.5, 6.0]  # of trials 0 and 5, and 6
+    assert curve.best == ()
+    assert draw_curve(curve).data[0].x == ("1", "selected")
     (pruning,) = prunings(run, NB201)
     assert (pruning.round, pruning.candidates) == (1, 4)
     assert pruning.removed == ("nor_conv_1x1 on 0-1", "skip_connect on 0-2")
@@ -297,9 +301,10 @@ def test_rounds_are_told_by_architectures_whatever_the_notes(note: str) -> None:
 
 def test_draws_of_a_parent_measured_as_several_trials_are_pooled() -> None:
     run = pruning_search(draws=2)
-    step = trajectory(run, NB201).panels[0].steps[0]
-    point = next(p for p in score_cloud(run).points if p.trial == 0)
-    assert step.estimate == point.estimates[0] == estimated(readings(0.0, 0.0, 5.0, 5.0))
+    parent = trajectory(run, NB201)[0].points[0]
+    point = next(p for p in score_cloud(run).points if p.trial.number == 0)
+    assert parent == point
+    assert point.estimates == (estimated(readings(0.0, 0.0, 5.0, 5.0)),)
 
 
 @pytest.mark.parametrize("kept", [slice(0, 4), slice(1, 5), slice(0, 1)])
@@ -307,13 +312,13 @@ def test_what_is_not_a_whole_round_is_none(kept: slice) -> None:
     """Some partial architectures that somebody named, say."""
     run = pruning_search()
     run = replace(run, trials=run.trials[kept])
-    assert trajectory(run, NB201).kind == "trial"
+    assert [curve.kind for curve in trajectory(run, NB201)] == ["trial"]
     assert prunings(run, NB201) == ()
 
 
 def test_without_its_space_a_run_is_shown_trial_by_trial() -> None:
     run = pruning_search()
-    assert trajectory(run, None).kind == "trial"
+    assert [curve.kind for curve in trajectory(run, None)] == ["trial"]
     assert parents(run, get_space("mnas")) == {}
     assert prunings(run, None) == prunings(run, get_space("mnas")) == ()
 
@@ -341,15 +346,12 @@ def test_the_last_round_of_darts_removes_edges() -> None:
 
 def test_other_searches_show_the_best_so_far_of_ranked_scores() -> None:
     trials = tuple(trial(i, kappa=(k,), extra=(k,)) for i, k in enumerate((5.0, 7.0, 3.0, 4.0)))
-    way = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}), NB201)
-    assert way.kind == "trial"
-    assert [(panel.score, panel.direction) for panel in way.panels] == [
-        ("kappa", -1),
-        ("extra", None),
-    ]
-    assert way.panels[0].best == (5.0, 5.0, 3.0, 3.0)
-    assert way.panels[1].best == ()
-    assert best_so_far(way.panels[0].steps, 1) == (5.0, 7.0, 7.0, 7.0)
+    kappa, extra = trajectory(replace(EMPTY, trials=trials, directions={"kappa": -1}), NB201)
+    assert (kappa.score, kappa.direction, kappa.kind) == ("kappa", -1, "trial")
+    assert (extra.score, extra.direction, extra.kind) == ("extra", None, "trial")
+    assert kappa.best == (5.0, 5.0, 3.0, 3.0)
+    assert extra.best == ()
+    assert best_so_far(kappa.points, 1) == (5.0, 7.0, 7.0, 7.0)
 
 
 def test_prunings_are_read_from_consecutive_parents_and_the_selected_one() -> None:
@@ -757,8 +759,8 @@ def test_scores_after_other_numbers_of_epochs_are_not_mixed() -> None:
     )
     run = replace(EMPTY, trials=trials, directions={"lga": 1}, selected="cell 2")
     cloud = score_cloud(run)
-    assert [(p.architecture, p.estimates[0].mean) for p in cloud.points] == [
+    assert [(p.trial.architecture, p.estimates[0].mean) for p in cloud.points] == [
         ("cell 0", 0.5), ("cell 2", 0.3), ("cell 1", 0.2)
     ]  # fmt: skip
-    (panel,) = trajectory(run, NB201).panels
-    assert panel.best == (0.5, 0.9, 0.9, 0.2, 0.3)
+    (curve,) = trajectory(run, NB201)
+    assert curve.best == (0.5, 0.9, 0.9, 0.2, 0.3)

@@ -339,7 +339,7 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert track_one(replace(config, **other))[0] != folder
     with pytest.raises(ValueError, match=r"own_tracked:broken.*RuntimeError: out of order"):
         track_one(replace(config, network="own_tracked:broken"))
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="got both"):
         track_one(config, "|none~0|")
     with pytest.raises(ValueError, match=r"expected package\.module:name"):
         track_one(replace(config, network="make"))

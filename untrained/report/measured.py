@@ -39,13 +39,10 @@ def _all_readings(trials: Sequence[TrialRecord]) -> dict[str, tuple[Reading, ...
 
 @dataclass(frozen=True)
 class Point:
-    """One architecture with the scores that a figure shows."""
+    """One trial with the scores that a figure shows."""
 
-    trial: int
-    "The first that proposed it."
-    batch: int
-    architecture: str
-    note: str
+    trial: TrialRecord
+    "With the readings of all that are shown as one; the first of them."
     estimates: tuple[Estimate, ...]
     "One for each score of the figure."
     is_selected: bool
@@ -103,7 +100,7 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     scores = tuple(run.directions)[:2]
     directions = tuple(run.directions[score] for score in scores)
     tried = pooled(latest(run.trials), lambda trial: trial.architecture)
-    points = [point for trial in tried if (point := _point(run, trial, scores)) is not None]
+    points = _points(run, tried, scores) if scores else []
     if len(scores) == 1:
         points.sort(key=lambda point: -directions[0] * point.estimates[0].value)
     return ScoreCloud(
@@ -115,35 +112,22 @@ def score_cloud(run: RunRecord) -> ScoreCloud:
     )
 
 
-def _point(run: RunRecord, trial: TrialRecord, scores: Sequence[str]) -> Point | None:
-    estimates = [_estimate_of(run, trial, score) for score in scores]
-    resolved = tuple(found for found in estimates if found is not None)
-    if not scores or len(resolved) < len(scores):
-        return None
-    is_selected = trial.architecture == run.selected
-    return Point(trial.number, trial.batch, trial.architecture, trial.note, resolved, is_selected)
-
-
-def _estimate_of(run: RunRecord, trial: TrialRecord, score: str) -> Estimate | None:
-    found = estimated(trial.readings.get(score, ()), is_count=score in run.counts)
-    return found if found.draws else None
+def _points(run: RunRecord, trials: Iterable[TrialRecord], scores: Sequence[str]) -> list[Point]:
+    """The trials that have a value for each of the scores."""
+    found = []
+    for trial in trials:
+        estimates = tuple(
+            estimated(trial.readings.get(score, ()), is_count=score in run.counts)
+            for score in scores
+        )
+        if all(each.draws for each in estimates):
+            found.append(Point(trial, estimates, trial.architecture == run.selected))
+    return found
 
 
 def estimated(readings: Sequence[Reading], *, is_count: bool = False) -> Estimate:
     """Mean and standard error over the readings that have a value."""
     return estimate(((r.value, r.reason) for r in readings), is_count=is_count)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One point on the way of the search."""
-
-    label: str
-    "The round from 1, or `selected`; the trial's number where the search has no rounds."
-    architecture: str
-    estimate: Estimate
-    epochs: int | None = None
-    "Of training before the score, where the searcher chose them."
 
 
 @dataclass(frozen=True)
@@ -153,30 +137,28 @@ class ScoreCurve:
     score: str
     direction: int | None
     "None if the search did not rank by it."
-    steps: tuple[Step, ...]
+    kind: Literal["round", "trial"]
+    "What follows one another: `round` in a pruning search, each of which has one parent."
+    points: tuple[Point, ...]
     best: tuple[float, ...]
-    """Best mean so far after as many epochs, at each step; empty in a pruning search and for
+    """Best mean so far after as many epochs, at each point; empty in a pruning search and for
     scores not ranked."""
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """The way of the search, a panel for each score."""
+def trajectory(run: RunRecord, space: Space[Any] | None) -> tuple[ScoreCurve, ...]:
+    """The way of the search by each score that has a value.
 
-    kind: Literal["round", "trial"]
-    "`round` in a pruning search, whose rounds each start from one parent."
-    panels: tuple[ScoreCurve, ...]
-
-
-def trajectory(run: RunRecord, space: Space[Any] | None) -> Trajectory:
-    """Parents by round in a pruning search; every trial, and the best so far, in any other."""
+    Parents by round in a pruning search; every trial, and the best so far, in any other.
+    """
     starts = parents(run, space)
     measured = (t for t in run.trials if t.architecture == starts.get(t.batch))
     rounds = pooled(measured, lambda trial: trial.batch)
     trials = [*rounds, *_measured_selected(run)] if rounds else list(run.trials)
-    kind: Literal["round", "trial"] = "round" if rounds else "trial"
-    panels = [_panel(run, kind, score, trials) for score in _score_names(run, trials)]
-    return Trajectory(kind, tuple(panel for panel in panels if panel.steps))
+    curves = (
+        _curve(run, "round" if rounds else "trial", score, trials)
+        for score in _score_names(run, trials)
+    )
+    return tuple(curve for curve in curves if curve.points)
 
 
 def _measured_selected(run: RunRecord) -> list[TrialRecord]:
@@ -188,31 +170,21 @@ def _score_names(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[str, ..
     return tuple(dict.fromkeys((*run.directions, *measured)))
 
 
-def _panel(run: RunRecord, kind: str, score: str, trials: Sequence[TrialRecord]) -> ScoreCurve:
-    steps = tuple(
-        Step(_label(run, kind, trial), trial.architecture, found, trial.epochs)
-        for trial in trials
-        if (found := _estimate_of(run, trial, score)) is not None
-    )
-    direction = run.directions.get(score)
+def _curve(
+    run: RunRecord, kind: Literal["round", "trial"], score: str, trials: Sequence[TrialRecord]
+) -> ScoreCurve:
+    points, direction = tuple(_points(run, trials, (score,))), run.directions.get(score)
     ranked = kind == "trial" and direction is not None
-    return ScoreCurve(
-        score, direction, steps, best_so_far(steps, direction or 1) if ranked else ()
-    )
+    best = best_so_far(points, direction or 1) if ranked else ()
+    return ScoreCurve(score, direction, kind, points, best)
 
 
-def _label(run: RunRecord, kind: str, trial: TrialRecord) -> str:
-    if kind == "trial":
-        return str(trial.number)
-    return "selected" if trial.architecture == run.selected else str(trial.batch + 1)
-
-
-def best_so_far(steps: Sequence[Step], direction: int) -> tuple[float, ...]:
-    """The best mean among the steps up to each, of those after as many epochs."""
+def best_so_far(points: Sequence[Point], direction: int) -> tuple[float, ...]:
+    """The best mean among the points up to each, of those after as many epochs."""
     best: list[float] = []
-    for before, step in zip((None, *steps), steps, strict=False):
-        better, mean = max if direction > 0 else min, step.estimate.value
-        goes_on = before is not None and before.epochs == step.epochs
+    for before, point in zip((None, *points), points, strict=False):
+        better, mean = max if direction > 0 else min, point.estimates[0].value
+        goes_on = before is not None and before.trial.epochs == point.trial.epochs
         best.append(better(best[-1], mean) if goes_on else mean)
     return tuple(best)
 

@@ -10,7 +10,7 @@ from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
 from untrained.report.measured import failures, score_cloud, trajectory
-from untrained.report.pruned import prunings
+from untrained.report.pruned import parents, prunings
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
 from untrained.runs.record import RunRecord
@@ -78,11 +78,11 @@ def _selected_parts(
 
 
 def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
-    way, cloud = trajectory(run, space), score_cloud(run)
-    kind: Literal["round", "batch"] = "round" if way.kind == "round" else "batch"
+    cloud = score_cloud(run)
+    kind: Literal["round", "batch"] = "round" if parents(run, space) else "batch"
     return {
-        "trajectory": way,
-        "panels": [(panel, score_drawings.draw_panel(panel, way.kind)) for panel in way.panels],
+        "kind": kind,
+        "curves": [(curve, score_drawings.draw_curve(curve)) for curve in trajectory(run, space)],
         "prunings": prunings(run, space),
         "failures": failures(run),
         "cloud": cloud,

@@ -1,7 +1,7 @@
 """Scores, drawn by Plotly."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import plotly.graph_objects as go
 
@@ -27,47 +27,49 @@ POINTS_WITH_ERRORS = 300
 "More points than this are drawn without error bars."
 
 
-def draw_panel(panel: ScoreCurve, kind: Literal["round", "trial"]) -> go.Figure:
+def draw_curve(curve: ScoreCurve) -> go.Figure:
     """One score along the search, with its standard errors."""
     figure = blank_figure(height=250)
-    rounds = kind == "round"
-    estimates = [step.estimate for step in panel.steps]
+    rounds = curve.kind == "round"
+    estimates = [point.estimates[0] for point in curve.points]
+    places = [_place(point, rounds) for point in curve.points]
     figure.add_scatter(
-        x=_step_labels(panel, kind),
+        x=places,
         mode="lines+markers" if rounds else "markers",
         line={"color": MEASURED, "width": 2},
         marker={
-            "color": [SELECTED if step.label == "selected" else MEASURED for step in panel.steps],
+            "color": [SELECTED if place == "selected" else MEASURED for place in places],
             "size": 9 if rounds else 6,
         },
         name="one trial",
         hovertext=[
-            _hover(s.architecture, f"{kind} {s.label}", {panel.score: s.estimate})
-            for s in panel.steps
+            _hover(point, f"{curve.kind} {place}", (curve.score,))
+            for point, place in zip(curve.points, places, strict=True)
         ],
         hoverinfo="text",
         **_estimates("y", estimates, MEASURED),
     )
-    _add_best(figure, panel, kind)
-    figure.update_xaxes(title_text=kind.capitalize(), type="category" if rounds else "linear")
-    figure.update_yaxes(_value_axis([found.value for found in estimates]))
-    return figure
-
-
-def _step_labels(panel: ScoreCurve, kind: Literal["round", "trial"]) -> list[Any]:
-    return [step.label if kind == "round" else int(step.label) for step in panel.steps]
-
-
-def _add_best(figure: go.Figure, panel: ScoreCurve, kind: Literal["round", "trial"]) -> None:
-    if panel.best:
+    if curve.best:
         figure.add_scatter(
-            x=_step_labels(panel, kind),
-            y=panel.best,
+            x=places,
+            y=curve.best,
             mode="lines",
             line={"color": SELECTED, "width": 2, "shape": "hv"},
             name="best so far",
             hoverinfo="skip",
         )
+    figure.update_xaxes(
+        title_text=curve.kind.capitalize(), type="category" if rounds else "linear"
+    )
+    figure.update_yaxes(_value_axis([found.value for found in estimates]))
+    return figure
+
+
+def _place(point: Point, rounds: bool) -> int | str:
+    """The trial's number; in a pruning search the round from 1, or `selected`."""
+    if not rounds:
+        return point.trial.number
+    return "selected" if point.is_selected else str(point.trial.batch + 1)
 
 
 def draw_cloud(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> go.Figure:
@@ -94,11 +96,11 @@ def _axis_title(cloud: ScoreCloud, k: int) -> str:
 
 def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Properties]:
     ranked = list(enumerate(cloud.points, 1))
-    batches = sorted({point.batch for point in cloud.points})
+    batches = sorted({point.trial.batch for point in cloud.points})
     others = [(rank, point) for rank, point in ranked if not point.is_selected]
     traces = (
         [
-            _cloud_trace(cloud, [(r, p) for r, p in others if p.batch == batch], colour)
+            _cloud_trace(cloud, [(r, p) for r, p in others if p.trial.batch == batch], colour)
             | {"name": f"{kind} {batch + 1}"}
             for batch, colour in zip(batches, ROUNDS, strict=False)
         ]
@@ -129,7 +131,10 @@ def _cloud_trace(
     return {
         "mode": "markers",
         "marker": {"color": colour, "size": 8, "opacity": 0.85},
-        "hovertext": [_point_hover(cloud, point) for _, point in ranked],
+        "hovertext": [
+            _hover(point, f"trial {point.trial.number}: {point.trial.note}", cloud.scores)
+            for _, point in ranked
+        ],
         "hoverinfo": "text",
         **positions,
         **_estimates("y", columns[-1], colour, with_errors),
@@ -142,16 +147,11 @@ def _scaled_trace(
     """One trace for many batches, coloured by their number."""
     trace = _cloud_trace(cloud, ranked, RANDOM)
     trace["marker"] |= {
-        "color": [point.batch + 1 for _, point in ranked],
+        "color": [point.trial.batch + 1 for _, point in ranked],
         "colorscale": [[0, "#9db9e0"], [0.5, "#2a9d8f"], [1, "#8f4fd1"]],
         "colorbar": {"title": {"text": kind}, "thickness": 10, "outlinewidth": 0},
     }
     return trace | {"name": "architecture", "showlegend": False}
-
-
-def _point_hover(cloud: ScoreCloud, point: Point) -> str:
-    values = dict(zip(cloud.scores, point.estimates, strict=True))
-    return _hover(point.architecture, f"trial {point.trial}: {point.note}", values)
 
 
 def _estimates(
@@ -167,9 +167,10 @@ def _value_axis(values: Sequence[float]) -> Properties:
     return log_axis(values) if spans_decades(values) else {}
 
 
-def _hover(architecture: str, heading: str, values: Mapping[str, Estimate]) -> str:
-    lines = [f"{readable(name)}: {_with_error(found)}" for name, found in values.items()]
-    return "<br>".join([f"<b>{literal(heading)}</b>", wrapped(architecture), *map(literal, lines)])
+def _hover(point: Point, heading: str, scores: Sequence[str]) -> str:
+    values = zip(scores, point.estimates, strict=True)
+    lines = [literal(f"{readable(score)}: {_with_error(found)}") for score, found in values]
+    return "<br>".join([f"<b>{literal(heading)}</b>", wrapped(point.trial.architecture), *lines])
 
 
 def _with_error(found: Estimate) -> str:

@@ -13,7 +13,7 @@ import torch
 
 import untrained
 from untrained.runs.closure import OURS, closure_of
-from untrained.runs.config import digest
+from untrained.runs.identity import digest
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 

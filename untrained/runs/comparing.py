@@ -3,12 +3,12 @@
 import logging
 import random
 import time
-from dataclasses import asdict
 from typing import Any
 
 from untrained.images import Images
 from untrained.runs.code import code_version, modules_of
-from untrained.runs.config import ResolvedConfig, digest
+from untrained.runs.config import ResolvedConfig
+from untrained.runs.identity import digest, question
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import training_scale
 from untrained.runs.tasks import Trained, TrainTask, build, training_images
@@ -55,29 +55,29 @@ def comparison(session: Session, selected: Architecture) -> list[Architecture]:
 
 def begin_training(session: Session, position: int, role: str, architecture: Architecture) -> str:
     """Notes a training in the store, and gives its key: equal for equal questions."""
-    question = {
+    asked = {
         **training_question(session.config, session.space, session.images),
         "architecture": str(session.space.canonical(architecture)),
     }
-    key = digest(question)
+    key = digest(asked)
     named = {"position": position, "role": role, "architecture": str(architecture)}
-    session.store.begin_training(session.run, named, {"key": key, "question": question})
+    session.store.begin_training(session.run, named, {"key": key, "question": asked})
     return key
 
 
 def training_question(config: ResolvedConfig, space: Space[Any], images: Images) -> dict[str, Any]:
     """What decides every training of a run, but for the architecture."""
     modules = modules_of(config.space, space)
-    return {
-        "space": config.space,
-        "scale": asdict(training_scale(space, config)),
-        "recipe": asdict(config.recipe),
-        "training images": config.training.images,
-        "images": images.fingerprint,
-        "seed": config.seed,
-        "device": config.device,
-        "version": code_version(("spaces", "images", "training"), *modules),
-    }
+    return question(
+        images=images.fingerprint,
+        device=config.device,
+        version=code_version(("spaces", "images", "training"), *modules),
+        space=config.space,
+        scale=training_scale(space, config),
+        recipe=config.recipe,
+        seed=config.seed,
+        **{"training images": config.training.images},
+    )
 
 
 def training_task(session: Session, row: dict[str, Any], until: int) -> TrainTask:

@@ -3,12 +3,11 @@
 `presets.resolve` makes the second from the first.
 """
 
-import hashlib
-import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from untrained.runs.identity import digest
 from untrained.settings import LARGEST, Setting, check_range, plain
 from untrained.training.recipe import Recipe, TrainingSpec, check_precision, check_recipe
 from untrained.training.recipes import get_recipe
@@ -203,9 +202,3 @@ def check_device(device: str) -> None:
         raise ValueError(
             f"device: expected cpu, or cuda where there is one, got {device!r}: {reason}"
         ) from error
-
-
-def digest(value: object) -> str:
-    """16 hexadecimal digits that stand for a value that JSON holds."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -19,10 +19,11 @@ from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.runs.code import version_of
 from untrained.runs.comparing import train_all, training_question
-from untrained.runs.config import ResolvedConfig, RunConfig, digest
+from untrained.runs.config import ResolvedConfig, RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
+from untrained.runs.identity import digest
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.searching import search

@@ -17,14 +17,17 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
+        """The run's own folder."""
         return self.out / self.name
 
     @property
     def store(self) -> Path:
+        """File of the store, which all runs in `out` share."""
         return self.out / "store.db"
 
     @property
     def report(self) -> Path:
+        """The run's page."""
         return self.path / "report.html"
 
     @property

@@ -1,17 +1,18 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from untrained.images import Images
 from untrained.runs.code import version_of
-from untrained.runs.config import RunConfig, digest
+from untrained.runs.config import RunConfig
 from untrained.runs.engines import Engine
 from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
+from untrained.runs.identity import digest, question
 from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measured, ScoreTask
@@ -39,18 +40,22 @@ class Measuring:
     images: Images
     store: Store
     engine: Engine
+    _shared: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, init=False)
+    """Name and epochs of a setup -> what its questions share. Put together anew for each trial, it
+    would take as long as a trial's other keys and rows."""
 
-    def question(self, architecture: str, setup: ScoreSetup, draw: int) -> dict[str, Any]:
-        """What a measurement answers; its digest is the measurement's key."""
-        return {
-            "space": self.config.space,
-            "architecture": architecture,
-            "setup": setup.plain,
-            "images": self.images.fingerprint,
-            "draw": draw,
-            "device": self.config.device,
-            "version": self.versions[setup.name],
-        }
+    def asked(self, architecture: str, setup: ScoreSetup, draw: int) -> dict[str, Any]:
+        """The question that a measurement answers; its digest is the measurement's key."""
+        which = setup.name, setup.epochs
+        if which not in self._shared:
+            self._shared[which] = question(
+                images=self.images.fingerprint,
+                device=self.config.device,
+                version=self.versions[setup.name],
+                space=self.config.space,
+                setup=setup,
+            )
+        return {**self._shared[which], "architecture": architecture, "draw": draw}
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
@@ -83,7 +88,7 @@ class Measuring:
         """Score name -> the key of each draw's measurement."""
         return {
             setup.name: [
-                digest(self.question(architecture, setup, self.seeded(setup, draw)))
+                digest(self.asked(architecture, setup, self.seeded(setup, draw)))
                 for draw in proposal.draws
             ]
             for setup in self.shown(proposal)
@@ -136,9 +141,9 @@ class Measuring:
         self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
         rows = [
             {
-                "key": digest(question),
+                "key": digest(asked),
                 "run": self.run,
-                "question": question,
+                "question": asked,
                 "score": setup.name,
                 "value": reading.value,
                 "reason": reading.reason,
@@ -151,7 +156,7 @@ class Measuring:
             for setup, reading, seconds in zip(
                 task.setups, measured.readings, measured.seconds, strict=True
             )
-            for question in [self.question(task.architecture, setup, draw)]
+            for asked in [self.asked(task.architecture, setup, draw)]
         ]
         if rows:
             self.store.add_measurements(rows)
@@ -212,15 +217,15 @@ class Measuring:
         """Where trainings before scores are kept for rungs to come; None where there are none."""
         if spec.training is None or not steady(spec.training.recipe):
             return None
-        question = {
-            "space": self.config.space,
-            "architecture": architecture,
-            "network": [asdict(part) if is_dataclass(part) else part for part in spec],
-            "images": self.images.fingerprint,
-            "device": self.config.device,
-            "version": version_of(self.config.space, self.space, training=True),
-        }
-        return RunFolder(self.config.out, self.run).checkpoint(digest(question)).with_suffix("")
+        asked = question(
+            images=self.images.fingerprint,
+            device=self.config.device,
+            version=version_of(self.config.space, self.space, training=True),
+            space=self.config.space,
+            architecture=architecture,
+            network=spec,
+        )
+        return RunFolder(self.config.out, self.run).checkpoint(digest(asked)).with_suffix("")
 
 
 def seconds_of(held: Iterable[tuple[ScoreTask, list[Measured]]]) -> float:

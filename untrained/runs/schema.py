@@ -19,6 +19,7 @@ class String(sqlalchemy.TypeDecorator[str]):
     python_type = str
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it is written."""
         return value and value.encode(errors="backslashreplace").decode()
 
 

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from untrained.images import Images
@@ -61,11 +60,6 @@ class ScoreSetup:
         if epochs is None or self.short_training is None:
             return self
         return replace(self, short_training=self.short_training.lasting(epochs))
-
-    @cached_property
-    def plain(self) -> Mapping[str, Any]:
-        """Itself as values that JSON holds; part of a measurement's key."""
-        return asdict(self)
 
 
 def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, ...]:

@@ -14,15 +14,15 @@ from untrained.images import Images, load_images
 from untrained.networks import draw_weights
 from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of
-from untrained.runs.config import digest
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
+from untrained.runs.identity import digest
 from untrained.runs.setup import named_scale
 from untrained.runs.snapshots import Snapshot
 from untrained.runs.streams import stream
 from untrained.runs.tasks import build, training_images
 from untrained.runs.track_config import TrackConfig
-from untrained.runs.tracking import Track, question, track
+from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
 from untrained.spaces import get_space
 
@@ -48,7 +48,7 @@ def track_one(
     recipe = config.recipe
     images = images_of(config)
     network, name = network_of(config, architecture, images)
-    asked = question(network, images, recipe, config.tracking, config.seed, config.device)
+    asked = tracking_question(network, images, recipe, config.tracking, config.seed, config.device)
     code = code_version(("spaces",), *modules_of(config.network or config.space))
     words = f"track-{images.name}-{name}-seed{config.seed}"
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", words)

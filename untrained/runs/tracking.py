@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from untrained.files import write_whole
 from untrained.images import Images
 from untrained.runs.code import code_version, modules_of
-from untrained.runs.config import digest
+from untrained.runs.identity import digest, question
 from untrained.runs.snapshot_files import (
     SNAPSHOTS,
     UNREADABLE,
@@ -116,7 +116,7 @@ def track(
     snapshots = _Snapshots(network, images, shown, spec, device, folder, on_snapshot)
     checkpoint = None
     if folder is not None:
-        _claim(folder, question(network, images, recipe, spec, seed, device))
+        _claim(folder, tracking_question(network, images, recipe, spec, seed, device))
         snapshots.resume(folder)
         checkpoint = folder / "training.pt"
     network.to(device)
@@ -244,7 +244,7 @@ def _read_about(path: Path) -> dict[str, Any]:
     return about
 
 
-def question(
+def tracking_question(
     network: nn.Module, images: Images, recipe: Recipe, spec: Tracking, seed: int, device: str
 ) -> dict[str, Any]:
     """What decides every number of a tracking, the initial weights included."""
@@ -252,21 +252,22 @@ def question(
     for name, tensor in network.state_dict().items():
         weights.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         weights.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
-    return {
-        "layers": digest(repr(network)),
-        "initial weights": weights.hexdigest(),
-        "images": images.fingerprint,
-        **{f"recipe.{name}": value for name, value in asdict(recipe).items()},
-        **asdict(spec),
-        "seed": seed,
-        "device": device,
-        "version": code_version(
-            ("images", "kernels", "training"),
-            "untrained.runs.snapshots",
-            "untrained.runs.tracking",
-            *modules_of(*network.modules()),
-        ),
-    }
+    version = code_version(
+        ("images", "kernels", "training"),
+        "untrained.runs.snapshots",
+        "untrained.runs.tracking",
+        *modules_of(*network.modules()),
+    )
+    return question(
+        images=images.fingerprint,
+        device=device,
+        version=version,
+        layers=digest(repr(network)),
+        seed=seed,
+        **{"initial weights": weights.hexdigest()},
+        **{f"recipe.{name}": value for name, value in vars(recipe).items()},
+        **vars(spec),
+    )
 
 
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
