@@ -297,13 +297,6 @@ def test_an_exported_program_is_no_network() -> None:
         unwrapped(exported(plain()))
 
 
-def test_an_old_torch_cannot_set_compilation_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = nn.Sequential(compiled(plain()))
-    monkeypatch.delattr(torch.compiler, "set_stance")
-    with pytest.raises(ValueError, match=r"expected torch 2\.6"):
-        unwrapped(model)
-
-
 @pytest.mark.parametrize("name", ["linear_regions", "ntk_trace"])
 def test_scores(name: str) -> None:
     def network() -> nn.Module:
