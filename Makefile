@@ -1,10 +1,11 @@
-# `make demo`, `make check` (the quick half), `make test` (all), `make stress`. Each sets up .venv first.
+# `make demo`, `make check` (the quick half), `make test` (all), `make stress`. Each sets up .venv first,
+# and `make oldest` an environment of its own.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: demo check test stress format
+.PHONY: demo check test stress oldest format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,6 +32,17 @@ test: .venv/ready
 SHARE ?= 1
 stress: .venv/ready
 	.venv/bin/pytest tests/stress --share $(SHARE) --numprocesses 2 --timeout 10000
+
+# The whole suite with the oldest Python, torch, numpy and the rest that pyproject.toml allows. Not
+# part of .ci/run: a torch this old comes from the registry with gigabytes of CUDA, needed or not.
+# Without test_devices.py, whose pretended device needs hooks that torch got later, and without ONNX.
+.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+	python3.11 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt --editable '.[test]'
+	touch $@
+
+oldest: .venv-oldest/ready
+	.venv-oldest/bin/pytest --numprocesses 2 --ignore tests/test_devices.py
 
 format: .venv/ready
 	.venv/bin/ruff check --fix

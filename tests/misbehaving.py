@@ -223,7 +223,7 @@ class Witness(Score):
             [vars(type(network))["forward"].__qualname__, F.batch_norm.__qualname__],
             [hasattr(nn.Module, "extra"), len(nn.modules.module._global_forward_hooks)],
             [probe.inputs.numpy().tobytes(), probe.labels.tolist()],
-            [torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()],
+            [torch.get_default_dtype(), torch.empty(0).device, torch.is_grad_enabled()],
             [torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()],
             [torch.autocast_increment_nesting(), torch.autocast_decrement_nesting()],
             [torch.is_autocast_enabled("cpu"), torch.backends.mkldnn.enabled, np.geterr()],

@@ -111,6 +111,7 @@ def test_names_are_those_of_the_network() -> None:
     assert list(ntk_contributions(nn.DataParallel(plain()), X)) == ["0", "2"]
 
 
+@pytest.mark.filterwarnings("ignore:DTensor random operators")  # torch 2.6, on the CPU
 def test_distributed_networks(tmp_path: Any) -> None:
     init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     try:
@@ -246,7 +247,7 @@ def partly_quantised() -> nn.Module:
 
 
 def exported(model: nn.Module) -> Any:
-    return torch.export.export(model, (X,))
+    return torch.export.export(model, (X,), strict=False)  # the default from torch 2.7 on
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -296,13 +297,6 @@ def test_what_is_no_network(model: Any, kind: str) -> None:
 def test_an_exported_program_is_no_network() -> None:
     with pytest.raises(ValueError, match=r"got ExportedProgram; .* the network that it was made"):
         unwrapped(exported(plain()))
-
-
-def test_an_old_torch_cannot_set_compilation_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = nn.Sequential(compiled(plain()))
-    monkeypatch.delattr(torch.compiler, "set_stance")
-    with pytest.raises(ValueError, match=r"expected torch 2\.6"):
-        unwrapped(model)
 
 
 @pytest.mark.parametrize("name", ["linear_regions", "ntk_trace"])

@@ -236,6 +236,11 @@ def _along(name: str) -> Rule:
     return rule
 
 
+def _slice(at: Meeting, shape: Sequence[int]) -> int:
+    """Along another dimension than that, or all of it: so is x[:, 0] in torch 2.6."""
+    return _same(at, shape) if [*shape] == [*at.shape] else _along("dim")(at, shape)
+
+
 def _unsqueeze(at: Meeting, shape: Sequence[int]) -> int:
     (new,) = at.saved("dim", len(at.shape))
     if at.dim == new:
@@ -299,9 +304,10 @@ RULES: dict[str, Rule] = {
     **_named(_view, "View UnsafeView ReshapeAlias"),
     **_named(
         _along("dim"),
-        "Mean Sum Amax Var Std LinalgVectorNorm Softmax SafeSoftmax LogSoftmax Cat Slice "
+        "Mean Sum Amax Var Std LinalgVectorNorm Softmax SafeSoftmax LogSoftmax Cat "
         "Select Squeeze Split SplitWithSizes Unbind Cumsum Gather IndexSelect Glu Max",
     ),
+    **_named(_slice, "Slice"),
     **_named(_along("dims"), "Flip Roll"),
     **_named(_unsqueeze, "Unsqueeze Stack"),
     **_named(_pooled, "AsStrided"),

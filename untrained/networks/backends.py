@@ -78,10 +78,11 @@ def _own(operation: Any) -> str:
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    matmul, cudnn = _BACKENDS.cuda.matmul, _BACKENDS.cudnn
-    kept = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    kept = torch.get_float32_matmul_precision(), _BACKENDS.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")  # CUDA's allow_tf32 has two of its three values
+    _BACKENDS.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = kept
+        torch.set_float32_matmul_precision(kept[0])
+        _BACKENDS.cudnn.allow_tf32 = kept[1]

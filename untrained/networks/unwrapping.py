@@ -125,13 +125,6 @@ def _sharded(module: nn.Module) -> bool:
     return type(module).__name__ == "FullyShardedDataParallel"
 
 
-def _compiled_for_good(module: nn.Module) -> bool:
-    """Whether it is compiled, under a torch that cannot set that aside for a while."""
-    if hasattr(torch.compiler, "set_stance"):
-        return False
-    return _compiled(module) or getattr(module, "_compiled_call_impl", None) is not None
-
-
 _REFUSED: tuple[tuple[Callable[[nn.Module], bool], str], ...] = (
     (
         _exported,
@@ -147,11 +140,6 @@ _REFUSED: tuple[tuple[Callable[[nn.Module], bool], str], ...] = (
         _sharded,
         "holds a shard of its network's parameters: expected the network whole; build it without "
         "FSDP",
-    ),
-    (
-        _compiled_for_good,
-        f"is compiled, which torch {torch.__version__} cannot set aside: expected torch 2.6 or "
-        "newer, or the network as it was before torch.compile",
     ),
 )
 

@@ -108,6 +108,10 @@ def _dict(table: Any) -> Setting:
     return Setting(partial(dict, table), put)
 
 
+def _default_device() -> torch.device:
+    return torch.empty(0).device  # torch 2.6's own function fails once the device was set to None
+
+
 def _set_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)  # "cpu" costs each call
 
@@ -165,7 +169,7 @@ _CUDA = torch.backends.cuda
 
 SETTINGS = (
     Setting(torch.get_default_dtype, torch.set_default_dtype),
-    Setting(torch.get_default_device, _set_default_device),
+    Setting(_default_device, _set_default_device),
     Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
     Setting(torch.get_num_threads, torch.set_num_threads),
     Setting(_matmul_precision, _set_matmul_precision),

@@ -116,7 +116,7 @@ def _partial_rho(*parts: Values) -> float:
     ranks = rankdata(parts, axis=-1)
     ranks -= ranks.mean(-1, keepdims=True)  # stands for the intercept
     pair, scores = ranks[:2].T, ranks[2:].T
-    left = pair - scores @ np.linalg.lstsq(scores, pair)[0]
+    left = pair - scores @ np.linalg.lstsq(scores, pair, rcond=None)[0]
     if (np.linalg.norm(left, axis=0) <= 1e-9 * np.linalg.norm(pair, axis=0)).any():
         return float("nan")
     return float(pearson_of(*left.T))
