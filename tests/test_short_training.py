@@ -29,7 +29,7 @@ SPACE = get_space("nasbench201")
 SMALL: dict[str, Any] = {"channels": 4, "images": 128, "batch": 32}
 
 
-def setup(name: str, **settings: Any) -> ScoreSetup:
+def small_setup(name: str, **settings: Any) -> ScoreSetup:
     return make_setup(name, SPACE, {**SMALL, "count": 60, **settings})
 
 
@@ -38,7 +38,7 @@ def task(*setups: ScoreSetup, draws: tuple[int, ...] = (5,)) -> ScoreTask:
 
 
 def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
-    asked = (setup("validation_accuracy", epochs=2), setup("training_loss", epochs=2))
+    asked = (small_setup("validation_accuracy", epochs=2), small_setup("training_loss", epochs=2))
     (found,) = measure(task(*asked), digits)
     network = build("nasbench201", TEXT, CellScale(4, 1), digits)
     draw_weights(network, "kaiming_fan_out", stream(5, "weights"))
@@ -87,7 +87,7 @@ def test_validation_probes_show_no_training_image(digits: Images) -> None:
 
 
 def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> None:
-    asked = setup("training_loss", learning_rate=1e30)
+    asked = small_setup("training_loss", learning_rate=1e30)
     (found,) = measure(task(asked), digits)
     assert found.readings[0].value is None
     assert found.readings[0].reason.startswith(
@@ -96,11 +96,11 @@ def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> N
 
 
 def test_scores_at_initialisation_and_after_training_are_other_questions() -> None:
-    before = setup("condition_number", **{"images": 128, "batch": 32, "epochs": 1})
+    before = small_setup("condition_number", **{"images": 128, "batch": 32, "epochs": 1})
     left = {name: value for name, value in SMALL.items() if name == "channels"}
     after = make_setup("condition_number", SPACE, {**left, "count": 60})
     assert after.short_training is None
-    assert before.short_training == setup("training_loss").short_training
+    assert before.short_training == small_setup("training_loss").short_training
     assert asdict(before) != asdict(after)
 
 
@@ -274,7 +274,7 @@ def test_a_network_that_cannot_be_trained_is_a_named_failure(
     change: Any, reason: str, digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "build", lambda *asked, **kept: change(build(*asked, **kept)))
-    (found,) = measure(task(setup("label_alignment"), setup("training_loss")), digits)
+    (found,) = measure(task(small_setup("label_alignment"), small_setup("training_loss")), digits)
     for reading in found.readings:
         assert reading.value is None
         assert reading.reason.startswith("training before the score: ValueError: expected")
