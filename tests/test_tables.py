@@ -167,6 +167,8 @@ def test_a_space_without_a_table() -> None:
 
 def test_no_table_is_no_standing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UNTRAINED_DATA", str(tmp_path))
-    assert standings("nasbench201", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|") == ()
-    with pytest.raises(FileNotFoundError, match="UNTRAINED_DATA"):
-        NASBench201Table()
+    cell = get_space("nasbench101").sample(random.Random(0))
+    assert standings("nasbench101", str(cell)) == ()
+    assert NASBench101Table.at_hand() is None
+    with pytest.raises(FileNotFoundError, match=r"`untrained data` says how .* UNTRAINED_DATA"):
+        NASBench101Table()

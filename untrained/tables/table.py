@@ -12,6 +12,9 @@ import polars as pl
 from untrained.data import data_folder
 from untrained.spaces import get_space
 
+BUNDLED = Path(__file__).parent
+"The folder of the tables that come with the package."
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -40,7 +43,8 @@ class Table(ABC):
     """Abstract: architecture -> accuracies, from a Parquet file with one row an architecture.
 
     Args:
-        path: the Parquet file; the default is the one in the data folder.
+        path: the Parquet file; the default is the one in the data folder, without it the
+            bundled one.
 
     Raises:
         FileNotFoundError: no such file.
@@ -60,12 +64,19 @@ class Table(ABC):
     "The column in which a row is found."
 
     def __init__(self, path: Path | None = None):
-        self.path = path or data_folder() / "tables" / self.file
+        self.path = path or self.at_hand() or data_folder() / "tables" / self.file
         if not self.path.exists():
             raise FileNotFoundError(
-                f"no table of {self.space} at {self.path}: expected a Parquet file; set "
-                f"UNTRAINED_DATA to the folder that holds tables/{self.file}"
+                f"no table of {self.space} at {self.path}: expected a Parquet file; `untrained "
+                f"data` says how to get it, or set UNTRAINED_DATA to the folder that holds "
+                f"tables/{self.file}"
             )
+
+    @classmethod
+    def at_hand(cls) -> Path | None:
+        """The file in the data folder, without it the bundled one, or None."""
+        places = (data_folder() / "tables", BUNDLED)
+        return next((p for folder in places if (p := folder / cls.file).exists()), None)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
