@@ -28,7 +28,7 @@ ARROWS = {
         "search",
     },
     "report": {"spaces", "tables", "runs"},
-    "cli": {"scores", "spaces", "tables", "training", "runs", "report"},
+    "cli": {"images", "scores", "spaces", "tables", "training", "runs", "report"},
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from untrained.tables import NASBench201Table, standings
+from untrained.tables import NASBench201Table, at_hand, standings
 from untrained.tables.packed import packed, unpacked
 from untrained.tables.table import BUNDLED
 
@@ -34,7 +34,7 @@ def test_published_optima_on_a_fresh_machine(data_name: str, nowhere: Path) -> N
 
 
 def test_a_table_of_the_data_folder_comes_first(nowhere: Path) -> None:
-    assert NASBench201Table.at_hand() == BUNDLED / "nasbench201.parquet"
+    assert at_hand("nasbench201.parquet") == BUNDLED / "nasbench201.parquet"
     own = nowhere / "tables" / "nasbench201.parquet"
     own.parent.mkdir()
     rows = NASBench201Table().frame.select("index", "architecture", "cifar10_test_200").tail(3)

@@ -106,6 +106,15 @@ def report(folder: Path, *, page: Path | None = None) -> None:
     actions().report(folder, page)
 
 
+def data(*, json: Switch = False) -> None:
+    """List the benchmark tables and image sets: what is here, and how to get the rest.
+
+    Args:
+        json: Print one JSON list instead of a table.
+    """
+    actions().data(json)
+
+
 def actions() -> ModuleType:
     """The module of that name; a terminal is told that its import takes a second or two."""
     if WORKING.is_terminal:

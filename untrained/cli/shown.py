@@ -122,7 +122,7 @@ def show_standings(record: RunRecord) -> None:
     rows = tables.standings(record.space, record.selected) if record.selected else ()
     if not rows:
         kind = tables.TABLES.get(record.space)
-        if record.selected and kind and not kind.at_hand():
+        if record.selected and kind and not tables.at_hand(kind.file):
             PRINTED.print(
                 f"To see how it ranks in a benchmark's table, bring tables/{kind.file} into the "
                 f"data folder: untrained data says how.",

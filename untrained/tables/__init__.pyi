@@ -5,6 +5,7 @@ from .combining import cross_fitted as cross_fitted
 from .combining import log_rank_sum as log_rank_sum
 from .combining import rank_sum as rank_sum
 from .combining import z_sum as z_sum
+from .inventory import known_tables as known_tables
 from .mnas import MNASTable as MNASTable
 from .nasbench101 import NASBench101Table as NASBench101Table
 from .nasbench201 import NASBench201Table as NASBench201Table
@@ -20,3 +21,4 @@ from .standings import TABLES as TABLES
 from .standings import standings as standings
 from .table import Standing as Standing
 from .table import Table as Table
+from .table import at_hand as at_hand

@@ -1,7 +1,7 @@
 """NAS-Bench-201's accuracies in half a megabyte: how the bundled table is written and read.
 
 One row an architecture, in the benchmark's order, so that `index` is the row. `cell` is the
-architecture's place in the space's `enumerate`; an accuracy a is kept as the integer round(10^6 a).
+architecture's place in the space's `enumerate`; an accuracy a is kept as round(10^6 a).
 """
 
 from functools import cache

@@ -64,19 +64,13 @@ class Table(ABC):
     "The column in which a row is found."
 
     def __init__(self, path: Path | None = None):
-        self.path = path or self.at_hand() or data_folder() / "tables" / self.file
+        self.path = path or at_hand(self.file) or data_folder() / "tables" / self.file
         if not self.path.exists():
             raise FileNotFoundError(
                 f"no table of {self.space} at {self.path}: expected a Parquet file; `untrained "
                 f"data` says how to get it, or set UNTRAINED_DATA to the folder that holds "
                 f"tables/{self.file}"
             )
-
-    @classmethod
-    def at_hand(cls) -> Path | None:
-        """The file in the data folder, without it the bundled one, or None."""
-        places = (data_folder() / "tables", BUNDLED)
-        return next((p for folder in places if (p := folder / cls.file).exists()), None)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -130,6 +124,12 @@ class Table(ABC):
     def _populations(self, row: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
         """Names of the populations that a row is judged among, and their rows."""
         return {f"the table's {len(self.frame):,}": self.frame}
+
+
+def at_hand(file: str) -> Path | None:
+    """A table's file in the data folder, without it the bundled one, or None."""
+    places = (data_folder() / "tables", BUNDLED)
+    return next((path for folder in places if (path := folder / file).exists()), None)
 
 
 def _standing(data: str, accuracy: float, population: str, column: pl.Series) -> Standing:
