@@ -81,3 +81,8 @@ def report(folder: Path, page: Path | None) -> None:
 def data(as_json: bool) -> None:
     """Lists what data there is."""
     show_held((*tables.known_tables(), *images.known_images()), as_json)
+
+
+def import_table(format: str, path: Path, replace: bool) -> None:
+    """Writes a table from a benchmark's own files."""
+    say(tables.import_table(format, path, replace=replace), label="Table:", style="bold")

@@ -61,6 +61,12 @@ KNOWN = (
         "nasbench101",
     ),
     KnownTable(
+        "nasbench101_published_proxies.parquet",
+        "NAS-Bench-101: published values of 13 proxies",
+        f"zc_nasbench101.json {SUITE_ZERO}",
+        "suite-zero",
+    ),
+    KnownTable(
         "nasbench301.parquet",
         "NAS-Bench-301: DARTS genotypes and what training gave them",
         "the folder of results_*.json files of https://github.com/automl/nasbench301",

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from untrained.tables.packed import unpacked
-from untrained.tables.table import BUNDLED, Table
+from untrained.tables.packed import bundled, unpacked
+from untrained.tables.table import Table
 
 DATA = {
     "cifar10": "CIFAR-10",
@@ -51,9 +51,9 @@ class NASBench201Table(Table):
 
 def _with_bundled(frame: pl.DataFrame) -> pl.DataFrame:
     """With the columns of the bundled table that the file lacks."""
-    bundled = unpacked(pl.read_parquet(BUNDLED / NASBench201Table.file))
-    lacking = [column for column in bundled.columns if column not in frame.columns]
+    whole = bundled()
+    lacking = [column for column in whole.columns if column not in frame.columns]
     if not lacking:
         return frame
-    added = bundled.select("architecture", *lacking)
+    added = whole.select("architecture", *lacking)
     return frame.join(added, on="architecture", how="left", maintain_order="left")

@@ -5,6 +5,7 @@ architecture's place in the space's `enumerate`; an accuracy a is kept as round(
 """
 
 from functools import cache
+from pathlib import Path
 
 import polars as pl
 
@@ -39,6 +40,11 @@ def unpacked(table: pl.DataFrame) -> pl.DataFrame:
             pl.Series(c, table[c].to_numpy() / SCALE) for c in table.columns if c != "cell"
         ),
     )
+
+
+def bundled() -> pl.DataFrame:
+    """The bundled table."""
+    return unpacked(pl.read_parquet(Path(__file__).with_name("nasbench201.parquet")))
 
 
 def _is_kept(column: str) -> bool:

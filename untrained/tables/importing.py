@@ -1,0 +1,55 @@
+"""Benchmarks' own files into tables of the data folder."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from untrained.data import data_folder
+from untrained.files import write_whole
+from untrained.tables.nasbench101_records import read_nasbench101
+from untrained.tables.nasbench301_results import read_nasbench301
+from untrained.tables.natsbench import read_natsbench
+from untrained.tables.suite_zero import read_suite_zero
+
+FORMATS: dict[str, Callable[[Path], tuple[str, pl.DataFrame]]] = {
+    "natsbench": read_natsbench,
+    "nasbench101": read_nasbench101,
+    "nasbench301": read_nasbench301,
+    "suite-zero": read_suite_zero,
+}
+"By name: a path -> the name of a table's file, and its rows."
+
+
+def import_table(format: str, path: Path, *, replace: bool = False) -> Path:
+    """Write a benchmark's own files as a table of the data folder.
+
+    Args:
+        format: of `FORMATS`.
+        path: the file, or the folder, that the benchmark's authors publish.
+        replace: whether a table of this name, if there is one, gives way.
+
+    Returns:
+        The file that was written, whole or not at all.
+
+    Raises:
+        ValueError: another format, files that hold something else, or a table that is there.
+        OSError: a file that cannot be read or written.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"expected a format out of {', '.join(FORMATS)}, got {format!r}")
+    if not path.exists():
+        raise FileNotFoundError(f"expected files of {format} at {path}, got nothing there")
+    name, frame = FORMATS[format](path)
+    target = data_folder() / "tables" / name
+    if target.exists() and not replace:
+        raise ValueError(
+            f"expected no table at {target} yet, got one; move it away, or replace it with "
+            f"--replace"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd")
+    write_whole(target, content.getvalue())
+    return target
