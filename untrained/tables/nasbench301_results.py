@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from untrained.spaces import get_space
-from untrained.spaces.darts_architecture import DARTSArchitecture, Edges
+from untrained.spaces.darts_architecture import NODES, DARTSArchitecture
+from untrained.spaces.darts_network import EDGES
 from untrained.tables.percent import fraction
 
 FILE = "nasbench301.parquet"
@@ -83,8 +84,11 @@ def _read(file: Path) -> tuple[DARTSArchitecture, Sizes, Run]:
         accuracies = (fraction(its["val_accuracy"]), fraction(found["test_accuracy"]))
         run = Run(*accuracies, int(its["model_parameters"]), float(found["runtime"]))
         sizes = (found["budget"], config[f"{PREFIX}init_channels"], config[f"{PREFIX}layers"])
-        cells = (_edges(config, cell) for cell in ("normal", "reduce"))
-        return DARTSArchitecture(*cells), Sizes(*map(int, sizes)), run
+        cells = (_cell(config, name) for name in ("normal", "reduce"))
+        architecture = get_space("darts").parse("normal:{}/reduction:{}".format(*cells))
+        if architecture.partial:
+            raise ValueError(f"expected one operation on two edges a node, got {architecture}")
+        return architecture, Sizes(*map(int, sizes)), run
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ValueError(
             f"expected a result of NAS-Bench-301 in {file}, got something else: "
@@ -92,10 +96,14 @@ def _read(file: Path) -> tuple[DARTSArchitecture, Sizes, Run]:
         ) from error
 
 
-def _edges(config: Mapping[str, Any], cell: str) -> Edges:
-    """The operation on each of the 14 edges of a cell that is present."""
-    names = (f"{PREFIX}edge_{cell}_{edge}" for edge in range(14))
-    return tuple((config[name],) if name in config else () for name in names)
+def _cell(config: Mapping[str, Any], name: str) -> str:
+    """The text form of a cell, `|op~0|op~1|+...`, from the operations on its edges."""
+    chosen = {edge: config.get(f"{PREFIX}edge_{name}_{k}") for k, edge in enumerate(EDGES)}
+    terms = [
+        [f"{chosen[i, node]}~{i}" for i in range(node) if chosen[i, node] is not None]
+        for node in NODES
+    ]
+    return "+".join(f"|{'|'.join(each)}|" for each in terms)
 
 
 def _means(runs: list[Run]) -> dict[str, float]:

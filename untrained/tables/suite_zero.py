@@ -12,7 +12,7 @@ NeurIPS 2022, https://arxiv.org/abs/2210.03230; https://github.com/automl/NASLib
 import ast
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +80,7 @@ def read_suite_zero(path: Path) -> tuple[str, pl.DataFrame]:
     return target.file, frame
 
 
-def _entries(whole: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _entries(whole: Any) -> Iterator[tuple[str, str, Any]]:
     """Data set, architecture and values, one after another."""
     for data, architectures in whole.items():
         for text, values in architectures.items():
@@ -93,13 +93,13 @@ def _target(text: str) -> Target:
     return {2: NASBENCH301, 6: NASBENCH201}.get(length, NASBENCH101)
 
 
-def _values(its: Mapping[str, Any], accuracy: str) -> dict[str, float | None]:
+def _values(its: Any, accuracy: str) -> dict[str, float | None]:
     """The accuracy in [0, 1], and every proxy's value."""
     proxies = {name: _finite(value["score"]) for name, value in its.items() if name != ACCURACY}
     return {accuracy: fraction(its[ACCURACY])} | proxies
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
