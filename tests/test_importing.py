@@ -1,11 +1,13 @@
-"""`untrained data import`: json files of two benchmarks, and the command for all four."""
+"""`untrained data import`: files of three benchmarks, and the command for all."""
 
 import json
+import pickle
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from test_cli import Command, command
@@ -24,6 +26,7 @@ from untrained.tables import (
     import_table,
     known_tables,
 )
+from untrained.tables.hwnasbench import METRICS, read_hwnasbench
 from untrained.tables.nasbench301_results import read_nasbench301
 from untrained.tables.suite_zero import read_suite_zero
 
@@ -220,6 +223,46 @@ def test_no_json(content: bytes, tmp_path: Path) -> None:
         read_suite_zero(tmp_path / "zc.json")
 
 
+# HW-NAS-Bench
+
+
+def devices(path: Path, **other: Any) -> Path:
+    """Values of two architectures that tell data set, device and architecture."""
+    each = {
+        data: {m: [100.0 * d + k, np.float64(100 * d + k + 0.5)] for k, m in enumerate(METRICS)}
+        | {"config": [{"arch_str": "unused"}] * 2}
+        for d, data in enumerate(("cifar10", "cifar100", "ImageNet16-120"))
+    }
+    path.write_bytes(pickle.dumps({"nasbench201": each | other, "fbnet": {}}))
+    return path
+
+
+def test_devices(tmp_path: Path, data: Path) -> None:
+    name, frame = read_hwnasbench(devices(tmp_path / "HW.pickle"))
+    shipped = pl.read_parquet(data / "tables" / name)
+    assert frame.schema == shipped.schema
+    assert set(frame["dataset"]) == set(shipped["dataset"])
+    (row,) = frame.filter(dataset="cifar100", index=1).iter_rows(named=True)
+    assert [row[metric] for metric in METRICS] == [100.5 + k for k in range(len(METRICS))]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        3,
+        {"edgegpu_latency": [1.0]},
+        {metric: [1.0] for metric in METRICS} | {"fpga_energy": [1.0, 2.0]},
+        {metric: ["x"] for metric in METRICS},
+        dict.fromkeys(METRICS, 3),
+    ],
+)
+def test_other_devices(other: object, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"devices of HW-NAS-Bench .*; try HW-NAS") as error:
+        read_hwnasbench(devices(tmp_path / "HW.pickle", cifar100=other))
+    assert "\n" not in str(error.value)
+
+
 # The command
 
 
@@ -234,13 +277,14 @@ def test_every_format_by_command(
         "nasbench101": (record, "nasbench101.parquet"),
         "nasbench301": (results, "nasbench301.parquet"),
         "suite-zero": (suite, "nasbench201_published_proxies.parquet"),
+        "hwnasbench": (devices(tmp_path / "HW.pickle"), "nasbench201_hardware.parquet"),
     }
     assert asked.keys() == FORMATS.keys()
     for format, (path, name) in asked.items():
         code, out, err = command("data", "import", format, str(path))
         assert code == 0, err
         assert out.strip() == f"Table: {folder / 'tables' / name}"
-        assert len(pl.read_parquet(folder / "tables" / name)) in (1, 2)
+        assert len(pl.read_parquet(folder / "tables" / name)) in (1, 2, 6)
     assert len(NASBench201Table().frame) == 2
     assert len(NASBench101Table().frame) == 2
     found = {holding.name for holding in known_tables() if holding.where == "UNTRAINED_DATA"}
@@ -266,9 +310,9 @@ def test_a_table_that_is_there_stays_unless_it_is_to_be_replaced(
     [
         (("natsbnch", "."), 2, "expected a format out of natsbench, nasbench101,"),
         (("natsbench", "nowhere"), 1, "expected files of natsbench at nowhere, got nothing"),
-        (("natsbench", "."), 1, "meta.pickle.pbz2"),
-        (("nasbench101", "."), 1, "directory"),
-        (("suite-zero", "."), 1, "directory"),
+        (("natsbench", "."), 2, "expected meta.pickle.pbz2 in a folder of NATS-Bench"),
+        (("nasbench101", "."), 2, "expected a file of nasbench101, got the folder"),
+        (("suite-zero", "."), 2, "expected a file of suite-zero, got the folder"),
         (("nasbench301", "."), 2, "got none; try the folder"),
         (("natsbench",), 2, "--path requires an argument"),
     ],

@@ -132,10 +132,10 @@ def test_size(form: str, tmp_path: Path) -> None:
 def test_a_folder_that_lacks_an_architecture(tmp_path: Path) -> None:
     folder = written(tmp_path, "folder", CELLS, ("12", "200"))
     (folder / "000001.pickle.pbz2").unlink()
-    with pytest.raises(FileNotFoundError, match=r"000001\.pickle\.pbz2"):
+    with pytest.raises(ValueError, match=r"expected 000001\.pickle\.pbz2 in .*; extract the"):
         read_natsbench(folder)
     (folder / "meta.pickle.pbz2").unlink()
-    with pytest.raises(FileNotFoundError, match=r"meta\.pickle\.pbz2"):
+    with pytest.raises(ValueError, match=r"expected meta\.pickle\.pbz2 in .*; extract the"):
         read_natsbench(folder)
 
 

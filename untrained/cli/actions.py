@@ -6,7 +6,7 @@ from typing import Any
 from untrained import images, tables  # which load what they offer when it is used
 from untrained import report as pages
 from untrained.cli.held import show_held
-from untrained.cli.progress import watching
+from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
@@ -85,4 +85,6 @@ def data(as_json: bool) -> None:
 
 def import_table(format: str, path: Path, replace: bool) -> None:
     """Writes a table from a benchmark's own files."""
-    say(tables.import_table(format, path, replace=replace), label="Table:", style="bold")
+    with reading() as watched:
+        table = tables.import_table(format, path, replace=replace, watched=watched)
+    say(table, label="Table:", style="bold")

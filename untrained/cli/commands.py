@@ -119,9 +119,10 @@ def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
     """Write a benchmark's own files as a table of the data folder.
 
     Args:
-        format: natsbench (a folder NATS-...-simple, or the archive .pickle.pbz2), nasbench101
-            (a .tfrecord), nasbench301 (a folder of results_*.json) or suite-zero (zc_*.json).
-        path: The file or folder, as its authors publish it. Pickles are read, and never run.
+        format: `natsbench` (a folder NATS-...-simple, or the archive .pickle.pbz2),
+            `nasbench101` (a .tfrecord), `nasbench301` (a folder of `results_*.json`),
+            `suite-zero` (`zc_*.json`) or `hwnasbench` (a .pickle).
+        path: The file or folder, as its authors publish it. A pickle is never run.
         replace: Replace a table that is there.
     """
     actions().import_table(format, path, replace)

@@ -8,27 +8,35 @@ import polars as pl
 
 from untrained.data import data_folder
 from untrained.files import write_whole
+from untrained.tables.hwnasbench import read_hwnasbench
 from untrained.tables.nasbench101_records import read_nasbench101
 from untrained.tables.nasbench301_results import read_nasbench301
 from untrained.tables.natsbench import read_natsbench
 from untrained.tables.suite_zero import read_suite_zero
+from untrained.tables.watching import Watched, unwatched
 
-FORMATS: dict[str, Callable[[Path], tuple[str, pl.DataFrame]]] = {
+FORMATS: dict[str, Callable[[Path, Watched], tuple[str, pl.DataFrame]]] = {
     "natsbench": read_natsbench,
     "nasbench101": read_nasbench101,
     "nasbench301": read_nasbench301,
     "suite-zero": read_suite_zero,
+    "hwnasbench": read_hwnasbench,
 }
 "By name: a path -> the name of a table's file, and its rows."
+FOLDERS = ("natsbench", "nasbench301")
+"Formats that may be a folder."
 
 
-def import_table(format: str, path: Path, *, replace: bool = False) -> Path:
+def import_table(
+    format: str, path: Path, *, replace: bool = False, watched: Watched = unwatched
+) -> Path:
     """Write a benchmark's own files as a table of the data folder.
 
     Args:
         format: of `FORMATS`.
         path: the file, or the folder, that the benchmark's authors publish.
         replace: whether a table of this name, if there is one, gives way.
+        watched: is given what is read, one after another, and passes it on.
 
     Returns:
         The file that was written, whole or not at all.
@@ -41,7 +49,9 @@ def import_table(format: str, path: Path, *, replace: bool = False) -> Path:
         raise ValueError(f"expected a format out of {', '.join(FORMATS)}, got {format!r}")
     if not path.exists():
         raise FileNotFoundError(f"expected files of {format} at {path}, got nothing there")
-    name, frame = FORMATS[format](path)
+    if path.is_dir() and format not in FOLDERS:
+        raise ValueError(f"expected a file of {format}, got the folder {path}; name a file in it")
+    name, frame = FORMATS[format](path, watched)
     target = data_folder() / "tables" / name
     if target.exists() and not replace:
         raise ValueError(

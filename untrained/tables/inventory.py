@@ -47,6 +47,7 @@ KNOWN = (
         "nasbench201_hardware.parquet",
         "NAS-Bench-201: latency and energy on six devices",
         "HW-NAS-Bench-v1_0.pickle of https://github.com/GATECH-EIC/HW-NAS-Bench",
+        "hwnasbench",
     ),
     KnownTable(
         "natsbench_size.parquet",

@@ -22,6 +22,7 @@ import polars as pl
 
 from untrained.spaces.nasbench101 import SHORT
 from untrained.tables.tfrecord import fields_of, read_records
+from untrained.tables.watching import Watched, unwatched
 
 FILE = "nasbench101.parquet"
 EPOCHS = (4, 12, 36, 108)
@@ -44,11 +45,15 @@ class Cell(NamedTuple):
     ops: str
 
 
-def read_nasbench101(path: Path) -> tuple[str, pl.DataFrame]:
+def read_nasbench101(path: Path, watched: Watched = unwatched) -> tuple[str, pl.DataFrame]:
     """The benchmark's cells and what their trainings gave.
 
     `cifar10_valid_108` is the first run, as for the other numbers of epochs;
     `cifar10_valid_108_mean` and `cifar10_test_108_mean` are means over all runs.
+
+    Args:
+        path: the file.
+        watched: is given the records, and passes them on.
 
     Returns:
         The name of the table's file, and its rows.
@@ -58,7 +63,7 @@ def read_nasbench101(path: Path) -> tuple[str, pl.DataFrame]:
         FileNotFoundError: nothing there.
     """
     cells: dict[Cell, dict[int, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for record in read_records(path):
+    for record in watched(read_records(path)):
         try:
             cell, epochs, run = _read(record)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -18,6 +18,7 @@ from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import NODES, DARTSArchitecture
 from untrained.spaces.darts_network import EDGES
 from untrained.tables.percent import fraction
+from untrained.tables.watching import Watched, unwatched
 
 FILE = "nasbench301.parquet"
 PREFIX = "NetworkSelectorDatasetInfo:darts:"
@@ -40,7 +41,7 @@ class Run(NamedTuple):
     seconds: float
 
 
-def read_nasbench301(path: Path) -> tuple[str, pl.DataFrame]:
+def read_nasbench301(path: Path, watched: Watched = unwatched) -> tuple[str, pl.DataFrame]:
     """One row a genotype: means over its runs, and how many they are.
 
     Runs of the epochs, channels and layers that most have; those of others are left out, as their
@@ -48,6 +49,7 @@ def read_nasbench301(path: Path) -> tuple[str, pl.DataFrame]:
 
     Args:
         path: a folder, in which files are looked for at any depth, or one file.
+        watched: is given the files, and passes them on.
 
     Returns:
         The name of the table's file, and its rows.
@@ -64,7 +66,7 @@ def read_nasbench301(path: Path) -> tuple[str, pl.DataFrame]:
         )
     space = get_space("darts")
     runs: dict[Sizes, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for file in files:
+    for file in watched(files):
         architecture, sizes, run = _read(file)
         runs[sizes][str(space.canonical(architecture))].append(run)
     count = Counter({sizes: sum(map(len, its.values())) for sizes, its in runs.items()})

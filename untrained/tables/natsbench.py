@@ -14,6 +14,7 @@ import polars as pl
 from untrained.spaces import get_space
 from untrained.tables.percent import fraction
 from untrained.tables.pickles import read_pickle
+from untrained.tables.watching import Watched, unwatched
 
 TEST = {
     "cifar10": ("cifar10", "ori-test"),
@@ -32,19 +33,23 @@ Trained = Any
 Row = dict[str, float | int | str | None]
 
 
-def read_natsbench(path: Path) -> tuple[str, pl.DataFrame]:
+def read_natsbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.DataFrame]:
     """A `simple` folder, read one architecture at a time, or the archive with all in one pickle.
 
     Accuracies are means over the runs after the last epoch. A row has what `nasbench201.parquet`
     or `natsbench_size.parquet` has, but for columns of single runs that the benchmark does not
     name.
 
+    Args:
+        path: the folder, or the archive.
+        watched: is given the architectures, and passes them on.
+
     Returns:
         The name of the table's file, and its rows.
 
     Raises:
         ValueError: something else, a part of it, or a pickle that names more than plain values.
-        FileNotFoundError: nothing there, or a folder that lacks an architecture.
+        FileNotFoundError: nothing there.
     """
     architectures, trained = _opened(path)
     if all(re.fullmatch(r"\d+(:\d+){4}", str(text)) for text in architectures):
@@ -54,7 +59,7 @@ def read_natsbench(path: Path) -> tuple[str, pl.DataFrame]:
         architectures = [str(parse(str(text))) for text in architectures]
         file, row = "nasbench201.parquet", _topology_row
     rows = []
-    for index, text in enumerate(architectures):
+    for index, text in enumerate(watched(architectures)):
         its = trained(index)
         try:
             rows.append({"index": index, "architecture": text} | row(its))
@@ -69,7 +74,7 @@ def read_natsbench(path: Path) -> tuple[str, pl.DataFrame]:
 def _opened(path: Path) -> tuple[list[Any], Callable[[int], Trained]]:
     """The architectures in order, and what gives the results of one."""
     if path.is_dir():
-        whole = read_pickle(path / "meta.pickle.pbz2")
+        whole = _read_part(path, "meta")
         keys = {"meta_archs"}
     else:
         whole = read_pickle(path)
@@ -82,9 +87,20 @@ def _opened(path: Path) -> tuple[list[Any], Callable[[int], Trained]]:
             f"NATS-tss-v1_0-3ffb9-simple"
         )
     if path.is_dir():
-        return whole["meta_archs"], lambda index: read_pickle(path / f"{index:06d}.pickle.pbz2")
+        return whole["meta_archs"], lambda index: _read_part(path, f"{index:06d}")
     infos = whole["arch2infos"]
     return whole["meta_archs"], infos.get if isinstance(infos, dict) else lambda index: None
+
+
+def _read_part(folder: Path, name: str) -> Any:
+    """One file of a `simple` folder."""
+    file = folder / f"{name}.pickle.pbz2"
+    if not file.exists():
+        raise ValueError(
+            f"expected {file.name} in a folder of NATS-Bench, got none in {folder}; extract the "
+            f"whole of NATS-tss-v1_0-3ffb9-simple.tar, and name the folder in it"
+        )
+    return read_pickle(file)
 
 
 def _topology_row(trained: Trained) -> Row:

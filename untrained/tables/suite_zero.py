@@ -24,6 +24,7 @@ from untrained.spaces.darts_architecture import nasbench301
 from untrained.spaces.nasbench101 import graph_hash
 from untrained.tables.packed import bundled
 from untrained.tables.percent import fraction
+from untrained.tables.watching import Watched, unwatched
 
 ACCURACY = "val_accuracy"
 DAMAGED = (
@@ -49,11 +50,15 @@ class Target(NamedTuple):
     "The columns that name an architecture."
 
 
-def read_suite_zero(path: Path) -> tuple[str, pl.DataFrame]:
+def read_suite_zero(path: Path, watched: Watched = unwatched) -> tuple[str, pl.DataFrame]:
     """Published values of proxies, a row for each data set and architecture.
 
     Of NAS-Bench-301 the rows on CIFAR-10, with the surrogate's accuracy. A value that is no finite
     number is missing.
+
+    Args:
+        path: the file.
+        watched: is given the entries, and passes them on.
 
     Returns:
         The name of the table's file, and its rows.
@@ -67,7 +72,7 @@ def read_suite_zero(path: Path) -> tuple[str, pl.DataFrame]:
         target = _target(entries[0][1])
         rows = [
             target.key(text) | {"dataset": data} | _values(its, target.accuracy)
-            for data, text, its in entries
+            for data, text, its in watched(entries)
         ]
     except DAMAGED as error:
         raise ValueError(
