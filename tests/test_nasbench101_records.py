@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import struct
 from pathlib import Path
 
@@ -81,6 +82,18 @@ def test_published_checksums() -> None:
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
     assert crc32c(bytes(range(32))) == 0x46DD794E
     assert crc32c(bytes(reversed(range(32)))) == 0x113FDB5C
+
+
+@pytest.mark.parametrize("length", [*range(9), 1023, 1024, 1025, 1027, 1028, 2048, 5000])
+def test_checksums_of_any_length_byte_by_byte(length: int) -> None:
+    """The definition: a shift register of 32 bits, a bit at a time."""
+    data = random.Random(length).randbytes(length)
+    register = 0xFFFFFFFF
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
+    assert crc32c(data) == register ^ 0xFFFFFFFF
 
 
 def test_fields_of_every_kind() -> None:

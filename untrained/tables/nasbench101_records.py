@@ -26,6 +26,7 @@ from untrained.tables.watching import Watched, unwatched
 
 FILE = "nasbench101.parquet"
 EPOCHS = (4, 12, 36, 108)
+CODES = {name: code for code, name in SHORT.items()}
 
 
 class Run(NamedTuple):
@@ -78,8 +79,7 @@ def read_nasbench101(path: Path, watched: Watched = unwatched) -> tuple[str, pl.
 
 def _read(record: bytes) -> tuple[Cell, int, Run]:
     hash, epochs, adjacency, operations, metrics = json.loads(record)
-    short = {name: code for code, name in SHORT.items()}
-    ops = [short[name] for name in operations.split(",")]
+    ops = [CODES[name] for name in operations.split(",")]
     if set(adjacency) - {"0", "1"} or len(adjacency) != len(ops) ** 2 or epochs not in EPOCHS:
         raise ValueError(f"expected a matrix of {len(ops)} x {len(ops)} and epochs of {EPOCHS}")
     return Cell(hash, adjacency, "-".join(ops)), epochs, _run(base64.b64decode(metrics))
