@@ -79,8 +79,11 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "nb_301"
 
 
-def test_nasbench301_results(results: Path, tmp_path: Path) -> None:
+def test_nasbench301_results(
+    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     name, frame = read_nasbench301(results)
+    assert "1 of 4 results left out: not of 98 epochs, 32 channels and 8 layers" in caplog.text
     frame.write_parquet(tmp_path / name)
     table = NASBench301TrainedTable(tmp_path / name)
     assert len(table.frame) == 2
@@ -122,6 +125,7 @@ EDGE = next(name for name in result(GENOTYPES[0], 90.0)["optimized_hyperparamate
         changed(lambda r: r["optimized_hyperparamater_config"].update({EDGE: ["a"]})),
         changed(lambda r: r["optimized_hyperparamater_config"].update({EDGE: "a~0|b"})),
         changed(lambda r: r.update(budget="many")),
+        changed(lambda r: r.update(budget=float("inf"))),
     ],
 )
 def test_another_result(content: str, results: Path) -> None:
@@ -207,6 +211,7 @@ def test_published_proxies_of_nasbench101(tmp_path: Path) -> None:
         {"cifar10": {"(1, 2, 3, 4, 0, 0)": {"synflow": {"score": 1}}}},
         {"cifar10": {"(1, 2, 3, 4, 0, 0)": values(101, 1)}},
         {"cifar10": {"(1, 2, 3, 4, 0, 0)": values(90, 1) | {"zen": 3}}},
+        {"cifar10": {"(1, 2, 3, 4, 0, 0)": values(90, 1) | {"zen": {"score": 10**400}}}},
         {"cifar10": {"(1, 2, 3, 4, 0, 0)": values(90, 1) | {"zen": {"score": "x"}}}},
     ],
 )

@@ -45,7 +45,7 @@ def read_hwnasbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.D
     whole = read_pickle(path)
     try:
         return FILE, pl.concat([_rows(whole["nasbench201"][data], data) for data in watched(DATA)])
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"expected devices of HW-NAS-Bench for {', '.join(DATA)} in {path}, got something "
             f"else: {type(error).__name__} {error}; try HW-NAS-Bench-v1_0.pickle"

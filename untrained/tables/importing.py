@@ -1,7 +1,7 @@
 """Benchmarks' own files into tables of the data folder."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +9,7 @@ import polars as pl
 from untrained.data import data_folder
 from untrained.files import write_whole
 from untrained.tables.hwnasbench import read_hwnasbench
+from untrained.tables.inventory import KNOWN
 from untrained.tables.nasbench101_records import read_nasbench101
 from untrained.tables.nasbench301_results import read_nasbench301
 from untrained.tables.natsbench import read_natsbench
@@ -51,15 +52,25 @@ def import_table(
         raise FileNotFoundError(f"expected files of {format} at {path}, got nothing there")
     if path.is_dir() and format not in FOLDERS:
         raise ValueError(f"expected a file of {format}, got the folder {path}; name a file in it")
+    folder = data_folder() / "tables"
+    if not replace:
+        _check_free(folder / table.file for table in KNOWN if table.format == format)
     name, frame = FORMATS[format](path, watched)
-    target = data_folder() / "tables" / name
-    if target.exists() and not replace:
-        raise ValueError(
-            f"expected no table at {target} yet, got one; move it away, or replace it with "
-            f"--replace"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    if not replace:
+        _check_free([target])
+    folder.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     frame.write_parquet(content, compression="zstd")
     write_whole(target, content.getvalue())
     return target
+
+
+def _check_free(targets: Iterable[Path]) -> None:
+    """Refuse to write where each of these tables is there already."""
+    there = list(targets)
+    if all(target.exists() for target in there):
+        raise ValueError(
+            f"expected no table at {there[0]} yet, got one; move it away, or replace it with "
+            f"--replace"
+        )

@@ -13,6 +13,7 @@ https://github.com/google-research/nasbench.
 import base64
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,8 +81,10 @@ def read_nasbench101(path: Path, watched: Watched = unwatched) -> tuple[str, pl.
 def _read(record: bytes) -> tuple[Cell, int, Run]:
     hash, epochs, adjacency, operations, metrics = json.loads(record)
     ops = [CODES[name] for name in operations.split(",")]
-    if set(adjacency) - {"0", "1"} or len(adjacency) != len(ops) ** 2 or epochs not in EPOCHS:
-        raise ValueError(f"expected a matrix of {len(ops)} x {len(ops)} and epochs of {EPOCHS}")
+    if not isinstance(hash, str) or not re.fullmatch(f"[01]{{{len(ops) ** 2}}}", adjacency):
+        raise ValueError(f"expected a hash and {len(ops)} x {len(ops)} digits 0 and 1")
+    if type(epochs) is not int or epochs not in EPOCHS:
+        raise ValueError(f"expected epochs out of {EPOCHS}, got {epochs!r}")
     return Cell(hash, adjacency, "-".join(ops)), epochs, _run(base64.b64decode(metrics))
 
 

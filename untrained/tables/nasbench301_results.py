@@ -7,6 +7,7 @@ Source: Siems et al., https://arxiv.org/abs/2008.09777; https://github.com/autom
 """
 
 import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from untrained.spaces.darts_network import EDGES
 from untrained.tables.percent import fraction
 from untrained.tables.watching import Watched, unwatched
 
+LOG = logging.getLogger(__name__)
 FILE = "nasbench301.parquet"
 PREFIX = "NetworkSelectorDatasetInfo:darts:"
 
@@ -70,7 +72,12 @@ def read_nasbench301(path: Path, watched: Watched = unwatched) -> tuple[str, pl.
         architecture, sizes, run = _read(file)
         runs[sizes][str(space.canonical(architecture))].append(run)
     count = Counter({sizes: sum(map(len, its.values())) for sizes, its in runs.items()})
-    sizes = count.most_common(1)[0][0]
+    sizes, most = count.most_common(1)[0]
+    if most < count.total():
+        LOG.warning(
+            "%s of %s results left out: not of %s epochs, %s channels and %s layers, as most are",
+            *(count.total() - most, count.total(), *sizes),
+        )
     rows = [
         {"architecture": text, **_means(its), "runs": len(its), **sizes._asdict()}
         for text, its in sorted(runs[sizes].items())
@@ -91,7 +98,7 @@ def _read(file: Path) -> tuple[DARTSArchitecture, Sizes, Run]:
         if architecture.partial:
             raise ValueError(f"expected one operation on two edges a node, got {architecture}")
         return architecture, Sizes(*map(int, sizes)), run
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise ValueError(
             f"expected a result of NAS-Bench-301 in {file}, got something else: "
             f"{type(error).__name__} {error}; leave it out or fetch it again"

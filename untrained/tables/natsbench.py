@@ -63,7 +63,7 @@ def read_natsbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.Da
         its = trained(index)
         try:
             rows.append({"index": index, "architecture": text} | row(its))
-        except (LookupError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(
                 f"expected results of NATS-Bench for architecture {index} in {path}, got others: "
                 f"{type(error).__name__} {error}; fetch it again"

@@ -28,6 +28,7 @@ from untrained.tables.watching import Watched, unwatched
 
 ACCURACY = "val_accuracy"
 DAMAGED = (
+    ArithmeticError,
     AttributeError,
     IndexError,
     KeyError,
