@@ -14,6 +14,7 @@ from test_cli import Command, command
 from test_nasbench101_records import RECORDS, framed
 from test_natsbench import CELLS, written
 
+from untrained.cli.ending import interrupted
 from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import nasbench301
 from untrained.spaces.darts_network import EDGES
@@ -331,6 +332,15 @@ def test_wrong_use_is_one_line(
     assert err.startswith("untrained: ")
     assert err.count("\n") == 1
     assert not folder.exists()
+
+
+def test_an_import_that_is_interrupted_says_that_it_starts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["untrained", "data", "import", "natsbench", "NATS simple"]
+    monkeypatch.setattr("sys.argv", words)
+    again = "untrained data import natsbench 'NATS simple'"
+    assert interrupted("Ended") == f"Ended; nothing was written. To start again: {again}"
 
 
 def test_a_format_for_each_importer_is_listed() -> None:

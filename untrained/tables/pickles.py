@@ -18,7 +18,6 @@ DAMAGED = (
     AttributeError,
     IndexError,
     KeyError,
-    MemoryError,  # of a length that is not one
     OverflowError,
     TypeError,
     ValueError,
@@ -47,6 +46,11 @@ def read_pickle(path: Path) -> Any:
             raise ValueError(
                 f"expected numbers and text alone in {path}, got {error}, which is not loaded, as "
                 f"a pickle can run any program; use the benchmark's own file"
+            ) from None
+        except MemoryError:
+            raise ValueError(
+                f"expected a pickle in {path} that fits into memory, got a larger or a damaged "
+                f"one; fetch it again, or use a folder with one file an architecture"
             ) from None
         except (*DAMAGED, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
