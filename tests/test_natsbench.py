@@ -139,6 +139,25 @@ def test_a_folder_that_lacks_an_architecture(tmp_path: Path) -> None:
         read_natsbench(folder)
 
 
+def test_a_folder_that_is_still_packed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"got the \.tar; extract it with tar xf"):
+        read_natsbench(tmp_path / "NATS-tss-v1_0-3ffb9-simple.tar")
+
+
+@pytest.mark.parametrize("part", ["meta", "000001"])
+@pytest.mark.parametrize("content", [pickle.dumps(Path("a")), b"foreign", b""])
+def test_a_damaged_or_malicious_part_of_a_folder(
+    part: str, content: bytes, tmp_path: Path
+) -> None:
+    folder = written(tmp_path, "folder", CELLS, ("12", "200"))
+    file = folder / f"{part}.pickle.pbz2"
+    for each in (content, bz2.compress(content), file.read_bytes()[:-9]):
+        file.write_bytes(each)
+        with pytest.raises(ValueError, match=f"in .*{file.name}, got .*; (fetch|use the)") as e:
+            read_natsbench(folder)
+        assert "\n" not in str(e.value)
+
+
 def damaged(topic: str) -> Any:
     """An archive with something wrong in it."""
     whole: dict[str, Any] = {"meta_archs": list(CELLS)}

@@ -73,6 +73,8 @@ def read_natsbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.Da
 
 def _opened(path: Path) -> tuple[list[Any], Callable[[int], Trained]]:
     """The architectures in order, and what gives the results of one."""
+    if path.suffix == ".tar":
+        raise ValueError(f"expected the folder in {path}, got the .tar; extract it with tar xf")
     if path.is_dir():
         whole = _read_part(path, "meta")
         keys = {"meta_archs"}
