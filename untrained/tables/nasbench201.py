@@ -36,7 +36,6 @@ class NASBench201Table(Table):
     file = "nasbench201.parquet"
     title = "200 epochs"
     accuracies: ClassVar = {f"{column}_test_200": data for column, data in DATA.items()}
-    whole = True
 
     def _prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
         whole = unpacked(frame) if "cell" in frame.columns else _with_bundled(frame)

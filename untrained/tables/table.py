@@ -58,8 +58,6 @@ class Table(ABC):
     "For people: what gave the accuracies, such as `200 epochs`."
     accuracies: ClassVar[Mapping[str, str]]
     "Columns of accuracies that architectures stand by, and their data: `CIFAR-10`."
-    whole: ClassVar[bool] = False
-    "Whether it holds every discrete architecture of the space, not a sample of them."
     key_column: ClassVar[str] = "architecture"
     "The column in which a row is found."
 
