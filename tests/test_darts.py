@@ -3,12 +3,14 @@
 import ast
 import itertools
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -92,6 +94,26 @@ def test_published_forms_come_back() -> None:
     assert SPACE.parse(alone) == SPACE.parse(DARTS_V2)
 
 
+def test_pairs_nested_by_node_and_dictionaries() -> None:
+    """As reimplementations of DARTS and GDAS print them, with the weights of NumPy and without."""
+    weight = np.random.default_rng(0).random
+    for architecture in samples(20):
+        call = ast.parse(genotype(architecture), mode="eval").body
+        assert isinstance(call, ast.Call)
+        flat = [ast.literal_eval(call.keywords[k].value) for k in (0, 2)]
+        nested = [[tuple(cell[k : k + 2]) for k in (0, 2, 4, 6)] for cell in flat]
+        weighed = [
+            [tuple((*p, weight(dtype=np.float32)) for p in node) for node in c] for c in nested
+        ]
+        for normal, reduction in (flat, nested, weighed):
+            gdas = {"normal": normal, "normal_concat": [2, 3, 4, 5]}
+            gdas |= {"reduce": reduction, "reduce_concat": [2, 3, 4, 5]}
+            assert SPACE.parse(str(gdas)) == architecture
+            assert SPACE.parse(f"Genotype(normal={normal}, reduce={reduction})") == architecture
+            assert SPACE.parse(re.sub(r"np\S+\((\S+)\)", r"\1", str(gdas))) == architecture
+        assert SPACE.parse(str(nested)) == architecture
+
+
 def test_published_forms_hold_discrete_architectures_alone() -> None:
     for write in (genotype, nasbench301):
         with pytest.raises(ValueError, match="discrete"):
@@ -127,6 +149,13 @@ def test_published_forms_hold_discrete_architectures_alone() -> None:
         (DARTS_V2.replace("skip_connect", "none", 1), "leave the edge out"),
         (DARTS_V2.replace("('dil_conv_3x3', 2)", "('dil_conv_3x3', 5)"), "earlier node, 0 to 4"),
         (DARTS_V2.replace("('sep_conv_3x3', 1)", "('sep_conv_3x3', 0)", 1), "node 0 twice"),
+        ("{}", "expected normal=.* and reduce="),
+        ("{'normal'}", "expected normal=.* and reduce="),
+        ("{'normal': [], 'reduction': []}", "expected normal=.* and reduce="),
+        ("{'normal': 3, 'reduce': []}", "the normal cell: expected 8 pairs .* got 3"),
+        ("{'normal': [], 'reduce': []", "not a Genotype"),
+        (str({"normal": [("skip_connect", 0, "w")] * 8, "reduce": []}), "expected a pair"),
+        (str({"normal": [[("skip_connect", 0)] * 2] * 4, "reduce": []}), "node 0 twice"),
         (f"[{PUBLISHED_PAIRS}]", "two cells"),
         (f"[{PUBLISHED_PAIRS}, {PUBLISHED_PAIRS[:-1]}]", "8 pairs .* got 7"),
         (f"[{PUBLISHED_PAIRS}, {PUBLISHED_PAIRS}", "unbalanced"),

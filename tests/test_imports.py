@@ -28,7 +28,7 @@ ARROWS = {
         "search",
     },
     "report": {"spaces", "tables", "runs"},
-    "cli": {"scores", "spaces", "tables", "training", "runs", "report"},
+    "cli": {"images", "scores", "spaces", "tables", "training", "runs", "report"},
 }
 
 
@@ -99,7 +99,15 @@ def loaded_by(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", ["--version", "--help", "search --help", "track --help", "search --seed x"]
+    "words",
+    [
+        "--version",
+        "--help",
+        "search --help",
+        "track --help",
+        "data import --help",
+        "search --seed x",
+    ],
 )
 def test_flags_are_read_without_any_heavy_library(words: str) -> None:
     asked = f"sys.argv = ['untrained', *{words.split()!r}]"

@@ -115,9 +115,24 @@ def test_texts_come_back() -> None:
         assert SPACE.parse(f"{codes}:{bits}") == architecture
 
 
+def test_naslibs_tuple_by_hand() -> None:
+    """Input, 3x3, pool, 1x1, output, with an edge past the pool."""
+    rows = "01100 00010 00010 00001 00000".replace(" ", "")
+    text = str((*map(int, rows), 0, 4, 2, 3, 1))
+    expected = "i-c3-mp-c1-o:0-1,0-2,1-3,2-3,3-4"
+    for each in (text, text.replace(" ", ""), text.replace("(", "[").replace(")", "]")):
+        assert str(SPACE.parse(each)) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("(0, 1, 0, 0, 1, 1)", "from input"),
+        ("(0, 1, 0, 0, 0, 1, 0)", "NASLib's tuple of n x n digits .* got '\\(0, 1"),
+        ("(0, 1, 0, 0, 0, 5)", "NASLib's tuple"),
+        ("()", "NASLib's tuple"),
+        ("((0, 1), 0, 0, 0, 1)", "NASLib's tuple"),
+        ("(0, 2, 0, 0, 0, 1)", "0 or 1"),
         ("", "not a NAS-Bench-101 cell"),
         ("i-c3-o", "not a NAS-Bench-101 cell"),
         ("i-c3-o:0-1;1-2", "not a NAS-Bench-101 cell"),

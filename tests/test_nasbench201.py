@@ -42,10 +42,26 @@ def test_partial_text_forms_come_back() -> None:
     assert not partial.partial
 
 
+def test_naslibs_numbers_by_hand() -> None:
+    """Edges 0-1, 0-2, 0-3, 1-2, 1-3, 2-3; skip, none, 3x3, 1x1, pool: written out."""
+    expected = (
+        "|avg_pool_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|skip_connect~2|"
+    )
+    for text in ("(4, 0, 2, 3, 1, 0)", " [4,0,2,3,1,0] "):
+        assert str(SPACE.parse(text)) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected"),
+        ("(4, 0, 2, 3, 1)", r"NASLib's six numbers from 0 to 4, .*, got '\(4, 0"),
+        ("(4, 0, 2, 3, 1, 5)", "NASLib's six numbers"),
+        ("(4, 0, 2, 3, 1, True)", "NASLib's six numbers"),
+        ("(4, 0, 2, 3, 1, 0.0)", "NASLib's six numbers"),
+        ("(4, 0, 2, 3, 1, 0", "NASLib's six numbers"),
+        ("(4, 0, 2, 3, 1, exit())", "NASLib's six numbers"),
+        ("(" + "-" * 100_000 + "1)", "NASLib's six numbers"),
         ("resnet18", "expected"),
         (BEST[:-4], "expected"),
         (BEST.replace("~2", "~1"), "expected"),

@@ -245,3 +245,18 @@ def test_a_run_is_running_interrupted_or_over(command: Command) -> None:
     assert "was interrupted before it selected one" in folder.report.read_text(encoding="utf-8")
     assert not RunFolder(folder.out, "nowhere").running()
     assert not (folder.out / "nowhere").exists()
+
+
+def test_where_the_architecture_stands_on_a_fresh_machine(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNTRAINED_DATA", str(tmp_path / "nowhere"))
+    asked = ("--workers", "0", "--draws", "1", "--scores", "parameters")
+    code, out, err = command("score", CELL, *asked)
+    assert code == 0, err
+    assert "in the benchmark's table (200 epochs)" in out
+    assert "all (15,625)" in out
+    assert "To see how it ranks" not in out
+    code, out, err = command("score", "i-c3-o:0-1,1-2", "--space", "nasbench101", *asked)
+    assert code == 0, err
+    assert "bring tables/nasbench101.parquet into the data folder: untrained data says how" in out

@@ -17,6 +17,7 @@ from untrained.tables import (
     NASBench201Table,
     NASBench301Table,
     Table,
+    at_hand,
     standings,
 )
 from untrained.tables.nasbench201 import DATA
@@ -81,7 +82,7 @@ def test_a_table_knows_its_file(space: str, data: Path) -> None:
             assert standing.best == max(everyone)
             assert standing.rank == 1 + sum(other > row[column] for other in everyone)
             assert standing.population == (
-                "all" if table.whole else f"the table's {standing.size:,}"
+                "all" if space == "nasbench201" else f"the table's {standing.size:,}"
             )
             assert standing.size == len(everyone)
 
@@ -167,6 +168,8 @@ def test_a_space_without_a_table() -> None:
 
 def test_no_table_is_no_standing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UNTRAINED_DATA", str(tmp_path))
-    assert standings("nasbench201", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|") == ()
-    with pytest.raises(FileNotFoundError, match="UNTRAINED_DATA"):
-        NASBench201Table()
+    cell = get_space("nasbench101").sample(random.Random(0))
+    assert standings("nasbench101", str(cell)) == ()
+    assert at_hand(NASBench101Table.file) is None
+    with pytest.raises(FileNotFoundError, match=r"`untrained data` says how .* UNTRAINED_DATA"):
+        NASBench101Table()

@@ -1,6 +1,8 @@
-"""Where benchmark tables and named images lie. Any subpackage may import this; it imports none."""
+"""Where benchmark tables and image sets lie. Any subpackage may import this; it imports none."""
 
+import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -14,3 +16,38 @@ def data_folder() -> Path:
     """
     named = os.environ.get("UNTRAINED_DATA")
     return Path(named).expanduser() if named else user_data_path("untrained")
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A table or an image set that the package knows, at hand or not."""
+
+    name: str
+    "`tables/nasbench201.parquet`, `images/cifar10.npz`: its file in the data folder; or `digits`."
+    holds: str
+    "In a few words."
+    obtain: str
+    "How to get it, in a line."
+    where: str = ""
+    "`bundled`, `UNTRAINED_DATA`, `user's data folder`; empty where it is missing."
+    path: Path | None = None
+    "The file; None where it is missing, or no file of ours."
+    rows: int | None = None
+    "Architectures, or training images; None where it is missing or cannot be read."
+    sha256: str = ""
+    "Of the file."
+    reason: str = ""
+    "Why it cannot be read."
+
+
+def where(path: Path) -> str:
+    """What led to a file that is at hand."""
+    if not path.is_relative_to(data_folder()):
+        return "bundled"
+    return "UNTRAINED_DATA" if os.environ.get("UNTRAINED_DATA") else "user's data folder"
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from untrained import report as pages  # which loads plotly when it is used
-from untrained.cli.progress import watching
+from untrained import images, tables  # which load what they offer when it is used
+from untrained import report as pages
+from untrained.cli.held import show_held
+from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
@@ -74,3 +76,15 @@ def report(folder: Path, page: Path | None) -> None:
     found = RunFolder(folder.parent, folder.name)
     path = (pages.report_track if holds_tracking(found) else pages.report_run)(found, page)
     say(path, label="Report:", style="bold")
+
+
+def data(as_json: bool) -> None:
+    """Lists what data there is."""
+    show_held((*tables.known_tables(), *images.known_images()), as_json)
+
+
+def import_table(format: str, path: Path, replace: bool) -> None:
+    """Writes a table from a benchmark's own files."""
+    with reading() as watched:
+        table = tables.import_table(format, path, replace=replace, watched=watched)
+    say(table, label="Table:", style="bold")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from untrained.cli.commands import demo, report, score, search, track, train
+from untrained.cli.commands import data, demo, import_table, report, score, search, track, train
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
@@ -38,6 +38,10 @@ stopped, even by kill -9, resumes when it is given again.
 
 for _command in (search, demo, score, train, track, report):
     app.command(_command)
+_data_app = App(name="data")
+_data_app.default(data)
+_data_app.command(import_table, name="import")
+app.command(_data_app)
 
 
 @app.meta.default

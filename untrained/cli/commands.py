@@ -106,6 +106,28 @@ def report(folder: Path, *, page: Path | None = None) -> None:
     actions().report(folder, page)
 
 
+def data(*, json: Switch = False) -> None:
+    """List the benchmark tables and image sets: what is here, and how to get the rest.
+
+    Args:
+        json: Print one JSON list instead of a table.
+    """
+    actions().data(json)
+
+
+def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
+    """Write a benchmark's own files as a table of the data folder.
+
+    Args:
+        format: `natsbench` (a folder NATS-...-simple, or the archive .pickle.pbz2),
+            `nasbench101` (a .tfrecord), `nasbench301` (a folder of `results_*.json`),
+            `suite-zero` (`zc_*.json`) or `hwnasbench` (a .pickle).
+        path: The file or folder, as its authors publish it. A pickle is never run.
+        replace: Replace a table that is there.
+    """
+    actions().import_table(format, path, replace)
+
+
 def actions() -> ModuleType:
     """The module of that name; a terminal is told that its import takes a second or two."""
     if WORKING.is_terminal:

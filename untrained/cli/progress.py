@@ -1,7 +1,8 @@
 """Progress, on the error stream, so that the other can be piped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.progress import (
@@ -44,3 +45,11 @@ def watching() -> Iterator[Callable[[Progress], None]]:
             bars.update(shown[progress.phase], completed=progress.done, total=progress.total)
 
         yield watch
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[Iterable[Any]], Iterable[Any]]]:
+    """What passes on whatever it is given, under a bar with count, time and time left."""
+    hidden = not WORKING.is_terminal
+    with Bars(*columns_of_a_bar(), console=WORKING, transient=True, disable=hidden) as bars:
+        yield partial(bars.track, description="reading")

@@ -121,10 +121,11 @@ def show_standings(record: RunRecord) -> None:
     """Where the selected architecture ranks in a benchmark table, if one holds it."""
     rows = tables.standings(record.space, record.selected) if record.selected else ()
     if not rows:
-        if record.selected and record.space in tables.TABLES and tables.TABLES[record.space].whole:
+        kind = tables.TABLES.get(record.space)
+        if record.selected and kind and not tables.at_hand(kind.file):
             PRINTED.print(
-                "To see how it ranks among all, set UNTRAINED_DATA to a folder that holds "
-                f"tables/{tables.TABLES[record.space].file}.",
+                f"To see how it ranks in a benchmark's table, bring tables/{kind.file} into the "
+                f"data folder: untrained data says how.",
                 style="dim",
             )
         return

@@ -70,7 +70,8 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
     def parse(self, text: str) -> DARTSArchitecture:
         """From our own text form, a published `Genotype(...)`, or pairs of indices.
 
-        Our own has for each node its input edges; a partial edge reads `op,op~0`.
+        Pairs may be nested by node and end in a weight, and a dictionary stand for `Genotype`, as
+        GDAS prints it. Our own has for each node its input edges; a partial edge reads `op,op~0`.
 
         Example:
             >>> node = "|sep_conv_3x3~0|skip_connect~1|"

@@ -1,9 +1,10 @@
-"""Architectures of DARTS and their text forms: our own and the two that are published in.
+"""Architectures of DARTS and their text forms: our own and those that are published in.
 
 Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019,
 https://arxiv.org/abs/1806.09055 (`Genotype`); Siems et al., "NAS-Bench-301 and the Case for
 Surrogate Benchmarks for Neural Architecture Search", https://arxiv.org/abs/2008.09777 (indices,
-as NAS-Bench-Suite-Zero writes them).
+as NAS-Bench-Suite-Zero writes them); Dong & Yang, "Searching for a Robust Neural Architecture in
+Four GPU Hours", CVPR 2019, https://arxiv.org/abs/1910.04465 (a dictionary, pairs nested by node).
 """
 
 import ast
@@ -20,6 +21,10 @@ OPERATIONS = tuple(BUILDERS)
 CELLS = ("normal", "reduction")
 NODES = (2, 3, 4, 5)
 SHAPE = "normal:|op~0|op~1|+|...|+|...|+|...|/reduction:|op~0|op~1|+|...|+|...|+|...|"
+
+NAMED_PAIR = "('operation', input node)"
+NUMPY_WEIGHT = re.compile(r"np\.float\d+\(([^()]*)\)")
+"How NumPy 2 shows the weight of an edge."
 
 Edges = tuple[tuple[str, ...], ...]
 "The operations kept on each edge of a cell; none where the edge is absent."
@@ -101,7 +106,7 @@ def read(text: str) -> DARTSArchitecture:
         ValueError: what was expected and what came, in one line.
     """
     text = " ".join(text.split())
-    if text.startswith("Genotype"):
+    if text.startswith(("Genotype", "{")):
         return _from_genotype(text)
     if text.startswith(("[", "(")):
         return _from_indices(text)
@@ -109,7 +114,8 @@ def read(text: str) -> DARTSArchitecture:
     if not match:
         raise ValueError(
             f"not a DARTS architecture: expected {SHAPE}, Genotype(normal=[('op', 0), ...], "
-            f"reduce=[...]) or [[[0, index of op], ...], [...]], got {text!r}"
+            f"reduce=[...]), a dictionary of these two or [[[0, index of op], ...], [...]], got "
+            f"{text!r}"
         )
     normal, reduction = (
         _from_text(cell, name) for cell, name in zip(match.groups(), CELLS, strict=True)
@@ -129,15 +135,14 @@ def _from_text(text: str, cell: str) -> Edges:
 
 def _from_genotype(text: str) -> DARTSArchitecture:
     try:
-        call = ast.parse(text, mode="eval").body
+        call = ast.parse(NUMPY_WEIGHT.sub(r"\1", text), mode="eval").body
     except SyntaxError as error:
         raise ValueError(
             f"not a Genotype: expected Genotype(normal=[('op', 0), ...], reduce=[...]), got "
             f"{text!r}: {error.msg}"
         ) from None
     known = {"normal", "normal_concat", "reduce", "reduce_concat"}
-    keywords = call.keywords if isinstance(call, ast.Call) and not call.args else []
-    given = {str(keyword.arg): keyword.value for keyword in keywords}
+    given = _named(call)
     if not {"normal", "reduce"} <= set(given) <= known:
         raise ValueError(
             f"not a Genotype: expected normal=[...] and reduce=[...], with or without "
@@ -150,7 +155,7 @@ def _from_genotype(text: str) -> DARTSArchitecture:
                 f"{found or ast.unparse(given[name])}; other outputs are not in this space"
             )
     cells = [
-        _from_pairs(_literal(given[key]), name, "('operation', input node)", operation=0)
+        _from_pairs(_literal(given[key]), name, NAMED_PAIR, operation=0)
         for key, name in zip(("normal", "reduce"), CELLS, strict=True)
     ]
     return DARTSArchitecture(*cells)
@@ -166,12 +171,24 @@ def _from_indices(text: str) -> DARTSArchitecture:
         ) from None
     if not isinstance(cells, list | tuple) or len(cells) != 2:
         raise ValueError(f"expected two cells [normal, reduction], each of 8 pairs, got {text!r}")
+    named = re.match(r"[\[( ]*['\"]", text) is not None
+    form = NAMED_PAIR if named else "[input node, index of the operation]"
     return DARTSArchitecture(
         *(
-            _from_pairs(pairs, name, "[input node, index of the operation]", operation=1)
+            _from_pairs(pairs, name, form, operation=0 if named else 1)
             for pairs, name in zip(cells, CELLS, strict=True)
         )
     )
+
+
+def _named(call: ast.expr) -> dict[str, ast.expr]:
+    """The keywords of `Genotype(...)`, or the keys of a dictionary; none of anything else."""
+    if isinstance(call, ast.Call) and not call.args:
+        return {str(keyword.arg): keyword.value for keyword in call.keywords}
+    if isinstance(call, ast.Dict):
+        keys = [key.value if isinstance(key, ast.Constant) else None for key in call.keys]
+        return {str(key): value for key, value in zip(keys, call.values, strict=True)}
+    return {}
 
 
 def _literal(node: ast.expr) -> object:
@@ -192,13 +209,23 @@ def _numbers(node: ast.expr) -> object:
 
 
 def _from_pairs(pairs: object, cell: str, form: str, operation: int) -> Edges:
-    """A cell from eight pairs, two a node, that hold the operation at place `operation`."""
+    """A cell from eight pairs, two a node, that hold the operation at place `operation`.
+
+    Pairs may be nested, `((pair, pair), ...)` with one item a node, and end in the weight of the
+    edge, which says nothing about the architecture.
+    """
+    if isinstance(pairs, list | tuple) and len(pairs) == 4:
+        pairs = [pair for node in pairs for pair in (node if _is_nested(node) else (node,))]
     if not isinstance(pairs, list | tuple) or len(pairs) != 8:
         count = f"{len(pairs)} of them" if isinstance(pairs, list | tuple) else repr(pairs)
         raise ValueError(f"the {cell} cell: expected 8 pairs {form}, two a node; got {count}")
     read_pairs: list[tuple[int, list[str]]] = []
     for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
+        if (
+            not isinstance(pair, list | tuple)
+            or len(pair) not in (2, 3)
+            or (len(pair) == 3 and type(pair[2]) is not float)
+        ):
             raise ValueError(f"the {cell} cell: expected a pair {form}, got {pair!r}")
         name, i = pair[operation], pair[1 - operation]
         if type(name) is int and operation == 1:
@@ -212,6 +239,15 @@ def _from_pairs(pairs: object, cell: str, form: str, operation: int) -> Edges:
             )
         read_pairs.append((i, [name]))
     return _edges([read_pairs[k : k + 2] for k in (0, 2, 4, 6)], cell)
+
+
+def _is_nested(node: object) -> bool:
+    """Whether it holds the two pairs of a node."""
+    return (
+        isinstance(node, list | tuple)
+        and len(node) == 2
+        and all(isinstance(pair, list | tuple) for pair in node)
+    )
 
 
 def _edges(nodes: Sequence[Inputs], cell: str) -> Edges:

@@ -9,6 +9,7 @@ https://arxiv.org/abs/1902.09635.
 
 import hashlib
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,8 @@ SHORT = {"i": "input", "c3": "conv3x3-bn-relu", "c1": "conv1x1-bn-relu", "mp": "
 "Operations as the text form names them, and as the benchmark does."
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 "In the order in which the benchmark numbers them."
+NASLIB_OPERATIONS = ("input", "output", "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
+"In the order in which NASLib does, https://github.com/automl/NASLib."
 
 Matrix = tuple[tuple[int, ...], ...]
 
@@ -72,7 +75,8 @@ class NASBench101(Space[NB101Architecture]):
     def parse(self, text: str) -> NB101Architecture:
         """From `i-c3-mp-o:0-1,1-2,1-3,2-3`: operations, then edges.
 
-        In place of edges, the matrix row by row is read too: `i-c3-o:010001000`.
+        In place of edges, the matrix row by row is read too: `i-c3-o:010001000`; and NASLib's
+        tuple of the matrix, row by row, and the numbers of operations.
 
         Example:
             >>> text = "i-c3-mp-o:0-1,1-2,1-3,2-3"
@@ -81,6 +85,8 @@ class NASBench101(Space[NB101Architecture]):
             >>> str(NASBench101().parse("i-c3-o:010001000"))
             'i-c3-o:0-1,1-2'
         """
+        if text.strip().startswith(("(", "[")):
+            return _from_naslib(text)
         codes, colon, rest = text.strip().partition(":")
         form = re.fullmatch(r"(\d+-\d+)(,\d+-\d+)*|[01]+", rest)
         if not colon or not form:
@@ -189,6 +195,20 @@ class NASBench101(Space[NB101Architecture]):
         ]
         edges = tuple(Edge(i, j, "") for i, j in architecture.edges)
         return (CellGraph("cell", tuple(names), edges),)
+
+
+def _from_naslib(text: str) -> NB101Architecture:
+    """n^2 digits of the matrix, then n numbers of operations."""
+    numbers = [int(digit) for digit in re.findall(r"\d", text)]
+    n = (math.isqrt(1 + 4 * len(numbers)) - 1) // 2
+    if not re.fullmatch(r"[(\[]( *[0-4] *,?)+[)\]]", text.strip()) or len(numbers) != n * n + n:
+        raise ValueError(
+            f"not a NAS-Bench-101 cell: expected NASLib's tuple of n x n digits and n numbers of "
+            f"operations from 0 to {len(NASLIB_OPERATIONS) - 1}, got {text!r}; or write "
+            f"i-c3-mp-o:0-1,1-2,1-3,2-3"
+        )
+    matrix = [numbers[n * v : n * (v + 1)] for v in range(n)]
+    return cell(matrix, [NASLIB_OPERATIONS[number] for number in numbers[n * n :]])
 
 
 def cell(matrix: Sequence[Sequence[int]], operations: Sequence[str]) -> NB101Architecture:

@@ -8,6 +8,7 @@ Source: Dong & Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural 
 Search", ICLR 2020, https://arxiv.org/abs/2001.00326.
 """
 
+import ast
 import itertools
 import random
 import re
@@ -27,6 +28,9 @@ from untrained.spaces.nasbench201_network import EDGES, CellNetwork
 from untrained.spaces.space import Architecture, CellScale, Choice, PrunableSpace, Scale
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+"How NASLib orders and numbers them, https://github.com/automl/NASLib."
 
 
 @dataclass(frozen=True, order=True)
@@ -58,11 +62,15 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     def parse(self, text: str) -> NB201Architecture:
         """From `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`; a partial edge reads `op,op~0`.
 
+        NASLib's six numbers are read too: `(4, 0, 3, 1, 4, 3)`.
+
         Example:
             >>> text = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
             >>> str(NASBench201().parse(text)) == text
             True
         """
+        if text.strip().startswith(("(", "[")):
+            return _from_naslib(text)
         nodes = text.strip().split("+")
         terms = [term for node in nodes for term in node.strip("|").split("|")]
         shape = "+".join("|" + "|".join(f"op~{i}" for i in range(j)) + "|" for j in (1, 2, 3))
@@ -176,6 +184,26 @@ class NASBench201(PrunableSpace[NB201Architecture]):
             if operation != "none"
         )
         return (CellGraph("cell", ("input", "1", "2", "output"), edges),)
+
+
+def _from_naslib(text: str) -> NB201Architecture:
+    """Six numbers of operations, by another order of edges and of operations than ours."""
+    try:
+        numbers = ast.literal_eval(text.strip())
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
+        numbers = None
+    known = range(len(NASLIB_OPERATIONS))
+    if (
+        not isinstance(numbers, tuple | list)
+        or len(numbers) != len(NASLIB_EDGES)
+        or any(type(number) is not int or number not in known for number in numbers)
+    ):
+        raise ValueError(
+            f"not a NAS-Bench-201 cell: expected NASLib's six numbers from 0 to {known[-1]}, such "
+            f"as (4, 0, 3, 1, 4, 3), got {text!r}; or write |op~0|+|op~0|op~1|+|...|"
+        )
+    chosen = dict(zip(NASLIB_EDGES, numbers, strict=True))
+    return _discrete([NASLIB_OPERATIONS[chosen[edge]] for edge in EDGES])
 
 
 def _discrete(operations: Sequence[str]) -> NB201Architecture:

@@ -5,10 +5,14 @@ from .combining import cross_fitted as cross_fitted
 from .combining import log_rank_sum as log_rank_sum
 from .combining import rank_sum as rank_sum
 from .combining import z_sum as z_sum
+from .importing import FORMATS as FORMATS
+from .importing import import_table as import_table
+from .inventory import known_tables as known_tables
 from .mnas import MNASTable as MNASTable
 from .nasbench101 import NASBench101Table as NASBench101Table
 from .nasbench201 import NASBench201Table as NASBench201Table
 from .nasbench301 import NASBench301Table as NASBench301Table
+from .nasbench301 import NASBench301TrainedTable as NASBench301TrainedTable
 from .partial import Partial as Partial
 from .partial import partial as partial
 from .partial import partial_tau as partial_tau
@@ -20,3 +24,4 @@ from .standings import TABLES as TABLES
 from .standings import standings as standings
 from .table import Standing as Standing
 from .table import Table as Table
+from .table import at_hand as at_hand

@@ -1,6 +1,10 @@
 """NAS-Bench-201: what 200 epochs of training gave every architecture.
 
-Source: Dong & Yang, ICLR 2020; values of NATS-Bench v1.0, https://arxiv.org/abs/2009.00437.
+The accuracies come with the package: `nasbench201.parquet` beside this file, which
+`experiments/bundle_nasbench201.py` makes.
+
+Source: Dong & Yang, ICLR 2020; values of NATS-Bench v1.0, https://arxiv.org/abs/2009.00437, under
+the MIT licence in `nasbench201_license.txt`.
 """
 
 from collections.abc import Mapping
@@ -8,6 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from untrained.tables.packed import bundled, unpacked
 from untrained.tables.table import Table
 
 DATA = {
@@ -20,6 +25,9 @@ DATA = {
 class NASBench201Table(Table):
     """Architecture -> test accuracies after 200 epochs.
 
+    The frame has all columns of the file, and those of the bundled table that the file lacks, such
+    as `cifar10_valid_200_single`.
+
     An architecture stands among all, and one without `none`, as the pruning search finds, also
     among the `none`-free ones: the frame's column `none_free`.
     """
@@ -28,13 +36,23 @@ class NASBench201Table(Table):
     file = "nasbench201.parquet"
     title = "200 epochs"
     accuracies: ClassVar = {f"{column}_test_200": data for column, data in DATA.items()}
-    whole = True
 
     def _prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(none_free=~pl.col("architecture").str.contains("none"))
+        whole = unpacked(frame) if "cell" in frame.columns else _with_bundled(frame)
+        return whole.with_columns(none_free=~pl.col("architecture").str.contains("none"))
 
     def _populations(self, row: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
         populations = {"all": self.frame}
         if row["none_free"]:
             populations["none-free"] = self.frame.filter("none_free")
         return populations
+
+
+def _with_bundled(frame: pl.DataFrame) -> pl.DataFrame:
+    """With the columns of the bundled table that the file lacks."""
+    whole = bundled()
+    lacking = [column for column in whole.columns if column not in frame.columns]
+    if not lacking:
+        return frame
+    added = whole.select("architecture", *lacking)
+    return frame.join(added, on="architecture", how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""NAS-Bench-301: what a surrogate predicts for 725 genotypes of DARTS.
+"""NAS-Bench-301: what a surrogate predicts for genotypes of DARTS, and what training gave others.
 
 Source: Siems et al., "NAS-Bench-301 and the Case for Surrogate Benchmarks for Neural Architecture
 Search", https://arxiv.org/abs/2008.09777; the genotypes of NAS-Bench-Suite-Zero,
@@ -36,3 +36,11 @@ class NASBench301Table(Table):
     def _key(self, architecture: str) -> str:
         space = get_space(self.space)
         return str(space.canonical(space.parse(architecture)))
+
+
+class NASBench301TrainedTable(NASBench301Table):
+    """Genotype -> accuracies after training, from `untrained data import nasbench301`."""
+
+    file = "nasbench301.parquet"
+    title = "trained"
+    accuracies: ClassVar = {"cifar10_valid": "CIFAR-10 validation", "cifar10_test": "CIFAR-10"}

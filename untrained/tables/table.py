@@ -12,6 +12,9 @@ import polars as pl
 from untrained.data import data_folder
 from untrained.spaces import get_space
 
+BUNDLED = Path(__file__).parent
+"The folder of the tables that come with the package."
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -40,7 +43,8 @@ class Table(ABC):
     """Abstract: architecture -> accuracies, from a Parquet file with one row an architecture.
 
     Args:
-        path: the Parquet file; the default is the one in the data folder.
+        path: the Parquet file; the default is the one in the data folder, without it the
+            bundled one.
 
     Raises:
         FileNotFoundError: no such file.
@@ -54,17 +58,16 @@ class Table(ABC):
     "For people: what gave the accuracies, such as `200 epochs`."
     accuracies: ClassVar[Mapping[str, str]]
     "Columns of accuracies that architectures stand by, and their data: `CIFAR-10`."
-    whole: ClassVar[bool] = False
-    "Whether it holds every discrete architecture of the space, not a sample of them."
     key_column: ClassVar[str] = "architecture"
     "The column in which a row is found."
 
     def __init__(self, path: Path | None = None):
-        self.path = path or data_folder() / "tables" / self.file
+        self.path = path or at_hand(self.file) or data_folder() / "tables" / self.file
         if not self.path.exists():
             raise FileNotFoundError(
-                f"no table of {self.space} at {self.path}: expected a Parquet file; set "
-                f"UNTRAINED_DATA to the folder that holds tables/{self.file}"
+                f"no table of {self.space} at {self.path}: expected a Parquet file; `untrained "
+                f"data` says how to get it, or set UNTRAINED_DATA to the folder that holds "
+                f"tables/{self.file}"
             )
 
     @cached_property
@@ -119,6 +122,12 @@ class Table(ABC):
     def _populations(self, row: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
         """Names of the populations that a row is judged among, and their rows."""
         return {f"the table's {len(self.frame):,}": self.frame}
+
+
+def at_hand(file: str) -> Path | None:
+    """A table's file in the data folder, without it the bundled one, or None."""
+    places = (data_folder() / "tables", BUNDLED)
+    return next((path for folder in places if (path := folder / file).exists()), None)
 
 
 def _standing(data: str, accuracy: float, population: str, column: pl.Series) -> Standing:

@@ -1,0 +1,48 @@
+"""The image sets that the package knows by name, those at hand and those to get."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from untrained.data import Holding, data_folder, sha256, where
+from untrained.images.npz import LAYOUT
+
+KNOWN = {
+    "cifar10": ("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "cifar100": ("CIFAR-100", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "tinyimagenet32": (
+        "Tiny-ImageNet, 32 x 32",
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    ),
+}
+"Names that results and documentation use: what they stand for, and where it is published."
+
+
+def known_images() -> tuple[Holding, ...]:
+    """The bundled digits, the image sets of `KNOWN`, and whatever else the data folder names."""
+    digits = Holding("digits", "8 x 8 handwritten digits", "", where="bundled", rows=1_797)
+    others = {path.stem for path in (data_folder() / "images").glob("*.npz")} - KNOWN.keys()
+    return (digits, *(_holding(name) for name in (*KNOWN, *sorted(others))))
+
+
+def _holding(name: str) -> Holding:
+    path = data_folder() / "images" / f"{name}.npz"
+    holds, source = KNOWN.get(name, ("your own images", "your own"))
+    missing = Holding(f"images/{name}.npz", holds, f"write {LAYOUT}; from {source}")
+    if not path.exists():
+        return missing
+    found = replace(missing, where=where(path), path=path)
+    try:
+        return replace(found, rows=_count(path), sha256=sha256(path))
+    except Exception as error:  # damaged files raise a dozen kinds
+        return replace(found, reason=f"expected {LAYOUT}: {error}")
+
+
+def _count(path: Path) -> int:
+    """Training images, from the header of their array alone."""
+    with zipfile.ZipFile(path) as archive, archive.open("x_train.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        return (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)[0][0]

@@ -1,0 +1,168 @@
+"""Pickles read as plain values: nothing in them is run.
+
+A pickle is a program that may call whatever it names. This reader knows the few names that tables
+of numbers need, each stood for by a class of ours that only keeps values; any other name is
+refused. NumPy's own types are not among them, since a pickle may set their inner state at will.
+"""
+
+import bz2
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DAMAGED = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"What a pickle raises that is cut, or none."
+
+
+def read_pickle(path: Path) -> Any:
+    """What a pickle holds, compressed by bzip2 where its name ends in `.pbz2`.
+
+    Dictionaries, lists, tuples, sets, text, bytes and numbers; NumPy's scalars come as Python's
+    numbers, its arrays as nested lists, an OrderedDict as a dictionary.
+
+    Raises:
+        ValueError: no pickle, a damaged one, or one that names anything else.
+        OSError: the file cannot be opened.
+    """
+    compressed = path.suffix == ".pbz2"
+    with path.open("rb") as raw, bz2.open(raw) if compressed else raw as file:
+        try:
+            found = _PlainUnpickler(file).load()
+            if file.read(1):  # which also reads the end of a compressed stream
+                raise pickle.UnpicklingError("more bytes after its end")
+            return found
+        except _RefusedError as error:
+            raise ValueError(
+                f"expected numbers and text alone in {path}, got {error}, which is not loaded, as "
+                f"a pickle can run any program; use the benchmark's own file"
+            ) from None
+        except MemoryError:
+            raise ValueError(
+                f"expected a pickle in {path} that fits into memory, got a larger or a damaged "
+                f"one; fetch it again, or use a folder with one file an architecture"
+            ) from None
+        except (*DAMAGED, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            kind = "pickle compressed by bzip2" if compressed else "pickle"
+            raise ValueError(
+                f"expected a {kind} in {path}, got something else or a part of one ({reason}); "
+                f"fetch it again"
+            ) from error
+
+
+class _RefusedError(Exception):
+    """A pickle names what this reader does not know."""
+
+
+class _StandIn:
+    """What takes the place of a name; a pickle cannot change it, nor what it makes."""
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("state where none is due")
+
+
+class _Kind(_StandIn):
+    """A NumPy type of numbers or truth values: what `numpy.dtype` makes."""
+
+    def __init__(self, code: str, *flags: object):
+        if type(code) is not str or not code[1:].isdecimal() or code[0] not in "biuf":
+            raise _RefusedError(f"numpy.dtype({code!r})")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: object) -> None:
+        """The byte order, the second of a type's values; the others follow from its code."""
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError("a type without a byte order")
+        self.dtype = self.dtype.newbyteorder(order)
+
+    def values(self, raw: bytes | str) -> np.ndarray:
+        """The numbers that bytes stand for; old pickles hold them as text."""
+        return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, self.dtype)
+
+
+class _Scalar(_StandIn):
+    """A number of NumPy's, as one of Python's."""
+
+    def __new__(cls, kind: _Kind, raw: bytes | str) -> Any:
+        return kind.values(raw)[0].item()
+
+
+class _Array(_StandIn, list[Any]):
+    """An array, empty until its state is set."""
+
+    def __init__(self, *empty: object):
+        super().__init__()
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Kind):
+            raise pickle.UnpicklingError("an array without its five values")
+        _, shape, kind, fortran, raw = state
+        order = "F" if fortran else "C"
+        self[:] = np.atleast_1d(kind.values(raw).reshape(shape, order=order)).tolist()
+
+
+class _Buffer(_StandIn):
+    """An array of pickle's protocol 5."""
+
+    def __new__(
+        cls, raw: bytes | bytearray, kind: _Kind, shape: tuple[int, ...], order: str
+    ) -> Any:
+        found = _Array()
+        found.__setstate__((1, shape, kind, order == "F", bytes(raw)))
+        return found
+
+
+class _Encoded(_StandIn):
+    """Bytes that protocols before 3 hold as text."""
+
+    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
+        if encoding != "latin1":
+            raise _RefusedError(f"_codecs.encode to {encoding!r}")
+        return text.encode("latin1")
+
+
+class _Type(_StandIn):
+    """`numpy.ndarray` where it is an argument."""
+
+
+NAMES: dict[tuple[str, str], type] = {
+    ("collections", "OrderedDict"): dict,
+    ("builtins", "set"): set,
+    ("builtins", "frozenset"): frozenset,
+    ("__builtin__", "set"): set,
+    ("__builtin__", "frozenset"): frozenset,
+    ("_codecs", "encode"): _Encoded,
+    ("numpy", "dtype"): _Kind,
+    ("numpy", "ndarray"): _Type,
+    **{
+        (f"numpy.{core}.{module}", name): kind
+        for core in ("core", "_core")
+        for module, name, kind in (
+            ("multiarray", "scalar", _Scalar),
+            ("multiarray", "_reconstruct", _Array),
+            ("numeric", "_frombuffer", _Buffer),
+        )
+    },
+}
+"What a pickle may name, and what takes its place."
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Knows `NAMES` and no other."""
+
+    def find_class(self, module: str, name: str) -> type:
+        if (module, name) not in NAMES:
+            raise _RefusedError(f"{module}.{name}")
+        return NAMES[module, name]
