@@ -25,7 +25,7 @@ def main() -> None:
     assert kept.select("index", "architecture").equals(full.select("index", "architecture"))
     print(f"{BUNDLED}: {BUNDLED.stat().st_size:,} bytes, {len(kept):,} rows")
     for column in kept.columns[2:]:
-        lost = (kept[column] - full[column]).abs().max()
+        lost = (kept[column] - full[column]).abs().to_numpy().max()
         moved = (full[column].rank("min") != kept[column].rank("min")).sum()
         print(f"{column:32} largest difference {lost:.1e}, ranks that differ {moved:,}")
 

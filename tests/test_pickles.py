@@ -13,12 +13,12 @@ import pytest
 
 from untrained.tables.pickles import read_pickle
 
-PLAIN = {
+PLAIN: dict[Any, Any] = {
     "a": [1, 2.5, None, True, "text", b"bytes", -(2**70)],
     ("t", 1): {1, 2},
     3: (frozenset((4,)), [], ()),
 }
-NUMPY = {
+NUMPY: dict[str, Any] = {
     "float64": np.float64(1.5),
     "float32": np.float32(0.5),
     "bool": np.bool_(True),
