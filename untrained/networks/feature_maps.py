@@ -22,6 +22,9 @@ from untrained.networks.unwrapping import unwrapped
 
 Map = Float[Tensor, "n c ..."]
 
+POOLS = frozenset(POOLING) - {"flatten", "__getitem__"}
+"Functions that take means or sums over positions."
+
 
 def feature_maps(
     model: nn.Module, x: Tensor, *, batchnorm: Policy = "running"
@@ -101,9 +104,7 @@ class LastMap(Interception):
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
-        if name in POOLING and name not in ("flatten", "__getitem__") and args:
-            given = args[0]
-            if is_map(given, self.inputs) and result.numel() == self.inputs * given.shape[1]:
-                self.map = given
+        pools = getattr(func, "__name__", "") in POOLS and args and is_map(args[0], self.inputs)
+        if pools and result.numel() == self.inputs * args[0].shape[1]:
+            self.map = args[0]
         return result
