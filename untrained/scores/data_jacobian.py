@@ -68,6 +68,7 @@ class JacobianCovariance(DataJacobianScore):
     l_i are the eigenvalues of the Pearson correlation matrix of the rows of J. Known as
     jacob_cov, jacov and NASWOT's first version. Published codes solve for eigenvalues as of any
     square matrix, where rounding can make pairs of them complex; here the matrix is symmetric.
+    With more images than numbers in one, some l_i are zero whatever the network, and add 1e5 each.
 
     Source: Mellor, Turner, Storkey & Crowley, "Neural Architecture Search without Training",
     first version, 2020, https://arxiv.org/abs/2006.04647v1, which takes 256 images.

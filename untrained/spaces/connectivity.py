@@ -17,7 +17,7 @@ class Connectivity(NamedTuple):
 class _Paths(NamedTuple):
     """The paths from the inputs to one node."""
 
-    count: int = 0
+    number: int = 0
     weights: int = 0
     "Operations with weights on all of them together."
     bare: int = 0
@@ -27,7 +27,7 @@ class _Paths(NamedTuple):
         """The same paths, one operation on."""
         if not weighted:
             return self
-        return _Paths(self.count, self.weights + self.count, 0)
+        return _Paths(self.number, self.weights + self.number, 0)
 
     def beside(self, others: "_Paths") -> "_Paths":
         """These and others, which arrive at the same node."""
@@ -57,11 +57,11 @@ def connectivity(graph: CellGraph) -> Connectivity:
     for edge in sorted(graph.edges, key=lambda edge: edge.source):  # a topological order
         arriving = paths[edge.source].past(_weighted(edge, graph.nodes))
         paths[edge.target] = paths[edge.target].beside(arriving)
-    count, weights, bare = paths[-1]
+    number, weights, bare = paths[-1]
     if not weights:
         return Connectivity(0.0, 0.0)
-    depth = weights / count
-    return Connectivity(depth, (count - bare) / depth)
+    depth = weights / number
+    return Connectivity(depth, (number - bare) / depth)
 
 
 def _weighted(edge: Edge, nodes: tuple[str, ...]) -> bool:
