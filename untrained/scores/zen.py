@@ -76,8 +76,12 @@ class Zen(Score):
 
 @dataclass(frozen=True)
 class ReleasedZen(Zen):
-    """Zen as its authors' code computes it: v_l is BatchNorm's running variance."""
+    """Zen as its authors' code computes it: v_l is BatchNorm's running variance.
 
+    Of whole networks, as they do: every BatchNorm adds a term, so that depth changes the ranking.
+    """
+
+    network: ClassVar = "full"
     variance: Literal["batch", "released"] = "released"
 
 
