@@ -224,10 +224,24 @@ def test_meco_is_the_sum_over_what_modules_give(probe: Probe) -> None:
 
 
 def test_a_constant_channel_correlates_with_nothing(probe: Probe) -> None:
+    """Whatever the constant is, and so however its mean is rounded."""
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 3))
-    with torch.no_grad():
-        model[0].weight[1] = 0
-    assert MeCo()(model, probe, generator()) == Reading(0.0)
+    for seed in range(20):
+        draw_weights(model, "torch_default", generator(seed))
+        with torch.no_grad():
+            model[0].weight[1] = 0
+        value = MeCo()(model, probe, generator(seed)).value
+        assert value == pytest.approx(0, abs=1e-12)
+
+
+def test_a_jacobian_that_is_alike_at_all_pixels_has_no_correlations(probe: Probe) -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (0.3 * x).mean((2, 3))
+
+    found = JacobianCovariance()(Mean(), probe, generator())
+    assert found.value is None
+    assert "alike on all pixels" in found.reason
 
 
 def test_curvature_is_that_of_an_ellipse() -> None:

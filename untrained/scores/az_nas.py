@@ -136,9 +136,10 @@ DEAD = "the features between some blocks do not vary, or are not finite: they ha
 def entropy(feature: Float[Tensor, "n c ..."]) -> float | None:
     """H of the spectrum of the covariance of channels, over images and positions."""
     rows = feature.flatten(2).transpose(1, 2).flatten(0, 1) if feature.ndim > 2 else feature
-    rows = rows.double() - rows.double().mean(0)
-    sigma = rows.T @ rows / len(rows)
-    if not sigma.isfinite().all() or not sigma.any():
+    centred = rows.double() - rows.double().mean(0)
+    sigma = centred.T @ centred / len(rows)
+    varies = bool((rows.amax(0) > rows.amin(0)).any())  # the mean is rounded, so sigma is too
+    if not sigma.isfinite().all() or not varies:
         return None
     values = torch.linalg.eigvalsh(sigma).clamp(min=0)
     p = values / values.sum()

@@ -95,7 +95,8 @@ def smallest_eigenvalue(each: Float[Tensor, "c p"]) -> float:
     norms = centred.norm(dim=1, keepdim=True)
     if not norms.isfinite().all():
         raise ValueError("a feature map is NaN or infinite: it has no correlations")
-    unit = torch.where(norms > 0, centred / norms, 0.0)
+    varies = each.amax(1, keepdim=True) > each.amin(1, keepdim=True)  # the mean is rounded
+    unit = torch.where(varies, centred / norms, 0.0)
     return max(torch.linalg.eigvalsh(unit @ unit.T)[0].item(), 0.0)
 
 

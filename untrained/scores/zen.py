@@ -44,7 +44,7 @@ class Zen(Score):
     put back in part."""
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "narrow"
+    network: ClassVar[Literal["full", "narrow"]] = "narrow"
     probe: ClassVar = ProbeSpec(count=64)
     weights: ClassVar = "normal"
 
