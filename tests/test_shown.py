@@ -154,7 +154,7 @@ def test_an_estimate_as_it_is_printed(
 
 def test_scores_that_count() -> None:
     assert {name for name, score in SCORES.items() if score.is_count} == {
-        "parameters", "macs", "trainable_layers", "linear_regions",
+        "parameters", "macs", "trainable_layers", "linear_regions", "swap",
     }  # fmt: skip
 
 

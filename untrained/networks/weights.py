@@ -13,6 +13,7 @@ and the same supernet without one operation differ by that operation alone.
                       recurrent layers / sqrt(hidden); W ~ N(0, 1) in embeddings; Glorot's law in
                       attention and in `nn.Transformer`; a module of another's making by its own
                       `reset_parameters`, where it has one
+    normal            W ~ N(0, 1), for scores that are of networks without any scaling
     ntk               W, b ~ N(0, 1), for networks in `ntk_parametrisation`
 
 Biases are zero where no law is given for them; normalisation layers are always gamma = 1,
@@ -302,6 +303,10 @@ def _torch_default(slot: Slot, stream: torch.Generator) -> Tensor:
     return (2 * torch.rand(slot.shape, generator=stream) - 1) * scale
 
 
+def _normal(slot: Slot, stream: torch.Generator) -> Tensor:
+    return torch.zeros(slot.shape) if slot.fans.role == "bias" else _standard(slot, stream)
+
+
 def _standard(slot: Slot, stream: torch.Generator) -> Tensor:
     return torch.randn(slot.shape, generator=stream)
 
@@ -312,5 +317,6 @@ WEIGHTS: dict[str, Callable[[Slot, torch.Generator], Tensor]] = {
     "lecun_normal": _lecun_normal,
     "orthogonal": _orthogonal,
     "torch_default": _torch_default,
+    "normal": _normal,
     "ntk": _standard,
 }

@@ -1,6 +1,6 @@
 """Numbers and names as people read them."""
 
-ACRONYMS = frozenset({"ntk", "nngp"})
+ACRONYMS = frozenset({"ntk", "nngp", "naswot", "swap", "epe", "nas", "az", "vkdnw"})
 
 
 def duration(seconds: float | int) -> str:

@@ -5,7 +5,12 @@ A new score is a file with a frozen dataclass and a line in `SCORES`; the contra
 
 from untrained.images.probe import ProbeSpec
 from untrained.plugins import find
+from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
+from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
 from untrained.scores.condition_number import ConditionNumber
+from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
+from untrained.scores.dextr import Dextr
+from untrained.scores.feature_maps import MeCo, MeCoOpt
 from untrained.scores.kernel import (
     CentredLabelAlignment,
     KernelMean,
@@ -14,6 +19,7 @@ from untrained.scores.kernel import (
     LabelAlignment,
     NormalisedLabelAlignment,
 )
+from untrained.scores.latency import Latency
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import (
     NNGPAccuracy,
@@ -31,6 +37,8 @@ from untrained.scores.trained import (
     ValidationAccuracy,
     ValidationLoss,
 )
+from untrained.scores.vkdnw import VKDNW, ReleasedVKDNW, VKDNWSingle
+from untrained.scores.zen import ReleasedZen, Zen
 
 __all__ = ["SCORES", "ProbeSpec", "Reading", "Score", "View", "ViewScore", "get_score"]
 
@@ -56,6 +64,24 @@ SCORES: dict[str, type[Score]] = {
     "parameters": Parameters,
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,
+    "latency": Latency,
+    "naswot": NASWOT,
+    "swap": SWAP,
+    "swap_regularised": RegularisedSWAP,
+    "jacob_cov": JacobianCovariance,
+    "epe_nas": EPENAS,
+    "zen": Zen,
+    "meco": MeCo,
+    "meco_opt": MeCoOpt,
+    "az_expressivity": Expressivity,
+    "az_progressivity": Progressivity,
+    "az_trainability": Trainability,
+    "vkdnw": VKDNW,
+    "vkdnw_single": VKDNWSingle,
+    "dextr": Dextr,
+    # As published code computes it, where that is not the formula.
+    "zennas:zen": ReleasedZen,
+    "vkdnw:vkdnw": ReleasedVKDNW,
 }
 
 

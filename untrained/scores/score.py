@@ -69,6 +69,8 @@ class Score(ABC):
     "Epochs of training that the network has had when it is shown, unless a run says otherwise."
     recipe: ClassVar[str] = "short"
     "The named recipe of that training."
+    of_machine: ClassVar[bool] = False
+    "Whether it measures the machine, such as seconds, so that equal calls give other values."
     is_count: ClassVar[bool] = False
     "Whether it counts something, so that a value is shown as a whole number."
 

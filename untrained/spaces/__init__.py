@@ -6,6 +6,7 @@ A space samples, mutates, enumerates and builds. It knows nothing of images, sco
 from typing import Any
 
 from untrained.plugins import find
+from untrained.spaces.connectivity import Connectivity, connectivity
 from untrained.spaces.darts import DARTS
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas import MNAS
@@ -28,11 +29,13 @@ __all__ = [
     "CellGraph",
     "CellScale",
     "Choice",
+    "Connectivity",
     "Crowd",
     "Edge",
     "PrunableSpace",
     "Scale",
     "Space",
+    "connectivity",
     "get_space",
     "prunable",
 ]

@@ -179,6 +179,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
                     ),
                     *(Edge(node, len(names) - 1, "") for node in NODES),
                 ),
+                inputs=2,
             )
             for cell, edges in zip(
                 CELLS, (architecture.normal, architecture.reduction), strict=True

@@ -21,3 +21,5 @@ class CellGraph(NamedTuple):
     "`cell`, or `normal` and `reduction` where a space has two."
     nodes: tuple[str, ...]
     edges: tuple[Edge, ...]
+    inputs: int = 1
+    "How many of the first nodes are the cell's inputs."
