@@ -21,9 +21,9 @@ from untrained.scores.vkdnw import (
     VKDNWSingle,
     covariance_factor,
 )
-from untrained.spaces import get_space
+from untrained.spaces import get_space, prunable
 
-SPACE = get_space("nasbench201")
+SPACE = prunable(get_space("nasbench201"))
 SCALE = SPACE.scales["small"]
 
 
@@ -53,7 +53,7 @@ def test_blocks_are_the_members_of_the_trunk() -> None:
         model = space.build(architecture, space.scales["small"], inputs=3, classes=10)
         assert len(blocks_of(model)) >= count
     thin = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=1, classes=10)
-    assert blocks_of(thin) == [thin.body[0]]
+    assert blocks_of(thin) == [thin.get_submodule("body.0")]
 
 
 def test_a_network_without_a_sequence_of_blocks_is_told_so(probe: Probe) -> None:
@@ -77,8 +77,8 @@ def test_hooks_are_gone_after_an_error() -> None:
 
 def features(model: nn.Module, x: Tensor) -> list[Tensor]:
     """Stem and cells one after the other, as the network's own forward does."""
-    found = [model.stem(x)]
-    for block in model.body:
+    found = [model.get_submodule("stem")(x)]
+    for block in model.get_submodule("body").children():
         found.append(block(found[-1]))
     return found
 
