@@ -16,6 +16,7 @@ from untrained.runs.closure import OURS, closure_of
 from untrained.runs.config import digest
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
+from untrained.scores import SCORES
 
 PACKAGE = Path(untrained.__file__).parent
 SHARED = tuple(
@@ -68,7 +69,8 @@ def version_of(*parts: object, training: bool = False) -> str:
 
     Args:
         parts: objects, which stand for the module of their class; and the names by which they
-            were asked for, of which `package.module:name` stands for that module.
+            were asked for, of which `package.module:name` stands for that module, unless it is a
+            score's.
         training: whether networks are trained first.
     """
     modules = modules_of(*parts)
@@ -79,7 +81,8 @@ def version_of(*parts: object, training: bool = False) -> str:
 
 def modules_of(*parts: object) -> set[str]:
     """The modules that objects and names stand for, as in `version_of`."""
-    named = {part.partition(":")[0] for part in parts if isinstance(part, str) and ":" in part}
+    texts = (part for part in parts if isinstance(part, str) and ":" in part)
+    named = {part.partition(":")[0] for part in texts if part.partition("@")[0] not in SCORES}
     return named | {type(part).__module__ for part in parts if not isinstance(part, str)}
 
 
