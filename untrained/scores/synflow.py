@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, evaluating, policy_mode
-from untrained.networks.borrowed import borrowed
 from untrained.networks.choices import Policy
+from untrained.networks.jacobian import parameters_kept
 from untrained.networks.readout import flattened
 from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import unwrapped
@@ -78,16 +79,19 @@ class SynFlowWithBatchNorm(SynFlow):
 
 
 def flow(network: nn.Module, ones: Tensor, policy: BatchNormPolicy) -> Iterable[Tensor]:
-    """|w dR / dw| of each weight; the network comes back as it was."""
-    with borrowed(network):
-        network.double()
-        weights = list(trainable_weights(network).values())
-        for parameter in network.parameters():
-            parameter.data.abs_()
-        with evaluating(network), none_left_out(), policy, torch.enable_grad():
-            r = flattened(network(ones.double()), 1).sum()
-            found = derivatives(r, weights)
-        return [(w.detach() * g).abs() for w, g in zip(weights, found, strict=True)]
+    """|w dR / dw| of each weight."""
+    theta = {name: p.detach().double().abs() for name, p in network.named_parameters()}
+    weights = [theta[name].requires_grad_() for name in trainable_weights(network)]
+    buffers = {
+        name: buffer.double() if buffer.is_floating_point() else buffer
+        for name, buffer in network.named_buffers()
+    }
+    with evaluating(network), parameters_kept(network), none_left_out(), policy:
+        policy.own.add(theta)
+        with torch.enable_grad():
+            r = flattened(functional_call(network, {**theta, **buffers}, (ones.double(),)), 1)
+            found = derivatives(r.sum(), weights)
+    return [(w.detach() * g).abs() for w, g in zip(weights, found, strict=True)]
 
 
 def logarithm(flows: Iterable[Tensor]) -> Reading:
