@@ -38,7 +38,6 @@ class GraSP(Score):
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "narrow"
     probe: ClassVar = ProbeSpec(64)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:

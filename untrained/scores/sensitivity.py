@@ -2,8 +2,9 @@
 
     L = 1/n sum_i -log softmax(f(x_i))[y_i],    g = dL / dw,    w the weights
 
-Weights and channels are those of `loss_gradient`. The published codes take the statistics of the
-batch for BatchNorm, as here by default.
+Weights and channels are those of `loss_gradient`. As in the published codes, BatchNorm takes the
+statistics of the batch, and the network is the one to be trained, in full: gradients grow with
+depth by way of BatchNorm, and shallow networks rank otherwise.
 
 Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021,
 https://arxiv.org/abs/2101.08134; Krishnakumar et al., "NAS-Bench-Suite-Zero", NeurIPS 2022,
@@ -27,7 +28,6 @@ class LossGradientScore(ViewScore):
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "narrow"
     probe: ClassVar = ProbeSpec(64)
 
     @property
