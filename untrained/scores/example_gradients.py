@@ -101,7 +101,6 @@ class KNAS(ViewScore):
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "small"
     probe: ClassVar = ProbeSpec(64)
 
     @property
