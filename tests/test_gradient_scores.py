@@ -375,6 +375,22 @@ def test_gradients_that_were_there_stay_and_so_does_what_is_frozen(name: str) ->
     assert not network.stem._forward_hooks
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_no_gradients_outside_is_no_hindrance(name: str) -> None:
+    expected = score_of(name)(odd(), probe(), generator())
+    for outside in (torch.no_grad(), torch.inference_mode()):
+        network, shown = odd(), probe()
+        with outside:
+            assert score_of(name)(network, shown, generator()) == expected
+
+
+def test_one_pass_serves_the_whole_family() -> None:
+    scores = [SCORES[name]() for name in SCORES if issubclass(SCORES[name], LossGradientScore)]
+    asked = {(s.view, s.probe, s.network, s.weights) for s in scores}  # type: ignore[attr-defined]
+    assert len(scores) == 7
+    assert len(asked) == 1
+
+
 def poisoned(network: Odd) -> None:
     network.shared.weight[0, 0] = torch.nan
 

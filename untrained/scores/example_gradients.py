@@ -195,10 +195,10 @@ NUMBERS = 2**24
 
 def loss_gradients(network: nn.Module, probe: Probe, batchnorm: Policy) -> Iterator[Jacobian]:
     """Gradients of the loss by the weights, of some examples at a time, each shown alone."""
-    model, rows = labelled(network, probe, cross_entropy)
-    weights = trainable_weights(model)
-    together = max(1, NUMBERS // sum(p.numel() for p in weights.values()))
-    with evaluating(model):
+    with torch.inference_mode(False), evaluating(network):
+        model, rows = labelled(network, probe, cross_entropy)
+        weights = trainable_weights(model)
+        together = max(1, NUMBERS // sum(p.numel() for p in weights.values()))
         policy = policy_mode(batchnorm, model)
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, [rows])

@@ -20,12 +20,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.interception import gradients
-from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import differentiable
-from untrained.scores.loss_gradient import loss_of, trainable, trainable_weights
+from untrained.scores.loss_gradient import differentiating, loss_of, trainable, trainable_weights
 from untrained.scores.score import Reading, View, ViewScore, finite
 
 Gradients = Mapping[str, Float[Tensor, "b p"]]
@@ -55,14 +54,13 @@ class BatchGradientsView(View):
             probe.labels.tensor_split(self.batches),
             strict=True,
         )
-        with evaluating(network), none_left_out():
-            found = [self._gradients(network, theta, x, y) for x, y in batches]
+        found = [self._gradients(network, theta, x, y) for x, y in batches]
         return {name: torch.stack([each[name] for each in found]) for name in found[0]}
 
     def _gradients(
         self, network: nn.Module, theta: Mapping[str, nn.Parameter], x: Tensor, labels: Tensor
     ) -> dict[str, Float[Tensor, " p"]]:
-        with policy_mode(self.batchnorm, network), torch.enable_grad():
+        with differentiating(network, policy_mode(self.batchnorm, network)):
             loss = loss_of(network, x, labels)
             found = gradients(loss, list(theta.values()), allow_unused=True)
         return {

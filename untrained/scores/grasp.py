@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
-from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import differentiable
-from untrained.scores.loss_gradient import derivatives, loss_of, trainable_weights
+from untrained.scores.loss_gradient import derivatives, differentiating, loss_of, trainable_weights
 from untrained.scores.score import Reading, Score, finite
 
 
@@ -43,12 +42,7 @@ class GraSP(Score):
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         network = differentiable(network, self.batchnorm)
         w = list(trainable_weights(network).values())
-        with (
-            evaluating(network),
-            none_left_out(),
-            policy_mode(self.batchnorm, network),
-            torch.enable_grad(),
-        ):
+        with differentiating(network, policy_mode(self.batchnorm, network)):
             loss = loss_of(network, probe.inputs, probe.labels)
             g = derivatives(loss, w, create_graph=True)
             product = torch.stack([(each.detach() * each).sum() for each in g]).sum()

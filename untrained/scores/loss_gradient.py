@@ -7,7 +7,8 @@ layers, whatever their names, and not the scales and biases of normalisation. A 
 share counts once, with its whole gradient; one that no path leads from to the output has g = 0.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import BatchNormPolicy, evaluating, policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.interception import Function, Interception, gradients
 from untrained.networks.readout import flattened
@@ -64,8 +65,8 @@ class LossGradientView(View):
         network = differentiable(network, self.batchnorm)
         theta = trainable(network)
         outputs = MapOutputs(len(probe.inputs))
-        with evaluating(network), none_left_out(), policy_mode(self.batchnorm, network):
-            with torch.enable_grad(), outputs:
+        with differentiating(network, policy_mode(self.batchnorm, network)):
+            with outputs:
                 loss = loss_of(network, probe.inputs, probe.labels)
             a = [each.output for each in outputs.found]
             found = derivatives(loss, [*theta.values(), *a])
@@ -74,6 +75,19 @@ class LossGradientView(View):
             dict(zip(theta, found, strict=False)),
             tuple(map(MapOutput.channels, outputs.found, found[len(theta) :])),
         )
+
+
+@contextmanager
+def differentiating(network: nn.Module, policy: BatchNormPolicy) -> Iterator[None]:
+    """Inside, passes in evaluation mode can be differentiated, whatever holds outside."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        none_left_out(),
+        evaluating(network),
+        policy,
+    ):
+        yield
 
 
 def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
@@ -105,7 +119,7 @@ def trainable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
 
 def loss_of(network: nn.Module, x: Tensor, labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """L, the mean cross-entropy of a batch."""
-    return F.cross_entropy(flattened(network(x.clone()), len(x)), labels)
+    return F.cross_entropy(flattened(network(x.clone()), len(x)), labels.clone())
 
 
 def derivatives(value: Tensor, tensors: Sequence[Tensor], **how: Any) -> tuple[Tensor, ...]:

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, evaluating, policy_mode
+from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.jacobian import parameters_kept
 from untrained.networks.readout import flattened
-from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import unwrapped
-from untrained.scores.loss_gradient import derivatives, trainable_weights
+from untrained.scores.loss_gradient import derivatives, differentiating, trainable_weights
 from untrained.scores.score import Reading, Score, finite
 
 
@@ -80,17 +79,16 @@ class SynFlowWithBatchNorm(SynFlow):
 
 def flow(network: nn.Module, ones: Tensor, policy: BatchNormPolicy) -> Iterable[Tensor]:
     """|w dR / dw| of each weight."""
-    theta = {name: p.detach().double().abs() for name, p in network.named_parameters()}
-    weights = [theta[name].requires_grad_() for name in trainable_weights(network)]
-    buffers = {
-        name: buffer.double() if buffer.is_floating_point() else buffer
-        for name, buffer in network.named_buffers()
-    }
-    with evaluating(network), parameters_kept(network), none_left_out(), policy:
+    with parameters_kept(network), differentiating(network, policy):
+        theta = {name: p.detach().double().abs() for name, p in network.named_parameters()}
+        weights = [theta[name].requires_grad_() for name in trainable_weights(network)]
+        buffers = {
+            name: buffer.double() if buffer.is_floating_point() else buffer
+            for name, buffer in network.named_buffers()
+        }
         policy.own.add(theta)
-        with torch.enable_grad():
-            r = flattened(functional_call(network, {**theta, **buffers}, (ones.double(),)), 1)
-            found = derivatives(r.sum(), weights)
+        r = flattened(functional_call(network, {**theta, **buffers}, (ones.double(),)), 1)
+        found = derivatives(r.sum(), weights)
     return [(w.detach() * g).abs() for w, g in zip(weights, found, strict=True)]
 
 
