@@ -16,7 +16,8 @@ SLOW = frozenset(
     {
         "test_cli", "test_closed_forms", "test_code", "test_counting", "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
-        "test_gradient_scores", "test_independence", "test_isolation", "test_kernel_scores",
+        "test_gradient_contract", "test_gradient_scores", "test_independence", "test_isolation",
+        "test_kernel_scores",
         "test_migration", "test_mnas", "test_nasbench101", "test_neural_tangents", "test_nngp",
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
         "test_provenance", "test_recent", "test_recipes", "test_recomputing",

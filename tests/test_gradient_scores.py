@@ -1,7 +1,6 @@
 """Scores of the gradient of the loss against loops of autograd written out."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from math import log
 
@@ -10,63 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from odd import CLASSES, generator, odd, probe
 from torch import Tensor, nn
 
 from untrained.images import Probe
-from untrained.scores import SCORES, Reading, Score
+from untrained.scores import SCORES, Reading
 from untrained.scores.example_gradients import KNAS, GradSign, LabelledContrast
 from untrained.scores.gradient_noise import GradientNoise
-from untrained.scores.sensitivity import NASI, LossGradientScore
-
-CLASSES = 3
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-class Odd(nn.Module):
-    """A weight that two calls share, one that is no module's, one that is frozen, one that nothing
-    reaches, and activations in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 4, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(4)
-        self.shared = nn.Conv2d(4, 4, 3, padding=1)
-        self.kernel = nn.Parameter(torch.randn(4, 4, 1, 1))
-        self.frozen = nn.Conv2d(4, 4, 1).requires_grad_(False)
-        self.unreached = nn.Linear(7, 2)
-        self.head = nn.Linear(4, CLASSES)
-
-    def forward(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
-        def kept(a: Tensor) -> Tensor:
-            if outputs is None:
-                return a
-            a.retain_grad()
-            outputs.append(a)
-            return a.clone()
-
-        x = F.relu_(self.norm(kept(self.stem(x))))
-        x = F.relu_(kept(self.shared(x)))
-        x = F.relu_(kept(self.shared(x)) + x)
-        x = F.relu_(kept(F.conv2d(x, self.kernel)))
-        x = F.relu_(kept(self.frozen(x)))
-        return kept(self.head(x.mean((2, 3))))
-
-
-def odd() -> Odd:
-    torch.manual_seed(0)
-    network = Odd()
-    with torch.no_grad():
-        for p in network.parameters():  # biases of 0 and scales of 1 would hide errors
-            p += 0.1 * torch.randn_like(p)
-    return network.train()
-
-
-def probe(count: int = 12) -> Probe:
-    x = torch.randn(count, 1, 6, 6, generator=generator())
-    return Probe(x, torch.arange(count) % CLASSES, CLASSES, "noise")
+from untrained.scores.sensitivity import NASI
 
 
 def value(name: str, network: nn.Module, shown: Probe, **settings: object) -> float:
@@ -335,105 +285,6 @@ def test_contrast_of_the_labelled_pseudo_ntk() -> None:
     expected = np.mean(pairs[True]) - np.mean(pairs[False])
     found = LabelledContrast(batchnorm="running")(network, shown, generator()).value
     assert found == pytest.approx(expected, rel=1e-4)
-
-
-# What all of them keep
-
-
-OF_BATCH = [n for n, s in SCORES.items() if issubclass(s, LossGradientScore)] + ["grasp"]
-OURS = [
-    *OF_BATCH, "synflow", "synflow_bn", "l2_norm", "zico", "zico:zico", "xi_gsnr",
-    "xigsnr:xi_gsnr", "knas:mgm", "knas", "lpntk_contrast", "gradsign",
-]  # fmt: skip
-
-
-def score_of(name: str) -> Score:
-    score = SCORES[name]()
-    return replace(score, batches=4) if isinstance(score, GradientNoise) else score
-
-
-@pytest.mark.parametrize("name", [*OF_BATCH, "knas", "lpntk_contrast", "gradsign"])
-def test_the_order_of_images_is_not_seen(name: str) -> None:
-    network, shown = odd(), probe()
-    order = torch.randperm(12, generator=generator(5))
-    moved = replace(shown, inputs=shown.inputs[order], labels=shown.labels[order])
-    first, second = (score_of(name)(network, each, generator()).value for each in (shown, moved))
-    assert first == pytest.approx(second, rel=1e-3)
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_gradients_that_were_there_stay_and_so_does_what_is_frozen(name: str) -> None:
-    network, shown = odd(), probe()
-    for p in network.parameters():
-        p.grad = torch.full_like(p, 3.0)
-    state = copy.deepcopy(network.state_dict())
-    score_of(name)(network, shown, generator())
-    assert all(p.grad is not None and (p.grad == 3).all() for p in network.parameters())
-    assert not any(p.requires_grad for p in network.frozen.parameters())
-    assert all(torch.equal(v, state[key]) for key, v in network.state_dict().items())
-    assert network.training
-    assert not network.stem._forward_hooks
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_no_gradients_outside_is_no_hindrance(name: str) -> None:
-    expected = score_of(name)(odd(), probe(), generator())
-    for outside in (torch.no_grad(), torch.inference_mode()):
-        network, shown = odd(), probe()
-        with outside:
-            assert score_of(name)(network, shown, generator()) == expected
-
-
-def test_one_pass_serves_the_whole_family() -> None:
-    scores = [SCORES[name]() for name in SCORES if issubclass(SCORES[name], LossGradientScore)]
-    asked = {(s.view, s.probe, s.network, s.weights) for s in scores}  # type: ignore[attr-defined]
-    assert len(scores) == 7
-    assert len(asked) == 1
-
-
-def poisoned(network: Odd) -> None:
-    network.shared.weight[0, 0] = torch.nan
-
-
-def overflowing(network: Odd) -> None:
-    for p in (network.stem.weight, network.shared.weight, network.kernel, network.head.weight):
-        p.mul_(1e38)
-
-
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("spoil", [poisoned, overflowing])
-def test_nan_and_infinity_are_a_reason(name: str, spoil: Callable[[Odd], None]) -> None:
-    network = odd()
-    with torch.no_grad():
-        spoil(network)
-    found = score_of(name)(network, probe(), generator())
-    if spoil is overflowing and name in ("l2_norm", "synflow", "synflow_bn"):
-        assert found.value is not None  # float64 holds them
-    else:
-        assert found.value is None
-        assert found.reason
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_batch_of_one_class(name: str) -> None:
-    shown = replace(probe(), labels=torch.zeros(12, dtype=torch.int64))
-    found = score_of(name)(odd(), shown, generator())
-    assert (found.value is None) == (name == "lpntk_contrast")
-    assert bool(found.reason) == (name == "lpntk_contrast")
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_network_that_trains_nothing_is_told_so(name: str) -> None:
-    network = odd().requires_grad_(False)
-    with pytest.raises(ValueError, match=r"expected .* trainable parameter"):
-        score_of(name)(network, probe(), generator())
-
-
-@pytest.mark.parametrize("name", ["grasp", "synflow", "l2_norm", "zico", "gradsign"])
-def test_a_network_of_vectors_has_no_weights(name: str) -> None:
-    network = nn.Sequential(nn.BatchNorm2d(1), nn.AdaptiveAvgPool2d((CLASSES, 1)), nn.Flatten())
-    with pytest.raises(ValueError, match="two dimensions or more, got vectors alone"):
-        score_of(name)(network, probe(), generator())
 
 
 def test_gradsign_of_an_affine_classifier_in_closed_form() -> None:
