@@ -17,14 +17,15 @@ SLOW = frozenset(
         "test_az_nas", "test_forward_scores",
         "test_cli", "test_closed_forms", "test_code", "test_counting", "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
-        "test_independence", "test_isolation", "test_kernel_scores", "test_migration",
-        "test_mnas", "test_nasbench101", "test_neural_tangents", "test_nngp", "test_ntk",
-        "test_ntk_inputs", "test_ntk_methods", "test_planning", "test_provenance", "test_recent",
-        "test_recipes", "test_recomputing", "test_reparametrised", "test_report_tracked",
-        "test_rounding", "test_runs", "test_scores", "test_short_training", "test_shown",
-        "test_slices", "test_spaces", "test_survey", "test_tracking", "test_training",
-        "test_training_recipe", "test_unsurveyed", "test_unwrapping", "test_uses",
-        "test_verification",
+        "test_gradient_contract", "test_gradient_scores", "test_independence", "test_isolation",
+        "test_kernel_scores",
+        "test_migration", "test_mnas", "test_nasbench101", "test_neural_tangents", "test_nngp",
+        "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
+        "test_provenance", "test_recent", "test_recipes", "test_recomputing",
+        "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",
+        "test_scores", "test_short_training", "test_shown", "test_slices", "test_spaces",
+        "test_survey", "test_tracking", "test_training", "test_training_recipe",
+        "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",
     }
 )  # fmt: skip
 "Files that `make check` leaves out."

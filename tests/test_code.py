@@ -12,7 +12,7 @@ import pytest
 
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.closure import closure_of
-from untrained.runs.code import PACKAGE, code_version, version_of
+from untrained.runs.code import PACKAGE, code_version, modules_of, version_of
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 from untrained.runs.track_config import TrackConfig
@@ -201,6 +201,11 @@ def test_our_own_subpackages_count_and_those_that_a_plug_in_reaches(write: Write
     write(mine="x = 1\n", trains="from untrained.training import train\nx = 1\n")
     assert version_of() == version_of() != version_of(training=True)
     assert version("trains") != version("mine")
+
+
+def test_a_score_of_ours_with_a_colon_in_its_name_is_no_module() -> None:
+    names = ("foresight:grad_norm", "foresight:grad_norm@2", "macs")
+    assert modules_of(*names, "mine:Score@2") == {"mine"}
 
 
 def test_a_comment_in_our_code_invalidates_nothing(tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from untrained.analysis.blocks import Blocks, split
 from untrained.analysis.validation import validate
-from untrained.images import Images, Probe, ProbeSpec, draw_probe
+from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.networks import draw_weights
 from untrained.runs.readings import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
+from untrained.scores.gradient_noise import GradientNoise
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import NNGP
+from untrained.scores.random_ntk import RandomNTKVariance
 from untrained.settings import changed
 from untrained.spaces import get_space, prunable
 
@@ -32,14 +34,23 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def small(score: Score) -> str:
+    """The scale to be asked at: few channels, and one cell a stage."""
+    return "thin" if score.network == "thin" else "small"
+
+
 def setting(name: str, digits: Images) -> tuple[Score, nn.Module, Probe]:
     """The score, and a small network and probe of the kind that it asks for."""
     score = SCORES[name]()
     if isinstance(score, NNGP):
         score = replace(score, validation=5)
+    if isinstance(score, GradientNoise):
+        score = replace(score, batches=4)
+    if isinstance(score, RandomNTKVariance):
+        score = replace(score, draws=2)
     spec = ProbeSpec(12, patch=score.probe.patch, one_channel=score.probe.one_channel)
     network = SPACE.build(
-        SPACE.sample(random.Random(5)), SPACE.scales[score.network], inputs=1, classes=10
+        SPACE.sample(random.Random(5)), SPACE.scales[small(score)], inputs=1, classes=10
     )
     if score.weights is not None:
         draw_weights(network, score.weights, generator())
@@ -100,7 +111,7 @@ def test_every_architecture_of_the_space_can_be_asked(name: str, digits: Images)
     score, _, probe = setting(name, digits)
     empty = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     for architecture in (SPACE.parse(empty), SPACE.supernet()):
-        network = SPACE.build(architecture, SPACE.scales[score.network], inputs=1, classes=10)
+        network = SPACE.build(architecture, SPACE.scales[small(score)], inputs=1, classes=10)
         reading = read(partial(score, network, probe, generator()))
         assert (reading.value is None) == bool(reading.reason)
 
@@ -183,6 +194,39 @@ def test_a_score_of_your_own_by_import_path() -> None:
         get_score("no_such_module:Thing")
 
 
+def test_a_name_of_ours_with_a_colon_is_no_import_path() -> None:
+    assert get_score("foresight:grad_norm") is SCORES["foresight:grad_norm"]
+
+
+@pytest.mark.parametrize("index", [6614, 10975])
+def test_published_values_of_weights_alone(index: int, data: Path) -> None:
+    network, published = published_case(index, data)
+    probe = Probe(torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.int64), 10, "zero")
+    for name in ("synflow", "l2_norm"):
+        found = SCORES[name]()(network, probe, generator()).value
+        assert found == pytest.approx(published[name], rel=0.01)
+
+
+def test_published_values_of_a_batch(data: Path) -> None:
+    """Of 64 other images too: 4, 10 and less than 1 percent from the published ones."""
+    network, published = published_case(1547, data)
+    probe = draw_probe(load_images("cifar10"), ProbeSpec(64), generator())
+    for name in ("snip", "foresight:grad_norm", "foresight:fisher"):
+        found = SCORES[name]()(network, probe, generator()).value
+        assert found == pytest.approx(published[name.partition(":")[2] or name], rel=0.15)
+
+
+def published_case(index: int, data: Path) -> tuple[nn.Module, dict[str, float]]:
+    """A network in full, with random weights, and NAS-Bench-Suite-Zero's values of it."""
+    table = pl.scan_parquet(data / "tables" / "nasbench201.parquet")
+    proxies = pl.scan_parquet(data / "tables" / "nasbench201_published_proxies.parquet")
+    at = pl.col("index") == index
+    (text,) = table.filter(at).select("architecture").collect().row(0)
+    network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=3, classes=10)
+    draw_weights(network, "torch_default", generator())
+    return network, proxies.filter(at, pl.col("dataset") == "cifar10").collect().row(0, named=True)
+
+
 # As the authors' code computes, where a preset asks for it
 
 
@@ -217,6 +261,7 @@ def test_of_a_dead_network_it_says_1e5_where_the_default_says_why_not(digits: Im
     probe = draw_probe(digits, ProbeSpec(6), generator())
     released = ConditionNumber(batchnorm="batch", eigenvalues="released")
     assert released(network, probe, generator()) == Reading(1e5)
+    assert SCORES["tenas:condition_number"]()(network, probe, generator()) == Reading(1e5)
     ours = ConditionNumber(batchnorm="batch")(network, probe, generator())
     assert ours.value is None
     assert ours.reason

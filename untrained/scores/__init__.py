@@ -7,10 +7,19 @@ from untrained.images.probe import ProbeSpec
 from untrained.plugins import find
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
 from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
-from untrained.scores.condition_number import ConditionNumber
+from untrained.scores.condition_number import ConditionNumber, ReleasedConditionNumber
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr
+from untrained.scores.example_gradients import KNAS, GradSign, LabelledContrast
 from untrained.scores.feature_maps import MeCo, MeCoOpt
+from untrained.scores.gradient_noise import (
+    GradientSignalToNoise,
+    ReleasedKNAS,
+    ReleasedSignalToNoise,
+    ReleasedZiCo,
+    ZiCo,
+)
+from untrained.scores.grasp import GraSP
 from untrained.scores.kernel import (
     CentredLabelAlignment,
     KernelMean,
@@ -19,6 +28,7 @@ from untrained.scores.kernel import (
     LabelAlignment,
     NormalisedLabelAlignment,
 )
+from untrained.scores.laplace import LaplaceEvidence
 from untrained.scores.latency import Latency
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import (
@@ -29,8 +39,32 @@ from untrained.scores.nngp import (
     NNGPPublishedAccuracy,
     NNGPSquaredError,
 )
+from untrained.scores.ntk_regression import (
+    LabelComplexity,
+    NTKLogMarginalLikelihood,
+    NTKRegressionError,
+    ReleasedRegressionError,
+)
+from untrained.scores.ntk_spectrum import (
+    EffectiveRank,
+    PseudoNTK,
+    SourceExponent,
+    SpectralDecay,
+    TargetAlignment,
+)
+from untrained.scores.random_ntk import RandomNTKVariance
 from untrained.scores.score import Reading, Score, View, ViewScore
+from untrained.scores.sensitivity import (
+    NASI,
+    SNIP,
+    Fisher,
+    GradientNorm,
+    Plain,
+    ReleasedFisher,
+    ReleasedGradientNorm,
+)
 from untrained.scores.size import MultiplyAdds, Parameters, TrainableLayers
+from untrained.scores.synflow import SynFlow, SynFlowWithBatchNorm
 from untrained.scores.trained import (
     TrainingAccuracy,
     TrainingLoss,
@@ -38,6 +72,7 @@ from untrained.scores.trained import (
     ValidationLoss,
 )
 from untrained.scores.vkdnw import VKDNW, ReleasedVKDNW, VKDNWSingle
+from untrained.scores.weight_norm import WeightNorm
 from untrained.scores.zen import ReleasedZen, Zen
 
 __all__ = ["SCORES", "ProbeSpec", "Reading", "Score", "View", "ViewScore", "get_score"]
@@ -57,6 +92,30 @@ SCORES: dict[str, type[Score]] = {
     "nngp_squared_error": NNGPSquaredError,
     "nngp_nll": NNGPNegativeLogLikelihood,
     "nngp_leave_one_out": NNGPLeaveOneOut,
+    "ntk_likelihood": NTKLogMarginalLikelihood,
+    "ntk_regression_error": NTKRegressionError,
+    "ntk_label_complexity": LabelComplexity,
+    "ntk_target_alignment": TargetAlignment,
+    "ntk_effective_rank": EffectiveRank,
+    "ntk_decay": SpectralDecay,
+    "ntk_source": SourceExponent,
+    "pseudo_ntk": PseudoNTK,
+    "lpntk_contrast": LabelledContrast,
+    "rntk_variance": RandomNTKVariance,
+    "laplace_evidence": LaplaceEvidence,
+    "plain": Plain,
+    "snip": SNIP,
+    "grad_norm": GradientNorm,
+    "fisher": Fisher,
+    "grasp": GraSP,
+    "synflow": SynFlow,
+    "synflow_bn": SynFlowWithBatchNorm,
+    "l2_norm": WeightNorm,
+    "nasi": NASI,
+    "knas": KNAS,
+    "gradsign": GradSign,
+    "zico": ZiCo,
+    "xi_gsnr": GradientSignalToNoise,
     "validation_accuracy": ValidationAccuracy,
     "validation_loss": ValidationLoss,
     "training_accuracy": TrainingAccuracy,
@@ -79,9 +138,16 @@ SCORES: dict[str, type[Score]] = {
     "vkdnw": VKDNW,
     "vkdnw_single": VKDNWSingle,
     "dextr": Dextr,
-    # As published code computes it, where that is not the formula.
-    "zennas:zen": ReleasedZen,
+    # what published code computes, where that is not the formula
+    "foresight:fisher": ReleasedFisher,
+    "foresight:grad_norm": ReleasedGradientNorm,
+    "knas:mgm": ReleasedKNAS,
+    "tegnas:mse": ReleasedRegressionError,
+    "tenas:condition_number": ReleasedConditionNumber,
+    "xigsnr:xi_gsnr": ReleasedSignalToNoise,
     "vkdnw:vkdnw": ReleasedVKDNW,
+    "zennas:zen": ReleasedZen,
+    "zico:zico": ReleasedZiCo,
 }
 
 

@@ -51,6 +51,20 @@ class ConditionNumber(ViewScore):
         return Reading(found.condition_number, found.reason)
 
 
+@dataclass(frozen=True)
+class ReleasedConditionNumber(ConditionNumber):
+    """kappa as the authors' code computes it, to explain its numbers.
+
+    Through the statistics of the batch, with eigenvalues in float32 and their ratio as it comes:
+    where rounding makes the smallest negative, so is kappa, and ranks best. For NaN it is 1e5.
+    """
+
+    batchnorm: Policy = "batch"
+    "How BatchNorm is treated; see `untrained.networks.batchnorm`."
+    eigenvalues: Literal["float64", "released"] = "released"
+    "See `condition_number`."
+
+
 def released_ratio(theta: torch.Tensor) -> float:
     """lambda_max / lambda_min as the authors' code takes it."""
     values = torch.linalg.eigvalsh(theta.float())

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -27,6 +28,18 @@ class Reading(NamedTuple):
     "Why there is no value; empty if there is one."
     bound: Bound | None = None
     "Set by a run, not by a score, where the reason is this machine or the time limit."
+
+
+def finite(value: float) -> Reading:
+    """The value as a reading; NaN and infinity become a reason.
+
+    Example:
+        >>> finite(2.5), finite(float("nan"))  # doctest: +ELLIPSIS
+        (Reading(value=2.5, reason='', bound=None), Reading(value=None, reason='the score is nan...
+    """
+    if isfinite(value):
+        return Reading(value)
+    return Reading(None, f"the score is {value}: a pass through the network overflowed")
 
 
 @dataclass(frozen=True)
