@@ -27,8 +27,9 @@ ARROWS = {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
         "search",
     },
-    "report": {"spaces", "tables", "runs"},
-    "cli": {"scores", "spaces", "tables", "training", "runs", "report"},
+    "bench": {"spaces", "scores", "tables", "training", "runs"},
+    "report": {"spaces", "tables", "runs", "bench"},
+    "cli": {"scores", "spaces", "tables", "training", "runs", "bench", "report"},
 }
 
 
@@ -99,7 +100,8 @@ def loaded_by(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", ["--version", "--help", "search --help", "track --help", "search --seed x"]
+    "words",
+    ["--version", "--help", "search --help", "track --help", "bench --help", "search --seed x"],
 )
 def test_flags_are_read_without_any_heavy_library(words: str) -> None:
     asked = f"sys.argv = ['untrained', *{words.split()!r}]"

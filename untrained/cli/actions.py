@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained import report as pages  # which loads plotly when it is used
+from untrained.bench.config import BenchConfig
 from untrained.cli.progress import watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import say
@@ -67,6 +68,21 @@ def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run:
         folder, found = track_one(config, architecture, on_snapshot)
     pages.report_track(folder)
     show_track(found, folder, as_json)
+
+
+def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool) -> None:
+    """Ranks scores by a table: those of a run, or those that are measured for it."""
+    from untrained.cli import boards  # with polars, which other commands do without
+
+    if dry_run:
+        boards.plan(folder, config)
+        return
+    with watching() as watch:
+        if folder is None:
+            board = boards.bench(config, watch)
+        else:
+            board = boards.bench_run(RunFolder(folder.parent, folder.name), config, watch)
+    boards.show(board, as_json)
 
 
 def report(folder: Path, page: Path | None) -> None:

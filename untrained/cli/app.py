@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from untrained.cli.commands import demo, report, score, search, track, train
+from untrained.cli.commands import bench, demo, report, score, search, track, train
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
@@ -36,7 +36,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, train, track, report):
+for _command in (search, demo, score, bench, train, track, report):
     app.command(_command)
 
 

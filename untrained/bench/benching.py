@@ -1,0 +1,117 @@
+"""From scores to a leaderboard: architectures of a table, measured as any run measures."""
+
+from dataclasses import fields, replace
+
+from untrained.bench.config import BASELINES, LEAST, BenchConfig
+from untrained.bench.joined import Measured, leaderboard_of
+from untrained.bench.judged import find_judged
+from untrained.bench.leaderboard import Leaderboard
+from untrained.bench.population import draw_sample
+from untrained.files import write_whole
+from untrained.runs.config import CommonConfig
+from untrained.runs.config_file import as_toml
+from untrained.runs.driver import run
+from untrained.runs.folder import RunFolder
+from untrained.runs.session import OnProgress, Progress, ignore
+from untrained.spaces import SPACES, get_space
+
+CONFIG = "bench.toml"
+"The file of a bench's folder that reproduces it."
+
+
+def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
+    """Measures scores on a sample of a table's architectures, and ranks the scores by the table.
+
+    It is a run like any other: whatever was measured before is not measured again, and one that
+    was stopped in any way resumes. Scores cannot see the table.
+
+    Args:
+        config: everything that is asked.
+        on_progress: called as work proceeds.
+
+    Returns:
+        The leaderboard; the same is in its `folder`, in the run's folder.
+
+    Raises:
+        ValueError: a configuration, table, image set or plug-in that makes no sense.
+        OSError: files that are missing or cannot be written.
+    """
+    config = config.check()
+    space = get_space(config.space)
+    judged = find_judged(config.space, config.table, config.dataset, config.images)
+    sample = draw_sample(config, space, judged)
+
+    def tell(progress: Progress) -> None:
+        phase = f"measuring {len(sample.architectures):,} architectures"
+        on_progress(progress._replace(phase=phase))
+
+    measured = Measured.of(run(config.run_config(sample.architectures), tell))
+    found = leaderboard_of((measured,), judged, sample.declared, config)
+    return _written(found, measured.folder, config)
+
+
+def plan_of(config: BenchConfig) -> str:
+    """What `bench` would measure, in words.
+
+    Raises:
+        ValueError: as `bench`, for all but scores and images.
+    """
+    config = config.check()
+    judged = find_judged(config.space, config.table, config.dataset, config.images)
+    sample = draw_sample(config, get_space(config.space), judged)
+    return f"{', '.join(config.measured)} on {sample.declared}, judged by {judged.column}"
+
+
+def bench_run(
+    folder: RunFolder, config: BenchConfig, on_progress: OnProgress = ignore
+) -> Leaderboard:
+    """Ranks the scores of a run that is there by the table of its space.
+
+    Partial architectures, and those that the table does not hold, are left out. The baselines
+    that the run lacks are measured beside it.
+
+    Args:
+        folder: the run's.
+        config: says `dataset`, `table`, `thresholds` and `resamples`; all else is the run's.
+        on_progress: called as the baselines are measured.
+
+    Raises:
+        ValueError: no such run, one on a space that is not ours, or fewer than 20 of its
+            architectures in the table.
+        OSError: files that are missing or cannot be written.
+    """
+    config = config.check()
+    measured = Measured.of(folder)
+    record = measured.record
+    if record.space not in SPACES:
+        raise ValueError(
+            f"expected a run on {' or '.join(SPACES)}, got one on {record.space!r}: what a store "
+            f"names is never imported; give the scores to untrained bench --space {record.space}"
+        )
+    judged = find_judged(record.space, config.table, config.dataset, str(record.images["name"]))
+    texts = dict.fromkeys(trial.architecture for trial in record.trials)
+    held = judged.table.found([t for t in texts if not SPACES[record.space].parse(t).partial])
+    if len(held) < LEAST:
+        raise ValueError(
+            f"expected {LEAST} architectures of the run or more in {judged.table.path.name}, got "
+            f"{len(held)} of {len(texts)}; try untrained bench --space {record.space}"
+        )
+    declared = (
+        f"{len(held):,} architectures that {record.searcher} search proposed, no random sample"
+    )
+    missing = tuple(name for name in BASELINES if name not in record.directions)
+    beside = ()
+    if missing:
+        common = {f.name: record.config[f.name] for f in fields(CommonConfig)}
+        asked = BenchConfig(**common, scores=missing, draws=1)  # type: ignore[arg-type]
+        asked = replace(asked, out=folder.out, workers=config.workers)
+        beside = (Measured.of(run(asked.run_config(tuple(held["asked"])), on_progress)),)
+    found = leaderboard_of((measured, *beside), judged, declared, config)
+    return _written(found, folder, config)
+
+
+def _written(found: Leaderboard, folder: RunFolder, config: BenchConfig) -> Leaderboard:
+    out = folder.path / found.accuracy
+    found.write(out)
+    write_whole(out / CONFIG, as_toml(config, "bench").encode())
+    return replace(found, folder=out)

@@ -1,0 +1,109 @@
+"""Runs joined with a table: values of scores beside accuracies."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from untrained.bench.config import BASELINES, BenchConfig
+from untrained.bench.judged import Judged
+from untrained.bench.leaderboard import SHORTENED, Known, Leaderboard, rank_scores
+from untrained.runs.folder import RunFolder
+from untrained.runs.record import RunRecord, load_record, seconds_of
+from untrained.scores import SCORES
+
+TRAINING = "training before scores"
+"The step of the cost ledger."
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, and what its scores cost."""
+
+    folder: RunFolder
+    record: RunRecord
+    seconds: dict[str, float]
+    "As of `Store.seconds`."
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "Measured":
+        """As it is stored."""
+        record = load_record(folder.store, folder.name)
+        return cls(folder, record, seconds_of(folder.store, folder.name))
+
+    def known(self) -> dict[str, Known]:
+        """What is known of each of its scores."""
+        return {
+            name: Known(
+                higher_is_better=direction > 0,
+                kind="baseline" if name in BASELINES else "score",
+                seconds=self.cost(name),
+                reason=self.reason(name),
+            )
+            for name, direction in self.record.directions.items()
+        }
+
+    def cost(self, score: str) -> float | None:
+        """Seconds an architecture, with an equal part of the training before it; None where
+        another run did that training, as its seconds are not known here."""
+        trained = [name for name in self.record.directions if self.trains(name)]
+        if score not in trained:
+            return self.seconds.get(score)
+        training = sum(cost.seconds for cost in self.record.costs if cost.step == TRAINING)
+        share = training / len(trained) / len({t.architecture for t in self.record.trials})
+        return self.seconds[score] + share if training else None
+
+    def trains(self, score: str) -> bool:
+        """Whether it is taken after training, so far as its name and the settings say."""
+        name, _, epochs = score.partition("@")
+        if epochs:
+            return epochs != "0"
+        settings = self.record.config["score_settings"]
+        assert isinstance(settings, dict)
+        usual = SCORES[name].epochs if name in SCORES else 0
+        return bool(settings.get(name, {}).get("epochs", usual))
+
+    def reason(self, score: str) -> str:
+        """Why it failed, most often; empty where it did not."""
+        reasons = Counter(
+            reading.reason
+            for trial in self.record.trials
+            for reading in trial.readings.get(score, ())
+            if reading.value is None
+        )
+        return reasons.most_common(1)[0][0] if reasons else ""
+
+
+def leaderboard_of(
+    runs: Sequence[Measured], judged: Judged, population: str, config: BenchConfig
+) -> Leaderboard:
+    """The leaderboard of all scores of the runs, on the architectures of the first.
+
+    Raises:
+        ValueError: as `rank_scores`.
+    """
+    first, *others = runs
+    values = first.record.frame().unique(
+        ("architecture", "draw"), keep="last", maintain_order=True
+    )
+    for other in others:
+        beside = other.record.frame().filter(pl.col("draw") == 0).drop("draw")
+        values = values.join(beside, on="architecture", how="left", maintain_order="left")
+    shortened = judged.shortened
+    rows = judged.table.found(values["architecture"].unique(maintain_order=True).to_list())
+    chosen = [judged.column, *shortened]
+    accuracies = rows.select(pl.col("asked").alias("architecture"), *chosen)
+    joined = accuracies.join(values, on="architecture", maintain_order="left")
+    known = {name: each for run in runs for name, each in run.known().items()}
+    for column, seconds in shortened.items():
+        spent = rows[seconds].mean() if seconds else None
+        known[column] = Known(True, SHORTENED, spent)  # type: ignore[arg-type]
+    return rank_scores(
+        joined.filter(pl.col(judged.column).is_finite()),
+        judged.column,
+        known,
+        population=population,
+        thresholds=config.thresholds,
+        resamples=config.resamples,
+    )
