@@ -75,8 +75,10 @@ class Judge:
         return {"tau_draws": float(np.mean(taus)), "tau_spread": float(np.std(taus, ddof=1))}
 
     def beyond_size(self, x: Float[np.ndarray, " n"]) -> Statistics:
-        """What it knows beyond size; missing where the sizes leave nothing of it."""
+        """What it knows beyond size; missing where there are no sizes, or they leave nothing."""
         y, sizes = self.accuracies, self.sizes
+        if not sizes.shape[1] or (np.isfinite(x) & np.isfinite(sizes).all(1)).sum() < LEAST:
+            return {}
         rho = _or_none(lambda: partial(x, y, sizes, resamples=self.resamples))
         return {
             "tau_given_size": _or_none(lambda: partial_tau(x, y, sizes)),
@@ -89,5 +91,5 @@ class Judge:
 def _or_none(call: Callable[[], T]) -> T | None:
     try:
         return call()
-    except ValueError:  # nothing is left, or too few architectures
+    except ValueError:  # nothing is left
         return None

@@ -122,7 +122,7 @@ def rank_scores(
     given = [means[name] for name in sizes if name in means]
     judge = Judge(
         accuracies=y,
-        sizes=np.stack(given, 1) if given else np.full((len(y), 1), np.nan),
+        sizes=np.stack(given, 1) if given else np.empty((len(y), 0)),
         thresholds=tuple(thresholds) or tuple(np.quantile(y, QUANTILES).tolist()),
         resamples=resamples,
     )

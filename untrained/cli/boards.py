@@ -48,7 +48,7 @@ def show(board: Leaderboard, as_json: bool) -> None:
 def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
     table = Table(
-        "", Column("score", overflow="fold"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        "", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
         title=f"By {board.accuracy}: {visible(board.population)}",
     )  # fmt: skip
     for name in HEADINGS:
@@ -77,7 +77,7 @@ def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     low, high = row["tau_low"], row["tau_high"]
     return (
         share(row["tau"], 3),
-        "-" if low is None else f"{share(low)} to {share(high)}",
+        "-" if low is None else f"{share(low)}, {share(high)}",
         share(row["tau_spread"]),
         share(row["rho"]),
         share(row["tau_given_size"]),

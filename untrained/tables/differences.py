@@ -92,14 +92,13 @@ def rank_agreement(scores: Mapping[str, Values]) -> Float[np.ndarray, "s s"]:
 
     NaN where there are fewer than two such architectures, or one of the two is constant on them.
     """
-    columns = list(scores.values())
-    return np.array(
-        [[_tau(np.where(np.isfinite(b), a, np.nan), b) for b in columns] for a in columns]
-    )
+    return np.array([[_tau(a, b) for b in scores.values()] for a in scores.values()])
 
 
 def _tau(x: Values, y: Values) -> float:
-    sound = np.isfinite(x)
+    sound = np.isfinite(x) & np.isfinite(y)
+    if sound.sum() < 2:
+        return float("nan")
     return float(kendalltau(x[sound], y[sound]).statistic)
 
 
