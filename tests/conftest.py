@@ -14,6 +14,7 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 
 SLOW = frozenset(
     {
+        "test_benching",
         "test_cli", "test_closed_forms", "test_code", "test_counting", "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
         "test_independence", "test_isolation", "test_kernel_scores", "test_migration",

@@ -1,6 +1,7 @@
 """From scores to a leaderboard: architectures of a table, measured as any run measures."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 from untrained.bench.config import BASELINES, LEAST, BenchConfig
 from untrained.bench.joined import Measured, leaderboard_of
@@ -99,15 +100,26 @@ def bench_run(
     declared = (
         f"{len(held):,} architectures that {record.searcher} search proposed, no random sample"
     )
-    missing = tuple(name for name in BASELINES if name not in record.directions)
-    beside = ()
-    if missing:
-        common = {f.name: record.config[f.name] for f in fields(CommonConfig)}
-        asked = BenchConfig(**common, scores=missing, draws=1)  # type: ignore[arg-type]
-        asked = replace(asked, out=folder.out, workers=config.workers)
-        beside = (Measured.of(run(asked.run_config(tuple(held["asked"])), on_progress)),)
+    beside = _baselines(measured, tuple(held["asked"]), config, on_progress)
     found = leaderboard_of((measured, *beside), judged, declared, config)
     return _written(found, folder, config)
+
+
+def _baselines(
+    measured: Measured,
+    architectures: tuple[str, ...],
+    config: BenchConfig,
+    on_progress: OnProgress,
+) -> tuple[Measured, ...]:
+    """A run beside another one that measures the baselines it lacks; none if it lacks none."""
+    record = measured.record
+    missing = tuple(name for name in BASELINES if name not in record.directions)
+    if not missing:
+        return ()
+    common: Any = {f.name: record.config[f.name] for f in fields(CommonConfig)}
+    common |= {"out": measured.folder.out, "workers": config.workers}
+    asked = BenchConfig(**common, scores=missing, draws=1)
+    return (Measured.of(run(asked.run_config(architectures), on_progress)),)
 
 
 def _written(found: Leaderboard, folder: RunFolder, config: BenchConfig) -> Leaderboard:

@@ -62,15 +62,14 @@ def find_judged(space: str, table: str | None, dataset: str | None, images: str)
         FileNotFoundError: the space's table is not at hand.
     """
     found = find_table(space, table)
-    named = {column: _parts(column)[0] for column in found.frame.columns}
-    first = {name: column for column, name in reversed(named.items()) if name}
-    first |= {named[column]: column for column in reversed(found.accuracies) if named[column]}
-    usual = list(dict.fromkeys(named[column] for column in found.accuracies)) or list(first)
-    if dataset is None:
-        dataset = images if images in first else next(iter(usual), "")
-    column = dataset if named.get(dataset) else first.get(dataset)
+    named = {c: _parts(c)[0] for c in found.frame.columns if _parts(c)[0]}
+    usual = [c for c in found.accuracies if c in named] or [*named]
+    first = {named[c]: c for c in reversed(usual)}  # of several the first
+    if dataset is None and usual:
+        dataset = images if images in first else named[usual[0]]
+    column = dataset if dataset in named else first.get(dataset or "")
     if column is None:
-        known = " or ".join(usual) or "a column such as cifar10_test_200"
+        known = " or ".join(reversed(first)) or "a column such as cifar10_test_200"
         raise ValueError(
             f"dataset: expected {known}, or a column of accuracies of {found.path.name}, got "
             f"{dataset!r}"

@@ -1,8 +1,8 @@
 """One score judged by accuracies: every statistic of a ranking, or why there is none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,6 @@ from untrained.bench.config import LEAST
 from untrained.tables.agreement import Agreement, agreement, exceedance
 from untrained.tables.partial import partial, partial_tau
 
-T = TypeVar("T")
 Statistics = Mapping[str, float | int | None]
 
 STATISTICS = (
@@ -79,17 +78,10 @@ class Judge:
         y, sizes = self.accuracies, self.sizes
         if not sizes.shape[1] or (np.isfinite(x) & np.isfinite(sizes).all(1)).sum() < LEAST:
             return {}
-        rho = _or_none(lambda: partial(x, y, sizes, resamples=self.resamples))
-        return {
-            "tau_given_size": _or_none(lambda: partial_tau(x, y, sizes)),
-            "rho_given_size": rho and rho.rho,
-            "rho_given_size_low": rho and rho.interval[0],
-            "rho_given_size_high": rho and rho.interval[1],
-        }
-
-
-def _or_none(call: Callable[[], T]) -> T | None:
-    try:
-        return call()
-    except ValueError:  # nothing is left
-        return None
+        found: dict[str, float] = {}
+        with suppress(ValueError):  # nothing is left
+            found["tau_given_size"] = partial_tau(x, y, sizes)
+            rho = partial(x, y, sizes, resamples=self.resamples)
+            found["rho_given_size"] = rho.rho
+            found["rho_given_size_low"], found["rho_given_size_high"] = rho.interval
+        return found
