@@ -1,7 +1,7 @@
 """Runs joined with a table: values of scores beside accuracies."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -106,4 +106,26 @@ def leaderboard_of(
         population=population,
         thresholds=config.thresholds,
         resamples=config.resamples,
+        notes=_notes(first.record, shortened),
     )
+
+
+def _notes(record: RunRecord, shortened: Collection[str]) -> list[str]:
+    """What was measured, and what of it is not like the rest."""
+    asked = record.config
+    notes = [
+        f"Scores were measured on images of {record.images['name']}, with {asked['draws']} "
+        f"draw{'s' if asked['draws'] != 1 else ''} of weights and images, seed {asked['seed']}, "
+        f"on {asked['device']}."
+    ]
+    if shortened:
+        notes.append(
+            f"{', '.join(shortened)}: validation accuracies of the table, after a shorter "
+            f"training; their seconds are those of the table's hardware."
+        )
+    if any(r.value is None for t in record.trials for c in t.readings.values() for r in c):
+        notes.append(
+            "A score that failed on some architectures is judged on the others: its population "
+            "is another one. tau_failed_last in the files ranks failures below all else."
+        )
+    return notes

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from untrained.bench.config import BASELINES, LEAST
 from untrained.bench.judging import STATISTICS, Judge
-from untrained.tables.differences import groups, rank_agreement
+from untrained.tables.differences import groups, rank_agreement, tau_difference
 
 SHORTENED = "shortened training"
 "The kind of what is no score of an untrained network, but what it competes with."
@@ -44,6 +44,8 @@ class Leaderboard:
     "What the architectures stand for, in words."
     resamples: int
     "Of each bootstrap interval, 95 %, over architectures."
+    verdict: str = ""
+    "Whether the best score that was asked for ranks better than the best baseline, in a sentence."
     notes: tuple[str, ...] = ()
     "What else must be known to read the numbers."
     folder: Path | None = None
@@ -55,6 +57,15 @@ class Leaderboard:
         asked = self.scores.filter(pl.col("kind") != SHORTENED)
         own = asked.filter(pl.col("kind") == "score")
         return bool((own if len(own) else asked)["tau"].is_not_null().any())
+
+    def points(self, score: str) -> pl.DataFrame:
+        """`architecture`, `accuracy` and `value` of a score, as measured: the mean of the draws,
+        null where one of them failed."""
+        value = pl.when(pl.col(score).is_finite().all()).then(pl.col(score).mean())
+        return self.values.group_by("architecture", maintain_order=True).agg(
+            pl.col(self.accuracy).first().alias("accuracy"),
+            pl.when(pl.col(score).null_count() == 0).then(value).alias("value"),
+        )
 
     def write(self, folder: Path) -> list[Path]:
         """Writes leaderboard.csv, leaderboard.parquet, values.parquet and matrix.csv."""
@@ -145,7 +156,36 @@ def rank_scores(
         accuracy=accuracy,
         population=population,
         resamples=resamples,
+        verdict=_verdict(rows, means, y, resamples),
         notes=tuple(notes),
+    )
+
+
+def _verdict(
+    rows: Sequence[Mapping[str, Any]],
+    means: Mapping[str, Float[np.ndarray, " n"]],
+    accuracies: Float[np.ndarray, " n"],
+    resamples: int,
+) -> str:
+    """The best score against the best baseline; empty where there is none of either."""
+    best = {
+        kind: max(found, key=lambda row: row["tau"])["score"]
+        for kind in ("score", "baseline")
+        if (found := [row for row in rows if row["kind"] == kind and row["tau"] is not None])
+    }
+    if len(best) < 2:
+        return ""
+    score, baseline = best["score"], best["baseline"]
+    value, (low, high) = difference = tau_difference(
+        means[score], means[baseline], accuracies, resamples=resamples
+    )
+    how = "better than" if value > 0 else "worse than"
+    how = f"ranks {how}" if difference.told_apart else "cannot be told apart from"
+    several = sum(row["kind"] == "score" and row["tau"] is not None for row in rows)
+    chosen = f", the best of {several} by these accuracies," if several > 1 else ""
+    return (
+        f"{score}{chosen} {how} the best baseline, {baseline}: their taus differ by "
+        f"{value:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
     )
 
 

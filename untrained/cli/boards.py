@@ -17,7 +17,8 @@ from untrained.bench.config import BenchConfig
 from untrained.bench.leaderboard import FILES, SHORTENED, Leaderboard
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
-from untrained.report.units import significant
+from untrained.report.board_page import report_board
+from untrained.report.units import share, significant
 from untrained.runs.config_file import as_toml
 
 
@@ -33,14 +34,16 @@ def plan(folder: Path | None, config: BenchConfig) -> None:
 def show(board: Leaderboard, as_json: bool) -> None:
     """The leaderboard, and where its files are; exit code 1 where no score could be judged."""
     assert board.folder is not None
+    page = report_board(board)
     if as_json:
-        print(json.dumps(plain(board)))
+        print(json.dumps({**plain(board), "page": str(page)}))
     else:
         show_board(board)
         for row in board.scores.filter(pl.col("reason") != "").iter_rows(named=True):
             say(row["reason"], label=f"{row['score']}:", label_style="yellow")
         for name in FILES:
             say(board.folder / name)
+        say(page, label="Page:", style="bold")
     if not board.judged:
         sys.exit(1)
 
@@ -48,7 +51,7 @@ def show(board: Leaderboard, as_json: bool) -> None:
 def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
     table = Table(
-        "", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        "", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0,
         title=f"By {board.accuracy}: {visible(board.population)}",
     )  # fmt: skip
     for name in HEADINGS:
@@ -57,6 +60,8 @@ def show_board(board: Leaderboard) -> None:
         style = {"baseline": "dim", SHORTENED: "dim italic"}.get(row["kind"], "")
         table.add_row(group_of(row), visible(row["score"]), *cells_of(row), style=style)
     PRINTED.print(table)
+    if board.verdict:
+        say(board.verdict, style="bold")
     say(READING.format(board.resamples), style="dim")
     for note in board.notes:
         say(note, style="dim")
@@ -87,16 +92,6 @@ def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def share(value: float | None, digits: int = 2) -> str:
-    """A number in [-1, 1] without the 0 before the point, or a dash.
-
-    Example:
-        >>> share(0.614, 3), share(-0.05), share(1.0), share(None)
-        ('.614', '-.05', '1.00', '-')
-    """
-    return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
-
-
 def group_of(row: Mapping[str, Any]) -> str:
     """A, B, ... and the numbers of those after Z."""
     group = row["group"]
@@ -112,6 +107,8 @@ def plain(board: Leaderboard) -> dict[str, Any]:
         "accuracy": board.accuracy,
         "population": board.population,
         "resamples": board.resamples,
+        "verdict": board.verdict,
+        "notes": list(board.notes),
         "scores": board.scores.to_dicts(),
         "matrix": board.matrix.to_dicts(),
         "files": [str(board.folder / name) for name in FILES],
