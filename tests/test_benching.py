@@ -152,13 +152,16 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path) -> None:
     )
     every = table_of(table.with_name("every.parquet"), [str(a) for a in SPACE.enumerate()])
     folder = run(asked)
-    board = bench_run(folder, replace(config, table=str(every)))
+    judged = BenchConfig(table=str(every), resamples=100, workers=0)
+    board = bench_run(folder, judged)
     assert set(board.scores["score"]) > {"ranked:Noisy", "parameters", "macs", "trainable_layers"}
     assert board.population == "40 architectures that random search proposed, no random sample"
     assert board.scores["failed"].sum() == 0
     assert board.folder == folder.path / "cifar10_test_200"
     with pytest.raises(ValueError, match=r"20 architectures .* in some.parquet, got \d+ of 40"):
-        bench_run(folder, config)
+        bench_run(folder, replace(judged, table=str(table)))
+    with pytest.raises(ValueError, match=r"beside a run's folder, got sample, draws: that is as"):
+        bench_run(folder, replace(judged, sample=30, draws=1))
 
 
 # Populations and samples

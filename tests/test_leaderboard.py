@@ -221,8 +221,10 @@ def test_files_hold_the_frames(tmp_path: Path) -> None:
 
 def test_fewer_than_twenty_architectures_are_refused() -> None:
     frame = values().filter(pl.col("architecture").is_in([f"a{i}" for i in range(19)]))
-    with pytest.raises(ValueError, match="20 architectures or more with accuracies, got 19"):
+    with pytest.raises(ValueError, match="20 architectures or more with accuracies, got 3 and 19"):
         ranked(frame)
+    with pytest.raises(ValueError, match="expected a score or more.*got 0 and 60"):
+        ranked(values(), {})
 
 
 def test_the_subpackage_can_be_called_as_its_function() -> None:

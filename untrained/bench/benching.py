@@ -19,6 +19,9 @@ from untrained.spaces import SPACES, get_space
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
+FREE = ("dataset", "table", "thresholds", "resamples", "workers")
+"What may be said of a run that is there."
+
 
 def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
     """Measures scores on a sample of a table's architectures, and ranks the scores by the table.
@@ -73,15 +76,21 @@ def bench_run(
 
     Args:
         folder: the run's.
-        config: says `dataset`, `table`, `thresholds` and `resamples`; all else is the run's.
+        config: says `FREE` fields alone; all else is the run's.
         on_progress: called as the baselines are measured.
 
     Raises:
-        ValueError: no such run, one on a space that is not ours, or fewer than 20 of its
-            architectures in the table.
+        ValueError: other fields, no such run, one on a space that is not ours, or fewer than 20
+            of its architectures in the table.
         OSError: files that are missing or cannot be written.
     """
     config = config.check()
+    others = {f.name: getattr(BenchConfig(), f.name) for f in fields(config)}.items()
+    if given := [k for k, usual in others if k not in FREE and getattr(config, k) != usual]:
+        raise ValueError(
+            f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
+            f"that is as it was in the run"
+        )
     measured = Measured.of(folder)
     record = measured.record
     if record.space not in SPACES:

@@ -123,11 +123,14 @@ def rank_scores(
         notes: what else must be known to read the numbers.
 
     Raises:
-        ValueError: fewer than 20 architectures.
+        ValueError: no score, or fewer than 20 architectures.
     """
     y = np.array(_by_architecture(values, accuracy))[:, 0]
-    if len(y) < LEAST:
-        raise ValueError(f"expected {LEAST} architectures or more with accuracies, got {len(y)}")
+    if len(y) < LEAST or not scores:
+        raise ValueError(
+            f"expected a score or more, and {LEAST} architectures or more with accuracies, got "
+            f"{len(scores)} and {len(y)}"
+        )
     draws = {name: _higher_is_better(values, name, scores[name]) for name in scores}
     means = {name: each.mean(1) for name, each in draws.items()}
     given = [means[name] for name in sizes if name in means]
