@@ -2,6 +2,7 @@
 
 import json
 import random
+import sqlite3
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ import ranked
 from test_cli import Command, command
 
 from untrained.bench import BenchConfig, Leaderboard, bench, bench_run
+from untrained.bench.joined import Measured
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.population import draw_sample, rows_of, stratified
-from untrained.runs import RunConfig, run
+from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.record import Cost, RunRecord, TrialRecord
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.tables import standings
@@ -127,6 +130,44 @@ def test_the_cost_of_a_score_has_building_the_network_in_it(config: BenchConfig)
     assert cost["ranked:Noisy"] > ranked.SLOW
 
 
+def test_seconds_are_those_of_the_store_whichever_run_spent_them(config: BenchConfig) -> None:
+    bench(config)
+    cost = dict(bench(replace(config, sample=20)).scores.select("score", "seconds").iter_rows())
+    rows = bench(config).scores
+    query = "select sum(seconds), count(*) from measurements where score = 'ranked:Noisy'"
+    with sqlite3.connect(config.out / "store.db") as store:
+        seconds, count = store.execute(query).fetchone()
+    forms = {str(SPACE.canonical(SPACE.parse(a))) for a in bench(config).values["architecture"]}
+    assert count == 2 * len(forms)  # draws, of all that compute the same together
+    noisy = rows.row(by_predicate=pl.col("score") == "ranked:Noisy", named=True)
+    assert noisy["seconds"] == pytest.approx(seconds / len(forms))
+    assert cost["ranked:Noisy"] > 0  # of what the first bench had measured
+
+
+def test_training_before_scores_is_in_their_cost_or_the_cost_is_not_known() -> None:
+    trial = TrialRecord(0, 0, "a", "", {})
+    record = RunRecord(
+        name="",
+        space="nasbench201",
+        searcher="given",
+        config={"score_settings": {"ntk_trace": {"epochs": 1}}},
+        versions={},
+        images={},
+        directions={"ntk_trace": 1, "label_alignment@2": 1, "ntk_norm@0": 1},
+        trials=(trial, replace(trial, number=1, architecture="b")),
+        selected=None,
+        trainings=(),
+        costs=(Cost("training before scores", 4, 60.0),),
+        wall_seconds={},
+    )
+    seconds = {"ntk_trace": 1.0, "label_alignment@2": 2.0, "ntk_norm@0": 3.0}
+    measured = Measured(RunFolder(Path(), ""), record, seconds)
+    # 60 seconds of two architectures, for two scores
+    assert [measured.cost(name) for name in seconds] == [1 + 15, 2 + 15, 3]
+    elsewhere = Measured(measured.folder, replace(record, costs=()), seconds)
+    assert [elsewhere.cost(name) for name in seconds] == [None, None, 3]
+
+
 def test_failures_of_some_and_of_all(config: BenchConfig) -> None:
     board = bench(replace(config, scores=("ranked:Failing", "ranked:Picky"), draws=1))
     rows = {row["score"]: row for row in board.scores.iter_rows(named=True)}
@@ -205,7 +246,7 @@ def test_a_stratified_sample_has_one_of_each_part() -> None:
 def test_all_is_all(whole: Judged) -> None:
     found = draw_sample(BenchConfig(sample="all", population="none-free"), SPACE, whole)
     assert len(set(found.architectures)) == 4_096
-    assert found.declared == "all 4,096 (rows without none of whole.parquet)"
+    assert found.declared == "all 4,096 (rows of whole.parquet without none)"
 
 
 # Tables and data sets

@@ -210,6 +210,30 @@ def test_groups_begin_where_a_leader_is_told_apart() -> None:
     assert list(found) == ["best", "good", "same", "chance"]
 
 
+def test_scores_with_too_few_architectures_in_common_are_not_told_apart() -> None:
+    y = np.arange(40.0)
+    scores = {"one": np.where(y < 25, y, np.nan), "other": np.where(y > 14, -y, np.nan)}
+    assert groups(scores, y, resamples=10) == {"one": 1, "other": 1}
+    with pytest.raises(ValueError, match="20 architectures or more with both scores, got 10"):
+        tau_difference(scores["one"], scores["other"], y)
+    frame = pl.DataFrame({"architecture": [f"a{i}" for i in range(40)], "accuracy": y, **scores})
+    known = {"one": Known(), "other": Known(kind="baseline")}
+    board = rank_scores(frame, "accuracy", known, population="", resamples=10)
+    assert board.verdict == ""
+    assert board.scores["count"].to_list() == [25, 25]
+
+
+def test_the_verdict_is_about_the_best_score_and_the_best_baseline() -> None:
+    frame = values()
+    scores = {**SCORES, "size": Known(kind="baseline")}
+    text = ranked(frame, scores).verdict
+    y, x, z = (matrix_of(frame, name).mean(1) for name in ("accuracy", "good", "size"))
+    found = tau_difference(x, z, y, resamples=20)
+    assert text.startswith("good, the best of 2 by these accuracies, ")
+    assert f"the best baseline, size: their taus differ by {found.value:+.2f}" in text
+    assert ("cannot be told apart from" in text) is not found.told_apart
+
+
 def test_files_hold_the_frames(tmp_path: Path) -> None:
     board = ranked(values(), {**SCORES, "good": Known(kind=SHORTENED)})
     paths = board.write(tmp_path / "new")
@@ -223,7 +247,7 @@ def test_fewer_than_twenty_architectures_are_refused() -> None:
     frame = values().filter(pl.col("architecture").is_in([f"a{i}" for i in range(19)]))
     with pytest.raises(ValueError, match="20 architectures or more with accuracies, got 3 and 19"):
         ranked(frame)
-    with pytest.raises(ValueError, match="expected a score or more.*got 0 and 60"):
+    with pytest.raises(ValueError, match=r"expected a score or more.*got 0 and 60"):
         ranked(values(), {})
 
 

@@ -50,7 +50,7 @@ def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
         on_progress(progress._replace(phase=phase))
 
     measured = Measured.of(run(config.run_config(sample.architectures), tell))
-    found = leaderboard_of((measured,), judged, sample.declared, config)
+    found = leaderboard_of((measured,), judged, sample.declared, config, on_progress)
     return _written(found, measured.folder, config)
 
 
@@ -77,7 +77,7 @@ def bench_run(
     Args:
         folder: the run's.
         config: says `FREE` fields alone; all else is the run's.
-        on_progress: called as the baselines are measured.
+        on_progress: called as work proceeds.
 
     Raises:
         ValueError: other fields, no such run, one on a space that is not ours, or fewer than 20
@@ -110,7 +110,7 @@ def bench_run(
         f"{len(held):,} architectures that {record.searcher} search proposed, no random sample"
     )
     beside = _baselines(measured, tuple(held["asked"]), config, on_progress)
-    found = leaderboard_of((measured, *beside), judged, declared, config)
+    found = leaderboard_of((measured, *beside), judged, declared, config, on_progress)
     return _written(found, folder, config)
 
 

@@ -11,6 +11,7 @@ from untrained.bench.judged import Judged
 from untrained.bench.leaderboard import SHORTENED, Known, Leaderboard, rank_scores
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record, seconds_of
+from untrained.runs.session import OnProgress
 from untrained.scores import SCORES
 
 TRAINING = "training before scores"
@@ -76,7 +77,11 @@ class Measured:
 
 
 def leaderboard_of(
-    runs: Sequence[Measured], judged: Judged, population: str, config: BenchConfig
+    runs: Sequence[Measured],
+    judged: Judged,
+    population: str,
+    config: BenchConfig,
+    on_progress: OnProgress,
 ) -> Leaderboard:
     """The leaderboard of all scores of the runs, on the architectures of the first.
 
@@ -107,6 +112,7 @@ def leaderboard_of(
         thresholds=config.thresholds,
         resamples=config.resamples,
         notes=_notes(first.record, shortened),
+        on_progress=on_progress,
     )
 
 
@@ -121,7 +127,7 @@ def _notes(record: RunRecord, shortened: Collection[str]) -> list[str]:
     if shortened:
         notes.append(
             f"{', '.join(shortened)}: validation accuracies of the table, after a shorter "
-            f"training; their seconds are those of the table's hardware."
+            f"training; their seconds, where known, are those of the table's hardware."
         )
     if any(r.value is None for t in record.trials for c in t.readings.values() for r in c):
         notes.append(

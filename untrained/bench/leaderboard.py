@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from untrained.bench.config import BASELINES, LEAST
 from untrained.bench.judging import STATISTICS, Judge
+from untrained.runs.session import OnProgress, Progress, ignore
 from untrained.tables.differences import groups, rank_agreement, tau_difference
 
 SHORTENED = "shortened training"
@@ -104,6 +105,7 @@ def rank_scores(
     thresholds: Sequence[float] = (),
     resamples: int = 1000,
     notes: Sequence[str] = (),
+    on_progress: OnProgress = ignore,
 ) -> Leaderboard:
     """The leaderboard of scores by the accuracies beside them.
 
@@ -121,6 +123,7 @@ def rank_scores(
         thresholds: accuracies p of PQETP(p); by default five quantiles.
         resamples: of each bootstrap interval.
         notes: what else must be known to read the numbers.
+        on_progress: called as scores are judged, which takes seconds each.
 
     Raises:
         ValueError: no score, or fewer than 20 architectures.
@@ -140,20 +143,23 @@ def rank_scores(
         thresholds=tuple(thresholds) or tuple(np.quantile(y, QUANTILES).tolist()),
         resamples=resamples,
     )
-    rows = [
-        _row(name, known, *judge.statistics(draws[name], given_size=name not in sizes))
-        for name, known in scores.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for name, known in scores.items():
+        on_progress(Progress("judging scores", len(rows), len(scores)))
+        rows.append(
+            _row(name, known, *judge.statistics(draws[name], given_size=name not in sizes))
+        )
     judged = {row["score"]: means[row["score"]] for row in rows if row["tau"] is not None}
     grouped, front = groups(judged, y, resamples=resamples), _front(rows)
+    on_progress(Progress("judging scores", len(rows), len(scores)))
     for row in rows:
         row |= {"group": grouped.get(row["score"]), "on_front": row["score"] in front}
     return Leaderboard(
-        scores=pl.DataFrame(rows, schema_overrides=_types(rows), infer_schema_length=None).sort(
-            "tau", descending=True, nulls_last=True, maintain_order=True
-        ),
+        scores=pl.DataFrame(rows, schema_overrides=_types(rows), infer_schema_length=None)
+        .fill_nan(None)
+        .sort("tau", descending=True, nulls_last=True, maintain_order=True),
         matrix=pl.DataFrame({"score": [*means]}).hstack(
-            pl.DataFrame(rank_agreement(means), schema=[*means])
+            pl.DataFrame(rank_agreement(means), schema=[*means]).fill_nan(None)
         ),
         values=values,
         accuracy=accuracy,
@@ -179,9 +185,10 @@ def _verdict(
     if len(best) < 2:
         return ""
     score, baseline = best["score"], best["baseline"]
-    value, (low, high) = difference = tau_difference(
-        means[score], means[baseline], accuracies, resamples=resamples
-    )
+    x, other = means[score], means[baseline]
+    if (np.isfinite(x) & np.isfinite(other)).sum() < LEAST:
+        return ""
+    value, (low, high) = difference = tau_difference(x, other, accuracies, resamples=resamples)
     how = "better than" if value > 0 else "worse than"
     how = f"ranks {how}" if difference.told_apart else "cannot be told apart from"
     several = sum(row["kind"] == "score" and row["tau"] is not None for row in rows)

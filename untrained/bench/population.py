@@ -33,7 +33,7 @@ def draw_sample(config: BenchConfig, space: Space[Any], judged: Judged) -> Sampl
             one that is smaller than the sample.
     """
     rows = rows_of(config.population, space, judged)
-    named = f"{len(rows):,} ({DECLARED[config.population]} of {judged.table.path.name})"
+    named = f"{len(rows):,} ({DECLARED[config.population].format(judged.table.path.name)})"
     size = config.size_of_sample
     if len(rows) < max(size or 0, LEAST):
         raise ValueError(
@@ -44,7 +44,10 @@ def draw_sample(config: BenchConfig, space: Space[Any], judged: Judged) -> Sampl
     if config.stratified:
         assert size
         chosen = stratified(rows, size, rng)
-        declared = f"{size:,} of {named}, one at random of each {size:,}th by accuracy"
+        declared = (
+            f"{size:,} of {named}, one at random of each {size:,}th by accuracy: intervals are "
+            f"wider than they need be"
+        )
     else:
         chosen = [text for text, _ in rng.sample(rows, len(rows))][:size]
         declared = f"all {named}" if size is None else f"{size:,} at random of {named}"
@@ -52,10 +55,10 @@ def draw_sample(config: BenchConfig, space: Space[Any], judged: Judged) -> Sampl
 
 
 DECLARED: dict[Named, str] = {
-    "all": "all rows",
-    "canonical": "one row for all that compute the same",
-    "reachable": "rows without idle operations",
-    "none-free": "rows without none",
+    "all": "all rows of {}",
+    "canonical": "rows of {}, one of all that compute the same",
+    "reachable": "rows of {} without idle operations",
+    "none-free": "rows of {} without none",
 }
 
 

@@ -40,7 +40,7 @@ def show(board: Leaderboard, as_json: bool) -> None:
     else:
         show_board(board)
         for row in board.scores.filter(pl.col("reason") != "").iter_rows(named=True):
-            say(row["reason"], label=f"{row['score']}:", label_style="yellow")
+            say(f"{row['score']}: {row['reason']}", style="yellow")
         for name in FILES:
             say(board.folder / name)
         say(page, label="Page:", style="bold")
@@ -52,7 +52,7 @@ def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
     table = Table(
         "", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0,
-        title=f"By {board.accuracy}: {visible(board.population)}",
+        title=visible(f"By {board.accuracy}: {board.population}"),
     )  # fmt: skip
     for name in HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)

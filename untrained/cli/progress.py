@@ -27,7 +27,10 @@ class Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.3g}/s", style="progress.data.speed")
+        return Text(
+            "" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s",
+            style="progress.data.speed",
+        )
 
 
 def columns_of_a_bar() -> tuple[ProgressColumn, ...]:

@@ -9,6 +9,9 @@ from scipy.stats import kendalltau
 
 from untrained.tables.agreement import Values, check_lengths, interval_of
 
+LEAST = 20
+"Architectures, below which two scores are not compared."
+
 
 class Difference(NamedTuple):
     """Kendall's tau-b of one score minus that of another."""
@@ -45,9 +48,10 @@ def tau_difference(
     """
     check_lengths(one, other, accuracies)
     sound = np.isfinite(one) & np.isfinite(other)
-    if sound.sum() < 20:
+    if sound.sum() < LEAST:
         raise ValueError(
-            f"expected 20 architectures or more with both scores, got {sound.sum()} of {len(one)}"
+            f"expected {LEAST} architectures or more with both scores, got {sound.sum()} of "
+            f"{len(one)}"
         )
     parts = one[sound], other[sound], accuracies[sound]
     low, high = interval_of(_difference, parts, resamples, vectorized=False)
@@ -62,7 +66,8 @@ def groups(
     The score with the highest tau leads the first group. In order of tau, each score joins the
     group under way unless its tau and the leader's are told apart by `tau_difference`; then it
     leads the next. So two neighbours may be told apart from different leaders, and not from
-    each other. No correction is made for the number of comparisons.
+    each other. Scores with fewer than 20 architectures in common are not told apart. No
+    correction is made for the number of comparisons.
 
     Args:
         scores: name -> values, as of `tau_difference`.
@@ -70,18 +75,14 @@ def groups(
         resamples: as of `tau_difference`.
 
     Raises:
-        ValueError: as `tau_difference`.
+        ValueError: other lengths.
     """
+    check_lengths(accuracies, *scores.values())
     taus = {name: _tau(values, accuracies) for name, values in scores.items()}
     found: dict[str, int] = {}
     leader, group = None, 0
     for name in sorted(scores, key=lambda name: -taus[name]):
-        if (
-            leader is None
-            or tau_difference(
-                scores[leader], scores[name], accuracies, resamples=resamples
-            ).told_apart
-        ):
+        if leader is None or _told_apart(scores[leader], scores[name], accuracies, resamples):
             leader, group = name, group + 1
         found[name] = group
     return found
@@ -93,6 +94,13 @@ def rank_agreement(scores: Mapping[str, Values]) -> Float[np.ndarray, "s s"]:
     NaN where there are fewer than two such architectures, or one of the two is constant on them.
     """
     return np.array([[_tau(a, b) for b in scores.values()] for a in scores.values()])
+
+
+def _told_apart(one: Values, other: Values, accuracies: Values, resamples: int) -> bool:
+    common = int((np.isfinite(one) & np.isfinite(other)).sum())
+    return (
+        common >= LEAST and tau_difference(one, other, accuracies, resamples=resamples).told_apart
+    )
 
 
 def _tau(x: Values, y: Values) -> float:
