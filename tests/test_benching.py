@@ -205,6 +205,10 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path) -> None:
     assert board.folder == folder.path / "cifar10_test_200"
     with pytest.raises(ValueError, match=r"20 architectures .* in some.parquet, got \d+ of 40"):
         bench_run(folder, replace(judged, table=str(table)))
+    own = bench(config).folder
+    assert own is not None
+    with pytest.raises(ValueError, match=r"got that of a bench.* --config .*bench.toml --dataset"):
+        bench_run(RunFolder(config.out, own.parent.name), judged)
     with pytest.raises(ValueError, match=r"beside a run's folder, got sample, draws: that is as"):
         bench_run(folder, replace(judged, sample=30, draws=1))
 
@@ -294,6 +298,7 @@ def test_columns_of_the_tables_at_hand(data: Path) -> None:
     ("change", "said"),
     [
         ({"sample": 61}, r"sample: expected at most 60 \(all rows of some.parquet\).*got 61"),
+        ({"population": "none-free"}, r"population: expected 20 architectures .*, got \d+ \("),
         ({"sample": 19}, "sample: expected 20 architectures or more, stratified:N or all, got 19"),
         ({"sample": "some"}, "sample: expected 20 .* got 'some'"),
         ({"sample": "stratified:5"}, "sample: expected 20 .* got 'stratified:5'"),

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,13 +85,11 @@ def test_the_page_stands_alone_and_obeys_nothing(board: Leaderboard, tmp_path: P
     assert all(json.loads(figure)["data"] for figure in figures)
 
 
-def test_the_page_lies_beside_the_files_and_says_how_it_was_made(
+def test_the_page_lies_beside_the_files_and_says_how_to_make_them(
     board: Leaderboard, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "a run" / "accuracy"
-    folder.mkdir(parents=True)
-    page = report_board(replace(board, folder=folder))
-    assert page == folder / "leaderboard.html"
-    assert shlex.quote(str(folder / "bench.toml")).replace("'", "&#39;") in page.read_text("utf-8")
+    page = report_board(replace(board, folder=tmp_path, command="untrained bench 'a b'"))
+    assert page == tmp_path / "leaderboard.html"
+    assert "untrained bench &#39;a b&#39;" in page.read_text("utf-8")
     with pytest.raises(ValueError, match="expected a page"):
         report_board(board)

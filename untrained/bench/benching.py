@@ -9,6 +9,7 @@ from untrained.bench.judged import find_judged
 from untrained.bench.leaderboard import Leaderboard
 from untrained.bench.population import draw_sample
 from untrained.files import write_whole
+from untrained.outside import command_line
 from untrained.runs.config import CommonConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import run
@@ -51,7 +52,11 @@ def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
 
     measured = Measured.of(run(config.run_config(sample.architectures), tell))
     found = leaderboard_of((measured,), judged, sample.declared, config, on_progress)
-    return _written(found, measured.folder, config)
+    out = measured.folder.path / judged.column
+    found.write(out)
+    write_whole(out / CONFIG, as_toml(config, "bench").encode())
+    again = command_line("untrained", "bench", "--config", str(out / CONFIG))
+    return replace(found, folder=out, command=again)
 
 
 def plan_of(config: BenchConfig) -> str:
@@ -80,17 +85,12 @@ def bench_run(
         on_progress: called as work proceeds.
 
     Raises:
-        ValueError: other fields, no such run, one on a space that is not ours, or fewer than 20
-            of its architectures in the table.
+        ValueError: other fields, no such run, a bench's own, one on a space that is not ours, or
+            fewer than 20 of its architectures in the table.
         OSError: files that are missing or cannot be written.
     """
     config = config.check()
-    others = {f.name: getattr(BenchConfig(), f.name) for f in fields(config)}.items()
-    if given := [k for k, usual in others if k not in FREE and getattr(config, k) != usual]:
-        raise ValueError(
-            f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
-            f"that is as it was in the run"
-        )
+    _check_free(folder, config)
     measured = Measured.of(folder)
     record = measured.record
     if record.space not in SPACES:
@@ -106,12 +106,32 @@ def bench_run(
             f"expected {LEAST} architectures of the run or more in {judged.table.path.name}, got "
             f"{len(held)} of {len(texts)}; try untrained bench --space {record.space}"
         )
-    declared = (
-        f"{len(held):,} architectures that {record.searcher} search proposed, no random sample"
-    )
+    by = "were named" if record.searcher == "given" else f"{record.searcher} search proposed"
+    declared = f"{len(held):,} architectures that {by}, no random sample"
     beside = _baselines(measured, tuple(held["asked"]), config, on_progress)
     found = leaderboard_of((measured, *beside), judged, declared, config, on_progress)
-    return _written(found, folder, config)
+    out = folder.path / judged.column
+    found.write(out)
+    table = () if config.table is None else ("--table", config.table)
+    words = ("bench", str(folder.path), "--dataset", judged.column, *table)
+    return replace(found, folder=out, command=command_line("untrained", *words))
+
+
+def _check_free(folder: RunFolder, config: BenchConfig) -> None:
+    """Refuse what cannot be said of a run that is there, and a run that is a bench already."""
+    others = [f.name for f in fields(config) if f.name not in FREE]
+    usual = BenchConfig()
+    if given := [name for name in others if getattr(config, name) != getattr(usual, name)]:
+        raise ValueError(
+            f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
+            f"that is as it was in the run"
+        )
+    if known := sorted(folder.path.glob(f"*/{CONFIG}")):
+        again = command_line("untrained", "bench", "--config", str(known[0]))
+        raise ValueError(
+            f"expected the folder of a search or of untrained score, got that of a bench; for "
+            f"other accuracies of the same architectures: {again} --dataset NAME"
+        )
 
 
 def _baselines(
@@ -129,10 +149,3 @@ def _baselines(
     common |= {"out": measured.folder.out, "workers": config.workers}
     asked = BenchConfig(**common, scores=missing, draws=1)
     return (Measured.of(run(asked.run_config(architectures), on_progress)),)
-
-
-def _written(found: Leaderboard, folder: RunFolder, config: BenchConfig) -> Leaderboard:
-    out = folder.path / found.accuracy
-    found.write(out)
-    write_whole(out / CONFIG, as_toml(config, "bench").encode())
-    return replace(found, folder=out)

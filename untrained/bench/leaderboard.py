@@ -51,6 +51,8 @@ class Leaderboard:
     "What else must be known to read the numbers."
     folder: Path | None = None
     "Where `write` has put it."
+    command: str = ""
+    "The command line that makes it again; empty if it is not known."
 
     @property
     def judged(self) -> bool:

@@ -35,10 +35,11 @@ def draw_sample(config: BenchConfig, space: Space[Any], judged: Judged) -> Sampl
     rows = rows_of(config.population, space, judged)
     named = f"{len(rows):,} ({DECLARED[config.population].format(judged.table.path.name)})"
     size = config.size_of_sample
-    if len(rows) < max(size or 0, LEAST):
+    if len(rows) < LEAST:
+        raise ValueError(f"population: expected {LEAST} architectures or more, got {named}")
+    if len(rows) < (size or 0):
         raise ValueError(
-            f"sample: expected at most {named}, and {LEAST} or more, got {config.sample!r}; try "
-            f"--sample all"
+            f"sample: expected at most {named}, got {config.sample!r}; try --sample all"
         )
     rng = random.Random(f"{config.seed}/sample")
     if config.stratified:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
-from untrained.outside import command_line
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
 from untrained.report.units import percent, share, significant
 from untrained.report.writing import write_page
@@ -65,8 +64,5 @@ def report_board(board: Leaderboard, page: Path | None = None) -> Path:
         share=share,
         percent=percent,
         significant=significant,
-        command=command_line("untrained", "bench", "--config", str(board.folder / "bench.toml"))
-        if board.folder
-        else "",
     )
     return page
