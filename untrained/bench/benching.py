@@ -45,12 +45,7 @@ def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
     space = get_space(config.space)
     judged = find_judged(config.space, config.table, config.dataset, config.images)
     sample = draw_sample(config, space, judged)
-
-    def tell(progress: Progress) -> None:
-        phase = f"measuring {len(sample.architectures):,} architectures"
-        on_progress(progress._replace(phase=phase))
-
-    measured = Measured.of(run(config.run_config(sample.architectures), tell))
+    measured = _measure(config, sample.architectures, on_progress)
     found = leaderboard_of((measured,), judged, sample.declared, config, on_progress)
     out = measured.folder.path / judged.column
     found.write(out)
@@ -148,4 +143,16 @@ def _baselines(
     common: Any = {f.name: record.config[f.name] for f in fields(CommonConfig)}
     common |= {"out": measured.folder.out, "workers": config.workers}
     asked = BenchConfig(**common, scores=missing, draws=1)
-    return (Measured.of(run(asked.run_config(architectures), on_progress)),)
+    return (_measure(asked, architectures, on_progress),)
+
+
+def _measure(
+    config: BenchConfig, architectures: tuple[str, ...], on_progress: OnProgress
+) -> Measured:
+    """The run that measures them; what it calls a search is none."""
+    phase = f"measuring {len(architectures):,} architectures"
+
+    def tell(progress: Progress) -> None:
+        on_progress(progress._replace(phase=phase))
+
+    return Measured.of(run(config.run_config(architectures), tell))
