@@ -7,7 +7,7 @@ from untrained.bench.config import BASELINES, LEAST, BenchConfig
 from untrained.bench.joined import Measured, leaderboard_of
 from untrained.bench.judged import find_judged
 from untrained.bench.leaderboard import Leaderboard
-from untrained.bench.population import draw_sample
+from untrained.bench.population import Sample, draw_sample
 from untrained.files import write_whole
 from untrained.outside import command_line
 from untrained.runs.config import CommonConfig
@@ -46,7 +46,7 @@ def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
     judged = find_judged(config.space, config.table, config.dataset, config.images)
     sample = draw_sample(config, space, judged)
     measured = _measure(config, sample.architectures, on_progress)
-    found = leaderboard_of((measured,), judged, sample.declared, config, on_progress)
+    found = leaderboard_of((measured,), judged, sample, config, on_progress)
     out = measured.folder.path / judged.column
     found.write(out)
     write_whole(out / CONFIG, as_toml(config, "bench").encode())
@@ -103,8 +103,9 @@ def bench_run(
         )
     by = "were named" if record.searcher == "given" else f"{record.searcher} search proposed"
     declared = f"{len(held):,} architectures that {by}, no random sample"
-    beside = _baselines(measured, tuple(held["asked"]), config, on_progress)
-    found = leaderboard_of((measured, *beside), judged, declared, config, on_progress)
+    sample = Sample(tuple(held["asked"]), declared)
+    beside = _baselines(measured, sample.architectures, config, on_progress)
+    found = leaderboard_of((measured, *beside), judged, sample, config, on_progress)
     out = folder.path / judged.column
     found.write(out)
     table = () if config.table is None else ("--table", config.table)

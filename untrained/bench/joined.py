@@ -1,5 +1,6 @@
 """Runs joined with a table: values of scores beside accuracies."""
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ import polars as pl
 from untrained.bench.config import BASELINES, BenchConfig
 from untrained.bench.judged import Judged
 from untrained.bench.leaderboard import SHORTENED, Known, Leaderboard, rank_scores
+from untrained.bench.population import Sample
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record, seconds_of
 from untrained.runs.session import OnProgress
-from untrained.scores import SCORES
+from untrained.scores import SCORES, get_score
 
 TRAINING = "training before scores"
 "The step of the cost ledger."
@@ -62,7 +64,9 @@ class Measured:
             return epochs != "0"
         settings = self.record.config["score_settings"]
         assert isinstance(settings, dict)
-        usual = SCORES[name].epochs if name in SCORES else 0
+        # What a store names is not imported for this; a bench has imported it.
+        at_hand = name in SCORES or name.partition(":")[0] in sys.modules
+        usual = get_score(name).epochs if at_hand else 0
         return bool(settings.get(name, {}).get("epochs", usual))
 
     def reason(self, score: str) -> str:
@@ -79,11 +83,11 @@ class Measured:
 def leaderboard_of(
     runs: Sequence[Measured],
     judged: Judged,
-    population: str,
+    sample: Sample,
     config: BenchConfig,
     on_progress: OnProgress,
 ) -> Leaderboard:
-    """The leaderboard of all scores of the runs, on the architectures of the first.
+    """The leaderboard of all scores of the runs, on a sample of the architectures of the first.
 
     Raises:
         ValueError: as `rank_scores`.
@@ -96,7 +100,7 @@ def leaderboard_of(
         beside = other.record.frame().filter(pl.col("draw") == 0).drop("draw")
         values = values.join(beside, on="architecture", how="left", maintain_order="left")
     shortened = judged.shortened
-    rows = judged.table.found(values["architecture"].unique(maintain_order=True).to_list())
+    rows = judged.table.found(sample.architectures)
     chosen = [judged.column, *shortened]
     accuracies = rows.select(pl.col("asked").alias("architecture"), *chosen)
     joined = accuracies.join(values, on="architecture", maintain_order="left")
@@ -108,7 +112,7 @@ def leaderboard_of(
         joined.filter(pl.col(judged.column).is_finite()),
         judged.column,
         known,
-        population=population,
+        population=sample.declared,
         thresholds=config.thresholds,
         resamples=config.resamples,
         notes=_notes(first.record, shortened),
