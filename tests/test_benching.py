@@ -185,7 +185,7 @@ def test_failures_of_some_and_of_all(config: BenchConfig) -> None:
     assert any("its population is another one" in note for note in board.notes)
 
 
-def test_a_run_that_is_there(config: BenchConfig, table: Path) -> None:
+def test_a_run_that_is_there(config: BenchConfig, table: Path, command: Command) -> None:
     asked = RunConfig(
         searcher="random",
         options={"evaluations": 40},
@@ -202,6 +202,10 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path) -> None:
     assert board.population == "40 architectures that random search proposed, no random sample"
     assert board.scores["failed"].sum() == 0
     assert board.folder == folder.path / "cifar10_test_200"
+    words = ("--table", str(every), "--resamples", "100", "--workers", "0")
+    code, out, _ = command("bench", str(folder.path), *words)
+    assert code == 0
+    assert f"By cifar10_test_200: {board.population}" in out
     with pytest.raises(ValueError, match=r"20 architectures .* in some.parquet, got \d+ of 40"):
         bench_run(folder, replace(judged, table=str(table)))
     own = bench(config).folder

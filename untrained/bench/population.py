@@ -46,8 +46,8 @@ def draw_sample(config: BenchConfig, space: Space[Any], judged: Judged) -> Sampl
         assert size
         chosen = stratified(rows, size, rng)
         declared = (
-            f"{size:,} of {named}, one at random of each {size:,}th by accuracy: intervals are "
-            f"wider than they need be"
+            f"{size:,} of {named}, one at random of each of {size:,} equal parts by accuracy: "
+            f"intervals are wider than they need be"
         )
     else:
         chosen = [text for text, _ in rng.sample(rows, len(rows))][:size]

@@ -50,10 +50,8 @@ def show(board: Leaderboard, as_json: bool) -> None:
 
 def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
-    table = Table(
-        "", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0,
-        title=visible(f"By {board.accuracy}: {board.population}"),
-    )  # fmt: skip
+    say(f"By {board.accuracy}: {board.population}", style="bold")
+    table = Table("", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0)
     for name in HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in board.scores.iter_rows(named=True):
