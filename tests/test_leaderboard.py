@@ -119,6 +119,7 @@ def test_failures_are_counted_and_left_out_and_last_only_where_said() -> None:
     failed = frame.with_columns(good=pl.when(~gone).then(pl.col("good")))
     found = row(ranked(failed), "good")
     assert (found["count"], found["failed"]) == (N - 1, 1)
+    assert found["reason"] == "failed on 1 of 60 architectures"
     x, others = matrix_of(frame, "good").mean(1), np.arange(N) != lost
     assert found["tau"] == pytest.approx(kendalltau(x[others], y[others]).statistic)
     assert found["discovered"] < y[lost]

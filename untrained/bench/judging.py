@@ -37,7 +37,7 @@ class Judge:
     def statistics(
         self, draws: Float[np.ndarray, "n d"], *, given_size: bool = True
     ) -> tuple[dict[str, float | int | None], str]:
-        """All statistics of a score, and why they are missing if they are.
+        """All statistics of a score; and what failed, or why there are none.
 
         Args:
             draws: higher is better, NaN where it failed; a column a draw.
@@ -47,8 +47,9 @@ class Judge:
         sound = np.isfinite(x)
         empty: dict[str, float | int | None] = dict.fromkeys((*STATISTICS, *self.named.values()))
         empty |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
+        failed = "" if sound.all() else f"failed on {(~sound).sum():,} of {len(x):,} architectures"
         if sound.sum() < LEAST:
-            return empty, f"failed on {(~sound).sum():,} of {len(x):,} architectures"
+            return empty, failed
         if np.ptp(x[sound]) == 0:
             return empty, f"the same value, {x[sound][0]:g}, for every architecture"
         lowest = np.where(sound, x, x[sound].min() - 1)
@@ -58,7 +59,7 @@ class Judge:
             "tau_failed_last": float(kendalltau(lowest, y).statistic),
             **(self.beyond_size(x) if given_size else {}),
             **dict(zip(self.named.values(), exceedance(x, y, self.thresholds), strict=True)),
-        }, ""
+        }, failed
 
     @property
     def named(self) -> dict[float, str]:

@@ -34,7 +34,8 @@ class Leaderboard:
     `group`: of scores that cannot be told apart, as of `tables.groups`;
     `seconds`: per architecture, all draws; of a shortened training, those of its table;
     `on_front`: no measured score is both cheaper and better by tau;
-    `reason`: why there are no statistics."""
+    `reason`: on how many architectures it failed and why most often, or why there are no
+    statistics."""
     matrix: pl.DataFrame
     "Kendall's tau-b between any two of the scores, higher meaning better: `score`, and one each."
     values: pl.DataFrame
