@@ -264,6 +264,27 @@ def test_partial_tau_against_loops(seed: int) -> None:
     assert partial_tau(np.append(x, 9), np.append(y, 9), failed) == partial_tau(x, y, z)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_partial_tau_given_two_by_the_recursion_of_partial_correlations(seed: int) -> None:
+    x, y = noisy(seed)
+    z, w = np.round(x + np.random.default_rng(seed + 10).normal(size=(2, 60)))
+    xy, xw, yw = (partial_tau(a, b, z) for a, b in ((x, y), (x, w), (y, w)))
+    expected = (xy - xw * yw) / sqrt((1 - xw**2) * (1 - yw**2))
+    assert partial_tau(x, y, np.stack([z, w], 1)) == pytest.approx(expected, abs=1e-12)
+    assert partial_tau(x, y, np.stack([z, 2 * z], 1)) == pytest.approx(xy, abs=1e-12)
+
+
+def test_equal_scores_share_the_top_by_lot_and_not_by_their_place() -> None:
+    """Accuracies in order, best first, and scores that say nothing but for one pair."""
+    accuracies = np.linspace(1.0, 0.0, 1000)
+    scores = np.zeros(1000)
+    scores[-1] = -1
+    found = agreement(scores, accuracies, resamples=10)
+    assert found.shared_top == pytest.approx(0.1, abs=0.05)
+    assert found.shared_half == pytest.approx(0.5, abs=0.06)
+    assert found.discovered < 1
+
+
 def test_nothing_left_by_the_given_signals() -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 40))
     given = np.stack([np.exp(x), y**2], 1)
@@ -271,7 +292,7 @@ def test_nothing_left_by_the_given_signals() -> None:
         partial(x, y, given)
     with pytest.raises(ValueError, match="got 1 that determine"):
         partial(y, x, np.exp(x)[:, None])
-    with pytest.raises(ValueError, match="orders architectures otherwise"):
+    with pytest.raises(ValueError, match="order architectures otherwise"):
         partial_tau(x, y, -x)
     with pytest.raises(ValueError, match="none of them constant"):
         partial_tau(x, y, np.ones(40))

@@ -27,8 +27,9 @@ ARROWS = {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
         "search",
     },
-    "report": {"spaces", "tables", "runs"},
-    "cli": {"images", "scores", "spaces", "tables", "training", "runs", "report"},
+    "bench": {"spaces", "scores", "tables", "training", "runs"},
+    "report": {"spaces", "tables", "runs", "bench"},
+    "cli": {"images", "scores", "spaces", "tables", "training", "runs", "bench", "report"},
 }
 
 
@@ -105,6 +106,7 @@ def loaded_by(program: str) -> set[str]:
         "--help",
         "search --help",
         "track --help",
+        "bench --help",
         "data import --help",
         "search --seed x",
     ],

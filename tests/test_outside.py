@@ -324,7 +324,7 @@ def test_errors_warnings_and_progress(
     with watching() as watch:
         watch(Progress(NASTY, 1, 2))
     err = capsys.readouterr().err
-    assert len(columns_of_a_bar()) == 6
+    assert len(columns_of_a_bar()) == 7
     assert err.count("\n") >= 2
     assert SEEN in err
     assert visible(err.replace("\n", "")) == err.replace("\n", "")

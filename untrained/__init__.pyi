@@ -3,6 +3,9 @@ from .analysis import Regression as Regression
 from .analysis import Spectrum as Spectrum
 from .analysis import regression as regression
 from .analysis import spectrum as spectrum
+from .bench import BenchConfig as BenchConfig
+from .bench import Leaderboard as Leaderboard
+from .bench import bench as bench
 from .estimate import Estimate as Estimate
 from .estimate import Quantity as Quantity
 from .images import Probe as Probe

@@ -5,6 +5,7 @@ from typing import Any
 
 from untrained import images, tables  # which load what they offer when it is used
 from untrained import report as pages
+from untrained.bench.config import BenchConfig
 from untrained.cli.held import show_held
 from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
@@ -69,6 +70,21 @@ def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run:
         folder, found = track_one(config, architecture, on_snapshot)
     pages.report_track(folder)
     show_track(found, folder, as_json)
+
+
+def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool) -> None:
+    """Ranks scores by a table: those of a run, or those that are measured for it."""
+    from untrained.cli import boards  # with polars, which other commands do without
+
+    if dry_run:
+        boards.plan(folder, config)
+        return
+    with watching() as watch:
+        if folder is None:
+            board = boards.bench(config, watch)
+        else:
+            board = boards.bench_run(RunFolder(folder.parent, folder.name), config, watch)
+    boards.show(board, as_json)
 
 
 def report(folder: Path, page: Path | None) -> None:

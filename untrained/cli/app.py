@@ -9,7 +9,17 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from untrained.cli.commands import data, demo, import_table, report, score, search, track, train
+from untrained.cli.commands import (
+    bench,
+    data,
+    demo,
+    import_table,
+    report,
+    score,
+    search,
+    track,
+    train,
+)
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
@@ -36,7 +46,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, train, track, report):
+for _command in (search, demo, score, bench, train, track, report):
     app.command(_command)
 _data_app = App(name="data")
 _data_app.default(data)

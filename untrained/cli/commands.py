@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from untrained.bench.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
@@ -17,6 +18,7 @@ SearchFlags = Annotated[RunConfig, Parameter(name="*")]
 ScoreFlags = Annotated[ScoreConfig, Parameter(name="*")]
 TrainFlags = Annotated[TrainConfig, Parameter(name="*")]
 TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
+BenchFlags = Annotated[BenchConfig, Parameter(name="*")]
 Switch = Annotated[bool, Parameter(negative="")]
 
 
@@ -94,6 +96,27 @@ def track(
         dry_run: Print the whole configuration as TOML, and do nothing.
     """
     actions().track(architecture, config, json, dry_run)
+
+
+def bench(
+    folder: Path | None = None,
+    *,
+    config: BenchFlags = BenchConfig(),
+    json: Switch = False,
+    dry_run: Switch = False,
+) -> None:
+    """Rank scores by how well they rank the architectures of a benchmark's table.
+
+    Name scores, ours or your own, to be measured on a sample; or the folder of a run whose scores
+    are judged as they are.
+
+    Args:
+        folder: Folder of a run, as `search` or `score` printed it; then only --dataset, --table,
+            --thresholds, --resamples and --workers count.
+        json: Print one JSON object instead of a table.
+        dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
+    """
+    actions().bench(folder, config, json, dry_run)
 
 
 def report(folder: Path, *, page: Path | None = None) -> None:

@@ -10,15 +10,28 @@ from rich.progress import (
     MofNCompleteColumn,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from untrained.cli.terminal import WORKING
 from untrained.outside import visible
 from untrained.runs import Progress
+
+
+class Rate(ProgressColumn):
+    """How many a second, over the last while."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(
+            "" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s",
+            style="progress.data.speed",
+        )
 
 
 def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
@@ -28,6 +41,7 @@ def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -35,7 +49,7 @@ def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
 
 @contextmanager
 def watching() -> Iterator[Callable[[Progress], None]]:
-    """A bar for each phase, with count, time and time left."""
+    """A bar for each phase, with count, rate, time and time left."""
     with Bars(*columns_of_a_bar(), console=WORKING) as bars:
         shown: dict[str, Any] = {}
 

@@ -1,3 +1,4 @@
+from .board_page import report_board as report_board
 from .page import write_report as write_report
 from .stored import report_run as report_run
 from .stored import report_track as report_track

@@ -45,6 +45,16 @@ def percent(share: float | int, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
+def share(value: float | None, digits: int = 2) -> str:
+    """A correlation, or another number in [-1, 1], without the 0 before the point, or a dash.
+
+    Example:
+        >>> share(0.614, 3), share(-0.05), share(1.0), share(None)
+        ('.614', '-.05', '1.00', '-')
+    """
+    return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
+
+
 def significant(number: float | int) -> str:
     """Three digits or more, thousands separated, powers of ten only where they are needed.
 

@@ -161,6 +161,13 @@ def load_record(store: Path, name: str) -> RunRecord:
         return _record(opened, name, RunFolder(store.parent, name).running())
 
 
+def seconds_of(store: Path, name: str) -> dict[str, float]:
+    """Score -> seconds an architecture in the run of this name; see `Store.seconds`."""
+    with Store.reading(store) as opened:
+        row = opened.run(name)
+        return opened.seconds(row["search"] or row["id"])
+
+
 def _record(opened: Store, name: str, running: bool) -> RunRecord:
     names = opened.run_names()
     if name not in names:

@@ -187,6 +187,29 @@ class Store:
             last = connection.scalar(query)
         return 0 if last is None else last + 1
 
+    def seconds(self, search: str) -> dict[str, float]:
+        """Score -> seconds that it took for an architecture, all draws together, on average.
+
+        In whatever run its measurements were made; what scores shared is divided among them, and
+        building the network is in it, but not training before the score.
+        """
+        rows = self._rows(select(trials.c.measurements).where(trials.c.run == search))
+        columns: dict[str, set[frozenset[str]]] = {}
+        for row in rows:
+            for score, keys in row["measurements"].items():
+                columns.setdefault(score, set()).add(frozenset(keys))
+        keys = sorted({key for of_it in columns.values() for each in of_it for key in each})
+        spent: dict[str, float] = {}
+        with self._write() as connection:
+            for start in range(0, len(keys), 500):
+                some = measurements.c.key.in_(keys[start : start + 500])
+                query = select(measurements.c.key, measurements.c.seconds).where(some)
+                spent |= {key: seconds for key, seconds in connection.execute(query)}
+        return {
+            score: sum(spent.get(key, 0.0) for each in of_it for key in each) / len(of_it)
+            for score, of_it in columns.items()
+        }
+
     # Trainings
 
     def begin_training(

@@ -5,6 +5,10 @@ from .combining import cross_fitted as cross_fitted
 from .combining import log_rank_sum as log_rank_sum
 from .combining import rank_sum as rank_sum
 from .combining import z_sum as z_sum
+from .differences import Difference as Difference
+from .differences import groups as groups
+from .differences import rank_agreement as rank_agreement
+from .differences import tau_difference as tau_difference
 from .importing import FORMATS as FORMATS
 from .importing import import_table as import_table
 from .inventory import known_tables as known_tables

@@ -1,12 +1,13 @@
 """How well a score agrees with what training gave: correlations, and what the best achieve."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Real
-from scipy.stats import bootstrap, kendalltau, pearsonr, rankdata, spearmanr
+from scipy.stats import DegenerateDataWarning, bootstrap, kendalltau, pearsonr, rankdata, spearmanr
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 Values = Real[np.ndarray, " n"]
@@ -36,6 +37,8 @@ class Agreement:
     "Kendall's tau-b among the half with the best accuracies."
     shared_top: float
     "Share of the tenth with the best scores that is in the tenth with the best accuracies."
+    shared_half: float
+    "The same of the halves."
     discovered: float
     "The best accuracy among the ten best scores: an engineer's gain."
     regret: float
@@ -62,6 +65,9 @@ class Agreement:
 
 def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> Agreement:
     """Compares a score with accuracies, architecture by architecture.
+
+    Which of equal scores are the best is told by lot, seeded by 0, as tables have an order of
+    their own; and so with equal accuracies.
 
     Args:
         scores: higher is better; NaN, or not finite, where the score failed.
@@ -92,9 +98,10 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
         )
     x, y = scores[sound].astype(float), accuracies[sound].astype(float)
     low, high = interval_of(_tau_and_rho, (x, y), resamples, vectorized=True, axis=-1, batch=100)
-    n, tenth = len(x), max(len(x) // 10, 2)
-    best, chosen = np.argsort(-y, kind="stable"), np.argsort(-x, kind="stable")
-    top, half = best[:tenth], best[: n // 2]
+    n, tenth, half = len(x), max(len(x) // 10, 2), len(x) // 2
+    lots = np.random.default_rng(0).permutation(n)
+    best, chosen = np.lexsort((lots, -y)), np.lexsort((lots, -x))
+    top, upper = best[:tenth], best[:half]
     discovered = float(y[chosen[:10]].max())
     return Agreement(
         count=n,
@@ -105,8 +112,9 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
         rho_interval=(float(low[1]), float(high[1])),
         pearson=float(pearsonr(x, y).statistic),
         tau_top=float(kendalltau(x[top], y[top]).statistic),
-        tau_half=float(kendalltau(x[half], y[half]).statistic),
+        tau_half=float(kendalltau(x[upper], y[upper]).statistic),
         shared_top=len(set(top) & set(chosen[:tenth])) / tenth,
+        shared_half=len(set(upper) & set(chosen[:half])) / half,
         discovered=discovered,
         regret=float(y.max()) - discovered,
         best_rank=(1 + int((y > discovered).sum())) / n,
@@ -166,15 +174,17 @@ def interval_of(
 ) -> tuple[Any, Any]:
     """95 % percentile bootstrap over architectures, seeded by 0: NaN where some resample has no
     value, as one with equal scores alone."""
-    interval = bootstrap(
-        parts,
-        statistic,
-        paired=True,
-        n_resamples=resamples,
-        method="percentile",
-        random_state=np.random.default_rng(0),
-        **how,
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # which NaN says
+        interval = bootstrap(
+            parts,
+            statistic,
+            paired=True,
+            n_resamples=resamples,
+            method="percentile",
+            random_state=np.random.default_rng(0),
+            **how,
+        ).confidence_interval
     return interval.low, interval.high
 
 

@@ -74,41 +74,51 @@ def partial(
     return Partial(rho, (float(low), float(high)), int(sound.sum()))
 
 
-def partial_tau(scores: Values, accuracies: Values, given: Values) -> float:
-    """Kendall's partial tau of a score x with accuracies y, given one other score z.
+def partial_tau(
+    scores: Values, accuracies: Values, given: Real[np.ndarray, " n"] | Real[np.ndarray, "n k"]
+) -> float:
+    """Kendall's partial tau of a score x with accuracies y, given other scores Z.
 
-        tau_xy.z = (tau_xy - tau_xz tau_yz) / sqrt((1 - tau_xz^2) (1 - tau_yz^2))
+        t_xy.Z      = tau_xy - tau_xZ tau_ZZ^-1 tau_Zy
+        tau partial = t_xy.Z / sqrt(t_xx.Z t_yy.Z)
 
-    with tau-b throughout.
+    with tau-b throughout. Given one score z, that is
+
+        (tau_xy - tau_xz tau_yz) / sqrt((1 - tau_xz^2) (1 - tau_yz^2)).
 
     Args:
         scores: higher is better; architectures without a finite one are left out.
         accuracies: of the same architectures.
-        given: the other score; architectures without a finite one are left out.
+        given: another score, or a column for each of several; architectures without finite ones
+            are left out.
 
     Raises:
-        ValueError: other lengths, one of the three is constant, or `given` orders architectures
-            as the scores or the accuracies do, or in reverse.
+        ValueError: other lengths, a constant among them, or `given` leaves nothing of the order
+            by the scores or by the accuracies.
 
     Example:
         >>> x, y, z = np.array([[1.0, 2, 3, 4], [1, 3, 2, 4], [2, 1, 3, 4]])
         >>> round(partial_tau(x, y, z), 3)  # (2/3 - 2/3 * 1/3) / sqrt(5/9 * 8/9)
         0.632
 
-    Source: Kendall, "Partial Rank Correlation", Biometrika 1942.
+    Source: Kendall, "Partial Rank Correlation", Biometrika 1942; given several, by the recursion
+    of Pearson's partial correlations.
     """
     check_lengths(scores, accuracies, given)
-    sound = np.isfinite(scores) & np.isfinite(given)
-    x, y, z = scores[sound], accuracies[sound], given[sound]
-    xy, xz, yz = (float(kendalltau(a, b).statistic) for a, b in ((x, y), (x, z), (y, z)))
-    left = (1 - xz**2) * (1 - yz**2)
-    if not left > 1e-12:  # NaN too
+    given = given.reshape(len(given), -1)
+    sound = np.isfinite(scores) & np.isfinite(given).all(1)
+    columns = scores[sound], accuracies[sound], *given[sound].T
+    taus = np.array([[kendalltau(a, b).statistic for a in columns] for b in columns])
+    left = np.full((2, 2), np.nan)  # the first two are x and y
+    if not np.isnan(taus).any():  # equal given scores make tau_ZZ singular, which lstsq allows
+        left = taus[:2, :2] - taus[:2, 2:] @ np.linalg.lstsq(taus[2:, 2:], taus[2:, :2])[0]
+    if not left[0, 0] * left[1, 1] > 1e-12:  # NaN too
         raise ValueError(
-            f"expected a given score that orders architectures otherwise than scores and "
-            f"accuracies, and none of them constant, got tau {xz} with scores and {yz} with "
-            f"accuracies"
+            f"expected given scores that order architectures otherwise than scores and "
+            f"accuracies, and none of them constant, got tau {taus[0, 2:]} with scores and "
+            f"{taus[1, 2:]} with accuracies"
         )
-    return float((xy - xz * yz) / np.sqrt(left))
+    return float(left[0, 1] / np.sqrt(left[0, 0] * left[1, 1]))
 
 
 def _partial_rho(*parts: Values) -> float:

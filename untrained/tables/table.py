@@ -1,7 +1,7 @@
 """What training gave, and where an architecture stands by it."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +97,19 @@ class Table(ABC):
                 f"{len(self.frame):,} discrete architectures"
             )
         return rows.row(0, named=True)
+
+    def found(self, architectures: Sequence[str]) -> pl.DataFrame:
+        """The rows of those of the architectures that the table holds, in their order.
+
+        The column `asked` has their text as it was given.
+        """
+        keys = [self._key(architecture) for architecture in architectures]
+        asked = pl.DataFrame(
+            {"asked": architectures, self.key_column: keys},
+            schema={"asked": pl.String, self.key_column: pl.String},
+        )
+        rows = self.frame.unique(self.key_column, keep="first")
+        return asked.join(rows, on=self.key_column, maintain_order="left")
 
     def standings(self, architecture: str) -> tuple[Standing, ...]:
         """Where the architecture stands by each column of accuracies, in each population.

@@ -1,0 +1,159 @@
+"""From scores to a leaderboard: architectures of a table, measured as any run measures."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+from untrained.bench.config import BASELINES, LEAST, BenchConfig
+from untrained.bench.joined import Measured, leaderboard_of
+from untrained.bench.judged import find_judged
+from untrained.bench.leaderboard import Leaderboard
+from untrained.bench.population import Sample, draw_sample
+from untrained.files import write_whole
+from untrained.outside import command_line
+from untrained.runs.config import CommonConfig
+from untrained.runs.config_file import as_toml
+from untrained.runs.driver import run
+from untrained.runs.folder import RunFolder
+from untrained.runs.session import OnProgress, Progress, ignore
+from untrained.spaces import SPACES, get_space
+
+CONFIG = "bench.toml"
+"The file of a bench's folder that reproduces it."
+
+FREE = ("dataset", "table", "thresholds", "resamples", "workers")
+"What may be said of a run that is there."
+
+
+def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
+    """Measures scores on a sample of a table's architectures, and ranks the scores by the table.
+
+    It is a run like any other: whatever was measured before is not measured again, and one that
+    was stopped in any way resumes. Scores cannot see the table.
+
+    Args:
+        config: everything that is asked.
+        on_progress: called as work proceeds.
+
+    Returns:
+        The leaderboard; the same is in its `folder`, in the run's folder.
+
+    Raises:
+        ValueError: a configuration, table, image set or plug-in that makes no sense.
+        OSError: files that are missing or cannot be written.
+    """
+    config = config.check()
+    space = get_space(config.space)
+    judged = find_judged(config.space, config.table, config.dataset, config.images)
+    sample = draw_sample(config, space, judged)
+    measured = _measure(config, sample.architectures, on_progress)
+    found = leaderboard_of((measured,), judged, sample, config, on_progress)
+    out = measured.folder.path / judged.column
+    found.write(out)
+    write_whole(out / CONFIG, as_toml(config, "bench").encode())
+    again = command_line("untrained", "bench", "--config", str(out / CONFIG))
+    return replace(found, folder=out, command=again)
+
+
+def plan_of(config: BenchConfig) -> str:
+    """What `bench` would measure, in words.
+
+    Raises:
+        ValueError: as `bench`, for all but scores and images.
+    """
+    config = config.check()
+    judged = find_judged(config.space, config.table, config.dataset, config.images)
+    sample = draw_sample(config, get_space(config.space), judged)
+    return f"{', '.join(config.measured)} on {sample.declared}, judged by {judged.column}"
+
+
+def bench_run(
+    folder: RunFolder, config: BenchConfig, on_progress: OnProgress = ignore
+) -> Leaderboard:
+    """Ranks the scores of a run that is there by the table of its space.
+
+    Partial architectures, and those that the table does not hold, are left out. The baselines
+    that the run lacks are measured beside it.
+
+    Args:
+        folder: the run's.
+        config: says `FREE` fields alone; all else is the run's.
+        on_progress: called as work proceeds.
+
+    Raises:
+        ValueError: other fields, no such run, a bench's own, one on a space that is not ours, or
+            fewer than 20 of its architectures in the table.
+        OSError: files that are missing or cannot be written.
+    """
+    config = config.check()
+    _check_free(folder, config)
+    measured = Measured.of(folder)
+    record = measured.record
+    if record.space not in SPACES:
+        raise ValueError(
+            f"expected a run on {' or '.join(SPACES)}, got one on {record.space!r}: what a store "
+            f"names is never imported; give the scores to untrained bench --space {record.space}"
+        )
+    judged = find_judged(record.space, config.table, config.dataset, str(record.images["name"]))
+    texts = dict.fromkeys(trial.architecture for trial in record.trials)
+    held = judged.table.found([t for t in texts if not SPACES[record.space].parse(t).partial])
+    if len(held) < LEAST:
+        raise ValueError(
+            f"expected {LEAST} architectures of the run or more in {judged.table.path.name}, got "
+            f"{len(held)} of {len(texts)}; try untrained bench --space {record.space}"
+        )
+    by = "were named" if record.searcher == "given" else f"{record.searcher} search proposed"
+    declared = f"{len(held):,} architectures that {by}, no random sample"
+    sample = Sample(tuple(held["asked"]), declared)
+    beside = _baselines(measured, sample.architectures, config, on_progress)
+    found = leaderboard_of((measured, *beside), judged, sample, config, on_progress)
+    out = folder.path / judged.column
+    found.write(out)
+    table = () if config.table is None else ("--table", config.table)
+    words = ("bench", str(folder.path), "--dataset", judged.column, *table)
+    return replace(found, folder=out, command=command_line("untrained", *words))
+
+
+def _check_free(folder: RunFolder, config: BenchConfig) -> None:
+    """Refuse what cannot be said of a run that is there, and a run that is a bench already."""
+    others = [f.name for f in fields(config) if f.name not in FREE]
+    usual = BenchConfig()
+    if given := [name for name in others if getattr(config, name) != getattr(usual, name)]:
+        raise ValueError(
+            f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
+            f"that is as it was in the run"
+        )
+    if known := sorted(folder.path.glob(f"*/{CONFIG}")):
+        again = command_line("untrained", "bench", "--config", str(known[0]))
+        raise ValueError(
+            f"expected the folder of a search or of untrained score, got that of a bench; for "
+            f"other accuracies of the same architectures: {again} --dataset NAME"
+        )
+
+
+def _baselines(
+    measured: Measured,
+    architectures: tuple[str, ...],
+    config: BenchConfig,
+    on_progress: OnProgress,
+) -> tuple[Measured, ...]:
+    """A run beside another one that measures the baselines it lacks; none if it lacks none."""
+    record = measured.record
+    missing = tuple(name for name in BASELINES if name not in record.directions)
+    if not missing:
+        return ()
+    common: Any = {f.name: record.config[f.name] for f in fields(CommonConfig)}
+    common |= {"out": measured.folder.out, "workers": config.workers}
+    asked = BenchConfig(**common, scores=missing, draws=1)
+    return (_measure(asked, architectures, on_progress),)
+
+
+def _measure(
+    config: BenchConfig, architectures: tuple[str, ...], on_progress: OnProgress
+) -> Measured:
+    """The run that measures them; what it calls a search is none."""
+    phase = f"measuring {len(architectures):,} architectures"
+
+    def tell(progress: Progress) -> None:
+        on_progress(progress._replace(phase=phase))
+
+    return Measured.of(run(config.run_config(architectures), tell))

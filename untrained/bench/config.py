@@ -1,0 +1,99 @@
+"""What a bench is asked: one frozen value, from flags or TOML."""
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from untrained.runs.config import CommonConfig, RunConfig
+from untrained.settings import Setting, check_range, checked
+from untrained.training.recipe import TrainingSpec
+
+Named = Literal["all", "canonical", "reachable", "none-free"]
+"Populations that a sample is drawn from; see `population.rows_of`."
+
+BASELINES = ("parameters", "macs", "trainable_layers")
+"Scores of size alone, which every bench measures."
+
+LEAST = 20
+"Architectures, below which statistics of a ranking say nothing."
+
+
+@dataclass(frozen=True)
+class BenchConfig(CommonConfig):
+    """Scores, the architectures that they are measured on, and the table that judges them."""
+
+    scores: tuple[str, ...] = ("condition_number", "linear_regions")
+    """Scores to be ranked; names, or package.module:name. `label_alignment@2` is that score after
+    two epochs of short training. Parameters, multiply-adds and layers are measured beside them."""
+    dataset: str | None = None
+    """What the table's accuracies are of, such as `cifar10`, or one column of it, such as
+    `cifar10_valid_200`. By default that of the images' name, or the table's first."""
+    table: str | None = None
+    """The table: a Parquet file with a column `architecture` and accuracies such as
+    `cifar10_test_200`. By default that of the space."""
+    sample: int | str = 200
+    """Architectures to be measured: a number of them at random; `stratified:N`, one at random
+    from each of N equal parts of the population in the order of accuracy; or `all`."""
+    population: Named = "all"
+    """What the sample is drawn from: `all` rows of the table; `canonical`, one of all that
+    compute the same; on nasbench201 also `reachable`, without idle operations, and `none-free`."""
+    draws: int = 3
+    "Draws of weights and probe for each score of each architecture."
+    score_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    "Settings of one score, as of `untrained score`."
+    short_training: TrainingSpec = field(default_factory=TrainingSpec)
+    "A few epochs before all scores that ask for them, as of `untrained score`."
+    thresholds: tuple[float, ...] = ()
+    """Accuracies p of PQETP(p), how well a score tells those above p from the others; by default
+    five quantiles of the sample's accuracies."""
+    resamples: int = 1000
+    "Resamples of architectures, of each bootstrap interval."
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """All scores that are measured: those asked for, and the baselines."""
+        return (*self.scores, *(name for name in BASELINES if name not in self.scores))
+
+    @property
+    def size_of_sample(self) -> int | None:
+        """How many architectures; None for all."""
+        if isinstance(self.sample, int):
+            return self.sample
+        stratified = re.fullmatch(r"stratified:([0-9]{1,9})", self.sample)
+        if self.sample == "all" or stratified is None:
+            return None
+        return int(stratified[1])
+
+    @property
+    def stratified(self) -> bool:
+        """Whether the sample has one architecture of each part by accuracy."""
+        return isinstance(self.sample, str) and self.sample != "all"
+
+    def check(self) -> "BenchConfig":
+        """Itself, each field of its type, or ValueError for a value that makes no sense here.
+
+        Scores, images and the device are checked as those of a run are.
+        """
+        config = checked(self)
+        if not config.scores:
+            raise ValueError("scores: expected at least one, got none; try condition_number")
+        if config.sample != "all" and (config.size_of_sample or 0) < LEAST:
+            raise ValueError(
+                f"sample: expected {LEAST} architectures or more, stratified:N or all, got "
+                f"{config.sample!r}"
+            )
+        check_range("resamples", config.resamples, 100)
+        return config
+
+    def run_config(self, architectures: tuple[str, ...]) -> RunConfig:
+        """The run that measures them."""
+        common = {f.name: getattr(self, f.name) for f in fields(CommonConfig)}
+        return RunConfig(
+            **common,
+            searcher="given",
+            options={"architectures": " ".join(architectures)},
+            scores=self.measured,
+            draws=self.draws,
+            score_settings=self.score_settings,
+            short_training=self.short_training,
+        )

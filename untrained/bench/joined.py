@@ -1,0 +1,141 @@
+"""Runs joined with a table: values of scores beside accuracies."""
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from untrained.bench.config import BASELINES, BenchConfig
+from untrained.bench.judged import Judged
+from untrained.bench.leaderboard import SHORTENED, Known, Leaderboard, rank_scores
+from untrained.bench.population import Sample
+from untrained.runs.folder import RunFolder
+from untrained.runs.record import RunRecord, load_record, seconds_of
+from untrained.runs.session import OnProgress
+from untrained.scores import SCORES, get_score
+
+TRAINING = "training before scores"
+"The step of the cost ledger."
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, and what its scores cost."""
+
+    folder: RunFolder
+    record: RunRecord
+    seconds: dict[str, float]
+    "As of `Store.seconds`."
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "Measured":
+        """As it is stored."""
+        record = load_record(folder.store, folder.name)
+        return cls(folder, record, seconds_of(folder.store, folder.name))
+
+    def known(self) -> dict[str, Known]:
+        """What is known of each of its scores."""
+        return {
+            name: Known(
+                higher_is_better=direction > 0,
+                kind="baseline" if name in BASELINES else "score",
+                seconds=self.cost(name),
+                reason=self.reason(name),
+            )
+            for name, direction in self.record.directions.items()
+        }
+
+    def cost(self, score: str) -> float | None:
+        """Seconds an architecture, with an equal part of the training before it; None where
+        another run did that training, as its seconds are not known here."""
+        trained = [name for name in self.record.directions if self.trains(name)]
+        if score not in trained:
+            return self.seconds.get(score)
+        training = sum(cost.seconds for cost in self.record.costs if cost.step == TRAINING)
+        share = training / len(trained) / len({t.architecture for t in self.record.trials})
+        return self.seconds[score] + share if training else None
+
+    def trains(self, score: str) -> bool:
+        """Whether it is taken after training, so far as its name and the settings say."""
+        name, _, epochs = score.partition("@")
+        if epochs:
+            return epochs != "0"
+        settings = self.record.config["score_settings"]
+        assert isinstance(settings, dict)
+        # What a store names is not imported for this; a bench has imported it.
+        at_hand = name in SCORES or name.partition(":")[0] in sys.modules
+        usual = get_score(name).epochs if at_hand else 0
+        return bool(settings.get(name, {}).get("epochs", usual))
+
+    def reason(self, score: str) -> str:
+        """Why it failed, most often; empty where it did not."""
+        reasons = Counter(
+            reading.reason
+            for trial in self.record.trials
+            for reading in trial.readings.get(score, ())
+            if reading.value is None
+        )
+        return reasons.most_common(1)[0][0] if reasons else ""
+
+
+def leaderboard_of(
+    runs: Sequence[Measured],
+    judged: Judged,
+    sample: Sample,
+    config: BenchConfig,
+    on_progress: OnProgress,
+) -> Leaderboard:
+    """The leaderboard of all scores of the runs, on a sample of the architectures of the first.
+
+    Raises:
+        ValueError: as `rank_scores`.
+    """
+    first, *others = runs
+    values = first.record.frame().unique(
+        ("architecture", "draw"), keep="last", maintain_order=True
+    )
+    for other in others:
+        beside = other.record.frame().filter(pl.col("draw") == 0).drop("draw")
+        values = values.join(beside, on="architecture", how="left", maintain_order="left")
+    shortened = judged.shortened
+    rows = judged.table.found(sample.architectures)
+    chosen = [judged.column, *shortened]
+    accuracies = rows.select(pl.col("asked").alias("architecture"), *chosen)
+    joined = accuracies.join(values, on="architecture", maintain_order="left")
+    known = {name: each for run in runs for name, each in run.known().items()}
+    for column, seconds in shortened.items():
+        spent = rows[seconds].mean() if seconds else None
+        known[column] = Known(True, SHORTENED, spent)  # type: ignore[arg-type]
+    return rank_scores(
+        joined.filter(pl.col(judged.column).is_finite()),
+        judged.column,
+        known,
+        population=sample.declared,
+        thresholds=config.thresholds,
+        resamples=config.resamples,
+        notes=_notes(first.record, shortened),
+        on_progress=on_progress,
+    )
+
+
+def _notes(record: RunRecord, shortened: Collection[str]) -> list[str]:
+    """What was measured, and what of it is not like the rest."""
+    asked = record.config
+    notes = [
+        f"Scores were measured on images of {record.images['name']}, with {asked['draws']} "
+        f"draw{'s' if asked['draws'] != 1 else ''} of weights and images, seed {asked['seed']}, "
+        f"on {asked['device']}."
+    ]
+    if shortened:
+        notes.append(
+            f"{', '.join(shortened)}: validation accuracies of the table, after a shorter "
+            f"training; their seconds, where known, are those of the table's hardware."
+        )
+    if any(r.value is None for t in record.trials for c in t.readings.values() for r in c):
+        notes.append(
+            "A score that failed on some architectures is judged on the others: its population "
+            "is another one. tau_failed_last in the files ranks failures below all else."
+        )
+    return notes

@@ -1,0 +1,88 @@
+"""One score judged by accuracies: every statistic of a ranking, or why there is none."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import kendalltau
+
+from untrained.bench.config import LEAST
+from untrained.tables.agreement import Agreement, agreement, exceedance
+from untrained.tables.partial import partial, partial_tau
+
+Statistics = Mapping[str, float | int | None]
+
+STATISTICS = (
+    *(f.name for f in fields(Agreement) if not f.name.endswith("_interval")),
+    *("tau_low", "tau_high", "rho_low", "rho_high", "tau_failed_last", "tau_draws", "tau_spread"),
+    *("tau_given_size", "rho_given_size", "rho_given_size_low", "rho_given_size_high"),
+)
+"Names of the statistics of every score; beside them PQETP at each threshold."
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The accuracies, and what else all scores are judged by."""
+
+    accuracies: Float[np.ndarray, " n"]
+    sizes: Float[np.ndarray, "n k"]
+    "Scores that partial correlations are given, a column each."
+    thresholds: tuple[float, ...]
+    "Of PQETP."
+    resamples: int
+    "Of each bootstrap."
+
+    def statistics(
+        self, draws: Float[np.ndarray, "n d"], *, given_size: bool = True
+    ) -> tuple[dict[str, float | int | None], str]:
+        """All statistics of a score; and what failed, or why there are none.
+
+        Args:
+            draws: higher is better, NaN where it failed; a column a draw.
+            given_size: whether to compute the partial correlations.
+        """
+        x, y = draws.mean(1), self.accuracies
+        sound = np.isfinite(x)
+        empty: dict[str, float | int | None] = dict.fromkeys((*STATISTICS, *self.named.values()))
+        empty |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
+        failed = "" if sound.all() else f"failed on {(~sound).sum():,} of {len(x):,} architectures"
+        if sound.sum() < LEAST:
+            return empty, failed
+        if np.ptp(x[sound]) == 0:
+            return empty, f"the same value, {x[sound][0]:g}, for every architecture"
+        lowest = np.where(sound, x, x[sound].min() - 1)
+        return empty | {
+            **agreement(x, y, resamples=self.resamples).row(),
+            **self.over_draws(draws),
+            "tau_failed_last": float(kendalltau(lowest, y).statistic),
+            **(self.beyond_size(x) if given_size else {}),
+            **dict(zip(self.named.values(), exceedance(x, y, self.thresholds), strict=True)),
+        }, failed
+
+    @property
+    def named(self) -> dict[float, str]:
+        """Threshold -> the name of PQETP there."""
+        return {p: f"pqetp_{p:.4g}" for p in self.thresholds}
+
+    def over_draws(self, draws: Float[np.ndarray, "n d"]) -> Statistics:
+        """Mean and standard deviation of tau over single draws; missing where all are one."""
+        if draws.shape[1] < 2 or np.array_equal(draws, draws[:, :1] + 0 * draws, equal_nan=True):
+            return {}
+        pairs = [(d[np.isfinite(d)], self.accuracies[np.isfinite(d)]) for d in draws.T]
+        taus = [float(kendalltau(d, y).statistic) for d, y in pairs]
+        return {"tau_draws": float(np.mean(taus)), "tau_spread": float(np.std(taus, ddof=1))}
+
+    def beyond_size(self, x: Float[np.ndarray, " n"]) -> Statistics:
+        """What it knows beyond size; missing where there are no sizes, or they leave nothing."""
+        y, sizes = self.accuracies, self.sizes
+        if not sizes.shape[1] or (np.isfinite(x) & np.isfinite(sizes).all(1)).sum() < LEAST:
+            return {}
+        found: dict[str, float] = {}
+        with suppress(ValueError):  # nothing is left
+            found["tau_given_size"] = partial_tau(x, y, sizes)
+            rho = partial(x, y, sizes, resamples=self.resamples)
+            found["rho_given_size"] = rho.rho
+            found["rho_given_size_low"], found["rho_given_size_high"] = rho.interval
+        return found

@@ -1,0 +1,113 @@
+"""A leaderboard, for people and for machines."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+
+from untrained.bench.benching import bench as bench
+from untrained.bench.benching import bench_run as bench_run
+from untrained.bench.benching import plan_of
+from untrained.bench.config import BenchConfig
+from untrained.bench.leaderboard import FILES, SHORTENED, Leaderboard
+from untrained.cli.terminal import PRINTED, say
+from untrained.outside import visible
+from untrained.report.board_page import report_board
+from untrained.report.units import share, significant
+from untrained.runs.config_file import as_toml
+
+
+def plan(folder: Path | None, config: BenchConfig) -> None:
+    """What would be done, as TOML and a line of comment."""
+    if folder is not None:
+        print(as_toml(config, "bench", str(folder)), end="")
+        return
+    print(f"# measures {visible(plan_of(config))}")
+    print(as_toml(config, "bench"), end="")
+
+
+def show(board: Leaderboard, as_json: bool) -> None:
+    """The leaderboard, and where its files are; exit code 1 where no score could be judged."""
+    assert board.folder is not None
+    page = report_board(board)
+    if as_json:
+        print(json.dumps({**plain(board), "page": str(page)}))
+    else:
+        show_board(board)
+        for row in board.scores.filter(pl.col("reason") != "").iter_rows(named=True):
+            say(f"{row['score']}: {row['reason']}", style="yellow")
+        for name in FILES:
+            say(board.folder / name)
+        say(page, label="Page:", style="bold")
+    if not board.judged:
+        sys.exit(1)
+
+
+def show_board(board: Leaderboard) -> None:
+    """One row a score, and beneath how to read it."""
+    say(f"By {board.accuracy}: {board.population}", style="bold")
+    table = Table("", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0)
+    for name in HEADINGS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in board.scores.iter_rows(named=True):
+        style = {"baseline": "dim", SHORTENED: "dim italic"}.get(row["kind"], "")
+        table.add_row(group_of(row), visible(row["score"]), *cells_of(row), style=style)
+    PRINTED.print(table)
+    if board.verdict:
+        say(board.verdict, style="bold")
+    say(READING.format(board.resamples), style="dim")
+    for note in board.notes:
+        say(note, style="dim")
+
+
+HEADINGS = "tau", "95 %", "draws", "rho", "| size", "best 10", "failed", "seconds"
+READING = (
+    "tau: Kendall's tau-b, with its 95 % interval over architectures ({:,} resamples) and its "
+    "standard deviation over draws. | size: partial tau, given parameters, multiply-adds and "
+    "layers. best 10: the best accuracy among the ten best scores. seconds: of an architecture, "
+    "all draws. Letters: not told apart from the first of the same letter (paired bootstrap, not "
+    "corrected for the number of scores)."
+)
+
+
+def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is shown of a score, under each heading."""
+    low, high = row["tau_low"], row["tau_high"]
+    return (
+        share(row["tau"], 3),
+        "-" if low is None else f"{share(low)}, {share(high)}",
+        share(row["tau_spread"]),
+        share(row["rho"]),
+        share(row["tau_given_size"]),
+        "-" if row["discovered"] is None else f"{row['discovered']:.2%}",
+        f"{row['failed']:,}",
+        "-" if row["seconds"] is None else significant(row["seconds"]),
+    )
+
+
+def group_of(row: Mapping[str, Any]) -> str:
+    """A, B, ... and the numbers of those after Z."""
+    group = row["group"]
+    if group is None:
+        return "-"
+    return chr(ord("A") + group - 1) if group <= 26 else str(group)
+
+
+def plain(board: Leaderboard) -> dict[str, Any]:
+    """A leaderboard for machines."""
+    assert board.folder is not None
+    return {
+        "accuracy": board.accuracy,
+        "population": board.population,
+        "resamples": board.resamples,
+        "verdict": board.verdict,
+        "notes": list(board.notes),
+        "scores": board.scores.to_dicts(),
+        "matrix": board.matrix.to_dicts(),
+        "files": [str(board.folder / name) for name in FILES],
+    }

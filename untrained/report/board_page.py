@@ -1,0 +1,68 @@
+"""A leaderboard as one self-contained page."""
+
+from pathlib import Path
+
+from untrained.bench.leaderboard import SHORTENED, Leaderboard
+from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
+from untrained.report.units import percent, share, significant
+from untrained.report.writing import write_page
+
+CORRELATIONS = {
+    "tau": "tau",
+    "tau_low": "low",
+    "tau_high": "high",
+    "tau_draws": "one draw",
+    "tau_spread": "± draws",
+    "tau_given_size": "tau | size",
+    "rho": "rho",
+    "rho_low": "low",
+    "rho_high": "high",
+    "rho_given_size": "rho | size",
+    "pearson": "r",
+    "tau_top": "tau, top 10 %",
+    "tau_half": "tau, top 50 %",
+    "ndcg": "nDCG",
+}
+SHARES = {
+    "shared_top": "P@10 %",
+    "shared_half": "P@50 %",
+    "best_rank": "BestRanking@10",
+    "discovered": "best of 10",
+    "regret": "regret@10",
+}
+"Columns of a leaderboard, and what they are called on its page."
+
+
+def report_board(board: Leaderboard, page: Path | None = None) -> Path:
+    """Writes the page of a leaderboard, and returns its path.
+
+    Args:
+        board: as `bench` returns it.
+        page: where to write; by default `leaderboard.html` in its folder.
+
+    Raises:
+        ValueError: neither the leaderboard nor `page` says where.
+        OSError: the page cannot be written.
+    """
+    if page is None:
+        if board.folder is None:
+            raise ValueError("expected a page, as the leaderboard has no folder, got None")
+        page = board.folder / "leaderboard.html"
+    write_page(
+        page,
+        "board.html.j2",
+        board=board,
+        rows=board.scores.to_dicts(),
+        correlations=CORRELATIONS,
+        shares=SHARES,
+        thresholds=[name for name in board.scores.columns if name.startswith("pqetp_")],
+        scatters=[(each, draw_scatter(each)) for each in scatters(board)],
+        points=POINTS,
+        costs=draw_costs(board),
+        matrix=board.matrix.to_dicts(),
+        shortened=SHORTENED,
+        share=share,
+        percent=percent,
+        significant=significant,
+    )
+    return page
