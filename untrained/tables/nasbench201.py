@@ -26,7 +26,7 @@ class NASBench201Table(Table):
     """Architecture -> test accuracies after 200 epochs.
 
     The frame has all columns of the file, and those of the bundled table that the file lacks, such
-    as `cifar10_valid_200_single`.
+    as `cifar10_valid_200_single`, unless it is one of another name.
 
     An architecture stands among all, and one without `none`, as the pruning search finds, also
     among the `none`-free ones: the frame's column `none_free`.
@@ -38,7 +38,9 @@ class NASBench201Table(Table):
     accuracies: ClassVar = {f"{column}_test_200": data for column, data in DATA.items()}
 
     def _prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
-        whole = unpacked(frame) if "cell" in frame.columns else _with_bundled(frame)
+        whole = unpacked(frame) if "cell" in frame.columns else frame
+        if self.path.name == self.file:
+            whole = _with_bundled(whole)
         return whole.with_columns(none_free=~pl.col("architecture").str.contains("none"))
 
     def _populations(self, row: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
