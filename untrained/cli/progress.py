@@ -63,7 +63,9 @@ def watching() -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def reading() -> Iterator[Callable[[Iterable[Any]], Iterable[Any]]]:
-    """What passes on whatever it is given, under a bar with count, time and time left."""
-    hidden = not WORKING.is_terminal
-    with Bars(*columns_of_a_bar(), console=WORKING, transient=True, disable=hidden) as bars:
+    """What passes on whatever it is given, on a terminal with a bar of count and time left."""
+    if not WORKING.is_terminal:
+        yield iter
+        return
+    with Bars(*columns_of_a_bar(), console=WORKING, transient=True) as bars:
         yield partial(bars.track, description="reading")

@@ -46,8 +46,8 @@ def log_rank_sum(*scores: Scores) -> Combined:
         ValueError: no score, or scores of other lengths.
 
     Example:
-        >>> log_rank_sum(np.array([0.1, 0.3, 0.2]), np.array([5.0, 4.0, 3.0])).argmax()
-        np.int64(1)
+        >>> int(log_rank_sum(np.array([0.1, 0.3, 0.2]), np.array([5.0, 4.0, 3.0])).argmax())
+        1
 
     Source: Lee & Ham, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search",
     CVPR 2024, https://arxiv.org/abs/2403.19232.
