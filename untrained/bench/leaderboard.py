@@ -65,7 +65,8 @@ class Leaderboard:
     def points(self, score: str) -> pl.DataFrame:
         """`architecture`, `accuracy` and `value` of a score, as measured: the mean of the draws,
         null where one of them failed."""
-        value = pl.when(pl.col(score).is_finite().all()).then(pl.col(score).mean())
+        each = pl.col(score).cast(pl.Float64)  # a column of nulls alone has no type
+        value = pl.when(each.is_finite().all()).then(each.mean())
         return self.values.group_by("architecture", maintain_order=True).agg(
             pl.col(self.accuracy).first().alias("accuracy"),
             pl.when(pl.col(score).null_count() == 0).then(value).alias("value"),

@@ -111,7 +111,10 @@ def partial_tau(
     taus = np.array([[kendalltau(a, b).statistic for a in columns] for b in columns])
     left = np.full((2, 2), np.nan)  # the first two are x and y
     if not np.isnan(taus).any():  # equal given scores make tau_ZZ singular, which lstsq allows
-        left = taus[:2, :2] - taus[:2, 2:] @ np.linalg.lstsq(taus[2:, 2:], taus[2:, :2])[0]
+        left = (
+            taus[:2, :2]
+            - taus[:2, 2:] @ np.linalg.lstsq(taus[2:, 2:], taus[2:, :2], rcond=None)[0]
+        )
     if not left[0, 0] * left[1, 1] > 1e-12:  # NaN too
         raise ValueError(
             f"expected given scores that order architectures otherwise than scores and "

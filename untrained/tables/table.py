@@ -80,8 +80,9 @@ class Table(ABC):
         try:
             return self._prepared(pl.read_parquet(self.path))
         except pl.exceptions.PolarsError as error:
+            first, *_ = str(error).splitlines()
             raise ValueError(
-                f"expected the table of {self.space} in {self.path}, got something else: {error}"
+                f"expected the table of {self.space} in {self.path}, got something else: {first}"
             ) from error
 
     def row(self, architecture: str) -> dict[str, Any]:
