@@ -106,8 +106,9 @@ class Collector:
 
     def finish_all(self) -> None:
         """Adds the rest: an output that no gradient reached adds nothing."""
-        for name in self.derivations.keys() & self.uses.keys():
-            self.finish(name)
+        for name in self.derivations:  # in the order of the passes: sums of another one differ
+            if name in self.uses:
+                self.finish(name)
         for name in list(self.uses):
             self.finish(name)
         for tile in list(self.small):
