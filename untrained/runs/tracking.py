@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 ABOUT = "about.json"
 "The file that says what else a track does, beside its snapshots."
-LEFT_OUT = "left out; to repeat it, delete training.pt unless it is the last, and track again"
+LEFT_OUT = "left out; track again to repeat it (delete training.pt first, unless it was the last)"
 AGAIN = "give the track command again: it rewrites this and keeps the rest"
 
 
