@@ -57,8 +57,8 @@ class Piece:
 class Collector:
     """Adds the share of each parameter to its tile.
 
-    At once, as soon as its gradient is there, where one pass of one column gives it from one use;
-    after all passes elsewhere.
+    As soon as its gradient is there, if that is of its only use, chunk and column; otherwise after
+    all passes.
     """
 
     def __init__(

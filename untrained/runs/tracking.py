@@ -89,8 +89,7 @@ def track(
 
     Args:
         network: any network from normalised images to logits, with its initial weights.
-        images: trained on `train`, with the probe from `validation`; `test` is not
-            touched.
+        images: trained on `train`, with the probe from `validation`; `test` is not touched.
         recipe: every choice of the training.
         spec: what is measured, and when.
         seed: of the training, and of the choice of images.
