@@ -31,7 +31,9 @@ def share(found: Tensor, truth: Tensor) -> float:
 @pytest.mark.parametrize(
     ("precision", "bound"), [("float64", 1e-13), ("float32", 1e-5), ("bfloat16", BFLOAT16)]
 )
-@pytest.mark.parametrize(("n", "p"), [(5, 3), (40, 10_000), (HALVED + 44, 1500)])
+@pytest.mark.parametrize(
+    ("n", "p"), [(5, 3), (2, 8192), (5, 20_000), (40, 10_000), (HALVED + 44, 1500)]
+)
 def test_sums_of_products(precision: Precision, bound: float, n: int, p: int) -> None:
     j = drawn(n, p)
     truth = j.double() @ j.double().T

@@ -1,5 +1,8 @@
 """The contract of every method: the naive kernel, for every output, over the whole zoo."""
 
+import os
+import subprocess
+import sys
 from functools import cache
 from typing import Literal
 
@@ -153,3 +156,27 @@ def test_a_parameter_of_two_modules_is_one() -> None:
     assert zoo.trainable(model) == names
     for method in METHODS:
         assert deviation(ntk(model, x, method=method), naive.ntk(model, x, names)) < 1e-10, method
+
+
+def test_every_process_gives_the_same_bits() -> None:
+    """Whatever order its sets have: sums of another order round otherwise."""
+    script = """
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from untrained import ntk
+
+torch.manual_seed(0)
+layers = [part for _ in range(8) for part in (weight_norm(nn.Linear(6, 6)), nn.Tanh())]
+model, x = nn.Sequential(*layers), torch.randn(5, 6)
+for output in ("trace", "full"):
+    theta = ntk(model, x, output=output, method="structured")
+    print([value.hex() for value in theta.flatten().tolist()])
+"""
+    told = []
+    for seed in ("1", "2"):
+        there = dict(os.environ, PYTHONHASHSEED=seed)
+        done = subprocess.run([sys.executable, "-c", script], env=there, capture_output=True)
+        told.append(done.stdout)
+    assert told[0].count(b"0x") == 5 * 5 + 30 * 30
+    assert told[0] == told[1]

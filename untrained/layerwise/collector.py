@@ -57,8 +57,8 @@ class Piece:
 class Collector:
     """Adds the share of each parameter to its tile.
 
-    At once, as soon as its gradient is there, where one pass of one column gives it from one use;
-    after all passes elsewhere.
+    As soon as its gradient is there, if that is of its only use, chunk and column; otherwise after
+    all passes.
     """
 
     def __init__(
@@ -106,8 +106,9 @@ class Collector:
 
     def finish_all(self) -> None:
         """Adds the rest: an output that no gradient reached adds nothing."""
-        for name in self.derivations.keys() & self.uses.keys():
-            self.finish(name)
+        for name in self.derivations:  # in the order of the passes: sums of another one differ
+            if name in self.uses:
+                self.finish(name)
         for name in list(self.uses):
             self.finish(name)
         for tile in list(self.small):

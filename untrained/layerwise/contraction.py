@@ -41,7 +41,7 @@ def accumulate(
 ) -> None:
     """theta += a b^T, by blocks of p; where b is a, the lower half alone.
 
-    Small products are made some in a call: calls are most of their time on a GPU.
+    Small products are made several in a call, which itself takes most of their time on a GPU.
     """
     block, rows = BLOCK[precision], max(len(a), len(b))
     together = TOGETHER if a.is_cuda else TOGETHER // 64
@@ -59,7 +59,7 @@ def accumulate(
 
 
 def _parts(p: int, block: int, at_once: int) -> Iterator[tuple[int, int]]:
-    """Parts of some whole blocks each, and the rest."""
+    """Parts of so many whole blocks, and the rest."""
     whole = p - p % block
     return pairwise(sorted({*range(0, max(1, whole), block * at_once), whole, p}))
 

@@ -129,9 +129,10 @@ class Recorder(ParameterCalls):
             Unstructured: it has a use of a parameter that was not seen.
         """
         shown = flow(outputs)
-        for key in self.constants.keys() & shown.leaves.keys():
-            name = self.collector.names[key]
-            raise Unstructured(f"the use of parameter {name!r} was not understood")
+        for key in self.constants:
+            if key in shown.leaves:
+                name = self.collector.names[key]
+                raise Unstructured(f"the use of parameter {name!r} was not understood")
         if self.examples == 1:
             return True
         hooked, self.hooked = self.hooked, []

@@ -8,7 +8,7 @@ from torch import Tensor
 
 _ACCELERATOR = getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError)  # from torch 2.8 on
 DEVICE_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError, _ACCELERATOR)
-"Of memory, or of a GPU: no fault of a network or a method, and never taken for one."
+"Of memory, or of a GPU: not the fault of a network or a method, and never taken for it."
 
 
 def first_line(error: BaseException) -> str:
@@ -18,7 +18,7 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def foreign(x: Tensor) -> Iterator[None]:
-    """Inside, whatever a network raises on being shown x is a ValueError; memory excepted."""
+    """Inside, whatever a network raises on being shown x is a ValueError; `DEVICE_ERRORS` stay."""
     try:
         yield
     except (ValueError, *DEVICE_ERRORS):

@@ -5,8 +5,8 @@ import hashlib
 import torch
 
 SHORT_TRAINING = "schooling"
-"""Name of the stream that short training draws its images from. It is the one by which the numbers
-in `results` were drawn; another would draw others."""
+"""Name of the stream by which short training draws its images: an older word for it. It stays: by
+another name other images would be drawn, and numbers in stores and `results/` would not recur."""
 
 
 def stream(*names: object) -> torch.Generator:

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 ABOUT = "about.json"
 "The file that says what else a track does, beside its snapshots."
-LEFT_OUT = "left out; to repeat it, delete training.pt unless it is the last, and track again"
+LEFT_OUT = "left out; track again to repeat it (delete training.pt first, unless it was the last)"
 AGAIN = "give the track command again: it rewrites this and keeps the rest"
 
 
@@ -89,8 +89,7 @@ def track(
 
     Args:
         network: any network from normalised images to logits, with its initial weights.
-        images: trained on `train`, with the probe from `validation`; `test` is not
-            touched.
+        images: trained on `train`, with the probe from `validation`; `test` is not touched.
         recipe: every choice of the training.
         spec: what is measured, and when.
         seed: of the training, and of the choice of images.

@@ -87,9 +87,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _save(path, {**vars(checkpoint), "epochs": epochs})
 
 
-def save_short(path: Path, brief: ShortTrained) -> None:
-    """The same for a brief training."""
-    _save(path, vars(brief))
+def save_short(path: Path, trained: ShortTrained) -> None:
+    """The same for a short training."""
+    _save(path, vars(trained))
 
 
 def _save(path: Path, values: Mapping[str, object]) -> None:
@@ -134,7 +134,7 @@ def _whole(found: Checkpoint) -> bool:
 
 
 def load_short(path: Path) -> ShortTrained:
-    """Read a brief training.
+    """Read a short training.
 
     Raises:
         ValueError: if the file is not a whole one.
