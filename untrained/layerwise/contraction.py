@@ -25,8 +25,10 @@ BLOCK = {"float64": 4096, "float32": 1024, "bfloat16": 1024}
 FINER = {"float64": "float64", "float32": "float64", "bfloat16": "float32"}
 # Rows in one product; above so many, a symmetric one is made of its lower half.
 HALVED = 256
-# Numbers in the copied factors, or in the products, of one call on a GPU; a 64th of it elsewhere.
-TOGETHER = 2**24
+# Numbers in the copied factors, or in the products, of one call. More of bfloat16 are slower on a
+# CPU; on a GPU, where a call takes longer than most products, there are `ON_GPU` times as many.
+TOGETHER = {"float64": 2**18, "float32": 2**18, "bfloat16": 2**15}
+ON_GPU = 64
 
 # Share of the largest eigenvalue that the products' rounding may move any other by, over n: the
 # spectral norm of an error whose entries are at most u Theta_max is at most n u Theta_max.
@@ -44,7 +46,7 @@ def accumulate(
     Small products are made several in a call, which itself takes most of their time on a GPU.
     """
     block, rows = BLOCK[precision], max(len(a), len(b))
-    together = TOGETHER if a.is_cuda else TOGETHER // 64
+    together = TOGETHER[precision] * (ON_GPU if a.is_cuda else 1)
     at_once = max(1, together // (rows * max(rows, block))) if rows <= HALVED else 1
     for start, stop in _parts(a.shape[1], block, at_once):
         left = rounded(a[:, start:stop], precision)
