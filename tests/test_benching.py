@@ -202,6 +202,8 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path, command: Command)
     assert board.population == "40 architectures that random search proposed, no random sample"
     assert board.scores["failed"].sum() == 0
     assert board.folder == folder.path / "cifar10_test_200"
+    for said in (f"--table {every}", "--dataset cifar10_test_200", "--resamples 100"):
+        assert said in board.command
     words = ("--table", str(every), "--resamples", "100", "--workers", "0")
     code, out, _ = command("bench", str(folder.path), *words)
     assert code == 0
@@ -214,6 +216,20 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path, command: Command)
         bench_run(RunFolder(config.out, own.parent.name), judged)
     with pytest.raises(ValueError, match=r"beside a run's folder, got sample, draws: that is as"):
         bench_run(folder, replace(judged, sample=30, draws=1))
+
+
+def test_a_run_that_trains_some_architectures_longer_is_refused(
+    config: BenchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its values are not of one population."""
+    own = bench(config).folder
+    assert own is not None
+    measured = Measured.of(RunFolder(config.out, own.parent.name))
+    first, *others = measured.record.trials
+    record = replace(measured.record, trials=(replace(first, epochs=2), *others))
+    monkeypatch.setattr(Measured, "of", lambda _: replace(measured, record=record))
+    with pytest.raises(ValueError, match="expected scores after equally many epochs"):
+        bench_run(RunFolder(config.out, "elsewhere"), BenchConfig(table=config.table))
 
 
 # Populations and samples

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED, Known
+from untrained.bench.leaderboard import SHORTENED
+from untrained.bench.ranking import Known
 from untrained.report import report_board
 from untrained.report.board_drawings import draw_costs, draw_scatter, scatters
 
