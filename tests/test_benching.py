@@ -352,6 +352,7 @@ def test_the_command_ends_with_a_table_and_the_files(
     code, out, _ = command(*words)
     assert code == 0
     assert "20 at random of 60" in out
+    assert "draws" not in out[: out.index("tau:")]  # a column without a value: there is one draw
     for name in ("leaderboard.csv", "leaderboard.parquet", "values.parquet"):
         path = next(line for line in out.splitlines() if line.endswith(name))
         assert Path(path).exists()

@@ -53,6 +53,15 @@ class Leaderboard:
         own = asked.filter(pl.col("kind") == "score")
         return bool((own if len(own) else asked)["tau"].is_not_null().any())
 
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Each `reason` that is given -> the scores that it is given for, in their order."""
+        found: dict[str, list[str]] = {}
+        for score, reason in self.scores.select("score", "reason").iter_rows():
+            if reason:
+                found.setdefault(reason, []).append(score)
+        return found
+
     def points(self, score: str) -> pl.DataFrame:
         """`architecture`, `accuracy` and `value` of a score, as measured: the mean of the draws,
         null where one of them failed."""
