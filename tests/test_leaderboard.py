@@ -308,6 +308,14 @@ def test_fewer_than_twenty_architectures_are_refused() -> None:
         ranked(values(), {})
 
 
+def test_values_that_cannot_be_ranked_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"equally many draws .* got 2 of some and 3 of others"):
+        ranked(values()[1:])
+    lost = pl.when(pl.col("architecture") != "a0").then("accuracy")
+    with pytest.raises(ValueError, match="finite accuracies in 'accuracy', got 1 of 60"):
+        ranked(values().with_columns(accuracy=lost))
+
+
 def test_the_subpackage_can_be_called_as_its_function() -> None:
     module = sys.modules["untrained.bench"]
     assert callable(module)

@@ -132,6 +132,7 @@ def test_equal_reasons_are_told_once(board: Leaderboard, tmp_path: Path) -> None
 def test_columns_without_a_value_are_left_out(board: Leaderboard, tmp_path: Path) -> None:
     text = report_board(board, tmp_path / "page.html").read_text("utf-8")
     assert ">± draws<" in text
+    assert "<td>A</td>" in text  # the first group
     one = replace(board, scores=board.scores.with_columns(tau_spread=None))
     assert ">± draws<" not in report_board(one, tmp_path / "page.html").read_text("utf-8")
 

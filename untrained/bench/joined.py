@@ -49,7 +49,7 @@ class Measured:
         }
 
     def cost(self, score: str) -> float | None:
-        """Seconds an architecture, with an equal part of the training before it; None where
+        """Seconds per architecture, with an equal part of the training before it; None where
         another run did that training, as its seconds are not known here."""
         trained = [name for name in self.record.directions if self.trains(name)]
         if score not in trained:

@@ -62,9 +62,10 @@ def rank_scores(
         on_progress: called as scores are judged, which takes seconds each.
 
     Raises:
-        ValueError: no score, or fewer than 20 architectures.
+        ValueError: no score, fewer than 20 architectures, more draws of some than of others, or
+            accuracies that are missing or not finite.
     """
-    y = np.array(_by_architecture(values, accuracy))[:, 0]
+    y = _accuracies(values, accuracy)
     if len(y) < LEAST or not scores:
         raise ValueError(
             f"expected a score or more, and {LEAST} architectures or more with accuracies, got "
@@ -177,6 +178,23 @@ def _higher_is_better(values: pl.DataFrame, name: str, known: Known) -> Float[np
     """A score's draws, higher meaning better; NaN where it failed or is not finite."""
     found = np.array(_by_architecture(values, name), dtype=float)  # None becomes NaN
     return np.where(np.isfinite(found), found if known.higher_is_better else -found, np.nan)
+
+
+def _accuracies(values: pl.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """One for each architecture, in the order of the frame."""
+    found = _by_architecture(values, name)
+    if len(draws := {len(each) for each in found}) > 1:
+        raise ValueError(
+            f"expected equally many draws of every architecture, got {min(draws)} of some and "
+            f"{max(draws)} of others; fill in null where a score failed"
+        )
+    y = np.array([each[0] for each in found], dtype=float)
+    if not np.isfinite(y).all():
+        raise ValueError(
+            f"expected finite accuracies in {name!r}, got {(~np.isfinite(y)).sum()} of {len(y)} "
+            f"that are missing or not finite; leave those architectures out"
+        )
+    return y
 
 
 def _by_architecture(values: pl.DataFrame, name: str) -> list[list[float | None]]:

@@ -17,7 +17,7 @@ from untrained.bench.leaderboard import FILES, SHORTENED, Leaderboard
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.board_page import report_board
-from untrained.report.units import share, significant
+from untrained.report.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 
@@ -58,7 +58,7 @@ def show_board(board: Leaderboard) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row, *cells in zip(rows, *known.values(), strict=True):
         style = {"baseline": "dim", SHORTENED: "dim italic"}.get(row["kind"], "")
-        table.add_row(group_of(row), visible(row["score"]), *cells, style=style)
+        table.add_row(letter(row["group"]), visible(row["score"]), *cells, style=style)
     PRINTED.print(table)
     if board.verdict:
         say(board.verdict, style="bold")
@@ -90,14 +90,6 @@ def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['failed']:,}",
         "-" if row["seconds"] is None else significant(row["seconds"]),
     )
-
-
-def group_of(row: Mapping[str, Any]) -> str:
-    """A, B, ... and the numbers of those after Z."""
-    group = row["group"]
-    if group is None:
-        return "-"
-    return chr(ord("A") + group - 1) if group <= 26 else str(group)
 
 
 def plain(board: Leaderboard) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from untrained.bench.leaderboard import Leaderboard
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
-from untrained.report.units import percent, share, significant
+from untrained.report.units import letter, percent, share, significant
 from untrained.report.writing import write_page
 
 CORRELATIONS = {
@@ -62,6 +62,7 @@ def report_board(board: Leaderboard, page: Path | None = None) -> Path:
         points=POINTS,
         costs=draw_costs(board),
         matrix=board.matrix.to_dicts(),
+        letter=letter,
         share=share,
         percent=percent,
         significant=significant,
