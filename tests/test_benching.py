@@ -18,7 +18,7 @@ from untrained.bench.joined import Measured
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.population import draw_sample, rows_of, stratified
 from untrained.runs import RunConfig, RunFolder, run
-from untrained.runs.record import Cost, RunRecord, TrialRecord
+from untrained.runs.record import Cost, RunRecord, TrialRecord, seconds_of
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.tables import standings
@@ -146,6 +146,23 @@ def test_seconds_are_those_of_the_store_whichever_run_spent_them(config: BenchCo
     cost = dict(again.scores.select("score", "seconds").iter_rows())
     assert cost["ranked:Noisy"] == pytest.approx(spent / len(forms))
     assert len(whole.values) == len(again.values) + 2
+
+
+def test_measurements_that_are_lost_do_not_make_a_score_cheap(config: BenchConfig) -> None:
+    found = bench(replace(config, out=config.out / "lost")).folder
+    assert found is not None
+    folder = RunFolder(config.out / "lost", found.parent.name)
+    query = "select key, seconds, question from measurements where score = 'ranked:Noisy'"
+    with sqlite3.connect(folder.store) as store:
+        rows = [(*row, json.loads(asked)["architecture"]) for *row, asked in store.execute(query)]
+        lost, _, gone = rows[0]
+        store.execute("delete from measurements where key = ?", (lost,))
+    others = [(seconds, text) for _, seconds, text in rows if text != gone]
+    mean = sum(seconds for seconds, _ in others) / len({text for _, text in others})
+    assert seconds_of(folder.store, folder.name)["ranked:Noisy"] == pytest.approx(mean)
+    with sqlite3.connect(folder.store) as store:
+        store.execute("delete from measurements where score = 'ranked:Noisy'")
+    assert Measured.of(folder).cost("ranked:Noisy") is None
 
 
 def test_training_before_scores_is_in_their_cost_or_the_cost_is_not_known() -> None:
