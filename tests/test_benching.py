@@ -145,6 +145,7 @@ def test_seconds_are_those_of_the_store_whichever_run_spent_them(config: BenchCo
     )
     cost = dict(again.scores.select("score", "seconds").iter_rows())
     assert cost["ranked:Noisy"] == pytest.approx(spent / len(forms))
+    assert cost["parameters"] == cost["macs"]  # to the bit: neither is cheaper
     assert len(whole.values) == len(again.values) + 2
 
 

@@ -7,6 +7,7 @@ a run writes.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,11 @@ class Store:
                 some = measurements.c.key.in_(keys[start : start + 500])
                 query = select(measurements.c.key, measurements.c.seconds).where(some)
                 spent |= {key: seconds for key, seconds in connection.execute(query)}
-        whole = {
-            score: [sum(map(spent.__getitem__, each)) for each in of_it if each <= spent.keys()]
+        whole = {  # summed exactly, as scores that share all their costs must cost the same
+            score: [fsum(map(spent.__getitem__, each)) for each in of_it if each <= spent.keys()]
             for score, of_it in columns.items()
         }
-        return {score: sum(totals) / len(totals) for score, totals in whole.items() if totals}
+        return {score: fsum(totals) / len(totals) for score, totals in whole.items() if totals}
 
     # Trainings
 
