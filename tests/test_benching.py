@@ -18,7 +18,7 @@ from untrained.bench.joined import Measured
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.population import draw_sample, rows_of, stratified
 from untrained.runs import RunConfig, RunFolder, run
-from untrained.runs.record import Cost, RunRecord, TrialRecord
+from untrained.runs.record import Cost, RunRecord, TrialRecord, seconds_of
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.tables import standings
@@ -145,7 +145,25 @@ def test_seconds_are_those_of_the_store_whichever_run_spent_them(config: BenchCo
     )
     cost = dict(again.scores.select("score", "seconds").iter_rows())
     assert cost["ranked:Noisy"] == pytest.approx(spent / len(forms))
+    assert cost["parameters"] == cost["macs"]  # to the bit: neither is cheaper
     assert len(whole.values) == len(again.values) + 2
+
+
+def test_measurements_that_are_lost_do_not_make_a_score_cheap(config: BenchConfig) -> None:
+    found = bench(replace(config, out=config.out / "lost")).folder
+    assert found is not None
+    folder = RunFolder(config.out / "lost", found.parent.name)
+    query = "select key, seconds, question from measurements where score = 'ranked:Noisy'"
+    with sqlite3.connect(folder.store) as store:
+        rows = [(*row, json.loads(asked)["architecture"]) for *row, asked in store.execute(query)]
+        lost, _, gone = rows[0]
+        store.execute("delete from measurements where key = ?", (lost,))
+    others = [(seconds, text) for _, seconds, text in rows if text != gone]
+    mean = sum(seconds for seconds, _ in others) / len({text for _, text in others})
+    assert seconds_of(folder.store, folder.name)["ranked:Noisy"] == pytest.approx(mean)
+    with sqlite3.connect(folder.store) as store:
+        store.execute("delete from measurements where score = 'ranked:Noisy'")
+    assert Measured.of(folder).cost("ranked:Noisy") is None
 
 
 def test_training_before_scores_is_in_their_cost_or_the_cost_is_not_known() -> None:
@@ -202,6 +220,8 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path, command: Command)
     assert board.population == "40 architectures that random search proposed, no random sample"
     assert board.scores["failed"].sum() == 0
     assert board.folder == folder.path / "cifar10_test_200"
+    for said in (f"--table {every}", "--dataset cifar10_test_200", "--resamples 100"):
+        assert said in board.command
     words = ("--table", str(every), "--resamples", "100", "--workers", "0")
     code, out, _ = command("bench", str(folder.path), *words)
     assert code == 0
@@ -214,6 +234,20 @@ def test_a_run_that_is_there(config: BenchConfig, table: Path, command: Command)
         bench_run(RunFolder(config.out, own.parent.name), judged)
     with pytest.raises(ValueError, match=r"beside a run's folder, got sample, draws: that is as"):
         bench_run(folder, replace(judged, sample=30, draws=1))
+
+
+def test_a_run_that_trains_some_architectures_longer_is_refused(
+    config: BenchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its values are not of one population."""
+    own = bench(config).folder
+    assert own is not None
+    measured = Measured.of(RunFolder(config.out, own.parent.name))
+    first, *others = measured.record.trials
+    record = replace(measured.record, trials=(replace(first, epochs=2), *others))
+    monkeypatch.setattr(Measured, "of", lambda _: replace(measured, record=record))
+    with pytest.raises(ValueError, match="expected scores after equally many epochs"):
+        bench_run(RunFolder(config.out, "elsewhere"), BenchConfig(table=config.table))
 
 
 # Populations and samples
@@ -336,6 +370,7 @@ def test_the_command_ends_with_a_table_and_the_files(
     code, out, _ = command(*words)
     assert code == 0
     assert "20 at random of 60" in out
+    assert "draws" not in out[: out.index("tau:")]  # a column without a value: there is one draw
     for name in ("leaderboard.csv", "leaderboard.parquet", "values.parquet"):
         path = next(line for line in out.splitlines() if line.endswith(name))
         assert Path(path).exists()

@@ -12,7 +12,8 @@ from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 import untrained
 from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED, Known
+from untrained.bench.leaderboard import SHORTENED
+from untrained.bench.ranking import Known
 from untrained.tables import groups, rank_agreement, tau_difference
 
 N, DRAWS = 60, 3
@@ -146,10 +147,52 @@ def test_a_score_without_statistics_says_why() -> None:
     board = ranked(frame, scores)
     assert board.scores["score"].to_list()[0] == "size"
     assert row(board, "good")["reason"] == "failed on 60 of 60 architectures: too large"
-    assert row(board, "low")["reason"] == "the same value, -3, for every architecture"
+    assert row(board, "low")["reason"] == "all values, or all accuracies beside them, are equal"
     assert row(board, "good")["tau"] is row(board, "good")["group"] is None
     assert not board.judged
     assert ranked(values()).judged
+
+
+def test_a_score_that_fails_and_is_constant_says_both() -> None:
+    first = pl.col("architecture") == "a0"
+    frame = values().with_columns(good=pl.when(~first).then(5.0))
+    found = row(ranked(frame, {**SCORES, "good": Known(reason="too large")}), "good")
+    assert (found["count"], found["failed"], found["tau"]) == (N - 1, 1, None)
+    assert found["reason"].startswith("failed on 1 of 60 architectures: too large; all values")
+
+
+def test_accuracies_that_are_equal_where_a_score_has_a_value_rank_nothing() -> None:
+    frame = values()
+    high = pl.col("accuracy") > 0.7
+    frame = frame.with_columns(
+        accuracy=pl.when(high).then(0.9).otherwise("accuracy"),
+        good=pl.when(high).then("good"),
+    )
+    found = row(ranked(frame), "good")
+    assert found["count"] >= 20
+    assert found["tau"] is found["group"] is None
+    assert "all accuracies beside them, are equal" in found["reason"]
+
+
+def test_a_failure_is_below_the_least_of_huge_values() -> None:
+    """1 less than -1e20 is -1e20."""
+    frame = values()
+    y = matrix_of(frame, "accuracy")[:, 0]
+    best, worst = int(y.argmax()), int(y.argmin())
+    x = np.where(np.arange(N) == worst, -1e20, y)
+    x[best] = np.nan
+    frame = frame.with_columns(good=np.tile(x, DRAWS))
+    x[best] = -np.finfo(float).max
+    found = row(ranked(frame), "good")
+    assert found["tau_failed_last"] == pytest.approx(kendalltau(x, y).statistic, abs=1e-12)
+
+
+def test_quantiles_of_accuracies_that_are_equal_are_one_threshold() -> None:
+    frame = values().with_columns(accuracy=pl.col("accuracy").clip(upper_bound=0.7))
+    board = ranked(frame)
+    named = [name for name in board.scores.columns if name.startswith("pqetp_")]
+    assert 1 < len(named) < 5
+    assert row(board, "good")["pqetp_0.7"] is None  # none exceeds it
 
 
 def test_directions_are_not_chosen_by_accuracies() -> None:
@@ -168,6 +211,18 @@ def test_what_is_known_beyond_size() -> None:
     expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
     assert row(board, "good")["tau_given_size"] == pytest.approx(expected)
     assert row(board, "size")["tau_given_size"] is None
+
+
+def test_a_size_that_all_share_is_left_out_of_what_is_given() -> None:
+    """As the number of layers, in a space whose networks differ in width alone."""
+    frame = values().with_columns(layers=pl.lit(18.0))
+    scores = {**SCORES, "layers": Known(kind="baseline")}
+    found, fewer = (
+        rank_scores(frame, "accuracy", scores, population="", sizes=sizes, resamples=20)
+        for sizes in (("size", "layers"), ("size",))
+    )
+    for name in ("tau_given_size", "rho_given_size", "rho_given_size_low"):
+        assert row(found, "good")[name] == pytest.approx(row(fewer, "good")[name])
 
 
 def test_the_matrix_is_of_pairs_that_both_scores_have() -> None:
@@ -251,6 +306,14 @@ def test_fewer_than_twenty_architectures_are_refused() -> None:
         ranked(frame)
     with pytest.raises(ValueError, match=r"expected a score or more.*got 0 and 60"):
         ranked(values(), {})
+
+
+def test_values_that_cannot_be_ranked_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"equally many draws .* got 2 of some and 3 of others"):
+        ranked(values()[1:])
+    lost = pl.when(pl.col("architecture") != "a0").then("accuracy")
+    with pytest.raises(ValueError, match="finite accuracies in 'accuracy', got 1 of 60"):
+        ranked(values().with_columns(accuracy=lost))
 
 
 def test_the_subpackage_can_be_called_as_its_function() -> None:

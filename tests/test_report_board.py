@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED, Known
+from untrained.bench.leaderboard import SHORTENED
+from untrained.bench.ranking import Known
 from untrained.report import report_board
 from untrained.report.board_drawings import draw_costs, draw_scatter, scatters
+from untrained.report.labels import axis_range, place_labels
 
 HOSTILE = "<script>alert(1)</script>:S"
 
@@ -66,10 +68,73 @@ def test_better_is_to_the_right(board: Leaderboard) -> None:
 def test_costs_have_a_front_of_what_was_measured(board: Leaderboard) -> None:
     figure = draw_costs(board)
     assert figure is not None
-    front = next(trace for trace in figure.data if trace.name == "nothing cheaper is better")
+    front = next(trace for trace in figure.data if trace.name == "Pareto front")
     assert [*front.x] == [0.1]  # the baseline is the best of what was measured, and the cheapest
     free = rank_scores(board.values, "accuracy", {"low": Known()}, population="", resamples=20)
     assert draw_costs(free) is None
+
+
+def covered(middle: tuple[float, float], side: str, text: str) -> set[tuple[int, int]]:
+    """Pixels of a label beside a point, a letter being as wide as in the page's font at least."""
+    a, b = middle
+    wide = 7 * len(text)
+    left, low = {
+        "top center": (a - wide / 2, b + 7),
+        "bottom center": (a - wide / 2, b - 22),
+        "middle right": (a + 7, b - 7.5),
+        "middle left": (a - 7 - wide, b - 7.5),
+    }[side]
+    return {(int(left + i), int(low + j)) for i in range(1, wide - 1) for j in range(1, 14)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_cover_neither_each_other_nor_points(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(size=(2, 30)).tolist()
+    texts = ["t" * int(n) for n in rng.integers(3, 25, 30)]
+    sides = place_labels(x, y, texts)
+    assert 15 < sum(side is not None for side in sides) < 30  # as many as fit
+    scaled = [
+        [length * (v - low) / (high - low) for v in values]
+        for values, length in ((x, 900), (y, 320))
+        for low, high in (axis_range(values),)
+    ]
+    middles = [*zip(*scaled, strict=True)]
+    areas = [
+        covered(middle, side, text)
+        for middle, side, text in zip(middles, sides, texts, strict=True)
+        if side
+    ]
+    assert sum(map(len, areas)) == len(set().union(*areas))
+    assert not set().union(*areas) & {(int(a), int(b)) for a, b in middles}
+    assert all(0 <= a < 900 for area in areas for a, _ in area)
+
+
+def test_points_in_one_place_have_their_labels_on_different_sides() -> None:
+    expected = ("top center", "bottom center", "middle right", "middle left", None)
+    assert place_labels([2.0] * 5, [0.5] * 5, ["macs"] * 5) == expected
+
+
+def test_equal_reasons_are_told_once(board: Leaderboard, tmp_path: Path) -> None:
+    reason = "failed on 1 of 30 architectures"
+    rows = board.scores.with_columns(
+        reason=pl.when(kind="baseline").then(pl.lit("")).otherwise(pl.lit(reason))
+    )
+    alike = replace(board, scores=rows)
+    scores = [s for s in rows["score"] if s != "low"]
+    assert alike.reasons == {reason: scores}
+    text = report_board(alike, tmp_path / "page.html").read_text("utf-8")
+    assert text.count(reason) == 1
+    assert "3 of 4 scores failed" in text
+    assert 'class="more" open' in text  # as one of them could not be ranked
+
+
+def test_columns_without_a_value_are_left_out(board: Leaderboard, tmp_path: Path) -> None:
+    text = report_board(board, tmp_path / "page.html").read_text("utf-8")
+    assert ">± draws<" in text
+    assert "<td>A</td>" in text  # the first group
+    one = replace(board, scores=board.scores.with_columns(tau_spread=None))
+    assert ">± draws<" not in report_board(one, tmp_path / "page.html").read_text("utf-8")
 
 
 def test_the_page_stands_alone_and_obeys_nothing(board: Leaderboard, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From scores to a leaderboard: architectures of a table, measured as any run measures."""
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -80,8 +81,9 @@ def bench_run(
         on_progress: called as work proceeds.
 
     Raises:
-        ValueError: other fields, no such run, a bench's own, one on a space that is not ours, or
-            fewer than 20 of its architectures in the table.
+        ValueError: other fields, no such run, a bench's own, one on a space that is not ours, one
+            that took scores after various epochs of training, or fewer than 20 of its
+            architectures in the table.
         OSError: files that are missing or cannot be written.
     """
     config = config.check()
@@ -92,6 +94,12 @@ def bench_run(
         raise ValueError(
             f"expected a run on {' or '.join(SPACES)}, got one on {record.space!r}: what a store "
             f"names is never imported; give the scores to untrained bench --space {record.space}"
+        )
+    if len({trial.epochs for trial in record.trials}) > 1:
+        raise ValueError(
+            f"expected scores after equally many epochs of training, got those of a "
+            f"{record.searcher} search, which trains some architectures longer than others; try "
+            f"untrained bench --space {record.space}"
         )
     judged = find_judged(record.space, config.table, config.dataset, str(record.images["name"]))
     texts = dict.fromkeys(trial.architecture for trial in record.trials)
@@ -108,16 +116,14 @@ def bench_run(
     found = leaderboard_of((measured, *beside), judged, sample, config, on_progress)
     out = folder.path / judged.column
     found.write(out)
-    table = () if config.table is None else ("--table", config.table)
-    words = ("bench", str(folder.path), "--dataset", judged.column, *table)
-    return replace(found, folder=out, command=command_line("untrained", *words))
+    said = _flags(replace(config, dataset=judged.column))
+    again = command_line("untrained", "bench", str(folder.path), *said)
+    return replace(found, folder=out, command=again)
 
 
 def _check_free(folder: RunFolder, config: BenchConfig) -> None:
     """Refuse what cannot be said of a run that is there, and a run that is a bench already."""
-    others = [f.name for f in fields(config) if f.name not in FREE]
-    usual = BenchConfig()
-    if given := [name for name in others if getattr(config, name) != getattr(usual, name)]:
+    if given := [name for name in _given(config) if name not in FREE]:
         raise ValueError(
             f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
             f"that is as it was in the run"
@@ -128,6 +134,19 @@ def _check_free(folder: RunFolder, config: BenchConfig) -> None:
             f"expected the folder of a search or of untrained score, got that of a bench; for "
             f"other accuracies of the same architectures: {again} --dataset NAME"
         )
+
+
+def _given(config: BenchConfig) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    usual, said = BenchConfig(), {f.name: getattr(config, f.name) for f in fields(config)}
+    return {name: value for name, value in said.items() if value != getattr(usual, name)}
+
+
+def _flags(config: BenchConfig) -> Iterator[str]:
+    """What was said beside a run's folder, as words of the command."""
+    for name, value in _given(config).items():
+        yield f"--{name}"
+        yield from map(str, value if isinstance(value, tuple) else (value,))
 
 
 def _baselines(
@@ -151,7 +170,7 @@ def _measure(
     config: BenchConfig, architectures: tuple[str, ...], on_progress: OnProgress
 ) -> Measured:
     """The run that measures them; what it calls a search is none."""
-    phase = f"measuring {len(architectures):,} architectures"
+    phase = f"{len(config.measured)} scores of {len(architectures):,} architectures"
 
     def tell(progress: Progress) -> None:
         on_progress(progress._replace(phase=phase))

@@ -23,16 +23,16 @@ class BenchConfig(CommonConfig):
     """Scores, the architectures that they are measured on, and the table that judges them."""
 
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
-    """Scores to be ranked; names, or package.module:name. `label_alignment@2` is that score after
-    two epochs of short training. Parameters, multiply-adds and layers are measured beside them."""
+    """Scores to rank: names, or package.module:name. `label_alignment@2` is that score after two
+    epochs of short training. Parameters, multiply-adds and layers are measured beside them."""
     dataset: str | None = None
-    """What the table's accuracies are of, such as `cifar10`, or one column of it, such as
-    `cifar10_valid_200`. By default that of the images' name, or the table's first."""
+    """Data set whose accuracies judge the scores, such as `cifar10`, or one column of the table,
+    such as `cifar10_valid_200`. By default that of the images' name, or the table's first."""
     table: str | None = None
     """The table: a Parquet file with a column `architecture` and accuracies such as
     `cifar10_test_200`. By default that of the space."""
     sample: int | str = 200
-    """Architectures to be measured: a number of them at random; `stratified:N`, one at random
+    """Architectures to measure: a number of them at random; `stratified:N`, one at random
     from each of N equal parts of the population in the order of accuracy; or `all`."""
     population: Named = "all"
     """What the sample is drawn from: `all` rows of the table; `canonical`, one of all that
@@ -40,14 +40,14 @@ class BenchConfig(CommonConfig):
     draws: int = 3
     "Draws of weights and probe for each score of each architecture."
     score_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)
-    "Settings of one score, as of `untrained score`."
+    "Settings of one score, as in `untrained score`."
     short_training: TrainingSpec = field(default_factory=TrainingSpec)
-    "A few epochs before all scores that ask for them, as of `untrained score`."
+    "A few epochs before all scores that ask for them, as in `untrained score`."
     thresholds: tuple[float, ...] = ()
-    """Accuracies p of PQETP(p), how well a score tells those above p from the others; by default
-    five quantiles of the sample's accuracies."""
+    """Accuracies p for PQETP(p): how well a score tells architectures above p from the others. By
+    default five quantiles of the sample's accuracies."""
     resamples: int = 1000
-    "Resamples of architectures, of each bootstrap interval."
+    "Resamples of architectures for each bootstrap interval."
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -60,9 +60,7 @@ class BenchConfig(CommonConfig):
         if isinstance(self.sample, int):
             return self.sample
         stratified = re.fullmatch(r"stratified:([0-9]{1,9})", self.sample)
-        if self.sample == "all" or stratified is None:
-            return None
-        return int(stratified[1])
+        return None if stratified is None else int(stratified[1])
 
     @property
     def stratified(self) -> bool:

@@ -9,8 +9,9 @@ import polars as pl
 
 from untrained.bench.config import BASELINES, BenchConfig
 from untrained.bench.judged import Judged
-from untrained.bench.leaderboard import SHORTENED, Known, Leaderboard, rank_scores
+from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.bench.population import Sample
+from untrained.bench.ranking import Known, rank_scores
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record, seconds_of
 from untrained.runs.session import OnProgress
@@ -48,14 +49,15 @@ class Measured:
         }
 
     def cost(self, score: str) -> float | None:
-        """Seconds an architecture, with an equal part of the training before it; None where
-        another run did that training, as its seconds are not known here."""
+        """Seconds per architecture, with an equal part of the training before it; None where
+        they are not known, as of training that another run did."""
         trained = [name for name in self.record.directions if self.trains(name)]
-        if score not in trained:
-            return self.seconds.get(score)
+        spent = self.seconds.get(score)
+        if score not in trained or spent is None:
+            return spent
         training = sum(cost.seconds for cost in self.record.costs if cost.step == TRAINING)
         share = training / len(trained) / len({t.architecture for t in self.record.trials})
-        return self.seconds[score] + share if training else None
+        return spent + share if training else None
 
     def trains(self, score: str) -> bool:
         """Whether it is taken after training, so far as its name and the settings say."""

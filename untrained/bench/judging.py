@@ -1,4 +1,4 @@
-"""One score judged by accuracies: every statistic of a ranking, or why there is none."""
+"""One score judged by accuracies: every statistic of a ranking."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,8 +36,9 @@ class Judge:
 
     def statistics(
         self, draws: Float[np.ndarray, "n d"], *, given_size: bool = True
-    ) -> tuple[dict[str, float | int | None], str]:
-        """All statistics of a score; and what failed, or why there are none.
+    ) -> Statistics:
+        """All statistics of a score; only the counts where too few have a value to be ranked, or
+        all values, or the accuracies beside them, are equal.
 
         Args:
             draws: higher is better, NaN where it failed; a column a draw.
@@ -45,26 +46,22 @@ class Judge:
         """
         x, y = draws.mean(1), self.accuracies
         sound = np.isfinite(x)
-        empty: dict[str, float | int | None] = dict.fromkeys((*STATISTICS, *self.named.values()))
-        empty |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
-        failed = "" if sound.all() else f"failed on {(~sound).sum():,} of {len(x):,} architectures"
-        if sound.sum() < LEAST:
-            return empty, failed
-        if np.ptp(x[sound]) == 0:
-            return empty, f"the same value, {x[sound][0]:g}, for every architecture"
-        lowest = np.where(sound, x, x[sound].min() - 1)
-        return empty | {
+        found: dict[str, float | int | None] = dict.fromkeys((*STATISTICS, *self.named))
+        found |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
+        if sound.sum() < LEAST or np.ptp(x[sound]) == 0 or np.ptp(y[sound]) == 0:
+            return found
+        return found | {
             **agreement(x, y, resamples=self.resamples).row(),
             **self.over_draws(draws),
-            "tau_failed_last": float(kendalltau(lowest, y).statistic),
+            "tau_failed_last": float(kendalltau(np.where(sound, x, -np.inf), y).statistic),
             **(self.beyond_size(x) if given_size else {}),
-            **dict(zip(self.named.values(), exceedance(x, y, self.thresholds), strict=True)),
-        }, failed
+            **dict(zip(self.named, exceedance(x, y, [*self.named.values()]), strict=True)),
+        }
 
     @property
-    def named(self) -> dict[float, str]:
-        """Threshold -> the name of PQETP there."""
-        return {p: f"pqetp_{p:.4g}" for p in self.thresholds}
+    def named(self) -> dict[str, float]:
+        """The name of PQETP at each threshold -> the threshold; equal ones are one."""
+        return {f"pqetp_{p:.4g}": p for p in self.thresholds}
 
     def over_draws(self, draws: Float[np.ndarray, "n d"]) -> Statistics:
         """Mean and standard deviation of tau over single draws; missing where all are one."""
@@ -75,9 +72,16 @@ class Judge:
         return {"tau_draws": float(np.mean(taus)), "tau_spread": float(np.std(taus, ddof=1))}
 
     def beyond_size(self, x: Float[np.ndarray, " n"]) -> Statistics:
-        """What it knows beyond size; missing where there are no sizes, or they leave nothing."""
-        y, sizes = self.accuracies, self.sizes
-        if not sizes.shape[1] or (np.isfinite(x) & np.isfinite(sizes).all(1)).sum() < LEAST:
+        """What it knows beyond size; missing where there are no sizes, or they leave nothing.
+
+        A size that all architectures share is none.
+        """
+        sound = np.isfinite(x) & np.isfinite(self.sizes).all(1)
+        if sound.sum() < LEAST:
+            return {}
+        x, y, sizes = x[sound], self.accuracies[sound], self.sizes[sound]
+        sizes = sizes[:, np.ptp(sizes, axis=0) > 0]
+        if not sizes.shape[1]:
             return {}
         found: dict[str, float] = {}
         with suppress(ValueError):  # nothing is left

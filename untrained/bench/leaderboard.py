@@ -1,18 +1,9 @@
-"""Scores in the order in which they rank architectures, with every statistic of a ranking."""
+"""Scores in the order in which they rank architectures, as a value and as files."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
-from jaxtyping import Float
-
-from untrained.bench.config import BASELINES, LEAST
-from untrained.bench.judging import STATISTICS, Judge
-from untrained.runs.session import OnProgress, Progress, ignore
-from untrained.tables.differences import groups, rank_agreement, tau_difference
 
 SHORTENED = "shortened training"
 "The kind of what is no score of an untrained network, but what it competes with."
@@ -62,6 +53,15 @@ class Leaderboard:
         own = asked.filter(pl.col("kind") == "score")
         return bool((own if len(own) else asked)["tau"].is_not_null().any())
 
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Each `reason` that is given -> the scores that it is given for, in their order."""
+        found: dict[str, list[str]] = {}
+        for score, reason in self.scores.select("score", "reason").iter_rows():
+            if reason:
+                found.setdefault(reason, []).append(score)
+        return found
+
     def points(self, score: str) -> pl.DataFrame:
         """`architecture`, `accuracy` and `value` of a score, as measured: the mean of the draws,
         null where one of them failed."""
@@ -84,168 +84,3 @@ class Leaderboard:
 
 
 FILES = ("leaderboard.csv", "leaderboard.parquet", "values.parquet", "matrix.csv")
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-"Of accuracies: thresholds where none are given."
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of a score beside its values."""
-
-    higher_is_better: bool = True
-    kind: str = "score"
-    seconds: float | None = None
-    reason: str = ""
-    "Why it failed, most often."
-
-
-def rank_scores(
-    values: pl.DataFrame,
-    accuracy: str,
-    scores: Mapping[str, Known],
-    *,
-    population: str,
-    sizes: Sequence[str] = BASELINES,
-    thresholds: Sequence[float] = (),
-    resamples: int = 1000,
-    notes: Sequence[str] = (),
-    on_progress: OnProgress = ignore,
-) -> Leaderboard:
-    """The leaderboard of scores by the accuracies beside them.
-
-    A score's value for an architecture is the mean of its draws; it failed where one of them did
-    or is not finite. A failure is left out of the statistics, and counted. Directions are those
-    given, and never chosen by accuracies.
-
-    Args:
-        values: one row for each draw of each architecture, equally many draws of all: a column
-            `architecture`, that of accuracies, and one for each score, null where it failed.
-        accuracy: name of the column of accuracies, finite and equal in all draws.
-        scores: name of column -> what is known of the score.
-        population: what the architectures stand for, in words.
-        sizes: those of the scores that partial correlations are given.
-        thresholds: accuracies p of PQETP(p); by default five quantiles.
-        resamples: of each bootstrap interval.
-        notes: what else must be known to read the numbers.
-        on_progress: called as scores are judged, which takes seconds each.
-
-    Raises:
-        ValueError: no score, or fewer than 20 architectures.
-    """
-    y = np.array(_by_architecture(values, accuracy))[:, 0]
-    if len(y) < LEAST or not scores:
-        raise ValueError(
-            f"expected a score or more, and {LEAST} architectures or more with accuracies, got "
-            f"{len(scores)} and {len(y)}"
-        )
-    draws = {name: _higher_is_better(values, name, scores[name]) for name in scores}
-    means = {name: each.mean(1) for name, each in draws.items()}
-    given = [means[name] for name in sizes if name in means]
-    judge = Judge(
-        accuracies=y,
-        sizes=np.stack(given, 1) if given else np.empty((len(y), 0)),
-        thresholds=tuple(thresholds) or tuple(np.quantile(y, QUANTILES).tolist()),
-        resamples=resamples,
-    )
-    rows: list[dict[str, Any]] = []
-    for name, known in scores.items():
-        on_progress(Progress("judging scores", len(rows), len(scores)))
-        rows.append(
-            _row(name, known, *judge.statistics(draws[name], given_size=name not in sizes))
-        )
-    judged = {row["score"]: means[row["score"]] for row in rows if row["tau"] is not None}
-    grouped, front = groups(judged, y, resamples=resamples), _front(rows)
-    on_progress(Progress("judging scores", len(rows), len(scores)))
-    for row in rows:
-        row |= {"group": grouped.get(row["score"]), "on_front": row["score"] in front}
-    return Leaderboard(
-        scores=pl.DataFrame(rows, schema_overrides=_types(rows), infer_schema_length=None)
-        .fill_nan(None)
-        .sort("tau", descending=True, nulls_last=True, maintain_order=True),
-        matrix=pl.DataFrame({"score": [*means]}).hstack(
-            pl.DataFrame(rank_agreement(means), schema=[*means]).fill_nan(None)
-        ),
-        values=values,
-        accuracy=accuracy,
-        population=population,
-        resamples=resamples,
-        verdict=_verdict(rows, means, y, resamples),
-        notes=tuple(notes),
-    )
-
-
-def _verdict(
-    rows: Sequence[Mapping[str, Any]],
-    means: Mapping[str, Float[np.ndarray, " n"]],
-    accuracies: Float[np.ndarray, " n"],
-    resamples: int,
-) -> str:
-    """The best score against the best baseline; empty where there is none of either."""
-    best = {
-        kind: max(found, key=lambda row: row["tau"])["score"]
-        for kind in ("score", "baseline")
-        if (found := [row for row in rows if row["kind"] == kind and row["tau"] is not None])
-    }
-    if len(best) < 2:
-        return ""
-    score, baseline = best["score"], best["baseline"]
-    x, other = means[score], means[baseline]
-    if (np.isfinite(x) & np.isfinite(other)).sum() < LEAST:
-        return ""
-    value, (low, high) = difference = tau_difference(x, other, accuracies, resamples=resamples)
-    how = "better than" if value > 0 else "worse than"
-    how = f"ranks {how}" if difference.told_apart else "cannot be told apart from"
-    several = sum(row["kind"] == "score" and row["tau"] is not None for row in rows)
-    chosen = f", the best of {several} by these accuracies," if several > 1 else ""
-    return (
-        f"{score}{chosen} {how} the best baseline, {baseline}: their taus differ by "
-        f"{value:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
-    )
-
-
-def _row(
-    name: str, known: Known, statistics: Mapping[str, float | int | None], reason: str
-) -> dict[str, Any]:
-    return {
-        "score": name,
-        "kind": known.kind,
-        "higher_is_better": known.higher_is_better,
-        **statistics,
-        "seconds": known.seconds,
-        "reason": ": ".join(filter(None, (reason, reason and known.reason))),
-    }
-
-
-def _types(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of columns that may be empty."""
-    whole = {"count", "failed", "group"}
-    named = {name for name in rows[0] if name in STATISTICS or name.startswith("pqetp")}
-    return {
-        name: pl.Int64 if name in whole else pl.Float64 for name in {*named, "seconds", "group"}
-    }
-
-
-def _higher_is_better(values: pl.DataFrame, name: str, known: Known) -> Float[np.ndarray, "n d"]:
-    """A score's draws, higher meaning better; NaN where it failed or is not finite."""
-    found = np.array(_by_architecture(values, name), dtype=float)  # None becomes NaN
-    return np.where(np.isfinite(found), found if known.higher_is_better else -found, np.nan)
-
-
-def _by_architecture(values: pl.DataFrame, name: str) -> list[list[float | None]]:
-    """A column's values, draw by draw, of each architecture in the order of the frame."""
-    grouped = values.group_by("architecture", maintain_order=True).agg(name)
-    return grouped[name].to_list()
-
-
-def _front(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Measured scores to which no other is preferable in both seconds and tau."""
-    points = [
-        (row["seconds"], row["tau"], row["score"])
-        for row in rows
-        if row["kind"] != SHORTENED and None not in (row["seconds"], row["tau"])
-    ]
-    return {
-        name
-        for seconds, tau, name in points
-        if not any(s <= seconds and t >= tau and (s, t) != (seconds, tau) for s, t, _ in points)
-    }

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
@@ -18,7 +17,7 @@ from untrained.bench.leaderboard import FILES, SHORTENED, Leaderboard
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.board_page import report_board
-from untrained.report.units import share, significant
+from untrained.report.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 
@@ -39,8 +38,8 @@ def show(board: Leaderboard, as_json: bool) -> None:
         print(json.dumps({**plain(board), "page": str(page)}))
     else:
         show_board(board)
-        for row in board.scores.filter(pl.col("reason") != "").iter_rows(named=True):
-            say(f"{row['score']}: {row['reason']}", style="yellow")
+        for reason, scores in board.reasons.items():
+            say(f"{', '.join(scores)}: {reason}", style="yellow")
         for name in FILES:
             say(board.folder / name)
         say(page, label="Page:", style="bold")
@@ -52,11 +51,14 @@ def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
     say(f"By {board.accuracy}: {board.population}", style="bold")
     table = Table("", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0)
-    for name in HEADINGS:
+    rows = board.scores.to_dicts()
+    columns = zip(HEADINGS, zip(*map(cells_of, rows), strict=True), strict=True)
+    known = {name: cells for name, cells in columns if {*cells} != {"-"}}  # the others are no use
+    for name in known:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in board.scores.iter_rows(named=True):
+    for row, *cells in zip(rows, *known.values(), strict=True):
         style = {"baseline": "dim", SHORTENED: "dim italic"}.get(row["kind"], "")
-        table.add_row(group_of(row), visible(row["score"]), *cells_of(row), style=style)
+        table.add_row(letter(row["group"]), visible(row["score"]), *cells, style=style)
     PRINTED.print(table)
     if board.verdict:
         say(board.verdict, style="bold")
@@ -69,9 +71,9 @@ HEADINGS = "tau", "95 %", "draws", "rho", "| size", "best 10", "failed", "second
 READING = (
     "tau: Kendall's tau-b, with its 95 % interval over architectures ({:,} resamples) and its "
     "standard deviation over draws. | size: partial tau, given parameters, multiply-adds and "
-    "layers. best 10: the best accuracy among the ten best scores. seconds: of an architecture, "
-    "all draws. Letters: not told apart from the first of the same letter (paired bootstrap, not "
-    "corrected for the number of scores)."
+    "layers. best 10: the best accuracy among the ten best scores. seconds: per architecture, all "
+    "draws together. Scores with the same letter cannot be told apart from the first of them "
+    "(paired bootstrap, not corrected for the number of scores)."
 )
 
 
@@ -88,14 +90,6 @@ def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['failed']:,}",
         "-" if row["seconds"] is None else significant(row["seconds"]),
     )
-
-
-def group_of(row: Mapping[str, Any]) -> str:
-    """A, B, ... and the numbers of those after Z."""
-    group = row["group"]
-    if group is None:
-        return "-"
-    return chr(ord("A") + group - 1) if group <= 26 else str(group)
 
 
 def plain(board: Leaderboard) -> dict[str, Any]:

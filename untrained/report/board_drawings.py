@@ -1,11 +1,13 @@
 """A leaderboard, drawn by Plotly."""
 
+import math
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.report.canvas import RANDOM, SELECTED, blank_figure, literal, log_axis, wrapped
+from untrained.report.labels import axis_range, place_labels
 from untrained.report.measured import spans_decades
 from untrained.report.units import percent, share, significant
 
@@ -75,7 +77,10 @@ def draw_scatter(scatter: Scatter) -> go.Figure:
 
 
 def draw_costs(board: Leaderboard) -> go.Figure | None:
-    """Seconds of an architecture against tau, and the front; None where no seconds are known."""
+    """Seconds per architecture against tau, and the Pareto front; None where no seconds are known.
+
+    A label that would cover another or a point is left out; the point tells its name on hover.
+    """
     rows = [
         row
         for row in board.scores.iter_rows(named=True)
@@ -83,13 +88,18 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
     ]
     if not rows:
         return None
+    rows.sort(key=lambda row: not row["on_front"])  # whose labels come first
+    decades, taus = [math.log10(row["seconds"]) for row in rows], [row["tau"] for row in rows]
+    sides = place_labels(decades, taus, [row["score"] for row in rows])
     figure = blank_figure(height=420)
     for kind, colour in COLOURS.items():
-        some = [row for row in rows if row["kind"] == kind]
+        some = [
+            row | {"side": s} for row, s in zip(rows, sides, strict=True) if row["kind"] == kind
+        ]
         figure.add_scatter(
             x=[row["seconds"] for row in some],
             y=[row["tau"] for row in some],
-            text=[literal(row["score"]) for row in some],
+            text=[literal(row["score"]) if row["side"] else "" for row in some],
             hovertext=[
                 f"{literal(row['score'])}<br>tau {share(row['tau'])}, "
                 f"{significant(row['seconds'])} s"
@@ -97,7 +107,7 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
             ],
             hoverinfo="text",
             mode="markers+text",
-            textposition="top center",
+            textposition=[row["side"] or "top center" for row in some],
             marker={"size": 9, "color": colour},
             name=kind,
             visible=bool(some),
@@ -108,10 +118,10 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
         y=[tau for _, tau in front],
         mode="lines",
         line={"color": SELECTED, "width": 1.5, "shape": "hv"},
-        name="nothing cheaper is better",
+        name="Pareto front",
         hoverinfo="skip",
     )
     figure.update_xaxes(log_axis([row["seconds"] for row in rows]))
-    figure.update_xaxes(title_text="Seconds an architecture")
-    figure.update_yaxes(title_text="Kendall's tau")
+    figure.update_xaxes(title_text="Seconds per architecture", range=axis_range(decades))
+    figure.update_yaxes(title_text="Kendall's tau", range=axis_range(taus))
     return figure

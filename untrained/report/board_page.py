@@ -1,10 +1,11 @@
 """A leaderboard as one self-contained page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from untrained.bench.leaderboard import SHORTENED, Leaderboard
+from untrained.bench.leaderboard import Leaderboard
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
-from untrained.report.units import percent, share, significant
+from untrained.report.units import letter, percent, share, significant
 from untrained.report.writing import write_page
 
 CORRELATIONS = {
@@ -53,16 +54,22 @@ def report_board(board: Leaderboard, page: Path | None = None) -> Path:
         "board.html.j2",
         board=board,
         rows=board.scores.to_dicts(),
-        correlations=CORRELATIONS,
-        shares=SHARES,
+        reasons=board.reasons,
+        correlations=_known(board, CORRELATIONS),
+        shares=_known(board, SHARES),
         thresholds=[name for name in board.scores.columns if name.startswith("pqetp_")],
         scatters=[(each, draw_scatter(each)) for each in scatters(board)],
         points=POINTS,
         costs=draw_costs(board),
         matrix=board.matrix.to_dicts(),
-        shortened=SHORTENED,
+        letter=letter,
         share=share,
         percent=percent,
         significant=significant,
     )
     return page
+
+
+def _known(board: Leaderboard, columns: Mapping[str, str]) -> dict[str, str]:
+    """Those of the columns in which some score has a value."""
+    return {c: label for c, label in columns.items() if board.scores[c].is_not_null().any()}

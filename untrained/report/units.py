@@ -55,6 +55,18 @@ def share(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
+def letter(number: int | None) -> str:
+    """A for 1, B for 2, ...; those after Z remain numbers, and none is a dash.
+
+    Example:
+        >>> letter(1), letter(26), letter(27), letter(None)
+        ('A', 'Z', '27', '-')
+    """
+    if number is None:
+        return "-"
+    return chr(ord("A") + number - 1) if number <= 26 else str(number)
+
+
 def significant(number: float | int) -> str:
     """Three digits or more, thousands separated, powers of ten only where they are needed.
 

@@ -162,7 +162,7 @@ def load_record(store: Path, name: str) -> RunRecord:
 
 
 def seconds_of(store: Path, name: str) -> dict[str, float]:
-    """Score -> seconds an architecture in the run of this name; see `Store.seconds`."""
+    """Score -> seconds per architecture in the run of this name; see `Store.seconds`."""
     with Store.reading(store) as opened:
         row = opened.run(name)
         return opened.seconds(row["search"] or row["id"])

@@ -7,6 +7,7 @@ a run writes.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ class Store:
         """Score -> seconds that it took for an architecture, all draws together, on average.
 
         In whatever run its measurements were made; what scores shared is divided among them, and
-        building the network is in it, but not training before the score.
+        building the network is in it, but not training before the score. Architectures some of
+        whose measurements are lost do not count; a score that has no others is left out.
         """
         rows = self._rows(select(trials.c.measurements).where(trials.c.run == search))
         columns: dict[str, set[frozenset[str]]] = {}
@@ -205,10 +207,11 @@ class Store:
                 some = measurements.c.key.in_(keys[start : start + 500])
                 query = select(measurements.c.key, measurements.c.seconds).where(some)
                 spent |= {key: seconds for key, seconds in connection.execute(query)}
-        return {
-            score: sum(spent.get(key, 0.0) for each in of_it for key in each) / len(of_it)
+        whole = {  # summed exactly, as scores that share all their costs must cost the same
+            score: [fsum(map(spent.__getitem__, each)) for each in of_it if each <= spent.keys()]
             for score, of_it in columns.items()
         }
+        return {score: fsum(totals) / len(totals) for score, totals in whole.items() if totals}
 
     # Trainings
 

@@ -98,7 +98,7 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
         )
     x, y = scores[sound].astype(float), accuracies[sound].astype(float)
     low, high = interval_of(_tau_and_rho, (x, y), resamples, vectorized=True, axis=-1, batch=100)
-    n, tenth, half = len(x), max(len(x) // 10, 2), len(x) // 2
+    n, tenth, half = len(x), len(x) // 10, len(x) // 2
     lots = np.random.default_rng(0).permutation(n)
     best, chosen = np.lexsort((lots, -y)), np.lexsort((lots, -x))
     top, upper = best[:tenth], best[:half]
@@ -138,7 +138,7 @@ def exceedance(
         thresholds: values of p.
 
     Returns:
-        One value a threshold; None where all accuracies exceed it, or none.
+        One value per threshold; None where all accuracies exceed it, or none.
 
     Raises:
         ValueError: other lengths.
@@ -164,7 +164,7 @@ def check_lengths(*values: np.ndarray) -> None:
     lengths = [len(v) for v in values]
     if len(set(lengths)) > 1:
         raise ValueError(
-            f"expected one value an architecture in each array, got lengths {lengths}: pass "
+            f"expected one value per architecture in each array, got lengths {lengths}: pass "
             f"NaN where a score failed"
         )
 
