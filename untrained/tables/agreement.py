@@ -67,7 +67,7 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
     """Compares a score with accuracies, architecture by architecture.
 
     Which of equal scores are the best is told by lot, seeded by 0, as tables have an order of
-    their own; and so with equal accuracies.
+    their own; and so, by other lots, with equal accuracies.
 
     Args:
         scores: higher is better; NaN, or not finite, where the score failed.
@@ -99,8 +99,8 @@ def agreement(scores: Values, accuracies: Values, *, resamples: int = 1000) -> A
     x, y = scores[sound].astype(float), accuracies[sound].astype(float)
     low, high = interval_of(_tau_and_rho, (x, y), resamples, vectorized=True, axis=-1, batch=100)
     n, tenth, half = len(x), len(x) // 10, len(x) // 2
-    lots = np.random.default_rng(0).permutation(n)
-    best, chosen = np.lexsort((lots, -y)), np.lexsort((lots, -x))
+    lots = np.random.default_rng(0)
+    best, chosen = (np.lexsort((lots.permutation(n), -values)) for values in (y, x))
     top, upper = best[:tenth], best[:half]
     discovered = float(y[chosen[:10]].max())
     return Agreement(
