@@ -300,6 +300,17 @@ def test_modules_functions_and_changes_in_place_score_equal(name: str, probe: Pr
     assert values == [pytest.approx(values[0], rel=1e-4)] * len(models)
 
 
+@pytest.mark.parametrize("name", FORWARD)
+def test_no_gradients_outside_is_no_hindrance(name: str, probe: Probe) -> None:
+    expected = SCORES[name]()(network(), probe, generator())
+    for outside in (torch.no_grad(), torch.inference_mode()):
+        model = network()
+        with outside:
+            assert SCORES[name]()(model, probe, generator()) == expected
+            made_there = replace(probe, inputs=probe.inputs.clone())
+            assert SCORES[name]()(model, made_there, generator()) == expected
+
+
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_the_order_of_images_is_not_seen(name: str, probe: Probe) -> None:
     order = torch.randperm(24, generator=generator(1))

@@ -18,12 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.blocks import blocks_of, features_between
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import gradients
 from untrained.networks.unwrapping import unwrapped
+from untrained.scores.loss_gradient import differentiating
 from untrained.scores.score import Reading, View, ViewScore
 
 
@@ -51,11 +52,11 @@ class BlocksView(View):
     batchnorm: Policy
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Seen:
-        model, x = unwrapped(network), probe.inputs.clone().requires_grad_()
+        model, x = unwrapped(network), probe.inputs
         blocks, policy = blocks_of(model), policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x):
-            with features_between(blocks) as features, policy:
-                model(x.clone())
+        with foreign(x), differentiating(model, policy):
+            with features_between(blocks) as features:
+                model(x.clone().requires_grad_().clone())  # a leaf must not change in place
             couplings = [coupling(*pair, generator) for pair in pairwise(features)]
         entropies = tuple(entropy(feature.detach()) for feature in features)
         return Seen(entropies, tuple(couplings))

@@ -13,12 +13,13 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import gradients
 from untrained.networks.readout import flattened
 from untrained.networks.unwrapping import unwrapped
+from untrained.scores.loss_gradient import differentiating
 from untrained.scores.score import Reading, View, ViewScore
 
 FLOOR = 1e-5
@@ -34,9 +35,9 @@ class DataJacobianView(View):
     def __call__(
         self, network: nn.Module, probe: Probe, generator: torch.Generator
     ) -> Float[Tensor, "n d"]:
-        model, x = unwrapped(network), probe.inputs.clone().requires_grad_()
-        policy = policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x), policy:
+        model = unwrapped(network)
+        with foreign(probe.inputs), differentiating(model, policy_mode(self.batchnorm, model)):
+            x = probe.inputs.clone().requires_grad_()
             f = flattened(model(x.clone()), len(x))  # a network may change its input in place
             if not f.requires_grad:
                 raise ValueError("the output does not depend on the image: it has no Jacobian")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.feature_maps import feature_maps
 from untrained.networks.foreign import foreign
@@ -18,6 +18,7 @@ from untrained.networks.interception import gradients
 from untrained.networks.readout import flattened
 from untrained.networks.unwrapping import unwrapped
 from untrained.scores.feature_maps import NO_MAPS
+from untrained.scores.loss_gradient import differentiating
 from untrained.scores.score import Reading, Score
 
 
@@ -55,9 +56,8 @@ class Dextr(Score):
         if not maps:
             return Reading(None, NO_MAPS)
         independence = sum(inverse_condition(each[0]) for each in maps)
-        circle = great_circle(x, generator)
-        policy = policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x), policy:
+        with foreign(x), differentiating(model, policy_mode(self.batchnorm, model)):
+            circle = great_circle(x, generator)
             moving = motion(lambda t: flattened(model(circle(t)), 1)[0], x.new_zeros(()))
         kappa = curvature(*moving)
         if kappa is None:
