@@ -243,7 +243,7 @@ def test_a_jacobian_that_is_alike_at_all_pixels_has_no_correlations(probe: Probe
 
     found = JacobianCovariance()(Mean(), probe, generator())
     assert found.value is None
-    assert "alike on all pixels" in found.reason
+    assert "on all pixels alike" in found.reason
 
 
 def test_curvature_is_that_of_an_ellipse() -> None:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from untrained.analysis.pearson import row_correlations
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
@@ -81,7 +82,7 @@ class JacobianCovariance(DataJacobianScore):
     )
 
     def of(self, seen: Float[Tensor, "n d"], probe: Probe) -> Reading:
-        correlations, reason = correlation_matrix(seen)
+        correlations, reason = correlations_of(seen)
         if correlations is None:
             return Reading(None, reason)
         values = torch.linalg.eigvalsh(correlations).clamp(min=0) + FLOOR
@@ -109,7 +110,7 @@ class EPENAS(DataJacobianScore):
         sums = []
         for c in probe.labels.unique():
             rows = seen[probe.labels == c]
-            correlations, reason = correlation_matrix(rows)
+            correlations, reason = correlations_of(rows)
             if correlations is None:
                 return Reading(None, reason)
             total = (correlations.abs() + FLOOR).log().sum()
@@ -120,16 +121,13 @@ class EPENAS(DataJacobianScore):
         return Reading(((s[:, None] - s).abs().sum() / len(s)).item())
 
 
-def correlation_matrix(
-    rows: Float[Tensor, "n d"],
+def correlations_of(
+    j: Float[Tensor, "n d"],
 ) -> tuple[Float64[Tensor, "n n"] | None, str]:
-    """C_ij, Pearson's correlation of rows i and j; or None and the reason."""
-    centred = rows.double()
-    centred = centred - centred.mean(1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    if not norms.isfinite().all():
+    """C_ij, Pearson's correlation of rows i and j of J; or None and the reason."""
+    if not j.isfinite().all():
         return None, "the Jacobian is NaN or infinite: a pass through the network overflowed"
-    if (rows.amax(1) == rows.amin(1)).any():  # as the mean is rounded, norms would not tell
-        return None, "the output depends alike on all pixels of some image, or on none"
-    unit = centred / norms
-    return unit @ unit.T, ""
+    found = row_correlations(j)
+    if not found.diagonal().all():
+        return None, "for some image, the output depends on all pixels alike, or on none"
+    return found, ""

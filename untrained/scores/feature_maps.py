@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from untrained.analysis.pearson import row_correlations
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.choices import Policy
 from untrained.networks.feature_maps import feature_maps
@@ -90,14 +91,9 @@ class MeCoOpt(MeCo):
 
 def smallest_eigenvalue(each: Float[Tensor, "c p"]) -> float:
     """lambda_min of the channels' correlation matrix, which has none below zero."""
-    centred = each.double()
-    centred = centred - centred.mean(1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    if not norms.isfinite().all():
+    if not each.isfinite().all():
         raise ValueError("a feature map is NaN or infinite: it has no correlations")
-    varies = each.amax(1, keepdim=True) > each.amin(1, keepdim=True)  # the mean is rounded
-    unit = torch.where(varies, centred / norms, 0.0)
-    return max(torch.linalg.eigvalsh(unit @ unit.T)[0].item(), 0.0)
+    return max(torch.linalg.eigvalsh(row_correlations(each))[0].item(), 0.0)
 
 
 def summed(terms: list[float]) -> Reading:
