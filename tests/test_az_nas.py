@@ -65,6 +65,25 @@ def test_a_network_without_a_sequence_of_blocks_is_told_so(probe: Probe) -> None
         Expressivity()(Bare(), probe, generator())
 
 
+def test_blocks_that_give_no_tensor_or_are_not_called_are_told(probe: Probe) -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)
+
+    with pytest.raises(ValueError, match="expected blocks that give a tensor each, got tuple"):
+        Expressivity()(nn.Sequential(nn.ReLU(), Pair()), probe, generator())
+    with pytest.raises(ValueError, match="expected a network that calls its blocks"):
+        Expressivity()(Idle(), probe, generator())
+
+
 def test_hooks_are_gone_after_an_error() -> None:
     model = nn.Sequential(nn.ReLU(), nn.Linear(4, 2))
     with pytest.raises(RuntimeError), features_between(blocks_of(model)):

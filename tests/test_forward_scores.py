@@ -211,6 +211,22 @@ def test_zen_is_that_of_a_network_in_training_mode(variance: str, probe: Probe) 
     assert found.value == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_zen_of_a_batchnorm_that_sees_zeros_has_a_reason(probe: Probe) -> None:
+    class Branch(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + super().forward(0 * x)
+
+    model = nn.Sequential(Branch(nn.BatchNorm2d(1)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = Zen()(model, probe, generator())
+    assert found.value is None
+    assert "does not vary" in found.reason
+
+
+def test_meco_of_no_channels_has_a_reason(probe: Probe) -> None:
+    found = MeCoOpt(channels=0)(network(), probe, generator())
+    assert found == Reading(None, "expected one channel or more, got channels=0")
+
+
 def test_meco_is_the_sum_over_what_modules_give(probe: Probe) -> None:
     x = torch.randn(1, 1, 8, 8, generator=generator(3))
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d)

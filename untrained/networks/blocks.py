@@ -49,6 +49,9 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
     A block is given a copy of what comes to it, so that what it changes in place stays in the
     list as it was. Hooks are removed at the end.
+
+    Raises:
+        ValueError: a block that gives something other than a tensor; a pass through none of them.
     """
     found: list[Tensor] = []
 
@@ -59,7 +62,10 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
     def leave(block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if not isinstance(output, Tensor):
-            return output
+            raise ValueError(
+                f"expected blocks that give a tensor each, got {type(output).__name__} from "
+                f"{type(block).__name__}"
+            )
         found.append(output)
         return output.clone()
 
@@ -68,3 +74,5 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
         for block in blocks:
             hooks.enter_context(block.register_forward_hook(leave))
         yield found
+    if not found:
+        raise ValueError("expected a network that calls its blocks, got one that calls none")

@@ -128,8 +128,8 @@ class RegularisedSWAP(CodeScore):
         if self.mu is None or self.sigma is None or self.sigma <= 0:
             return Reading(
                 None,
-                f"expected mu and sigma > 0, in thousands of parameters and their square, got "
-                f"mu={self.mu!r} and sigma={self.sigma!r}; set both for the size aimed at",
+                f"expected mu, in thousands of parameters, and sigma > 0, in squared thousands, "
+                f"got mu={self.mu!r} and sigma={self.sigma!r}; set both for the size aimed at",
             )
         away = seen.parameters / 1000 - self.mu
         return Reading(seen.codes.distinct_units() * exp(-(away**2) / self.sigma))

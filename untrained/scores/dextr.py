@@ -19,7 +19,7 @@ from untrained.networks.readout import flattened
 from untrained.networks.unwrapping import unwrapped
 from untrained.scores.feature_maps import NO_MAPS
 from untrained.scores.loss_gradient import differentiating
-from untrained.scores.score import Reading, Score
+from untrained.scores.score import Reading, Score, finite
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Dextr(Score):
         if kappa is None:
             return Reading(None, "the output does not move along the circle: it has no curvature")
         a, c = log1p(independence), log1p(kappa)
-        return Reading(a * c / (a + c) if a + c > 0 else 0.0)
+        return finite(a * c / (a + c) if a + c > 0 else 0.0)
 
 
 def inverse_condition(each: Float[Tensor, "c p"]) -> float:

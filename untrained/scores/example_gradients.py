@@ -151,7 +151,8 @@ class LabelledContrast(ViewScore):
         if same.all() or not (same & others).any():
             return Reading(
                 None,
-                "expected two images of one class and two of different classes, got none such",
+                f"expected two images of one class and two of different classes, got {len(same)} "
+                f"of {len(probe.labels.unique())} classes; set count",
             )
         contrast = similarity[same & others].mean() - similarity[~same].mean()
         return finite(contrast.item())

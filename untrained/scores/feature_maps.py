@@ -79,6 +79,8 @@ class MeCoOpt(MeCo):
     "m, the channels drawn of each map."
 
     def of(self, seen: tuple[Maps, int], probe: Probe) -> Reading:
+        if self.channels < 1:
+            return Reading(None, f"expected one channel or more, got channels={self.channels!r}")
         maps, seed = seen
         generator = torch.Generator().manual_seed(seed)
         terms = []

@@ -45,6 +45,8 @@ class BatchGradientsView(View):
     def __call__(
         self, network: nn.Module, probe: Probe, generator: torch.Generator
     ) -> Gradients | None:
+        if self.batches < 2:
+            raise ValueError(f"expected two batches or more, got batches={self.batches!r}")
         if len(probe.inputs) < self.batches:
             return None
         network = differentiable(network, self.batchnorm)

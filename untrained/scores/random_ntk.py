@@ -44,6 +44,8 @@ class RandomNTKVariance(Score):
     probe: ClassVar = ProbeSpec(1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        if self.draws < 2:
+            return Reading(None, f"expected two draws or more, got draws={self.draws!r}")
         network, x = unwrapped(network), probe.inputs
         with borrowed(network):
             initialisation = Initialisation.of(network, self.initialisation, x[:1])

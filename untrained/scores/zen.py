@@ -14,7 +14,7 @@ from untrained.networks.feature_maps import LastMap
 from untrained.networks.features import features
 from untrained.networks.foreign import foreign
 from untrained.networks.unwrapping import unwrapped
-from untrained.scores.score import Reading, Score
+from untrained.scores.score import Reading, Score, finite
 
 Channels = Float[Tensor, " c"]
 
@@ -57,11 +57,15 @@ class Zen(Score):
         distance = (f - moved).double().flatten(1).abs().sum(1).mean().item()
         if not 0 < distance < inf:
             return Reading(None, f"the features move by {distance} with the input: no logarithm")
-        scales = [
-            log(self._variance(*each)) / 2
+        variances = [
+            self._variance(*each)
             for each in zip(first.asked, first.found, second.found, strict=True)
         ]
-        return Reading(log(distance) + sum(scales))
+        if not all(v > 0 for v in variances):
+            return Reading(
+                None, "what comes to a BatchNorm does not vary, or is NaN: no logarithm"
+            )
+        return finite(log(distance) + sum(log(v) / 2 for v in variances))
 
     def _variance(self, asked: BatchNormCall, v: Channels, moved: Channels) -> float:
         """v_l; `v` and `moved` are the unbiased variances of both passes."""
