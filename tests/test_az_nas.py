@@ -16,7 +16,7 @@ from untrained.scores import SCORES
 from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
 from untrained.scores.vkdnw import (
     VKDNW,
-    Fisher,
+    FisherInformation,
     ReleasedVKDNW,
     VKDNWSingle,
     covariance_factor,
@@ -222,10 +222,10 @@ def test_vkdnw_single_adds_the_tensors(probe: Probe) -> None:
 
 
 def test_vkdnw_of_even_and_of_zero_information(probe: Probe) -> None:
-    even = VKDNW().of(Fisher(torch.eye(20, dtype=torch.float64), 20), probe)
+    even = VKDNW().of(FisherInformation(torch.eye(20, dtype=torch.float64), 20), probe)
     assert even.value == pytest.approx(np.log(9))
     one = torch.zeros(20, 20, dtype=torch.float64)
     one[0, 0] = 1
-    none = VKDNWSingle().of(Fisher(one, 20), probe)
+    none = VKDNWSingle().of(FisherInformation(one, 20), probe)
     assert none.value is None
     assert "are zero" in none.reason
