@@ -63,8 +63,8 @@ class NASWOT(CodeScore):
     """
 
     meaning: ClassVar = (
-        "Log-determinant of how many units agree, for each two images (NASWOT). "
-        "Where it is high, images switch different units on."
+        "Log-determinant of the numbers of units on which each two images agree (NASWOT). Where "
+        "it is high, different images switch on different units."
     )
     network: ClassVar = "narrow"
     probe: ClassVar = ProbeSpec(count=128)
@@ -85,15 +85,16 @@ class SWAP(CodeScore):
     A pattern is a column of the codes, one unit's over all images, where linear regions count
     distinct rows. The authors' code sees modules of class `nn.ReLU` on images alone; here it is
     every elementwise piecewise-linear activation. They average over 32 draws of the weights,
-    which are draws of a run here.
+    which are draws of a run here, and on DARTS take networks of 3 channels and one cell without a
+    stem, where `small` has its own sizes and a stem.
 
     Source: Peng, Song, Fayek, Ciesielski & Chang, "SWAP-NAS: Sample-Wise Activation Patterns for
     Ultra-fast NAS", ICLR 2024, https://arxiv.org/abs/2403.04161.
     """
 
     meaning: ClassVar = (
-        "Distinct patterns of on and off that units have over the images (SWAP). "
-        "Where there are more, units are less redundant."
+        "Distinct activation patterns that units have over the images (SWAP). Where there are "
+        "more, units are less redundant."
     )
     is_count: ClassVar = True
     network: ClassVar = "small"
@@ -114,7 +115,9 @@ class RegularisedSWAP(CodeScore):
     Source: as of SWAP.
     """
 
-    meaning: ClassVar = "SWAP, falling off away from the number of parameters that is aimed at."
+    meaning: ClassVar = (
+        "SWAP, reduced as the number of parameters moves away from the one aimed at."
+    )
     network: ClassVar = "small"
     probe: ClassVar = ProbeSpec(count=16)
     weights: ClassVar = "normal"

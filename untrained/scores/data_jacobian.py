@@ -73,12 +73,13 @@ class JacobianCovariance(DataJacobianScore):
     With more images than numbers in one, some l_i are zero whatever the network, and add 1e5 each.
 
     Source: Mellor, Turner, Storkey & Crowley, "Neural Architecture Search without Training",
-    first version, 2020, https://arxiv.org/abs/2006.04647v1, which takes 256 images.
+    first version, 2020, https://arxiv.org/abs/2006.04647v1, which takes 256 images and
+    whole networks.
     """
 
     meaning: ClassVar = (
-        "How little the gradients of the outputs by the pixels resemble each other between "
-        "images (jacob_cov). Where they do not, the network tells images apart."
+        "How little the gradients of the outputs with respect to the pixels resemble each other "
+        "between images (jacob_cov). Where they differ, the network tells images apart."
     )
 
     def of(self, seen: Float[Tensor, "n d"], probe: Probe) -> Reading:
@@ -98,12 +99,13 @@ class EPENAS(DataJacobianScore):
     is sum_{c, d} |s_c - s_d| / (number of classes present).
 
     Source: Lopes, Alirezazadeh & Alexandre, "EPE-NAS: Efficient Performance Estimation Without
-    Training for Neural Architecture Search", ICANN 2021, https://arxiv.org/abs/2102.08099.
+    Training for Neural Architecture Search", ICANN 2021, https://arxiv.org/abs/2102.08099, which
+    takes whole networks.
     """
 
     meaning: ClassVar = (
-        "How little the gradients of the outputs by the pixels resemble each other between "
-        "images of one class (EPE-NAS)."
+        "How little the gradients of the outputs with respect to the pixels resemble each other "
+        "between images of one class (EPE-NAS)."
     )
 
     def of(self, seen: Float[Tensor, "n d"], probe: Probe) -> Reading:

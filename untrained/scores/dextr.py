@@ -39,8 +39,8 @@ class Dextr(Score):
     """
 
     meaning: ClassVar = (
-        "How little channels repeat each other, and how curved the output is along a circle of "
-        "inputs: high where both are (Dextr)."
+        "How little channels repeat each other and how curved the output is along a circle of "
+        "inputs: high only where both are high (Dextr)."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."

@@ -44,12 +44,12 @@ class MeCo(ViewScore):
     counts once more for each container that ends in it, and misses what no module computes.
 
     Source: Jiang, Wang & Bie, "MeCo: Zero-Shot NAS with One Data and Single Forward Pass via
-    Minimum Eigenvalue of Correlation", NeurIPS 2023.
+    Minimum Eigenvalue of Correlation", NeurIPS 2023, which takes whole networks.
     """
 
     meaning: ClassVar = (
-        "Sum over feature maps of the smallest eigenvalue of their channels' correlations (MeCo). "
-        "Where it is high, no channel repeats what others say."
+        "Sum over feature maps of the smallest eigenvalue of their channels' correlations "
+        "(MeCo). Where it is high, channels do not repeat each other."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
@@ -74,7 +74,7 @@ class MeCoOpt(MeCo):
     A map of fewer channels takes all, which the authors' code cannot. Source: as of MeCo.
     """
 
-    meaning: ClassVar = "MeCo on eight channels of each feature map, scaled up."
+    meaning: ClassVar = "MeCo on some channels of each feature map, eight by default, scaled up."
     channels: int = 8
     "m, the channels drawn of each map."
 

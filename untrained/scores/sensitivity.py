@@ -102,8 +102,8 @@ class Fisher(LossGradientScore):
     """
 
     meaning: ClassVar = (
-        "Fisher information of channels: how much the loss would change without each, to second "
-        "order, summed over channels."
+        "Fisher information, summed over channels: how much, to second order, the loss would "
+        "change without the channel."
     )
 
     def of(self, seen: LossGradient, probe: Probe) -> Reading:

@@ -65,7 +65,8 @@ class VKDNW(ViewScore):
     BatchNorm takes its running statistics, which change nothing at initialisation.
 
     Source: Tybl & Neumann, "Training-free Neural Architecture Search through Variance of
-    Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975, equation 11.
+    Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975, equation 11,
+    which takes whole networks.
     """
 
     meaning: ClassVar = (
@@ -118,6 +119,10 @@ class VKDNWSingle(VKDNW):
 class ReleasedVKDNW(VKDNW):
     """VKDNW as its authors' code computes it: of J^T L^T L J, where the formula is J^T L L^T J."""
 
+    meaning: ClassVar = (
+        "VKDNW as its authors' code computes it, with the factors of the Fisher information in "
+        "another order."
+    )
     fisher: Literal["exact", "released"] = "released"
 
 

@@ -29,12 +29,13 @@ class Zen(Score):
     scale of what it divides.
 
     Source: Lin et al., "Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition", ICCV
-    2021, https://arxiv.org/abs/2102.01063, which takes weights N(0, 1) and a = 0.01.
+    2021, https://arxiv.org/abs/2102.01063, which takes whole networks, weights N(0, 1) and
+    a = 0.01.
     """
 
     meaning: ClassVar = (
-        "How far the last features move with a small change of a random input, as a logarithm, "
-        "with the scale that BatchNorm takes put back (Zen score)."
+        "Logarithm of how far the last features move when a random input changes slightly, with "
+        "the scale that BatchNorm removes put back (Zen score)."
     )
     step: float = 0.01
     "a, the length of the change."
@@ -85,6 +86,10 @@ class ReleasedZen(Zen):
     Of whole networks, as they do: every BatchNorm adds a term, so that depth changes the ranking.
     """
 
+    meaning: ClassVar = (
+        "Zen score as its authors' code computes it: the scale that BatchNorm removes is put "
+        "back only in part."
+    )
     network: ClassVar = "full"
     variance: Literal["batch", "released"] = "released"
 
