@@ -78,10 +78,16 @@ def test_blocks_that_give_no_tensor_or_are_not_called_are_told(probe: Probe) -> 
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1)
 
+    class ByKeyword(Idle):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.trunk[0](input=x).flatten(1)
+
     with pytest.raises(ValueError, match="expected blocks that give a tensor each, got tuple"):
         Expressivity()(nn.Sequential(nn.ReLU(), Pair()), probe, generator())
     with pytest.raises(ValueError, match="expected a network that calls its blocks"):
         Expressivity()(Idle(), probe, generator())
+    with pytest.raises(ValueError, match="expected blocks that are given a tensor"):
+        Expressivity()(ByKeyword(), probe, generator())
 
 
 def test_hooks_are_gone_after_an_error() -> None:

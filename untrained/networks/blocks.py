@@ -51,13 +51,17 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     list as it was. Hooks are removed at the end.
 
     Raises:
-        ValueError: a block that gives something other than a tensor; a pass through none of them.
+        ValueError: a block that takes or gives something other than tensors; a pass that calls
+            none of them.
     """
     found: list[Tensor] = []
 
     def enter(block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if not found:
-            found.append(next(a for a in args if isinstance(a, Tensor)))
+            given = [a for a in args if isinstance(a, Tensor)]
+            if not given:
+                raise ValueError("expected blocks that are given a tensor, got one without")
+            found.append(given[0])
         return tuple(a.clone() if a is found[-1] else a for a in args)
 
     def leave(block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

@@ -56,7 +56,8 @@ class NASWOT(CodeScore):
     c_i is the code of image i, d_H the Hamming distance, N_A the number of units. Units are those
     of every elementwise piecewise-linear activation; the authors' code looks for modules with
     ReLU in the name of their class, and misses activations that are functions. Where two images
-    share a code, the determinant is zero and there is no value.
+    share a code, or units are too few to tell all apart, the determinant is zero and there is no
+    value.
 
     Source: Mellor, Turner, Storkey & Crowley, "Neural Architecture Search without Training", ICML
     2021, https://arxiv.org/abs/2006.04647, which takes 128 images and whole networks.
@@ -74,7 +75,11 @@ class NASWOT(CodeScore):
         values = torch.linalg.eigvalsh(seen.codes.agreement())
         rounding = len(values) * torch.finfo(torch.float64).eps
         if values[0] <= rounding * values[-1]:
-            return Reading(None, "the kernel of the codes is singular: some images share a code")
+            return Reading(
+                None,
+                "the kernel of the codes is singular: images share a code, or units are too few "
+                "to tell them apart",
+            )
         return Reading(values.log().sum().item())
 
 

@@ -1,4 +1,4 @@
-"""How sensitive the loss of a batch is to weights and channels: scores off one backward pass.
+"""How sensitive the loss of a batch is to weights and channels: scores of one backward pass.
 
     L = 1/n sum_i -log softmax(f(x_i))[y_i],    g = dL / dw,    w the weights
 
