@@ -16,7 +16,7 @@ from untrained.scores import SCORES
 from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
 from untrained.scores.vkdnw import (
     VKDNW,
-    Fisher,
+    FisherInformation,
     ReleasedVKDNW,
     VKDNWSingle,
     covariance_factor,
@@ -63,6 +63,31 @@ def test_a_network_without_a_sequence_of_blocks_is_told_so(probe: Probe) -> None
 
     with pytest.raises(ValueError, match=r"expected a network with a sequence of blocks"):
         Expressivity()(Bare(), probe, generator())
+
+
+def test_blocks_that_give_no_tensor_or_are_not_called_are_told(probe: Probe) -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)
+
+    class ByKeyword(Idle):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.trunk[0](input=x).flatten(1)
+
+    with pytest.raises(ValueError, match="expected blocks that give a tensor each, got tuple"):
+        Expressivity()(nn.Sequential(nn.ReLU(), Pair()), probe, generator())
+    with pytest.raises(ValueError, match="expected a network that calls its blocks"):
+        Expressivity()(Idle(), probe, generator())
+    with pytest.raises(ValueError, match="expected blocks that are given a tensor"):
+        Expressivity()(ByKeyword(), probe, generator())
 
 
 def test_hooks_are_gone_after_an_error() -> None:
@@ -203,10 +228,10 @@ def test_vkdnw_single_adds_the_tensors(probe: Probe) -> None:
 
 
 def test_vkdnw_of_even_and_of_zero_information(probe: Probe) -> None:
-    even = VKDNW().of(Fisher(torch.eye(20, dtype=torch.float64), 20), probe)
+    even = VKDNW().of(FisherInformation(torch.eye(20, dtype=torch.float64), 20), probe)
     assert even.value == pytest.approx(np.log(9))
     one = torch.zeros(20, 20, dtype=torch.float64)
     one[0, 0] = 1
-    none = VKDNWSingle().of(Fisher(one, 20), probe)
+    none = VKDNWSingle().of(FisherInformation(one, 20), probe)
     assert none.value is None
     assert "are zero" in none.reason

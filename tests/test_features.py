@@ -222,6 +222,16 @@ def test_the_network_and_its_input_are_left_as_they_were() -> None:
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_features_under_inference_mode() -> None:
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(inplace=True), nn.Linear(8, 2))
+    x = torch.randn(4, 3)
+    expected = features(model, x)
+    with torch.inference_mode():
+        found = features(model, x.clone())
+    assert found.readout == expected.readout == "linear"
+    assert torch.equal(found.z, expected.z)
+
+
 def test_wrong_use() -> None:
     with pytest.raises(ValueError, match="at least one example"):
         features(nn.Linear(3, 2), torch.ones(0, 3))

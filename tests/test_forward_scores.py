@@ -211,6 +211,22 @@ def test_zen_is_that_of_a_network_in_training_mode(variance: str, probe: Probe) 
     assert found.value == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_zen_of_a_batchnorm_that_sees_zeros_has_a_reason(probe: Probe) -> None:
+    class Branch(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + super().forward(0 * x)
+
+    model = nn.Sequential(Branch(nn.BatchNorm2d(1)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = Zen()(model, probe, generator())
+    assert found.value is None
+    assert "does not vary" in found.reason
+
+
+def test_meco_of_no_channels_has_a_reason(probe: Probe) -> None:
+    found = MeCoOpt(channels=0)(network(), probe, generator())
+    assert found == Reading(None, "expected one channel or more, got channels=0")
+
+
 def test_meco_is_the_sum_over_what_modules_give(probe: Probe) -> None:
     x = torch.randn(1, 1, 8, 8, generator=generator(3))
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d)
@@ -243,7 +259,7 @@ def test_a_jacobian_that_is_alike_at_all_pixels_has_no_correlations(probe: Probe
 
     found = JacobianCovariance()(Mean(), probe, generator())
     assert found.value is None
-    assert "alike on all pixels" in found.reason
+    assert "on all pixels alike" in found.reason
 
 
 def test_curvature_is_that_of_an_ellipse() -> None:
@@ -298,6 +314,17 @@ def test_modules_functions_and_changes_in_place_score_equal(name: str, probe: Pr
     values = [SCORES[name]()(model, probe, generator()).value for model in models]
     assert values[0] is not None
     assert values == [pytest.approx(values[0], rel=1e-4)] * len(models)
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_no_gradients_outside_is_no_hindrance(name: str, probe: Probe) -> None:
+    expected = SCORES[name]()(network(), probe, generator())
+    for outside in (torch.no_grad(), torch.inference_mode()):
+        model = network()
+        with outside:
+            assert SCORES[name]()(model, probe, generator()) == expected
+            made_there = replace(probe, inputs=probe.inputs.clone())
+            assert SCORES[name]()(model, made_there, generator()) == expected
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)

@@ -244,6 +244,14 @@ def test_fewer_images_than_batches(name: str) -> None:
     assert "expected a probe of 20 images or more, one for each batch, got 12" in found.reason
 
 
+@pytest.mark.parametrize("name", [n for n, s in SCORES.items() if issubclass(s, GradientNoise)])
+@pytest.mark.parametrize("batches", [0, 1])
+def test_one_batch_has_no_noise(name: str, batches: int) -> None:
+    score = SCORES[name](batches=batches)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=f"expected two batches or more, got batches={batches}"):
+        score(odd(), probe(), generator())
+
+
 # Example by example
 
 

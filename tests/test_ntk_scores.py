@@ -209,6 +209,12 @@ def test_every_draw_of_an_affine_network_has_one_kernel() -> None:
     assert RandomNTKVariance()(model, PROBE, generator()).value == pytest.approx(1, abs=1e-12)
 
 
+def test_one_draw_does_not_vary() -> None:
+    found = RandomNTKVariance(draws=1)(network(), PROBE, generator())
+    assert found.value is None
+    assert "expected two draws or more, got draws=1" in found.reason
+
+
 def test_moments_of_drawn_kernels() -> None:
     model, weights = network(), generator(5)
     traces = []

@@ -31,6 +31,7 @@ def generator(seed: int = 0) -> torch.Generator:
         ("lecun_normal", (1 / (32 * 9)) ** 0.5),
         ("orthogonal", (2 / (32 * 9)) ** 0.5),
         ("torch_default", (1 / (3 * 32 * 9)) ** 0.5),
+        ("normal", 1.0),
     ],
 )
 def test_standard_deviations(method: str, std: float) -> None:
@@ -114,6 +115,7 @@ def test_draws_stay_as_they_are() -> None:
         "kaiming_fan_out": [2.41932, 1.624738, 0.0],
         "kaiming_fan_in": [1.710718, 1.148863, 0.0],
         "torch_default": [0.016639, 0.214538, -0.501332],
+        "normal": [1.710718, 1.148863, 0.0],
     }
     for method, numbers in expected.items():
         draw_weights(layer, method, generator(3))

@@ -49,17 +49,27 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
     A block is given a copy of what comes to it, so that what it changes in place stays in the
     list as it was. Hooks are removed at the end.
+
+    Raises:
+        ValueError: a block that takes or gives something other than tensors; a pass that calls
+            none of them.
     """
     found: list[Tensor] = []
 
     def enter(block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if not found:
-            found.append(next(a for a in args if isinstance(a, Tensor)))
+            given = [a for a in args if isinstance(a, Tensor)]
+            if not given:
+                raise ValueError("expected blocks that are given a tensor, got one without")
+            found.append(given[0])
         return tuple(a.clone() if a is found[-1] else a for a in args)
 
     def leave(block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if not isinstance(output, Tensor):
-            return output
+            raise ValueError(
+                f"expected blocks that give a tensor each, got {type(output).__name__} from "
+                f"{type(block).__name__}"
+            )
         found.append(output)
         return output.clone()
 
@@ -68,3 +78,5 @@ def features_between(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
         for block in blocks:
             hooks.enter_context(block.register_forward_hook(leave))
         yield found
+    if not found:
+        raise ValueError("expected a network that calls its blocks, got one that calls none")

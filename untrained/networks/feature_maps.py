@@ -46,11 +46,14 @@ def feature_maps(
         >>> [tuple(found.shape) for found in feature_maps(model, torch.ones(1, 3, 4, 4))]
         [(1, 8, 4), (1, 8, 4)]
     """
-    model, x = unwrapped(model), x.clone()  # a network may change its input in place
+    model = unwrapped(model)
     found: list[Tensor] = []
     seen = _Maps(model, len(x), lambda computed: found.append(computed.flatten(2).clone()))
-    with evaluating(model), torch.no_grad(), foreign(x), seen, policy_mode(batchnorm, model):
-        model(x)
+    tracked = torch.inference_mode(False)  # under it, changes in place would leave no trace
+    with tracked, evaluating(model), torch.no_grad(), foreign(x):
+        x = x.clone()  # a network may change its input in place
+        with seen, policy_mode(batchnorm, model):
+            model(x)
     return tuple(found)
 
 

@@ -102,8 +102,9 @@ def coupled(model: nn.Module, x: Tensor, policy: BatchNormPolicy, found: Feature
 
 def _features(model: nn.Module, x: Tensor, policy: BatchNormPolicy) -> Features:
     # A network may change its input in place: it gets a copy of its own. One that draws noise
-    # draws the same every time.
-    with same_noise(x), torch.no_grad(), _Follower() as follower, policy:
+    # draws the same every time. Under inference_mode, changes in place would leave no trace.
+    tracked = torch.inference_mode(False)
+    with tracked, same_noise(x), torch.no_grad(), _Follower() as follower, policy:
         outputs = model(x.clone())
     if not isinstance(outputs, Tensor) or not outputs.ndim or len(outputs) != len(x):
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

@@ -13,7 +13,7 @@ and the same supernet without one operation differ by that operation alone.
                       recurrent layers / sqrt(hidden); W ~ N(0, 1) in embeddings; Glorot's law in
                       attention and in `nn.Transformer`; a module of another's making by its own
                       `reset_parameters`, where it has one
-    normal            W ~ N(0, 1), for scores that are of networks without any scaling
+    normal            W ~ N(0, 1), whatever the fans, as the Zen score and SWAP ask for
     ntk               W, b ~ N(0, 1), for networks in `ntk_parametrisation`
 
 Biases are zero where no law is given for them; normalisation layers are always gamma = 1,

@@ -56,15 +56,16 @@ class NASWOT(CodeScore):
     c_i is the code of image i, d_H the Hamming distance, N_A the number of units. Units are those
     of every elementwise piecewise-linear activation; the authors' code looks for modules with
     ReLU in the name of their class, and misses activations that are functions. Where two images
-    share a code, the determinant is zero and there is no value.
+    share a code, or units are too few to tell all apart, the determinant is zero and there is no
+    value.
 
     Source: Mellor, Turner, Storkey & Crowley, "Neural Architecture Search without Training", ICML
     2021, https://arxiv.org/abs/2006.04647, which takes 128 images and whole networks.
     """
 
     meaning: ClassVar = (
-        "Log-determinant of how many units agree, for each two images (NASWOT). "
-        "Where it is high, images switch different units on."
+        "Log-determinant of the numbers of units on which each two images agree (NASWOT). Where "
+        "it is high, different images switch on different units."
     )
     network: ClassVar = "narrow"
     probe: ClassVar = ProbeSpec(count=128)
@@ -74,7 +75,11 @@ class NASWOT(CodeScore):
         values = torch.linalg.eigvalsh(seen.codes.agreement())
         rounding = len(values) * torch.finfo(torch.float64).eps
         if values[0] <= rounding * values[-1]:
-            return Reading(None, "the kernel of the codes is singular: some images share a code")
+            return Reading(
+                None,
+                "the kernel of the codes is singular: images share a code, or units are too few "
+                "to tell them apart",
+            )
         return Reading(values.log().sum().item())
 
 
@@ -85,15 +90,16 @@ class SWAP(CodeScore):
     A pattern is a column of the codes, one unit's over all images, where linear regions count
     distinct rows. The authors' code sees modules of class `nn.ReLU` on images alone; here it is
     every elementwise piecewise-linear activation. They average over 32 draws of the weights,
-    which are draws of a run here.
+    which are draws of a run here, and on DARTS take networks of 3 channels and one cell without a
+    stem, where `small` has its own sizes and a stem.
 
     Source: Peng, Song, Fayek, Ciesielski & Chang, "SWAP-NAS: Sample-Wise Activation Patterns for
     Ultra-fast NAS", ICLR 2024, https://arxiv.org/abs/2403.04161.
     """
 
     meaning: ClassVar = (
-        "Distinct patterns of on and off that units have over the images (SWAP). "
-        "Where there are more, units are less redundant."
+        "Distinct activation patterns that units have over the images (SWAP). Where there are "
+        "more, units are less redundant."
     )
     is_count: ClassVar = True
     network: ClassVar = "small"
@@ -114,7 +120,9 @@ class RegularisedSWAP(CodeScore):
     Source: as of SWAP.
     """
 
-    meaning: ClassVar = "SWAP, falling off away from the number of parameters that is aimed at."
+    meaning: ClassVar = (
+        "SWAP, reduced as the number of parameters moves away from the one aimed at."
+    )
     network: ClassVar = "small"
     probe: ClassVar = ProbeSpec(count=16)
     weights: ClassVar = "normal"
@@ -128,8 +136,8 @@ class RegularisedSWAP(CodeScore):
         if self.mu is None or self.sigma is None or self.sigma <= 0:
             return Reading(
                 None,
-                f"expected mu and sigma > 0, in thousands of parameters and their square, got "
-                f"mu={self.mu!r} and sigma={self.sigma!r}; set both for the size aimed at",
+                f"expected mu, in thousands of parameters, and sigma > 0, in squared thousands, "
+                f"got mu={self.mu!r} and sigma={self.sigma!r}; set both for the size aimed at",
             )
         away = seen.parameters / 1000 - self.mu
         return Reading(seen.codes.distinct_units() * exp(-(away**2) / self.sigma))

@@ -5,7 +5,7 @@ of logarithms of ranks, `untrained.tables.combining.log_rank_sum`. Blocks and th
 them are those of `untrained.networks.blocks`: the stem's output is the first.
 
 Source: Lee & Ham, "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search", CVPR
-2024, https://arxiv.org/abs/2403.19232.
+2024, https://arxiv.org/abs/2403.19232, which takes whole networks.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.blocks import blocks_of, features_between
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import gradients
 from untrained.networks.unwrapping import unwrapped
+from untrained.scores.loss_gradient import differentiating
 from untrained.scores.score import Reading, View, ViewScore
 
 
@@ -51,11 +52,11 @@ class BlocksView(View):
     batchnorm: Policy
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Seen:
-        model, x = unwrapped(network), probe.inputs.clone().requires_grad_()
+        model, x = unwrapped(network), probe.inputs
         blocks, policy = blocks_of(model), policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x):
-            with features_between(blocks) as features, policy:
-                model(x.clone())
+        with foreign(x), differentiating(model, policy):
+            with features_between(blocks) as features:
+                model(x.clone().requires_grad_().clone())  # a leaf must not change in place
             couplings = [coupling(*pair, generator) for pair in pairwise(features)]
         entropies = tuple(entropy(feature.detach()) for feature in features)
         return Seen(entropies, tuple(couplings))
@@ -83,8 +84,8 @@ class Expressivity(AZNASScore):
     """sum_l H_l, H_l = -sum_i p_i log(p_i + 1e-8), p the eigenvalues of the covariance over tr."""
 
     meaning: ClassVar = (
-        "Sum over blocks of the entropy of their features' principal components (AZ-NAS). "
-        "Where it is high, features use all their dimensions alike."
+        "Sum over blocks of the entropy of their features' principal components (AZ-NAS). Where "
+        "it is high, features use all their dimensions about equally."
     )
 
     def of(self, seen: Seen, probe: Probe) -> Reading:
@@ -97,7 +98,7 @@ class Progressivity(AZNASScore):
     """min_l (H_l - H_{l-1}), H_l as of Expressivity: that deeper features say more."""
 
     meaning: ClassVar = (
-        "Smallest growth, from a block to the next, of the entropy of features (AZ-NAS)."
+        "Smallest growth, from one block to the next, in the entropy of the features (AZ-NAS)."
     )
 
     def of(self, seen: Seen, probe: Probe) -> Reading:
@@ -119,7 +120,7 @@ class Trainability(AZNASScore):
     """
 
     meaning: ClassVar = (
-        "How near to 1 each block keeps the size of gradients, 0 at best (AZ-NAS's trainability)."
+        "How well blocks preserve the size of gradients: 0 at best, negative otherwise (AZ- NAS)."
     )
 
     def of(self, seen: Seen, probe: Probe) -> Reading:

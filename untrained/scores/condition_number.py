@@ -59,6 +59,10 @@ class ReleasedConditionNumber(ConditionNumber):
     where rounding makes the smallest negative, so is kappa, and ranks best. For NaN it is 1e5.
     """
 
+    meaning: ClassVar = (
+        "Condition number of the NTK as the code of TE-NAS computes it, in float32 and through "
+        "the statistics of the batch."
+    )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
     eigenvalues: Literal["float64", "released"] = "released"

@@ -12,13 +12,15 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from untrained.analysis.pearson import row_correlations
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import gradients
 from untrained.networks.readout import flattened
 from untrained.networks.unwrapping import unwrapped
+from untrained.scores.loss_gradient import differentiating
 from untrained.scores.score import Reading, View, ViewScore
 
 FLOOR = 1e-5
@@ -34,9 +36,9 @@ class DataJacobianView(View):
     def __call__(
         self, network: nn.Module, probe: Probe, generator: torch.Generator
     ) -> Float[Tensor, "n d"]:
-        model, x = unwrapped(network), probe.inputs.clone().requires_grad_()
-        policy = policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x), policy:
+        model = unwrapped(network)
+        with foreign(probe.inputs), differentiating(model, policy_mode(self.batchnorm, model)):
+            x = probe.inputs.clone().requires_grad_()
             f = flattened(model(x.clone()), len(x))  # a network may change its input in place
             if not f.requires_grad:
                 raise ValueError("the output does not depend on the image: it has no Jacobian")
@@ -71,16 +73,17 @@ class JacobianCovariance(DataJacobianScore):
     With more images than numbers in one, some l_i are zero whatever the network, and add 1e5 each.
 
     Source: Mellor, Turner, Storkey & Crowley, "Neural Architecture Search without Training",
-    first version, 2020, https://arxiv.org/abs/2006.04647v1, which takes 256 images.
+    first version, 2020, https://arxiv.org/abs/2006.04647v1, which takes 256 images and
+    whole networks.
     """
 
     meaning: ClassVar = (
-        "How little the gradients of the outputs by the pixels resemble each other between "
-        "images (jacob_cov). Where they do not, the network tells images apart."
+        "How little the gradients of the outputs with respect to the pixels resemble each other "
+        "between images (jacob_cov). Where they differ, the network tells images apart."
     )
 
     def of(self, seen: Float[Tensor, "n d"], probe: Probe) -> Reading:
-        correlations, reason = correlation_matrix(seen)
+        correlations, reason = correlations_of(seen)
         if correlations is None:
             return Reading(None, reason)
         values = torch.linalg.eigvalsh(correlations).clamp(min=0) + FLOOR
@@ -96,19 +99,20 @@ class EPENAS(DataJacobianScore):
     is sum_{c, d} |s_c - s_d| / (number of classes present).
 
     Source: Lopes, Alirezazadeh & Alexandre, "EPE-NAS: Efficient Performance Estimation Without
-    Training for Neural Architecture Search", ICANN 2021, https://arxiv.org/abs/2102.08099.
+    Training for Neural Architecture Search", ICANN 2021, https://arxiv.org/abs/2102.08099, which
+    takes whole networks.
     """
 
     meaning: ClassVar = (
-        "How little the gradients of the outputs by the pixels resemble each other between "
-        "images of one class (EPE-NAS)."
+        "How little the gradients of the outputs with respect to the pixels resemble each other "
+        "between images of one class (EPE-NAS)."
     )
 
     def of(self, seen: Float[Tensor, "n d"], probe: Probe) -> Reading:
         sums = []
         for c in probe.labels.unique():
             rows = seen[probe.labels == c]
-            correlations, reason = correlation_matrix(rows)
+            correlations, reason = correlations_of(rows)
             if correlations is None:
                 return Reading(None, reason)
             total = (correlations.abs() + FLOOR).log().sum()
@@ -119,16 +123,13 @@ class EPENAS(DataJacobianScore):
         return Reading(((s[:, None] - s).abs().sum() / len(s)).item())
 
 
-def correlation_matrix(
-    rows: Float[Tensor, "n d"],
+def correlations_of(
+    j: Float[Tensor, "n d"],
 ) -> tuple[Float64[Tensor, "n n"] | None, str]:
-    """C_ij, Pearson's correlation of rows i and j; or None and the reason."""
-    centred = rows.double()
-    centred = centred - centred.mean(1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    if not norms.isfinite().all():
+    """C_ij, Pearson's correlation of rows i and j of J; or None and the reason."""
+    if not j.isfinite().all():
         return None, "the Jacobian is NaN or infinite: a pass through the network overflowed"
-    if (rows.amax(1) == rows.amin(1)).any():  # as the mean is rounded, norms would not tell
-        return None, "the output depends alike on all pixels of some image, or on none"
-    unit = centred / norms
-    return unit @ unit.T, ""
+    found = row_correlations(j)
+    if not found.diagonal().all():
+        return None, "for some image, the output depends on all pixels alike, or on none"
+    return found, ""

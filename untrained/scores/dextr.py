@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.batchnorm import policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.feature_maps import feature_maps
 from untrained.networks.foreign import foreign
@@ -18,7 +18,8 @@ from untrained.networks.interception import gradients
 from untrained.networks.readout import flattened
 from untrained.networks.unwrapping import unwrapped
 from untrained.scores.feature_maps import NO_MAPS
-from untrained.scores.score import Reading, Score
+from untrained.scores.loss_gradient import differentiating
+from untrained.scores.score import Reading, Score, finite
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Dextr(Score):
     """
 
     meaning: ClassVar = (
-        "How little channels repeat each other, and how curved the output is along a circle of "
-        "inputs: high where both are (Dextr)."
+        "How little channels repeat each other and how curved the output is along a circle of "
+        "inputs: high only where both are high (Dextr)."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
@@ -55,15 +56,14 @@ class Dextr(Score):
         if not maps:
             return Reading(None, NO_MAPS)
         independence = sum(inverse_condition(each[0]) for each in maps)
-        circle = great_circle(x, generator)
-        policy = policy_mode(self.batchnorm, model)
-        with evaluating(model), torch.enable_grad(), foreign(x), policy:
+        with foreign(x), differentiating(model, policy_mode(self.batchnorm, model)):
+            circle = great_circle(x, generator)
             moving = motion(lambda t: flattened(model(circle(t)), 1)[0], x.new_zeros(()))
         kappa = curvature(*moving)
         if kappa is None:
             return Reading(None, "the output does not move along the circle: it has no curvature")
         a, c = log1p(independence), log1p(kappa)
-        return Reading(a * c / (a + c) if a + c > 0 else 0.0)
+        return finite(a * c / (a + c) if a + c > 0 else 0.0)
 
 
 def inverse_condition(each: Float[Tensor, "c p"]) -> float:

@@ -92,8 +92,8 @@ class KNAS(ViewScore):
     """
 
     meaning: ClassVar = (
-        "Mean over pairs of images of the products of their loss gradients: how far images agree "
-        "on what to learn."
+        "Mean over pairs of images of the inner product of their loss gradients (KNAS): how far "
+        "images agree on what to learn."
     )
     parameters: Named = "all"
     "Whose gradients they are; see `untrained.kernels.ntk`."
@@ -125,8 +125,8 @@ class LabelledContrast(ViewScore):
     """
 
     meaning: ClassVar = (
-        "How much more alike, in what is learnt from them, two images of one class are than two "
-        "of different classes, by the labelled pseudo-NTK."
+        "How much more alike two images of one class are than two of different classes, in what "
+        "is learnt from them, by the labelled pseudo-NTK (lpNTK)."
     )
     parameters: Named = "all"
     "Whose kernel it is; see `untrained.kernels.ntk`."
@@ -151,7 +151,8 @@ class LabelledContrast(ViewScore):
         if same.all() or not (same & others).any():
             return Reading(
                 None,
-                "expected two images of one class and two of different classes, got none such",
+                f"expected two images of one class and two of different classes, got {len(same)} "
+                f"of {len(probe.labels.unique())} classes; set count",
             )
         contrast = similarity[same & others].mean() - similarity[~same].mean()
         return finite(contrast.item())
@@ -165,12 +166,12 @@ class GradSign(Score):
     image is a batch of its own, whose statistics BatchNorm takes, under `batchnorm="batch"`.
 
     Source: Zhang & Jia, "GradSign: Model Performance Inference with Theoretical Insights", ICLR
-    2022, https://arxiv.org/abs/2110.08616.
+    2022, https://arxiv.org/abs/2110.08616, which takes whole networks.
     """
 
     meaning: ClassVar = (
-        "Sum over weights of |images that would raise it minus images that would lower it|: how "
-        "far single images agree on where to go."
+        "Sum over weights of |images that would raise it minus images that would lower it| "
+        "(GradSign): how far images agree on where each weight should go."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated, an image at a time; `frozen` takes the statistics of all."

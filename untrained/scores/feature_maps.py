@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from untrained.analysis.pearson import row_correlations
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.choices import Policy
 from untrained.networks.feature_maps import feature_maps
@@ -43,12 +44,12 @@ class MeCo(ViewScore):
     counts once more for each container that ends in it, and misses what no module computes.
 
     Source: Jiang, Wang & Bie, "MeCo: Zero-Shot NAS with One Data and Single Forward Pass via
-    Minimum Eigenvalue of Correlation", NeurIPS 2023.
+    Minimum Eigenvalue of Correlation", NeurIPS 2023, which takes whole networks.
     """
 
     meaning: ClassVar = (
-        "Sum over feature maps of the smallest eigenvalue of their channels' correlations (MeCo). "
-        "Where it is high, no channel repeats what others say."
+        "Sum over feature maps of the smallest eigenvalue of their channels' correlations "
+        "(MeCo). Where it is high, channels do not repeat each other."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
@@ -73,11 +74,13 @@ class MeCoOpt(MeCo):
     A map of fewer channels takes all, which the authors' code cannot. Source: as of MeCo.
     """
 
-    meaning: ClassVar = "MeCo on eight channels of each feature map, scaled up."
+    meaning: ClassVar = "MeCo on some channels of each feature map, eight by default, scaled up."
     channels: int = 8
     "m, the channels drawn of each map."
 
     def of(self, seen: tuple[Maps, int], probe: Probe) -> Reading:
+        if self.channels < 1:
+            return Reading(None, f"expected one channel or more, got channels={self.channels!r}")
         maps, seed = seen
         generator = torch.Generator().manual_seed(seed)
         terms = []
@@ -90,14 +93,9 @@ class MeCoOpt(MeCo):
 
 def smallest_eigenvalue(each: Float[Tensor, "c p"]) -> float:
     """lambda_min of the channels' correlation matrix, which has none below zero."""
-    centred = each.double()
-    centred = centred - centred.mean(1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    if not norms.isfinite().all():
+    if not each.isfinite().all():
         raise ValueError("a feature map is NaN or infinite: it has no correlations")
-    varies = each.amax(1, keepdim=True) > each.amin(1, keepdim=True)  # the mean is rounded
-    unit = torch.where(varies, centred / norms, 0.0)
-    return max(torch.linalg.eigvalsh(unit @ unit.T)[0].item(), 0.0)
+    return max(torch.linalg.eigvalsh(row_correlations(each))[0].item(), 0.0)
 
 
 def summed(terms: list[float]) -> Reading:

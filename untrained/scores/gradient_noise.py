@@ -6,7 +6,8 @@ Weights w are those of `loss_gradient`. The probe is cut into N batches in its o
 
 The published codes of ZiCo and xi-GSNR never clear gradients between batches: what they call the
 gradient of batch b is g_1 + ... + g_b. `zico:zico` and `xigsnr:xi_gsnr` repeat that, as the
-published numbers rest on it.
+published numbers rest on it. All of these, and the code of KNAS, take whole networks; here they
+are narrow unless a run says otherwise.
 """
 
 from abc import abstractmethod
@@ -45,6 +46,8 @@ class BatchGradientsView(View):
     def __call__(
         self, network: nn.Module, probe: Probe, generator: torch.Generator
     ) -> Gradients | None:
+        if self.batches < 2:
+            raise ValueError(f"expected two batches or more, got batches={self.batches!r}")
         if len(probe.inputs) < self.batches:
             return None
         network = differentiable(network, self.batchnorm)
@@ -112,8 +115,8 @@ class ZiCo(GradientNoise):
     """
 
     meaning: ClassVar = (
-        "Sum over layers of the logarithm of mean |gradient| over its standard deviation between "
-        "batches, summed over weights."
+        "Sum over layers of the logarithm of the sum over weights of mean |gradient| over its "
+        "standard deviation between batches (ZiCo). Where it is high, batches agree."
     )
 
     def noise(self, g: Gradients) -> Reading:
@@ -126,6 +129,10 @@ class ReleasedZiCo(ZiCo):
 
     With 2 batches: mean |g| = (|g_1| + |g_1 + g_2|) / 2 and std g = |g_2| / 2.
     """
+
+    meaning: ClassVar = (
+        "ZiCo of gradients that add up from batch to batch, as its authors' code computes it."
+    )
 
     def noise(self, g: Gradients) -> Reading:
         return zico(added_up(g))
@@ -142,8 +149,8 @@ class GradientSignalToNoise(GradientNoise):
     """
 
     meaning: ClassVar = (
-        "Sum over weights of squared mean over variance, between batches, of the gradient of the "
-        "loss."
+        "Sum over weights of the squared mean of the loss gradient over its variance between "
+        "batches (xi-GSNR). Where it is high, batches agree."
     )
     batches: int = 8
     "N, parts of the probe."
@@ -158,10 +165,14 @@ class GradientSignalToNoise(GradientNoise):
 
 @dataclass(frozen=True)
 class ReleasedSignalToNoise(GradientSignalToNoise):
-    """`xi_gsnr` of gradients added up over batches, as the authors' code has them on this space.
+    """`xi_gsnr` of gradients added up over batches, as the authors' code has them.
 
     On NAS-Bench-101 that code takes 8 images one by one, and does clear gradients.
     """
+
+    meaning: ClassVar = (
+        "xi-GSNR of gradients that add up from batch to batch, as its authors' code computes it."
+    )
 
     def noise(self, g: Gradients) -> Reading:
         return signal_to_noise(added_up(g), self.xi)

@@ -31,7 +31,7 @@ class GraSP(Score):
 
     meaning: ClassVar = (
         "Minus the sum over weights of weight times the Hessian's product with the gradient of "
-        "the loss: how the flow of gradients changes without weights."
+        "the loss (GraSP): how the removal of weights would change the flow of gradients."
     )
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."

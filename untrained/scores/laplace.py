@@ -37,7 +37,7 @@ class LaplaceEvidence(Score):
 
     meaning: ClassVar = (
         "Log marginal likelihood of the images' labels, per image, by Laplace's approximation "
-        "around the weights at hand."
+        "around the current weights."
     )
     parameters: Named = "all"
     "Whose prior and kernel it is; see `untrained.kernels.ntk`."

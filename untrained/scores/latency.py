@@ -24,9 +24,11 @@ class Latency(Score):
     It measures the machine as it is: the processor, its threads, and whatever else runs. A
     median keeps out what disturbs fewer than half of the passes; a machine that is busy
     throughout is slower throughout. Readings that were stored elsewhere are of that machine.
+    As in every score, products are in full float32, without TF32; recurrent layers run without
+    cuDNN, and what is compiled runs as it was written.
     """
 
-    meaning: ClassVar = "Seconds of a forward pass of one image on this machine, as a median."
+    meaning: ClassVar = "Median seconds of a forward pass of one image on this machine."
     unit: ClassVar = "s"
     passes: int = 10
     "How many are timed."

@@ -34,7 +34,9 @@ class PseudoNTK(NTKScore):
     & Wang, ICLR 2021, https://arxiv.org/abs/2102.11535.
     """
 
-    meaning: ClassVar = "Condition number of the pseudo-NTK of validation images."
+    meaning: ClassVar = (
+        "Condition number of the pseudo-NTK of validation images, of all parameters."
+    )
     higher_is_better: ClassVar = False
     parameters: Named = "all"
     "Whose kernel it is; see `untrained.kernels.ntk`."
@@ -69,7 +71,7 @@ class SpectralDecay(NTKScore):
 
     meaning: ClassVar = (
         "Exponent by which the eigenvalues of the NTK decay. Where it is low, fine detail is "
-        "learnt nearly as fast as the coarse."
+        "learnt nearly as fast as coarse structure."
     )
     higher_is_better: ClassVar = False
 
@@ -109,7 +111,9 @@ class TargetAlignment(NTKScore):
     https://arxiv.org/abs/2110.08611.
     """
 
-    meaning: ClassVar = "Kernel-target alignment: cosine between the NTK and that of the labels."
+    meaning: ClassVar = (
+        "Kernel-target alignment: cosine between the NTK and the kernel of the labels."
+    )
 
     def of(self, seen: Tensor, probe: Probe) -> Reading:
         y = F.one_hot(probe.labels, probe.classes).to(seen.device, torch.float64)

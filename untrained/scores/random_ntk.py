@@ -27,8 +27,8 @@ class RandomNTKVariance(Score):
     """
 
     meaning: ClassVar = (
-        "Second moment over squared mean of the NTK of an image between random weights: 1 where "
-        "they all give one kernel."
+        "How much the NTK of an image varies between random weights: its second moment over its "
+        "squared mean, which is 1 where every draw gives the same kernel."
     )
     draws: int = 16
     "Draws of the weights that moments are taken over."
@@ -44,6 +44,8 @@ class RandomNTKVariance(Score):
     probe: ClassVar = ProbeSpec(1)
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        if self.draws < 2:
+            return Reading(None, f"expected two draws or more, got draws={self.draws!r}")
         network, x = unwrapped(network), probe.inputs
         with borrowed(network):
             initialisation = Initialisation.of(network, self.initialisation, x[:1])

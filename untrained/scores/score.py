@@ -67,7 +67,9 @@ class Score(ABC):
     unit: ClassVar[str] = ""
     "Of its value; empty for a plain number."
     network: ClassVar[Literal["full", "narrow", "small", "thin"]] = "full"
-    "The named scale of a space at which an architecture is scored."
+    """The named scale of a space at which an architecture is scored unless a run says otherwise
+    (`scale`). `full` is the network that is trained; the others are cheaper, and may rank
+    otherwise."""
     probe: ClassVar[ProbeSpec] = ProbeSpec()
     "The probe it is shown unless a run says otherwise."
     of_function: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""How sensitive the loss of a batch is to weights and channels: scores off one backward pass.
+"""How sensitive the loss of a batch is to weights and channels: scores of one backward pass.
 
     L = 1/n sum_i -log softmax(f(x_i))[y_i],    g = dL / dw,    w the weights
 
@@ -102,8 +102,8 @@ class Fisher(LossGradientScore):
     """
 
     meaning: ClassVar = (
-        "Fisher information of channels: how much the loss would change without each, to second "
-        "order, summed over channels."
+        "Fisher information, summed over channels: how much, to second order, the loss would "
+        "change without the channel."
     )
 
     def of(self, seen: LossGradient, probe: Probe) -> Reading:

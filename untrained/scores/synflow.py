@@ -41,7 +41,7 @@ class SynFlow(Score):
 
     Source: Tanaka et al., "Pruning neural networks without any data by iteratively conserving
     synaptic flow", NeurIPS 2020, https://arxiv.org/abs/2006.05467; Abdelfattah et al., ICLR 2021,
-    https://arxiv.org/abs/2101.08134.
+    https://arxiv.org/abs/2101.08134, which takes whole networks.
     """
 
     meaning: ClassVar = (

@@ -20,7 +20,7 @@ TOGETHER = 16
 "Images whose Jacobians are computed at once."
 
 
-class Fisher(NamedTuple):
+class FisherInformation(NamedTuple):
     """What is known of a network's weights."""
 
     information: Float64[Tensor, "p p"]
@@ -41,7 +41,9 @@ class FisherView(View):
     each: int
     fisher: Literal["exact", "released"]
 
-    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Fisher:
+    def __call__(
+        self, network: nn.Module, probe: Probe, generator: torch.Generator
+    ) -> FisherInformation:
         model, x = unwrapped(network), probe.inputs
         with evaluating(model), torch.no_grad(), foreign(x):
             with policy_mode("running", model):
@@ -51,7 +53,7 @@ class FisherView(View):
         factor = covariance_factor(p)
         factors = (factor if self.fisher == "released" else factor.mT) @ j
         rows = factors.flatten(0, 1)
-        return Fisher(rows.T @ rows / len(x), len(list(model.parameters())))
+        return FisherInformation(rows.T @ rows / len(x), len(list(model.parameters())))
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class VKDNW(ViewScore):
     BatchNorm takes its running statistics, which change nothing at initialisation.
 
     Source: Tybl & Neumann, "Training-free Neural Architecture Search through Variance of
-    Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975, equation 11.
+    Knowledge of Deep Network Weights", CVPR 2025, https://arxiv.org/abs/2502.04975, equation 11,
+    which takes whole networks.
     """
 
     meaning: ClassVar = (
@@ -87,7 +90,7 @@ class VKDNW(ViewScore):
     def view(self) -> FisherView:
         return FisherView(self.tensors, self.each, self.fisher)
 
-    def of(self, seen: Fisher, probe: Probe) -> Reading:
+    def of(self, seen: FisherInformation, probe: Probe) -> Reading:
         if not seen.information.isfinite().all():
             return Reading(None, "the Fisher information is NaN or infinite: a pass overflowed")
         values = torch.linalg.eigvalsh(seen.information).clamp(min=0)
@@ -107,7 +110,7 @@ class VKDNWSingle(VKDNW):
 
     meaning: ClassVar = "VKDNW plus the number of tensors of parameters, a measure of size."
 
-    def of(self, seen: Fisher, probe: Probe) -> Reading:
+    def of(self, seen: FisherInformation, probe: Probe) -> Reading:
         value, reason, _ = super().of(seen, probe)
         return Reading(None if value is None else seen.tensors + value, reason)
 
@@ -116,6 +119,10 @@ class VKDNWSingle(VKDNW):
 class ReleasedVKDNW(VKDNW):
     """VKDNW as its authors' code computes it: of J^T L^T L J, where the formula is J^T L L^T J."""
 
+    meaning: ClassVar = (
+        "VKDNW as its authors' code computes it, with the factors of the Fisher information in "
+        "another order."
+    )
     fisher: Literal["exact", "released"] = "released"
 
 

@@ -20,7 +20,7 @@ class WeightNorm(Score):
     function of its sizes, but for noise.
 
     Source: `l2_norm` of Krishnakumar et al., "NAS-Bench-Suite-Zero", NeurIPS 2022,
-    https://arxiv.org/abs/2210.03230.
+    https://arxiv.org/abs/2210.03230, which takes whole networks.
     """
 
     meaning: ClassVar = "Sum over layers of the Euclidean norm of the weights."

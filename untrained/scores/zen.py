@@ -14,7 +14,7 @@ from untrained.networks.feature_maps import LastMap
 from untrained.networks.features import features
 from untrained.networks.foreign import foreign
 from untrained.networks.unwrapping import unwrapped
-from untrained.scores.score import Reading, Score
+from untrained.scores.score import Reading, Score, finite
 
 Channels = Float[Tensor, " c"]
 
@@ -29,12 +29,13 @@ class Zen(Score):
     scale of what it divides.
 
     Source: Lin et al., "Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition", ICCV
-    2021, https://arxiv.org/abs/2102.01063, which takes weights N(0, 1) and a = 0.01.
+    2021, https://arxiv.org/abs/2102.01063, which takes whole networks, weights N(0, 1) and
+    a = 0.01.
     """
 
     meaning: ClassVar = (
-        "How far the last features move with a small change of a random input, as a logarithm, "
-        "with the scale that BatchNorm takes put back (Zen score)."
+        "Logarithm of how far the last features move when a random input changes slightly, with "
+        "the scale that BatchNorm removes put back (Zen score)."
     )
     step: float = 0.01
     "a, the length of the change."
@@ -57,11 +58,15 @@ class Zen(Score):
         distance = (f - moved).double().flatten(1).abs().sum(1).mean().item()
         if not 0 < distance < inf:
             return Reading(None, f"the features move by {distance} with the input: no logarithm")
-        scales = [
-            log(self._variance(*each)) / 2
+        variances = [
+            self._variance(*each)
             for each in zip(first.asked, first.found, second.found, strict=True)
         ]
-        return Reading(log(distance) + sum(scales))
+        if not all(v > 0 for v in variances):
+            return Reading(
+                None, "what comes to a BatchNorm does not vary, or is NaN: no logarithm"
+            )
+        return finite(log(distance) + sum(log(v) / 2 for v in variances))
 
     def _variance(self, asked: BatchNormCall, v: Channels, moved: Channels) -> float:
         """v_l; `v` and `moved` are the unbiased variances of both passes."""
@@ -81,6 +86,10 @@ class ReleasedZen(Zen):
     Of whole networks, as they do: every BatchNorm adds a term, so that depth changes the ranking.
     """
 
+    meaning: ClassVar = (
+        "Zen score as its authors' code computes it: the scale that BatchNorm removes is put "
+        "back only in part."
+    )
     network: ClassVar = "full"
     variance: Literal["batch", "released"] = "released"
 
