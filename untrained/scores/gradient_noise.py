@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -83,7 +83,7 @@ class GradientNoise(ViewScore):
     "How BatchNorm is treated, in each batch; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "narrow"
+    network: ClassVar[Literal["full", "narrow"]] = "narrow"
     probe: ClassVar = ProbeSpec(128)
 
     @property
@@ -133,6 +133,7 @@ class ReleasedZiCo(ZiCo):
     meaning: ClassVar = (
         "ZiCo of gradients that add up from batch to batch, as its authors' code computes it."
     )
+    network: ClassVar = "full"
 
     def noise(self, g: Gradients) -> Reading:
         return zico(added_up(g))
@@ -173,6 +174,7 @@ class ReleasedSignalToNoise(GradientSignalToNoise):
     meaning: ClassVar = (
         "xi-GSNR of gradients that add up from batch to batch, as its authors' code computes it."
     )
+    network: ClassVar = "full"
 
     def noise(self, g: Gradients) -> Reading:
         return signal_to_noise(added_up(g), self.xi)
@@ -198,6 +200,7 @@ class ReleasedKNAS(GradientNoise):
     "N, parts of the probe."
 
     probe: ClassVar = ProbeSpec(800)
+    network: ClassVar = "full"
 
     @property
     def view(self) -> BatchGradientsView:

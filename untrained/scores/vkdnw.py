@@ -82,7 +82,7 @@ class VKDNW(ViewScore):
     J^T L L^T J."""
 
     higher_is_better: ClassVar = True
-    network: ClassVar = "narrow"
+    network: ClassVar[Literal["full", "narrow"]] = "narrow"
     probe: ClassVar = ProbeSpec(count=64)
     weights: ClassVar = "kaiming_fan_in"
 
@@ -123,6 +123,7 @@ class ReleasedVKDNW(VKDNW):
         "VKDNW as its authors' code computes it, with the factors of the Fisher information in "
         "another order."
     )
+    network: ClassVar = "full"
     fisher: Literal["exact", "released"] = "released"
 
 
