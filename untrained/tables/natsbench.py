@@ -83,8 +83,7 @@ def _opened(path: Path) -> tuple[list[str], Callable[[int], Trained]]:
         keys = {"meta_archs", "arch2infos"}
     found = whole if isinstance(whole, dict) else {}
     texts = found.get("meta_archs")
-    known = isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)
-    if not keys <= found.keys() or not known:
+    if not keys <= found.keys() or not isinstance(texts, list) or {*map(type, texts)} != {str}:
         raise ValueError(
             f"expected an archive of NATS-Bench with {' and '.join(sorted(keys))} in {path}, got "
             f"{', '.join(sorted(map(shortened, found)))[:80] or type(whole).__name__}; try the "
