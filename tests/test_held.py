@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from test_cli import Command, command
 
+from untrained.cli.terminal import PRINTED
 from untrained.images import known_images
 from untrained.tables import TABLES, known_tables
 from untrained.tables.table import BUNDLED
@@ -80,6 +82,20 @@ def test_it_is_told_in_lines(command: Command, folder: Path) -> None:
     assert found["tables/nasbench101.parquet"]["path"] is None
 
 
+def test_a_terminal_of_80_columns(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line is wider, and the command that imports a table stands on one of its own."""
+    monkeypatch.setattr(PRINTED, "_force_terminal", True)
+    monkeypatch.setattr(PRINTED, "_width", 80)
+    code, out, err = command("data")
+    assert code == 0, err
+    where, *lines = re.sub(r"\x1b\[[\d;]*m", "", out).splitlines()
+    assert str(folder) in where
+    assert max(map(len, lines)) <= 80
+    assert "    then untrained data import nasbench101 PATH" in lines
+
+
 @pytest.mark.parametrize("name", ["tables/mnas_imagenet.parquet", "images/cifar10.npz"])
 @pytest.mark.parametrize(
     "content", [b"", b"something else", b"PAR1PAR1", b"PK\x05\x06" + 18 * b"\0"]
@@ -90,5 +106,5 @@ def test_a_damaged_file_is_told_as_such(
     (folder / name).write_bytes(content)
     code, out, err = command("data")
     assert code == 0, err
-    line = out.splitlines()[1 + next(i for i, s in enumerate(out.splitlines()) if name in s)]
+    line = out.splitlines()[2 + out.splitlines().index(name)]
     assert line.strip().startswith("unreadable (UNTRAINED_DATA): expected a ")

@@ -206,6 +206,8 @@ def test_published_proxies_of_nasbench101(tmp_path: Path) -> None:
         {"cifar10": {}},
         {"cifar10": [1]},
         {"cifar10": {"resnet18": values(90, 1)}},
+        {"cifar10": {f"({200_000 * '-'}1)": values(90, 1)}},
+        {"jigsaw": {"(1, 2, 3, 0, 1, 2)": values(90, 1)}},
         {"cifar10": {"(1, 2, 3, 4, 0, 9)": values(90, 1)}},
         {"cifar10": {"(1, 2)": values(90, 1)}},
         {"cifar10": {"(1, 2, 3, 4, 0, 0)": 3}},

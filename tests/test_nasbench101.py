@@ -132,6 +132,8 @@ def test_naslibs_tuple_by_hand() -> None:
         ("(0, 1, 0, 0, 0, 5)", "NASLib's tuple"),
         ("()", "NASLib's tuple"),
         ("((0, 1), 0, 0, 0, 1)", "NASLib's tuple"),
+        ("(010001)", "NASLib's tuple"),
+        ("(" + 40 * "1  " + "x)", "NASLib's tuple"),  # and at once
         ("(0, 2, 0, 0, 0, 1)", "0 or 1"),
         ("", "not a NAS-Bench-101 cell"),
         ("i-c3-o", "not a NAS-Bench-101 cell"),

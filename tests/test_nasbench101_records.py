@@ -181,6 +181,7 @@ def test_a_damaged_file(content: bytes, got: str, file: Path) -> None:
         record(FIRST, 4, metrics(1.1, 0.5, 1.0)),
         record(FIRST, 4, metrics(float("nan"), 0.5, 1.0)),
         record(FIRST, 4, metrics(0.5, 0.5, 1.0)[:-20]),
+        record(FIRST, 4, metrics(0.5, 0.5, 1.0) + field(2, float("inf"))),
         record(FIRST, 4, field(1, 5) * 3 + field(2, 4)),
         record(FIRST, 4, field(1, b"") * 3 + field(2, 4)),
     ],

@@ -169,6 +169,8 @@ def damaged(topic: str) -> Any:
         del whole["arch2infos"]
     elif topic == "texts":
         whole["meta_archs"][0] = "resnet18"
+    elif topic == "numbers":
+        whole["meta_archs"] = [3, 4]
     elif topic == "no text":
         whole["meta_archs"] = []
     elif topic == "infos":
@@ -194,9 +196,10 @@ def damaged(topic: str) -> Any:
     ("topic", "message"),
     [
         ("lists", "expected an archive of NATS-Bench with arch2infos and meta_archs .*, got list"),
-        ("unnamed", "expected an archive of NATS-Bench .*, got meta_archs; try the folder NATS"),
+        ("unnamed", "expected an archive of NATS-Bench .*, got 'meta_archs'; try the folder NATS"),
         ("no text", "expected an archive of NATS-Bench"),
-        ("texts", "not a NAS-Bench-201 cell: .* got 'resnet18'"),
+        ("numbers", "expected an archive of NATS-Bench"),
+        ("texts", "in .*a.pickle.pbz2, got others: not a NAS-Bench-201 cell: .* got 'resnet18'"),
         *((t, "expected results of NATS-Bench for architecture 1 in .*, got others: .*fetch")
           for t in ("missing", "infos", "budget", "run", "epochs", "none")),
         *((t, "architecture 1 in .*: ValueError expected an accuracy from 0 to 100 %, got ")

@@ -27,6 +27,8 @@ NUMPY: dict[str, Any] = {
     "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     "big-endian": np.arange(3, dtype=">i4"),
 }
+NESTED = b")" + 100_000 * b"\x85"
+"A tuple in a tuple, and so on: too deep to be shown."
 
 
 @pytest.fixture
@@ -85,6 +87,11 @@ class Reduced:
         (pickle.dumps(np.zeros(2, [("a", int)])), "numpy.dtype('V8')"),
         (pickle.dumps(collections.defaultdict(list)), "collections.defaultdict"),
         (b"\x80\x04c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.", "'hex'"),
+        (pickle.dumps(np.longdouble(1)), "numpy.dtype('f16')"),  # which stays one of NumPy's
+        (b"\x80\x02cnumpy\ndtype\n" + NESTED + b"\x85R.", "numpy.dtype("),
+        (b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00a" + NESTED + b"tR.", "_codecs.encode to "),
+        (b"\x80\x04\x8c\x04a\nb\x1b\x8c\x01c\x93.", "a\\nb\\x1b.c"),
+        (b"\x80\x04X\x40\x42\x0f\x00" + 1_000_000 * b"a" + b"\x8c\x01c\x93.", "aaa"),
     ],
 )
 def test_whatever_could_run_is_refused_by_name(
@@ -96,7 +103,27 @@ def test_whatever_could_run_is_refused_by_name(
         read_pickle(file)
     assert name in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P1\n.",
+        b"K\x01Q.",
+        b"\x82\x01.",
+        b"\x80\x05(\x96\x03" + 7 * b"\0" + b"abc\x94\x98h\x00(K\x01e.",
+        b"\x80\x02cnumpy._core.numeric\n_frombuffer\n(J\0\0\0\x40cnumpy\ndtype\n"
+        b"X\x02\0\0\0u1\x85RK\x01\x85X\x01\0\0\0CtR.",
+    ],
+    ids=["persistent id", "binary persistent id", "extension", "shared buffer", "size as bytes"],
+)
+def test_opcodes_of_which_no_table_has_need(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected a pickle.*; fetch it again") as error:
+        read_pickle(file)
+    assert "\n" not in str(error.value)
 
 
 def test_a_stand_in_cannot_be_changed(file: Path) -> None:

@@ -45,6 +45,17 @@ def test_published_optima(
     assert best.size == 15_625
 
 
+def test_a_row_without_an_accuracy_is_of_no_population(tmp_path: Path) -> None:
+    texts = NASBench201Table().frame["architecture"][:3]
+    columns = {column: [0.5, None, 0.7] for column in NASBench201Table.accuracies}
+    pl.DataFrame({"architecture": texts, **columns}).write_parquet(tmp_path / "some.parquet")
+    table = NASBench201Table(tmp_path / "some.parquet")
+    for standing in table.standings(texts[0]):
+        assert (standing.rank, standing.best) == (2, 0.7)
+    assert {s.size for s in table.standings(texts[0]) if s.population == "all"} == {2}
+    assert table.standings(texts[1]) == ()
+
+
 def test_none_free_population_has_4096_architectures(table: NASBench201Table) -> None:
     cell = "|avg_pool_3x3~0|+|avg_pool_3x3~0|avg_pool_3x3~1|"
     cell += "+|avg_pool_3x3~0|avg_pool_3x3~1|avg_pool_3x3~2|"

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from textwrap import wrap
 
-from untrained.cli.terminal import say
+from untrained.cli.terminal import PRINTED, say
 from untrained.data import Holding, data_folder
 
 DIGITS = 12
 "Of a checksum, as they are shown; `--json` has all 64."
+INDENT = 4
+"Spaces before what is said of a table or an image set."
 
 
 def show_held(holdings: Sequence[Holding], as_json: bool) -> None:
@@ -18,8 +21,26 @@ def show_held(holdings: Sequence[Holding], as_json: bool) -> None:
         return
     say(data_folder(), label="Data folder:")
     for holding in holdings:
-        say(f"{holding.name}: {holding.holds}", style="bold" if holding.where else "")
-        say(_state(holding), label="   ", style="yellow" if holding.reason else "dim")
+        say(holding.name, style="bold" if holding.where else "")
+        for text, style in ((holding.holds, ""), (_state(holding), _style(holding))):
+            for line in _lines(text):
+                say(line, label=" " * (INDENT - 1), style=style)
+
+
+def _lines(text: str) -> list[str]:
+    """The text no wider than the terminal, a clause a line; whole where it is piped."""
+    if not PRINTED.is_terminal:
+        return [text]
+    width = max(PRINTED.width - INDENT, 20)
+    return [
+        line
+        for clause in text.split("; ")
+        for line in wrap(clause, width, break_long_words=False, break_on_hyphens=False)
+    ]
+
+
+def _style(holding: Holding) -> str:
+    return "yellow" if holding.reason else "dim"
 
 
 def _state(holding: Holding) -> str:

@@ -24,7 +24,7 @@ def load_images(
     `source` is looked up in this order: the text `digits`, which is built in; a `.npz` file; a
     folder with one subfolder per class; a name such as `cifar10`, which stands for
     `images/cifar10.npz` in the data folder. The data folder is named by the environment
-    variable UNTRAINED_DATA; without it, it is `shared/data` beside the repository.
+    variable UNTRAINED_DATA; without it, it is the user's data folder, as `untrained data` shows.
 
     Missing splits are drawn by class: test a fifth, validation a fifth of the rest but at most
     5,000 images. Mean and standard deviation are those of the training split; a standard

@@ -136,10 +136,10 @@ def _from_text(text: str, cell: str) -> Edges:
 def _from_genotype(text: str) -> DARTSArchitecture:
     try:
         call = ast.parse(NUMPY_WEIGHT.sub(r"\1", text), mode="eval").body
-    except SyntaxError as error:
+    except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(
             f"not a Genotype: expected Genotype(normal=[('op', 0), ...], reduce=[...]), got "
-            f"{text!r}: {error.msg}"
+            f"{text!r}: {getattr(error, 'msg', 'nested too deeply')}"
         ) from None
     known = {"normal", "normal_concat", "reduce", "reduce_concat"}
     given = _named(call)
@@ -164,7 +164,7 @@ def _from_genotype(text: str) -> DARTSArchitecture:
 def _from_indices(text: str) -> DARTSArchitecture:
     try:
         cells = ast.literal_eval(text)
-    except (SyntaxError, TypeError, ValueError):
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
         raise ValueError(
             f"pairs of numbers cut or unbalanced: expected [[[0, index of op], ...], [...]], got "
             f"{text!r}"

@@ -201,7 +201,8 @@ def _from_naslib(text: str) -> NB101Architecture:
     """n^2 digits of the matrix, then n numbers of operations."""
     numbers = [int(digit) for digit in re.findall(r"\d", text)]
     n = (math.isqrt(1 + 4 * len(numbers)) - 1) // 2
-    if not re.fullmatch(r"[(\[]( *[0-4] *,?)+[)\]]", text.strip()) or len(numbers) != n * n + n:
+    listed = r"[(\[](?: *[0-4] *,)* *[0-4] *,? *[)\]]"
+    if not re.fullmatch(listed, text.strip()) or len(numbers) != n * n + n:
         raise ValueError(
             f"not a NAS-Bench-101 cell: expected NASLib's tuple of n x n digits and n numbers of "
             f"operations from 0 to {len(NASLIB_OPERATIONS) - 1}, got {text!r}; or write "

@@ -71,6 +71,6 @@ def _check_free(targets: Iterable[Path]) -> None:
     there = list(targets)
     if all(target.exists() for target in there):
         raise ValueError(
-            f"expected no table at {there[0]} yet, got one; move it away, or replace it with "
-            f"--replace"
+            f"expected no table at {' or '.join(map(str, there))} yet, got one; move it away, or "
+            f"replace it with --replace"
         )

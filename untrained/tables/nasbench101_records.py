@@ -28,6 +28,8 @@ from untrained.tables.watching import Watched, unwatched
 FILE = "nasbench101.parquet"
 EPOCHS = (4, 12, 36, 108)
 CODES = {name: code for code, name in SHORT.items()}
+DAMAGED = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"What reading something else raises."
 
 
 class Run(NamedTuple):
@@ -68,7 +70,7 @@ def read_nasbench101(path: Path, watched: Watched = unwatched) -> tuple[str, pl.
     for record in watched(read_records(path)):
         try:
             cell, epochs, run = _read(record)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except DAMAGED as error:
             raise ValueError(
                 f"expected a record of NAS-Bench-101 in {path}, got {record[:60]!r}: {error}; try "
                 f"nasbench_full.tfrecord"

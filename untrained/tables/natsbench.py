@@ -7,6 +7,7 @@ Topology and Size", TPAMI 2021, https://arxiv.org/abs/2009.00437.
 import re
 from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import polars as pl
@@ -52,11 +53,10 @@ def read_natsbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.Da
         FileNotFoundError: nothing there.
     """
     architectures, trained = _opened(path)
-    if all(re.fullmatch(r"\d+(:\d+){4}", str(text)) for text in architectures):
+    if all(re.fullmatch(r"\d+(:\d+){4}", text) for text in architectures):
         file, row = "natsbench_size.parquet", _size_row
     else:
-        parse = get_space("nasbench201").parse
-        architectures = [str(parse(str(text))) for text in architectures]
+        architectures = _cells(architectures, path)
         file, row = "nasbench201.parquet", _topology_row
     rows = []
     for index, text in enumerate(watched(architectures)):
@@ -71,7 +71,7 @@ def read_natsbench(path: Path, watched: Watched = unwatched) -> tuple[str, pl.Da
     return file, pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _opened(path: Path) -> tuple[list[Any], Callable[[int], Trained]]:
+def _opened(path: Path) -> tuple[list[str], Callable[[int], Trained]]:
     """The architectures in order, and what gives the results of one."""
     if path.suffix == ".tar":
         raise ValueError(f"expected the folder in {path}, got the .tar; extract it with tar xf")
@@ -81,17 +81,29 @@ def _opened(path: Path) -> tuple[list[Any], Callable[[int], Trained]]:
     else:
         whole = read_pickle(path)
         keys = {"meta_archs", "arch2infos"}
-    found = set(whole) if isinstance(whole, dict) else set()
-    if not keys <= found or not isinstance(whole["meta_archs"], list) or not whole["meta_archs"]:
+    found = whole if isinstance(whole, dict) else {}
+    texts = found.get("meta_archs")
+    if not keys <= found.keys() or not isinstance(texts, list) or {*map(type, texts)} != {str}:
         raise ValueError(
             f"expected an archive of NATS-Bench with {' and '.join(sorted(keys))} in {path}, got "
-            f"{', '.join(sorted(map(str, found)))[:80] or type(whole).__name__}; try the folder "
-            f"NATS-tss-v1_0-3ffb9-simple"
+            f"{', '.join(sorted(map(shortened, found)))[:80] or type(whole).__name__}; try the "
+            f"folder NATS-tss-v1_0-3ffb9-simple"
         )
     if path.is_dir():
-        return whole["meta_archs"], lambda index: _read_part(path, f"{index:06d}")
+        return texts, lambda index: _read_part(path, f"{index:06d}")
     infos = whole["arch2infos"]
-    return whole["meta_archs"], infos.get if isinstance(infos, dict) else lambda index: None
+    return texts, infos.get if isinstance(infos, dict) else lambda index: None
+
+
+def _cells(texts: list[str], path: Path) -> list[str]:
+    """The architectures of the topology space, in our own text form."""
+    parse = get_space("nasbench201").parse
+    try:
+        return [str(parse(text)) for text in texts]
+    except ValueError as error:
+        raise ValueError(
+            f"expected architectures of NATS-Bench in {path}, got others: {error}"
+        ) from error
 
 
 def _read_part(folder: Path, name: str) -> Any:

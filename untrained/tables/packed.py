@@ -5,11 +5,11 @@ architecture's place in the space's `enumerate`; an accuracy a is kept as round(
 """
 
 from functools import cache
-from pathlib import Path
 
 import polars as pl
 
 from untrained.spaces import get_space
+from untrained.tables.table import BUNDLED
 
 SCALE = 1_000_000
 """Of the integers. Accuracies are means, over one to three runs, of shares of at most 25,000
@@ -44,7 +44,7 @@ def unpacked(table: pl.DataFrame) -> pl.DataFrame:
 
 def bundled() -> pl.DataFrame:
     """The bundled table."""
-    return unpacked(pl.read_parquet(Path(__file__).with_name("nasbench201.parquet")))
+    return unpacked(pl.read_parquet(BUNDLED / "nasbench201.parquet"))
 
 
 def _is_kept(column: str) -> bool:

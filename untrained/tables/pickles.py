@@ -3,11 +3,13 @@
 A pickle is a program that may call whatever it names. This reader knows the few names that tables
 of numbers need, each stood for by a class of ours that only keeps values; any other name is
 refused. NumPy's own types are not among them, since a pickle may set their inner state at will.
+What is left to a malicious one is to use up memory or the stack, which ends the program.
 """
 
 import bz2
 import pickle
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,18 @@ DAMAGED = (
     pickle.UnpicklingError,
     EOFError,
     AttributeError,
+    BufferError,
     IndexError,
     KeyError,
     OverflowError,
+    RecursionError,
     TypeError,
     ValueError,
 )
 "What a pickle raises that is cut, or none."
+NUMBERS = frozenset(("b1", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)),
+                     "f2", "f4", "f8"))  # fmt: skip
+"NumPy's codes of types that become Python's numbers."
 
 
 def read_pickle(path: Path) -> Any:
@@ -75,9 +82,9 @@ class _StandIn:
 class _Kind(_StandIn):
     """A NumPy type of numbers or truth values: what `numpy.dtype` makes."""
 
-    def __init__(self, code: str, *flags: object):
-        if type(code) is not str or not code[1:].isdecimal() or code[0] not in "biuf":
-            raise _RefusedError(f"numpy.dtype({code!r})")
+    def __init__(self, code: object, *flags: object):
+        if type(code) is not str or code not in NUMBERS:
+            raise _RefusedError(f"numpy.dtype({shortened(code)})")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: object) -> None:
@@ -87,15 +94,15 @@ class _Kind(_StandIn):
             raise pickle.UnpicklingError("a type without a byte order")
         self.dtype = self.dtype.newbyteorder(order)
 
-    def values(self, raw: bytes | str) -> np.ndarray:
-        """The numbers that bytes stand for; old pickles hold them as text."""
-        return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, self.dtype)
+    def values(self, raw: bytes | bytearray) -> np.ndarray:
+        """The numbers that bytes stand for."""
+        return np.frombuffer(raw, self.dtype)
 
 
 class _Scalar(_StandIn):
     """A number of NumPy's, as one of Python's."""
 
-    def __new__(cls, kind: _Kind, raw: bytes | str) -> Any:
+    def __new__(cls, kind: _Kind, raw: bytes) -> Any:
         return kind.values(raw)[0].item()
 
 
@@ -120,16 +127,16 @@ class _Buffer(_StandIn):
         cls, raw: bytes | bytearray, kind: _Kind, shape: tuple[int, ...], order: str
     ) -> Any:
         found = _Array()
-        found.__setstate__((1, shape, kind, order == "F", bytes(raw)))
+        found.__setstate__((1, shape, kind, order == "F", raw))
         return found
 
 
 class _Encoded(_StandIn):
     """Bytes that protocols before 3 hold as text."""
 
-    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
+    def __new__(cls, text: str, encoding: object = "latin1") -> Any:
         if encoding != "latin1":
-            raise _RefusedError(f"_codecs.encode to {encoding!r}")
+            raise _RefusedError(f"_codecs.encode to {shortened(encoding)}")
         return text.encode("latin1")
 
 
@@ -164,5 +171,5 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in NAMES:
-            raise _RefusedError(f"{module}.{name}")
+            raise _RefusedError(ascii(f"{module}.{name}"[:100])[1:-1])
         return NAMES[module, name]

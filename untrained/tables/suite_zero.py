@@ -32,6 +32,7 @@ DAMAGED = (
     AttributeError,
     IndexError,
     KeyError,
+    MemoryError,
     RecursionError,
     StopIteration,
     SyntaxError,
@@ -69,7 +70,10 @@ def read_suite_zero(path: Path, watched: Watched = unwatched) -> tuple[str, pl.D
         FileNotFoundError: nothing there.
     """
     try:
-        entries = list(_entries(json.loads(path.read_bytes())))
+        whole = json.loads(path.read_bytes())
+        if "cifar10" not in whole:  # as in TransNAS-Bench-101's file, whose tuples look the same
+            raise ValueError(f"expected cifar10 among the data sets, got {', '.join(whole)[:80]}")
+        entries = list(_entries(whole))
         target = _target(entries[0][1])
         rows = [
             target.key(text) | {"dataset": data} | _values(its, target.accuracy)

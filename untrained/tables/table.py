@@ -115,13 +115,16 @@ class Table(ABC):
     def standings(self, architecture: str) -> tuple[Standing, ...]:
         """Where the architecture stands by each column of accuracies, in each population.
 
+        Rows without an accuracy are of no population.
+
         Raises:
             KeyError: an architecture that the table does not hold.
         """
         row = self.row(architecture)
         return tuple(
-            _standing(data, row[column], population, frame[column])
+            _standing(data, row[column], population, frame[column].drop_nulls())
             for column, data in self.accuracies.items()
+            if row[column] is not None
             for population, frame in self._populations(row).items()
         )
 
