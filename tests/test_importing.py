@@ -11,25 +11,24 @@ import numpy as np
 import polars as pl
 import pytest
 from test_cli import Command, command
-from test_nasbench101_records import RECORDS, framed
 from test_natsbench import CELLS, written
+from test_tfrecord import RECORDS, framed
 
 from untrained.cli.ending import interrupted
+from untrained.importers import FORMATS, import_table
+from untrained.importers.hwnasbench import METRICS, read_hwnasbench
+from untrained.importers.nasbench301 import read_nasbench301
+from untrained.importers.suite_zero import read_suite_zero
 from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import nasbench301
 from untrained.spaces.darts_network import EDGES
 from untrained.tables import (
-    FORMATS,
     NASBench101Table,
     NASBench201Table,
     NASBench301Table,
     NASBench301TrainedTable,
-    import_table,
     known_tables,
 )
-from untrained.tables.hwnasbench import METRICS, read_hwnasbench
-from untrained.tables.nasbench301_results import read_nasbench301
-from untrained.tables.suite_zero import read_suite_zero
 
 __all__ = ["command"]  # a fixture
 

@@ -17,6 +17,7 @@ ARROWS = {
     "networks": set(),
     "analysis": set(),
     "tables": {"spaces"},
+    "importers": {"spaces", "tables"},
     "regions": {"networks"},
     "layerwise": {"networks"},
     "kernels": {"networks", "layerwise", "analysis"},
@@ -29,7 +30,10 @@ ARROWS = {
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
     "report": {"spaces", "tables", "runs", "bench"},
-    "cli": {"images", "scores", "spaces", "tables", "training", "runs", "bench", "report"},
+    "cli": {
+        *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
+        "report",
+    },
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from untrained.importers.natsbench import read_natsbench
 from untrained.tables import NASBench201Table
-from untrained.tables.natsbench import read_natsbench
 
 CELLS = (
     "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|none~2|",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from untrained import images, tables  # which load what they offer when it is used
+from untrained import images, importers, tables  # which load what they offer when it is used
 from untrained import report as pages
 from untrained.bench.config import BenchConfig
 from untrained.cli.held import show_held
@@ -102,5 +102,5 @@ def data(as_json: bool) -> None:
 def import_table(format: str, path: Path, replace: bool) -> None:
     """Writes a table from a benchmark's own files."""
     with reading() as watched:
-        table = tables.import_table(format, path, replace=replace, watched=watched)
+        table = importers.import_table(format, path, replace=replace, watched=watched)
     say(table, label="Table:", style="bold")

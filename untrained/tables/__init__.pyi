@@ -9,8 +9,6 @@ from .differences import Difference as Difference
 from .differences import groups as groups
 from .differences import rank_agreement as rank_agreement
 from .differences import tau_difference as tau_difference
-from .importing import FORMATS as FORMATS
-from .importing import import_table as import_table
 from .inventory import known_tables as known_tables
 from .mnas import MNASTable as MNASTable
 from .nasbench101 import NASBench101Table as NASBench101Table

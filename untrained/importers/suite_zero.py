@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from untrained.importers.percent import fraction
+from untrained.importers.watching import Watched, unwatched
 from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import nasbench301
 from untrained.spaces.nasbench101 import graph_hash
 from untrained.tables.packed import bundled
-from untrained.tables.percent import fraction
-from untrained.tables.watching import Watched, unwatched
 
 ACCURACY = "val_accuracy"
 DAMAGED = (

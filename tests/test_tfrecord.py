@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from untrained.importers.nasbench101 import read_nasbench101
+from untrained.importers.tfrecord import crc32c, fields_of, masked_checksum
 from untrained.tables import NASBench101Table
-from untrained.tables.nasbench101_records import read_nasbench101
-from untrained.tables.tfrecord import crc32c, fields_of, masked_checksum
 
 CELLS = {
     "00005c142e6f48ac74fdcf73e3439874": (

@@ -8,13 +8,13 @@ import polars as pl
 
 from untrained.data import data_folder
 from untrained.files import write_whole
-from untrained.tables.hwnasbench import read_hwnasbench
+from untrained.importers.hwnasbench import read_hwnasbench
+from untrained.importers.nasbench101 import read_nasbench101
+from untrained.importers.nasbench301 import read_nasbench301
+from untrained.importers.natsbench import read_natsbench
+from untrained.importers.suite_zero import read_suite_zero
+from untrained.importers.watching import Watched, unwatched
 from untrained.tables.inventory import KNOWN
-from untrained.tables.nasbench101_records import read_nasbench101
-from untrained.tables.nasbench301_results import read_nasbench301
-from untrained.tables.natsbench import read_natsbench
-from untrained.tables.suite_zero import read_suite_zero
-from untrained.tables.watching import Watched, unwatched
 
 FORMATS: dict[str, Callable[[Path, Watched], tuple[str, pl.DataFrame]]] = {
     "natsbench": read_natsbench,

@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
+from untrained.importers.percent import fraction
+from untrained.importers.pickles import read_pickle
+from untrained.importers.watching import Watched, unwatched
 from untrained.spaces import get_space
-from untrained.tables.percent import fraction
-from untrained.tables.pickles import read_pickle
-from untrained.tables.watching import Watched, unwatched
 
 TEST = {
     "cifar10": ("cifar10", "ori-test"),

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from untrained.importers.tfrecord import fields_of, read_records
+from untrained.importers.watching import Watched, unwatched
 from untrained.spaces.nasbench101 import SHORT
-from untrained.tables.tfrecord import fields_of, read_records
-from untrained.tables.watching import Watched, unwatched
 
 FILE = "nasbench101.parquet"
 EPOCHS = (4, 12, 36, 108)

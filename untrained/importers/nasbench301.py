@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from untrained.importers.percent import fraction
+from untrained.importers.watching import Watched, unwatched
 from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import NODES, DARTSArchitecture
 from untrained.spaces.darts_network import EDGES
-from untrained.tables.percent import fraction
-from untrained.tables.watching import Watched, unwatched
 
 LOG = logging.getLogger(__name__)
 FILE = "nasbench301.parquet"

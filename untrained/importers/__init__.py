@@ -1,0 +1,9 @@
+"""Importers: files as the authors of benchmarks publish them, made into tables of the data folder.
+
+All code that reads files of others' formats is here. Nothing in them is executed: pickles are read
+by a reader that knows a few types and refuses all else by name.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
