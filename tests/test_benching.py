@@ -315,13 +315,14 @@ def test_the_column_that_judges(
 def test_columns_of_the_tables_at_hand(data: Path) -> None:
     found = {
         space: find_judged(space, None, None, "digits")
-        for space in ("nasbench201", "nasbench101", "darts", "mnas")
+        for space in ("nasbench201", "nasbench101", "darts", "mnas", "natsbench_size")
     }
     assert {space: judged.column for space, judged in found.items()} == {
         "nasbench201": "cifar10_test_200",
         "nasbench101": "cifar10_valid_108",
         "darts": "cifar10_surrogate_valid",
         "mnas": "imagenet_top1",
+        "natsbench_size": "cifar10_test_90",
     }
     assert [*found["nasbench101"].shortened] == [f"cifar10_valid_{e}" for e in (4, 12, 36)]
     rows = found["nasbench101"].table.found(["i-c3-o:010001000", "no cell"][:1])
@@ -329,6 +330,20 @@ def test_columns_of_the_tables_at_hand(data: Path) -> None:
     cell = SPACE.parse("|avg_pool_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     ours = found["nasbench201"].table.found([str(cell)])
     assert ours["cifar10_test_200"].item() == standings("nasbench201", str(cell))[0].accuracy
+
+
+def test_a_space_has_more_tables_by_name_and_by_file(data: Path) -> None:
+    path = data / "tables" / "darts_trained_600.parquet"
+    named, given = (
+        find_judged("darts", table, None, "cifar10") for table in ("darts_trained_600", str(path))
+    )
+    assert named.column == given.column == "cifar10_valid_200"
+    assert type(named.table) is type(given.table)
+    sample = draw_sample(BenchConfig(sample=600), get_space("darts"), named)
+    assert sample.declared == "600 at random of 600 (all rows of darts_trained_600.parquet)"
+    assert len(named.table.found(sample.architectures)) == len(set(sample.architectures)) == 600
+    with pytest.raises(ValueError, match="one of the space 'mnas', got 'darts_trained_600'"):
+        find_judged("mnas", "darts_trained_600", None, "cifar10")
 
 
 @pytest.mark.parametrize(

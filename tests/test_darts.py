@@ -65,6 +65,7 @@ PC_DARTS = (
 NODE = "|sep_conv_3x3~0|skip_connect~1|"
 CELL = "+".join([NODE] * 4)
 TEXT = f"normal:{CELL}/reduction:{CELL}"
+POOLED = TEXT.replace("sep_conv_3x3", "max_pool_3x3").replace("skip_connect", "avg_pool_3x3")
 PUBLISHED_PAIRS = [[0, 3], [1, 2]] * 4
 samples = partial(sampled, SPACE)
 built = partial(network_of, SPACE, DARTSNetwork)
@@ -129,10 +130,12 @@ def test_published_forms_hold_discrete_architectures_alone() -> None:
         (TEXT[:-1], "four nodes"),
         (TEXT + "+" + NODE, "four nodes"),
         (TEXT.replace("skip_connect", "skip", 1), "did you mean skip_connect"),
-        (TEXT.replace("skip_connect", "none", 1), "leave the edge out"),
+        (TEXT.replace("skip_connect", "skip_connect,none", 1), "leave the edge out"),
         (TEXT.replace("skip_connect", "", 1), "leave the edge out"),
         (TEXT.replace("|skip_connect~1", "", 1), "node 2 of the normal cell has too few inputs"),
-        (TEXT.replace("~1", "~0", 1), "takes node 0 twice"),
+        (TEXT.replace(NODE, "|skip_connect,sep_conv_3x3~0|", 1), "node 2 .* too few inputs"),
+        (TEXT.replace(NODE, NODE + "skip_connect~0|", 1), "takes node 0 twice"),
+        (TEXT.replace("connect~1", "connect,sep_conv_3x3~0", 1), "takes node 0 twice"),
         (TEXT.replace("~1", "~3", 1), "takes node 3: expected an earlier node, 0 to 1"),
         (DARTS_V2[:-1], "not a Genotype"),
         (DARTS_V2 + ")", "not a Genotype"),
@@ -146,9 +149,7 @@ def test_published_forms_hold_discrete_architectures_alone() -> None:
         (DARTS_V2.replace("('skip_connect', 0)", "exit()", 1), "8 pairs"),
         (DARTS_V2.replace("'skip_connect', 0", "'skip_connect'", 1), "expected a pair"),
         (DARTS_V2.replace("skip_connect", "skip_conect", 1), "did you mean skip_connect"),
-        (DARTS_V2.replace("skip_connect", "none", 1), "leave the edge out"),
         (DARTS_V2.replace("('dil_conv_3x3', 2)", "('dil_conv_3x3', 5)"), "earlier node, 0 to 4"),
-        (DARTS_V2.replace("('sep_conv_3x3', 1)", "('sep_conv_3x3', 0)", 1), "node 0 twice"),
         ("{}", "expected normal=.* and reduce="),
         ("{'normal'}", "expected normal=.* and reduce="),
         ("{'normal': [], 'reduction': []}", "expected normal=.* and reduce="),
@@ -158,7 +159,7 @@ def test_published_forms_hold_discrete_architectures_alone() -> None:
         ("Genotype(" + 5_000 * "1+" + "1)", "not a Genotype: .*nested too deeply"),
         ("[" + 20_000 * "-", "cut or unbalanced"),
         (str({"normal": [("skip_connect", 0, "w")] * 8, "reduce": []}), "expected a pair"),
-        (str({"normal": [[("skip_connect", 0)] * 2] * 4, "reduce": []}), "node 0 twice"),
+        (str({"normal": [[("skip_connect", 0)] * 2] * 4, "reduce": []}), "reduction .* got 0"),
         (f"[{PUBLISHED_PAIRS}]", "two cells"),
         (f"[{PUBLISHED_PAIRS}, {PUBLISHED_PAIRS[:-1]}]", "8 pairs .* got 7"),
         (f"[{PUBLISHED_PAIRS}, {PUBLISHED_PAIRS}", "unbalanced"),
@@ -279,6 +280,113 @@ def test_every_row_of_nasbench301(data: Path) -> None:
 def by_node(text: str) -> list[list[list[int]]]:
     """The table's pairs of a node stand in any order."""
     return [[sorted(cell[k : k + 2]) for k in (0, 2, 4, 6)] for cell in ast.literal_eval(text)]
+
+
+# Both inputs of a node from one, and inputs of zeros, as in genotypes that were trained
+
+
+def trained(data: Path) -> pl.Series:
+    return pl.read_parquet(data / "tables" / "darts_trained_600.parquet")["genotype"]
+
+
+def test_every_trained_genotype_is_read(data: Path) -> None:
+    for text in trained(data):
+        architecture = SPACE.parse(text)
+        assert not architecture.partial
+        assert (
+            SPACE.parse(str(architecture)) == SPACE.parse(genotype(architecture)) == architecture
+        )
+        canonical = SPACE.canonical(architecture)
+        assert SPACE.canonical(canonical) == canonical
+        call = ast.parse(text, mode="eval").body
+        assert isinstance(call, ast.Call)
+        for k, edges in ((0, architecture.normal), (2, architecture.reduction)):
+            pairs = ast.literal_eval(call.keywords[k].value)
+            expected = Counter((i, j // 2 + 2, name) for j, (name, i) in enumerate(pairs))
+            assert expected == Counter(
+                (*edge, name) for edge, kept in zip(EDGES, edges, strict=True) for name in kept
+            )
+
+
+def alone(*operations: str) -> str:
+    """An architecture whose node 2 of the normal cell has these inputs, all from node 0."""
+    node = "|" + "|".join(f"{operation}~0" for operation in operations) + "|"
+    return TEXT.replace(NODE, node, 1)
+
+
+def test_operations_from_one_node_come_in_one_order() -> None:
+    one = SPACE.parse(alone("skip_connect", "sep_conv_3x3"))
+    assert one == SPACE.parse(alone("sep_conv_3x3", "skip_connect"))
+    assert one.normal[0] == ("skip_connect", "sep_conv_3x3")
+    same = SPACE.parse(alone("sep_conv_3x3", "sep_conv_3x3"))
+    assert same.normal[0] == ("sep_conv_3x3", "sep_conv_3x3")
+    assert len({one, same, SPACE.parse(TEXT)}) == 3
+
+
+def test_none_is_the_same_from_everywhere() -> None:
+    texts = [TEXT[: -len(NODE)] + f"|sep_conv_3x3~3|none~{i}|" for i in range(5)]
+    one, *others = {SPACE.canonical(SPACE.parse(text)) for text in texts}
+    assert not others
+    assert [edge.operation for edge in SPACE.graphs(one)[1].edges].count("none") == 0
+    with pytest.raises(ValueError, match="no index for none"):
+        nasbench301(one)
+
+
+def test_neighbours_of_a_node_with_one_source_lead_away_from_it() -> None:
+    two = SPACE.parse(alone("skip_connect", "sep_conv_3x3"))
+    neighbours = SPACE.neighbours(two)
+    assert len(set(neighbours)) == len(neighbours) == 120 + 2
+    assert not any(other.partial for other in neighbours)
+    assert SPACE.parse(TEXT) in neighbours
+    assert two not in SPACE.neighbours(SPACE.parse(TEXT))
+    same = SPACE.neighbours(SPACE.parse(alone("none", "none")))
+    assert len(set(same)) == len(same) == 120 - 2 * 6 + 7 + 1
+    assert SPACE.mutate(two, random.Random(0)) in neighbours
+
+
+def test_pruning_does_not_end_in_a_node_with_one_source() -> None:
+    kept = "|skip_connect,sep_conv_3x3~0|skip_connect~1|"
+    partial = SPACE.parse(TEXT.replace(NODE, kept, 1))
+    with pytest.raises(ValueError, match="node 2 of the normal cell has too few inputs"):
+        SPACE.without(partial, Choice(1, "skip_connect"))
+
+
+def test_networks_of_trained_genotypes_against_their_definition(data: Path) -> None:
+    """Every pair of a genotype is a term of its node's sum."""
+    torch.manual_seed(0)
+    scale = DARTSScale(channels=2, cells=2, stages=2)
+    for text in trained(data).sample(10, seed=0):
+        architecture = SPACE.parse(text)
+        network = built(architecture, scale).double().eval()
+        cells = (architecture.normal, architecture.reduction)
+        for cell, edges, width in zip(network.cells, cells, (6, 8), strict=True):
+            assert isinstance(cell, Cell)
+            x = torch.randn(2, width, 7, 7, dtype=torch.float64)
+            before = torch.randn(2, 6, 7, 7, dtype=torch.float64)
+            nodes = [cell.before_last(before), cell.last(x)]
+            for node in range(2, 6):
+                terms = []
+                for (i, j), kept in zip(EDGES, edges, strict=True):
+                    if j == node and kept:
+                        modules = cell.get_submodule(f"edges.{i}_{j}").children()
+                        terms += [
+                            module(nodes[i]) * (name != "none")
+                            for name, module in zip(kept, modules, strict=True)
+                        ]
+                assert len(terms) == 2
+                nodes.append(terms[0] + terms[1])
+            torch.testing.assert_close(cell(before, x, 0.0), torch.cat(nodes[2:], 1))
+        assert parameters(network) - sum(
+            parameters(OPERATIONS[name](width, stride))
+            for edges, width, reduces in (
+                (architecture.normal, 2, False),
+                (architecture.reduction, 4, True),
+            )
+            for (i, _), kept in zip(EDGES, edges, strict=True)
+            for name in kept
+            for stride in [2 if reduces and i < 2 else 1]
+            if name != "none"
+        ) == parameters(built(SPACE.parse(POOLED), scale))
 
 
 # The space

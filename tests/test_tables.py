@@ -11,8 +11,9 @@ from untrained.spaces import get_space
 from untrained.spaces.darts_architecture import genotype
 from untrained.spaces.nasbench101 import graph_hash
 from untrained.tables import (
+    OTHER_TABLES,
     TABLES,
-    MNASTable,
+    DARTSTrainedTable,
     NASBench101Table,
     NASBench201Table,
     NASBench301Table,
@@ -98,16 +99,32 @@ def test_a_table_knows_its_file(space: str, data: Path) -> None:
             assert standing.size == len(everyone)
 
 
-@pytest.mark.parametrize("kind", TABLES.values())
+@pytest.mark.parametrize("kind", [*TABLES.values(), *OTHER_TABLES.values()])
 def test_another_file(kind: type[Table], tmp_path: Path) -> None:
     path = tmp_path / kind.file
     path.write_text("architecture,accuracy")
     with pytest.raises(ValueError, match=f"expected the table of {kind.space} in .*{kind.file}"):
         _ = kind(path).frame
-    if kind is not MNASTable:  # which adds no column
+    if kind._prepared is not Table._prepared:  # otherwise it adds no column
         pl.DataFrame({"accuracy": [0.5]}).write_parquet(path)
         with pytest.raises(ValueError, match="got something else"):
             _ = kind(path).frame
+
+
+def test_trained_genotypes_in_our_own_text_form(data: Path) -> None:
+    table, space = DARTSTrainedTable(), get_space("darts")
+    published = pl.read_parquet(table.path)
+    assert table.frame["architecture"].n_unique() == len(published) == 600
+    for text, ours, accuracy in zip(
+        published["genotype"],
+        table.frame["architecture"],
+        table.frame["cifar10_valid_200"],
+        strict=True,
+    ):
+        assert str(space.parse(text)) == ours
+        assert table.row(text)["cifar10_valid_200"] == accuracy
+    (best,) = table.standings(published.sort("cifar10_valid_200")["genotype"][-1])
+    assert (best.rank, best.population) == (1, "the table's 600")
 
 
 def test_nasbench101_finds_isomorphic_cells(data: Path) -> None:

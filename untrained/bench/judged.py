@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from untrained.tables.standings import TABLES
+from untrained.tables.standings import OTHER_TABLES, TABLES
 from untrained.tables.table import Table
 
 ACCURACY = re.compile(r"(?P<dataset>.+?)_(?:test|valid|surrogate|top)(?:_?(?P<epochs>[0-9]+))?.*")
@@ -52,7 +52,8 @@ def find_judged(space: str, table: str | None, dataset: str | None, images: str)
 
     Args:
         space: name of the space.
-        table: name of a space whose table it is, or a Parquet file; None is the space's own.
+        table: name of a space whose table it is, `darts_trained_600` or another of
+            `OTHER_TABLES`, or a Parquet file; None is the space's own.
         dataset: a data set or a column of the table; None is that of the images' name, or the
             first.
         images: their name.
@@ -84,8 +85,9 @@ def find_table(space: str, table: str | None) -> Table:
         ValueError: no table of this name, or one of another space.
         FileNotFoundError: the space's table is not at hand.
     """
-    if table is None or table in TABLES:
-        kind = TABLES.get(table or space)
+    known = TABLES | OTHER_TABLES
+    if table is None or table in known:
+        kind = known[table] if table else TABLES.get(space)
         if kind is None:
             raise ValueError(
                 f"space: expected one with a table, {' or '.join(TABLES)}, got {space!r}; give a "
@@ -99,10 +101,10 @@ def find_table(space: str, table: str | None) -> Table:
         return kind()
     path = Path(table)
     if not path.is_file():
-        raise ValueError(
-            f"table: expected {' or '.join(TABLES)}, or a Parquet file, got {table!r}"
-        )
-    own = TABLES[space](path) if space in TABLES else OwnTable(path, space)
+        raise ValueError(f"table: expected {' or '.join(known)}, or a Parquet file, got {table!r}")
+    named = next((k for k in known.values() if (k.space, k.file) == (space, path.name)), None)
+    kind = named or TABLES.get(space)
+    own = kind(path) if kind else OwnTable(path, space)
     if own.key_column not in own.frame.columns or "architecture" not in own.frame.columns:
         raise ValueError(
             f"table: expected a column architecture in {path}, got {', '.join(own.frame.columns)}"

@@ -12,6 +12,7 @@ from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas import MNAS
 from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
+from untrained.spaces.natsbench_size import NATSBenchSize
 from untrained.spaces.space import (
     Architecture,
     CellScale,
@@ -45,6 +46,7 @@ SPACES: dict[str, Space[Any]] = {
     "darts": DARTS(),
     "nasbench101": NASBench101(),
     "mnas": MNAS(),
+    "natsbench_size": NATSBenchSize(),
 }
 
 

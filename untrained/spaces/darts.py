@@ -20,10 +20,14 @@ from untrained.spaces import darts_network
 from untrained.spaces.darts_architecture import (
     CELLS,
     NODES,
+    NONE,
     OPERATIONS,
     DARTSArchitecture,
     Edges,
+    check_count,
+    edges_of,
     genotype,
+    inputs_of,
     nasbench301,
     read,
 )
@@ -52,7 +56,11 @@ class DARTSScale(CellScale):
 
 
 class DARTS(PrunableSpace[DARTSArchitecture]):
-    """The space; a stateless value."""
+    """The space; a stateless value.
+
+    Cells in which a node has both inputs from one node, or an input that is `none`, are read and
+    built as well, since some were trained and published; they are not sampled or enumerated.
+    """
 
     name = "darts"
     scales: ClassVar[Mapping[str, DARTSScale]] = {
@@ -106,7 +114,8 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
         """The first of the architectures whose cells differ in the order of nodes alone.
 
         Such isomorphic cells compute the same family of functions, up to the order of channels:
-        the weights of what follows can be permuted to match. A partial architecture is its own
+        the weights of what follows can be permuted to match. An input that is `none` comes from
+        node 0, as it is the same from everywhere. A partial architecture is its own
         representative.
         """
         return _canonical(architecture)
@@ -139,7 +148,12 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
             tuple(operation for operation in kept if (e, operation) not in removed)
             for e, kept in enumerate((*architecture.normal, *architecture.reduction))
         )
-        return DARTSArchitecture(edges[: len(EDGES)], edges[len(EDGES) :])
+        found = DARTSArchitecture(edges[: len(EDGES)], edges[len(EDGES) :])
+        for name, before, after in zip(CELLS, _cells(architecture), _cells(found), strict=True):
+            for node in NODES:
+                if _count(before, node) > 1:  # otherwise both inputs came from one node
+                    check_count(_count(after, node), node, name)
+        return found
 
     def describe(self, choice: Choice) -> str:
         cell, e = divmod(choice.edge, len(EDGES))
@@ -176,6 +190,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
                         Edge(i, j, operation)
                         for (i, j), kept in zip(EDGES, edges, strict=True)
                         for operation in kept
+                        if operation != NONE
                     ),
                     *(Edge(node, len(names) - 1, "") for node in NODES),
                 ),
@@ -185,6 +200,15 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
                 CELLS, (architecture.normal, architecture.reduction), strict=True
             )
         )
+
+
+def _cells(architecture: DARTSArchitecture) -> tuple[Edges, Edges]:
+    return architecture.normal, architecture.reduction
+
+
+def _count(edges: Edges, node: int) -> int:
+    """How many edges reach a node."""
+    return sum(bool(kept) for (_, j), kept in zip(EDGES, edges, strict=True) if j == node)
 
 
 def _sampled(rng: random.Random) -> Edges:
@@ -209,24 +233,39 @@ def _joined(nodes: Iterable[Sequence[tuple[str, ...]]]) -> Edges:
 
 def _other_cells(edges: Edges) -> Iterator[Edges]:
     for e, (_, j) in enumerate(EDGES):
-        if not edges[e]:
-            continue
-        for operation in OPERATIONS:
-            if (operation,) != edges[e]:
-                yield (*edges[:e], (operation,), *edges[e + 1 :])
-        for other, (_, target) in enumerate(EDGES):
-            if target == j and not edges[other]:
-                moved = list(edges)
-                moved[e], moved[other] = (), edges[e]
-                yield tuple(moved)
+        for operation in dict.fromkeys(edges[e]):  # two, where both inputs come from one node
+            left = list(edges[e])
+            left.remove(operation)
+            for other in OPERATIONS:
+                if other != operation:
+                    yield _changed(edges, {e: (*left, other)})
+            for other_edge, (_, target) in enumerate(EDGES):
+                if target == j and not edges[other_edge]:
+                    yield _changed(edges, {e: tuple(left), other_edge: (operation,)})
+
+
+def _changed(edges: Edges, changes: Mapping[int, tuple[str, ...]]) -> Edges:
+    return tuple(
+        tuple(sorted(changes.get(e, kept), key=(*OPERATIONS, NONE).index))
+        for e, kept in enumerate(edges)
+    )
 
 
 @lru_cache(maxsize=100_000)
 def _canonical(architecture: DARTSArchitecture) -> DARTSArchitecture:
     if architecture.partial:
         return architecture
-    return DARTSArchitecture(
-        min(_orders(architecture.normal)), min(_orders(architecture.reduction))
+    normal, reduction = map(_with_none_from_0, _cells(architecture))
+    return DARTSArchitecture(min(_orders(normal)), min(_orders(reduction)))
+
+
+def _with_none_from_0(edges: Edges) -> Edges:
+    """The cell with every `none` on an edge from node 0."""
+    return edges_of(
+        [
+            [(0 if kept == (NONE,) else i, kept) for i, kept in inputs_of(edges, node)]
+            for node in NODES
+        ]
     )
 
 

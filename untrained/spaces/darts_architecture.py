@@ -9,6 +9,7 @@ Four GPU Hours", CVPR 2019, https://arxiv.org/abs/1910.04465 (a dictionary, pair
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,8 @@ from untrained.spaces.darts_network import OPERATIONS as BUILDERS
 from untrained.spaces.space import Architecture
 
 OPERATIONS = tuple(BUILDERS)
+NONE = "none"
+"What the space never samples, and published genotypes may hold: an input of zeros."
 CELLS = ("normal", "reduction")
 NODES = (2, 3, 4, 5)
 SHAPE = "normal:|op~0|op~1|+|...|+|...|+|...|/reduction:|op~0|op~1|+|...|+|...|+|...|"
@@ -33,16 +36,44 @@ Inputs = Sequence[tuple[int, Sequence[str]]]
 
 
 def inputs_of(edges: Edges, node: int) -> list[tuple[int, tuple[str, ...]]]:
-    """The input edges of a node: where each comes from, and its operations."""
-    return [(i, kept) for (i, j), kept in zip(EDGES, edges, strict=True) if j == node and kept]
+    """The inputs of a node: where each comes from, and its operations.
+
+    A node that only one edge reaches, with two operations, has both inputs from there.
+    """
+    found = [(i, kept) for (i, j), kept in zip(EDGES, edges, strict=True) if j == node and kept]
+    if len(found) == 1 and len(found[0][1]) == 2:
+        ((i, both),) = found
+        return [(i, (operation,)) for operation in both]
+    return found
+
+
+def edges_of(nodes: Sequence[Inputs]) -> Edges:
+    """The 14 edges from the inputs of nodes 2 to 5."""
+    found: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for node, inputs in zip(NODES, nodes, strict=True):
+        for i, kept in inputs:
+            found[i, node].extend(kept)
+    order = (*OPERATIONS, NONE).index
+    return tuple(tuple(sorted(found[edge], key=order)) for edge in EDGES)
+
+
+def check_count(inputs: int, node: int, cell: str) -> None:
+    """Refuse a node with fewer than two inputs."""
+    if inputs < 2:
+        raise ValueError(
+            f"node {node} of the {cell} cell has too few inputs: expected at least 2 edges with "
+            f"an operation, got {inputs}"
+        )
 
 
 @dataclass(frozen=True, order=True)
 class DARTSArchitecture(Architecture):
     """The operations kept on each edge of both cells, in the order 0-2, 1-2, 0-3, 1-3, 2-3, ...
 
-    A discrete architecture has two input edges a node and one operation on each; anything more
-    is partial. A node with fewer raises ValueError.
+    A discrete architecture has two inputs a node and one operation on each; anything more is
+    partial. Both inputs may come from one node, and an input may be `none`: such cells were
+    trained and published, though the space as it was defined has neither. A node with fewer
+    inputs raises ValueError.
     """
 
     normal: Edges
@@ -51,11 +82,7 @@ class DARTSArchitecture(Architecture):
     def __post_init__(self) -> None:
         for name, edges in zip(CELLS, (self.normal, self.reduction), strict=True):
             for node in NODES:
-                if (count := len(inputs_of(edges, node))) < 2:
-                    raise ValueError(
-                        f"node {node} of the {name} cell has too few inputs: expected at least "
-                        f"2 edges with an operation, got {count}"
-                    )
+                check_count(len(inputs_of(edges, node)), node, name)
 
     def __str__(self) -> str:
         return f"normal:{_cell_text(self.normal)}/reduction:{_cell_text(self.reduction)}"
@@ -84,9 +111,18 @@ def genotype(architecture: DARTSArchitecture) -> str:
 
 
 def nasbench301(architecture: DARTSArchitecture) -> str:
-    """A discrete architecture as pairs [input node, index of the operation], eight a cell."""
-    cells = [[[i, OPERATIONS.index(o)] for i, o in pairs] for pairs in _pairs(architecture)]
-    return repr(cells)
+    """A discrete architecture as pairs [input node, index of the operation], eight a cell.
+
+    Raises:
+        ValueError: a partial one, or one with `none`, which has no index.
+    """
+    cells = list(_pairs(architecture))
+    if any(operation == NONE for pairs in cells for _, operation in pairs):
+        raise ValueError(
+            f"this form has no index for none: expected one of {', '.join(OPERATIONS)} on each "
+            f"edge, got {str(architecture)!r}; try genotype"
+        )
+    return repr([[[i, OPERATIONS.index(o)] for i, o in pairs] for pairs in cells])
 
 
 def _pairs(architecture: DARTSArchitecture) -> Iterator[list[tuple[int, str]]]:
@@ -251,30 +287,33 @@ def _is_nested(node: object) -> bool:
 
 
 def _edges(nodes: Sequence[Inputs], cell: str) -> Edges:
-    """The 14 edges from the inputs of nodes 2 to 5."""
-    found: dict[tuple[int, int], tuple[str, ...]] = {}
+    """The 14 edges from what a text says of nodes 2 to 5."""
     for node, inputs in zip(NODES, nodes, strict=True):
+        check_count(len(inputs), node, cell)
+        discrete = len(inputs) == 2 and all(len(kept) == 1 for _, kept in inputs)
+        taken: set[int] = set()
         for i, kept in inputs:
             if not 0 <= i < node:
                 raise ValueError(
                     f"node {node} of the {cell} cell takes node {i}: expected an earlier node, "
                     f"0 to {node - 1}"
                 )
-            if (i, node) in found:
+            if i in taken and not discrete:
                 raise ValueError(
                     f"node {node} of the {cell} cell takes node {i} twice: expected inputs that "
-                    f"differ; a partial edge reads op,op~{i}"
+                    f"differ, or two with one operation each; a partial edge reads op,op~{i}"
                 )
+            taken.add(i)
             for operation in kept:
-                _check_operation(operation, f"edge {i}-{node} of the {cell} cell")
-            found[i, node] = tuple(operation for operation in OPERATIONS if operation in kept)
-    return tuple(found.get(edge, ()) for edge in EDGES)
+                if operation != NONE or not discrete:
+                    _check_operation(operation, f"edge {i}-{node} of the {cell} cell")
+    return edges_of([[(i, tuple(dict.fromkeys(kept))) for i, kept in node] for node in nodes])
 
 
 def _check_operation(operation: str, where: str) -> None:
     if operation in OPERATIONS:
         return
-    if operation in ("", "none"):
+    if operation in ("", NONE):
         raise ValueError(f"{where}: got {operation or 'no operation'!r}; leave the edge out")
     near = get_close_matches(operation, OPERATIONS, n=1, cutoff=0)
     raise ValueError(

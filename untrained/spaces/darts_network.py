@@ -66,6 +66,17 @@ def _separable(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -
     )
 
 
+class Zero(nn.Module):
+    """Zeros of the shape that an operation of this stride puts out."""
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * x[..., :: self.stride, :: self.stride]
+
+
 def _twice(channels: int, kernel: int, stride: int) -> nn.Sequential:
     return nn.Sequential(_separable(channels, kernel, stride), _separable(channels, kernel))
 
@@ -83,6 +94,15 @@ OPERATIONS: dict[str, Callable[[int, int], nn.Module]] = {
 POOLING = ("max_pool_3x3", "avg_pool_3x3")
 
 
+def _operations(names: Sequence[str], channels: int, stride: int) -> nn.ModuleDict:
+    """Those of one edge, by their names; the second of two equal ones ends in `_again`."""
+    operations = nn.ModuleDict()
+    for name in names:
+        operation = Zero(stride) if name == "none" else OPERATIONS[name](channels, stride)
+        operations[f"{name}_again" if name in operations else name] = operation
+    return operations
+
+
 def _dropped(x: Tensor, probability: float) -> Tensor:
     """Each example's map is zero with this probability, or else scaled to keep the mean."""
     kept = x.new_empty((len(x), 1, 1, 1)).bernoulli_(1 - probability)
@@ -94,7 +114,8 @@ class Cell(nn.Module):
 
     Node j is the sum over edges (i, j) of the mean of the edge's operations; an edge without
     operations is absent. On a discrete architecture each edge has one operation and the mean is
-    that operation. In a reduction cell the edges from the inputs have stride 2.
+    that operation. Where only one edge reaches a node, with two operations, both are inputs of
+    it, and summed. In a reduction cell the edges from the inputs have stride 2.
 
     Args:
         edges: the operations kept on each edge, in the order of `EDGES`.
@@ -120,11 +141,11 @@ class Cell(nn.Module):
         self.last = ReLUConvBN(last, channels)
         self.edges = nn.ModuleDict()
         for (i, j), names in zip(EDGES, edges, strict=True):
-            stride = 2 if reduction and i < 2 else 1
             if names:
-                self.edges[f"{i}_{j}"] = nn.ModuleDict(
-                    {name: OPERATIONS[name](channels, stride) for name in names}
-                )
+                stride = 2 if reduction and i < 2 else 1
+                self.edges[f"{i}_{j}"] = _operations(names, channels, stride)
+        reached = [j for (_, j), names in zip(EDGES, edges, strict=True) if names]
+        self.from_one = [j for j in range(2, 6) if reached.count(j) == 1]
 
     def forward(self, before_last: Tensor, last: Tensor, drop_path: float) -> Tensor:
         nodes = [self.before_last(before_last), self.last(last)]
@@ -153,7 +174,7 @@ class Cell(nn.Module):
                 term = _dropped(term, drop_path)
             terms.append(term)
         total = sum(terms[1:], terms[0])
-        return total if len(terms) == 1 else total / len(terms)
+        return total if len(terms) == 1 or j in self.from_one else total / len(terms)
 
 
 class AuxiliaryHead(nn.Module):

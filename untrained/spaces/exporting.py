@@ -1,5 +1,6 @@
 """What spaces share in building and exporting networks."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from untrained.spaces.space import Scale
+
+OF_OURS = re.compile(r"^from untrained\..* import [\w, ]+\n", re.MULTILINE)
+"Imports that need the library."
 
 
 def arguments(scale: Scale, kind: type[Scale]) -> dict[str, Any]:
@@ -20,10 +24,11 @@ def arguments(scale: Scale, kind: type[Scale]) -> dict[str, Any]:
     return asdict(scale)
 
 
-def source_of(module: ModuleType) -> str:
-    """The source text of a module that needs torch alone."""
-    assert module.__file__ is not None
-    return Path(module.__file__).read_text(encoding="utf-8")
+def source_of(*modules: ModuleType) -> str:
+    """The source text of modules that need torch and those before them alone, as one module."""
+    files = [module.__file__ for module in modules]
+    texts = [Path(file).read_text(encoding="utf-8") for file in files if file is not None]
+    return "\n\n".join(OF_OURS.sub("", text) for text in texts)
 
 
 def call(name: str, values: Sequence[object], keywords: Mapping[str, object]) -> str:

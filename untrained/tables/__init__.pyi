@@ -13,8 +13,10 @@ from .inventory import known_tables as known_tables
 from .mnas import MNASTable as MNASTable
 from .nasbench101 import NASBench101Table as NASBench101Table
 from .nasbench201 import NASBench201Table as NASBench201Table
+from .nasbench301 import DARTSTrainedTable as DARTSTrainedTable
 from .nasbench301 import NASBench301Table as NASBench301Table
 from .nasbench301 import NASBench301TrainedTable as NASBench301TrainedTable
+from .natsbench_size import NATSBenchSizeTable as NATSBenchSizeTable
 from .partial import Partial as Partial
 from .partial import partial as partial
 from .partial import partial_tau as partial_tau
@@ -22,6 +24,7 @@ from .shrinking import Found as Found
 from .shrinking import Shrunk as Shrunk
 from .shrinking import search_within as search_within
 from .shrinking import shrink as shrink
+from .standings import OTHER_TABLES as OTHER_TABLES
 from .standings import TABLES as TABLES
 from .standings import standings as standings
 from .table import Standing as Standing

@@ -3,7 +3,12 @@
 from untrained.tables.mnas import MNASTable
 from untrained.tables.nasbench101 import NASBench101Table
 from untrained.tables.nasbench201 import NASBench201Table
-from untrained.tables.nasbench301 import NASBench301Table
+from untrained.tables.nasbench301 import (
+    DARTSTrainedTable,
+    NASBench301Table,
+    NASBench301TrainedTable,
+)
+from untrained.tables.natsbench_size import NATSBenchSizeTable
 from untrained.tables.table import Standing, Table
 
 TABLES: dict[str, type[Table]] = {
@@ -11,7 +16,15 @@ TABLES: dict[str, type[Table]] = {
     "nasbench101": NASBench101Table,
     "darts": NASBench301Table,
     "mnas": MNASTable,
+    "natsbench_size": NATSBenchSizeTable,
 }
+"The table of each space."
+
+OTHER_TABLES: dict[str, type[Table]] = {
+    "darts_trained_600": DARTSTrainedTable,
+    "nasbench301": NASBench301TrainedTable,
+}
+"More tables of the same spaces, by their files' names."
 
 
 def standings(space: str, architecture: str) -> tuple[Standing, ...]:
