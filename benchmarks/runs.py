@@ -1,7 +1,7 @@
 """What a run costs beside the numbers that it is about: a sweep, the driver, the default search.
 
     python benchmarks/runs.py sweep [--architectures 15625]
-    python benchmarks/runs.py driver [--searcher random --space darts --trials 500 5000 20000]
+    python benchmarks/runs.py driver [--searchers random local --space darts --trials 500 20000]
     python benchmarks/runs.py search [--seeds 5]
 
 Beside wall seconds, which others on the machine lengthen, stand processor seconds of the driver
@@ -19,6 +19,8 @@ from statistics import median
 from typing import NamedTuple
 
 import cyclopts
+from rich.console import Console
+from rich.table import Table
 
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
@@ -32,10 +34,11 @@ from untrained.runs.setup import make_setups
 from untrained.runs.store import Store
 from untrained.runs.tasks import Measured, Outcome, ScoreTask, Task
 from untrained.scores import Reading
-from untrained.search import Goal, make_searcher
+from untrained.search import SEARCHERS, Goal, make_searcher
+from untrained.settings import Setting
 from untrained.spaces import get_space
 
-app = cyclopts.App(help=__doc__)
+app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
 
 class Spent(NamedTuple):
@@ -99,58 +102,78 @@ def sweep(*, architectures: int = 15_625, space: str = "nasbench201", workers: i
 @app.command
 def driver(
     *,
-    searcher: str = "random",
+    searchers: tuple[str, ...] = tuple(SEARCHERS),
     space: str = "darts",
-    trials: tuple[int, ...] = (500, 5000, 20_000),
+    trials: tuple[int, ...] = (500, 2000, 8000),
     proposals: int = 8,
 ) -> None:
     """Milliseconds of the processor that the driver needs for a trial whose score costs nothing.
 
     Parameters
     ----------
-    searcher
-        One with `evaluations`.
+    searchers
+        A row each. The pruning search decides itself how long it is, and has one figure.
     space
-        On which it searches.
+        On which they search.
     trials
-        Lengths of the search.
+        Lengths of the search, a column each; of the first rung in successive halving.
     proposals
         Architectures a batch.
     """
-    for count in trials:
-        with tempfile.TemporaryDirectory() as out:
-            config = RunConfig(
-                space=space,
-                searcher=searcher,
-                options={"evaluations": count},
-                scores=("parameters",),
-                draws=1,
-                proposals=proposals,
-                out=Path(out),
-            )
-            milliseconds = 1000 * _driving(config) / count
-        print(f"{searcher} on {space}, {count:,} trials: {milliseconds:.2f} ms each", flush=True)
+    table = Table("searcher", *(f"{count:,}" for count in trials), title=f"ms a trial on {space}")
+    for searcher in searchers:
+        row = []
+        for count in trials[:1] if searcher == "pruning" else trials:
+            with tempfile.TemporaryDirectory() as out:
+                row.append(_driving(searcher, space, count, proposals, Path(out)))
+            print(f"{searcher}, {count:,}: {row[-1]:.2f} ms a trial", flush=True)
+        table.add_row(searcher, *(f"{each:.2f}" for each in row))
+    Console().print(table)
 
 
-def _driving(asked: RunConfig) -> float:
-    """Processor seconds of a search whose tasks are done at once."""
-    config = resolve(asked)
-    space, images = get_space(config.space), load_images(config.images)
-    setups = make_setups(space, config)
+def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -> float:
+    """Milliseconds a trial of a search whose tasks are done at once."""
+    config = resolve(
+        RunConfig(
+            space=space,
+            searcher=searcher,
+            options=_options(searcher, space, count),
+            scores=("parameters",),
+            draws=1,
+            proposals=proposals,
+            out=out,
+        )
+    )
+    found, images = get_space(space), load_images(config.images)
+    setups = make_setups(found, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
-    searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
-    folder = RunFolder(config.out, "run")
+    asking = make_searcher(searcher, found, goals, config.draws, config.options)
+    folder = RunFolder(out, "run")
     folder.path.mkdir(parents=True)
     with Store.open(folder.store) as store:
         store.begin_run("run", {**describe(config, images, setups, "run"), "search": "run"})
-        measuring = Measuring("run", config, space, setups, images, store, _at_once)
+        measuring = Measuring("run", config, found, setups, images, store, _at_once)
         began = time.process_time()
         search_in(
             Session(
-                config, images, space, searcher, measuring, folder, store, _at_once, ignore, "run"
+                config, images, found, asking, measuring, folder, store, _at_once, ignore, "run"
             )
         )
-        return time.process_time() - began
+        spent = time.process_time() - began
+        return 1000 * spent / len(store.trials("run"))
+
+
+def _options(searcher: str, space: str, count: int) -> dict[str, Setting]:
+    """What makes a searcher try so many architectures."""
+    if searcher == "pruning":
+        return {}
+    if searcher == "given":
+        rng = random.Random(0)
+        drawn = (str(get_space(space).sample(rng)) for _ in range(count))
+        return {"architectures": " ".join(drawn)}
+    if searcher == "surrogate":  # as by default, the last three groups are predicted
+        return {"evaluations": count, "explore": max(count - 60, 1)}
+    return {"evaluations": count}
 
 
 def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
