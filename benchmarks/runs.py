@@ -1,7 +1,8 @@
-"""What a run costs beside the numbers that it is about: a sweep, the driver, the default search.
+"""What a run costs beside its numbers: a sweep, the driver, start of workers, the default search.
 
     python benchmarks/runs.py sweep [--architectures 15625]
     python benchmarks/runs.py driver [--searchers random local --space darts --trials 500 20000]
+    python benchmarks/runs.py workers [--count 2]
     python benchmarks/runs.py search [--seeds 5]
 
 Beside wall seconds, which others on the machine lengthen, stand processor seconds of the driver
@@ -10,10 +11,13 @@ and its workers together.
 
 import random
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -25,14 +29,16 @@ from rich.table import Table
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import describe, run
+from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
+from untrained.runs.readings import Measurement
 from untrained.runs.searching import search as search_in
 from untrained.runs.session import Session, ignore
-from untrained.runs.setup import make_setups
+from untrained.runs.setup import make_setup, make_setups
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measured, Outcome, ScoreTask, Task
+from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 from untrained.search import SEARCHERS, Goal, make_searcher
 from untrained.settings import Setting
@@ -42,7 +48,7 @@ app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_mu
 
 
 class Spent(NamedTuple):
-    """Seconds of a run."""
+    """Seconds of a run, or of another call."""
 
     wall: float
     driver: float
@@ -51,10 +57,10 @@ class Spent(NamedTuple):
     "Processor seconds of those that it started."
 
 
-def spent(config: RunConfig) -> Spent:
-    """Those of a whole run, the start of its workers included."""
+def spent(call: Callable[[], object]) -> Spent:
+    """Those of a call, the start of processes included."""
     wall, driver, workers = time.perf_counter(), *_processor()
-    run(config)
+    call()
     after = _processor()
     return Spent(time.perf_counter() - wall, after[0] - driver, after[1] - workers)
 
@@ -80,17 +86,16 @@ def sweep(*, architectures: int = 15_625, space: str = "nasbench201", workers: i
     """
     drawn = random.Random(0).sample(list(get_space(space).enumerate()), architectures)
     with tempfile.TemporaryDirectory() as out:
-        found = spent(
-            RunConfig(
-                space=space,
-                searcher="given",
-                options={"architectures": " ".join(map(str, drawn))},
-                scores=("parameters", "macs"),
-                draws=1,
-                workers=workers,
-                out=Path(out),
-            )
+        config = RunConfig(
+            space=space,
+            searcher="given",
+            options={"architectures": " ".join(map(str, drawn))},
+            scores=("parameters", "macs"),
+            draws=1,
+            workers=workers,
+            out=Path(out),
         )
+        found = spent(partial(run, config))
     processor = found.driver + found.workers
     print(
         f"{architectures:,} of {space}: {architectures / found.wall:.0f} a second of wall time, "
@@ -181,7 +186,45 @@ def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
     for i, task in enumerate(tasks):
         assert isinstance(task, ScoreTask)
         reading = Reading(float(zlib.crc32(task.architecture.encode())))
-        yield i, [Measured((reading,), (0.0,), 0.0) for _ in task.draws]
+        yield i, [[Measurement(reading, 0.0)] for _ in task.draws]
+
+
+@app.command
+def workers(*, count: int = 2, repeats: int = 5) -> None:
+    """Seconds until each of some new workers has answered its first task, the least of several.
+
+    The task builds a network of the smallest scale, to count its parameters. Beside it stands what
+    the same process needs to import torch alone, and all that a worker imports.
+
+    Parameters
+    ----------
+    count
+        Workers.
+    repeats
+        Pools, one after another, and imports of each kind.
+    """
+    images, space = load_images("digits"), get_space("nasbench201")
+    setup = make_setup("parameters", space, {"scale": "thin"})
+    texts = [str(space.sample(random.Random(k))) for k in range(count)]
+    tasks = [ScoreTask("nasbench201", text, (setup,), (0,), "cpu") for text in texts]
+
+    def pool() -> None:
+        with start_engine(count, images) as engine:
+            assert len(list(engine(tasks))) == count
+
+    def imported(module: str) -> None:
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+
+    table = Table("", "wall, s", "processor, s")
+    for name, call in (
+        ("import torch", partial(imported, "torch")),
+        ("import all of a worker", partial(imported, "untrained.runs.workers")),
+        (f"{count} workers and a task each", pool),
+    ):
+        found = [spent(call) for _ in range(repeats)]
+        wall, processor = min(s.wall for s in found), min(s.workers for s in found)
+        table.add_row(name, f"{wall:.2f}", f"{processor:.2f}")
+    Console().print(table)
 
 
 @app.command
@@ -200,9 +243,8 @@ def search(*, seeds: int = 5, images: str = "cifar10", workers: int = 2) -> None
     found = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as out:
-            found.append(
-                spent(RunConfig(images=images, seed=seed, workers=workers, out=Path(out)))
-            )
+            config = RunConfig(images=images, seed=seed, workers=workers, out=Path(out))
+            found.append(spent(partial(run, config)))
         print(f"seed {seed}: {_shown(found[-1])}", flush=True)
     print(f"median: {_shown(Spent(*map(median, zip(*found, strict=True))))}")
 

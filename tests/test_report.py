@@ -30,7 +30,8 @@ from untrained.report.measured import (
 from untrained.report.pruned import parents, prunings
 from untrained.report.score_drawings import draw_curve
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
-from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
+from untrained.runs import TrialRecord
+from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, get_space, prunable
 from untrained.spaces.darts import DARTS

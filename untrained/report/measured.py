@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from untrained.estimate import Estimate, estimate
 from untrained.report.pruned import parents
-from untrained.runs import Reading
-from untrained.runs.record import RunRecord, TrialRecord
+from untrained.runs import Reading, RunRecord, TrialRecord
 from untrained.spaces import Space
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -23,6 +23,15 @@ from untrained.scores.score import View, ViewScore
 T = TypeVar("T")
 
 
+class Measurement(NamedTuple):
+    """What a setup gave on one draw, and in how many seconds."""
+
+    reading: Reading
+    seconds: float
+    short_training: float = 0.0
+    "Seconds of the training that came first; of the draw's setups, the first is charged with it."
+
+
 def apply_setups(
     network: nn.Module,
     setups: Sequence[ScoreSetup],
@@ -30,8 +39,8 @@ def apply_setups(
     draw: int,
     device: str,
     step: Step,
-) -> list[tuple[Reading, float]]:
-    """The reading of each setup, of one network, and in how many seconds.
+) -> list[Measurement]:
+    """The measurement of each setup, of one network.
 
     What several scores view alike is computed once, and its seconds are theirs in equal parts.
     None of them meets what another did to the network, to what is viewed, or to the process.
@@ -49,7 +58,7 @@ def apply_setups(
     alike: dict[tuple[View | Score, ProbeSpec], list[ScoreSetup]] = {}
     for setup in setups:
         alike.setdefault((view_of(setup.score), setup.probe), []).append(setup)
-    found: dict[ScoreSetup, tuple[Reading, float]] = {}
+    found: dict[ScoreSetup, Measurement] = {}
     for (what, spec), group in alike.items():
         began = time.perf_counter()
         view = partial(viewed, what, network, images, spec, draw, device)
@@ -65,7 +74,7 @@ def apply_setups(
                 shared = len(group) > 1 and not ours(score)
                 own = partial(copied, seen, view if shared else None)
                 reading = reading_of(*untouched(partial(number, score, own), score))
-            found[setup] = reading, spent + time.perf_counter() - began
+            found[setup] = Measurement(reading, spent + time.perf_counter() - began)
     return [found[setup] for setup in setups]
 
 
