@@ -13,7 +13,7 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.runs.failures import Failure, Step, attempt, text_of
-from untrained.runs.keeping import Kept
+from untrained.runs.keeping import KeptNetwork
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import attempt_apart
@@ -46,7 +46,7 @@ def apply_setups(
     None of them meets what another did to the network, to what is viewed, or to the process.
     Scores of this package keep the contract, as its tests see to; others are made to.
     """
-    kept = None if all(ours(setup.score) for setup in setups) else Kept(network)
+    kept = None if all(ours(setup.score) for setup in setups) else KeptNetwork(network)
 
     def untouched(call: Callable[[], T], by: object) -> tuple[T | None, Failure | None]:
         if kept is None or ours(by):
@@ -147,11 +147,6 @@ def number(score: Score, own: Callable[[], Seen]) -> Reading:
     """The reading of a score by what is seen."""
     seen, probe = own()
     return checked(score.of(seen, probe) if isinstance(score, ViewScore) else seen)
-
-
-def read(call: Callable[[], object]) -> Reading:
-    """What a score gives; an error in computing it, or NaN, becomes a reason."""
-    return reading_of(*attempt(lambda: checked(call())))
 
 
 def reading_of(found: Reading | None, failure: Failure | None) -> Reading:
