@@ -1,8 +1,8 @@
-"""What a run costs beside its numbers: a sweep, the driver, start of workers, the default search.
+"""What a run costs beside its numbers: start-up, a sweep, the driver, the default search.
 
     python benchmarks/runs.py sweep [--architectures 15625]
     python benchmarks/runs.py driver [--searchers random local --space darts --trials 500 20000]
-    python benchmarks/runs.py workers [--count 2]
+    python benchmarks/runs.py startup [--workers 2]
     python benchmarks/runs.py search [--seeds 5]
 
 Beside wall seconds, which others on the machine lengthen, stand processor seconds of the driver
@@ -190,36 +190,40 @@ def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
 
 
 @app.command
-def workers(*, count: int = 2, repeats: int = 5) -> None:
-    """Seconds until each of some new workers has answered its first task, the least of several.
+def startup(*, workers: int = 2, repeats: int = 5) -> None:
+    """Seconds until a command has said something and workers have done a first task.
 
-    The task builds a network of the smallest scale, to count its parameters. Beside it stands what
-    the same process needs to import torch alone, and all that a worker imports.
+    The task builds a network of the smallest scale, to count its parameters. Shown is the least of
+    several; a worker that only imports is what the start of a worker comes to.
 
     Parameters
     ----------
-    count
-        Workers.
+    workers
+        Processes.
     repeats
-        Pools, one after another, and imports of each kind.
+        Of each row.
     """
     images, space = load_images("digits"), get_space("nasbench201")
     setup = make_setup("parameters", space, {"scale": "thin"})
-    texts = [str(space.sample(random.Random(k))) for k in range(count)]
+    texts = [str(space.sample(random.Random(k))) for k in range(workers)]
     tasks = [ScoreTask("nasbench201", text, (setup,), (0,), "cpu") for text in texts]
 
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
     def pool() -> None:
-        with start_engine(count, images) as engine:
-            assert len(list(engine(tasks))) == count
+        with start_engine(workers, images) as engine:
+            assert len(list(engine(tasks))) == workers
 
-    def imported(module: str) -> None:
-        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-
+    command = partial(python, "-m", "untrained")
     table = Table("", "wall, s", "processor, s")
     for name, call in (
-        ("import torch", partial(imported, "torch")),
-        ("import all of a worker", partial(imported, "untrained.runs.workers")),
-        (f"{count} workers and a task each", pool),
+        ("untrained --version", partial(command, "--version")),
+        ("untrained --help", partial(command, "--help")),
+        ("untrained search --dry-run", partial(command, "search", "--dry-run")),
+        ("import torch", partial(python, "-c", "import torch")),
+        ("imports of a worker", partial(python, "-c", "import untrained.runs.workers")),
+        (f"{workers} workers and a task each", pool),
     ):
         found = [spent(call) for _ in range(repeats)]
         wall, processor = min(s.wall for s in found), min(s.workers for s in found)
