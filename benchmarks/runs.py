@@ -1,7 +1,8 @@
-"""What a run costs beside the numbers that it is about: a sweep, the driver, the default search.
+"""What a run costs beside its numbers: start-up, a sweep, the driver, the default search.
 
     python benchmarks/runs.py sweep [--architectures 15625]
-    python benchmarks/runs.py driver [--searcher random --space darts --trials 500 5000 20000]
+    python benchmarks/runs.py driver [--searchers random local --space darts --trials 500 20000]
+    python benchmarks/runs.py startup [--workers 2]
     python benchmarks/runs.py search [--seeds 5]
 
 Beside wall seconds, which others on the machine lengthen, stand processor seconds of the driver
@@ -10,36 +11,44 @@ and its workers together.
 
 import random
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import cyclopts
+from rich.console import Console
+from rich.table import Table
 
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import describe, run
+from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
+from untrained.runs.readings import Measurement
 from untrained.runs.searching import search as search_in
 from untrained.runs.session import Session, ignore
-from untrained.runs.setup import make_setups
+from untrained.runs.setup import make_setup, make_setups
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measured, Outcome, ScoreTask, Task
+from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
-from untrained.search import Goal, make_searcher
+from untrained.search import SEARCHERS, Goal, make_searcher
+from untrained.settings import Setting
 from untrained.spaces import get_space
 
-app = cyclopts.App(help=__doc__)
+app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
 
 class Spent(NamedTuple):
-    """Seconds of a run."""
+    """Seconds of a run, or of another call."""
 
     wall: float
     driver: float
@@ -48,10 +57,10 @@ class Spent(NamedTuple):
     "Processor seconds of those that it started."
 
 
-def spent(config: RunConfig) -> Spent:
-    """Those of a whole run, the start of its workers included."""
+def spent(call: Callable[[], object]) -> Spent:
+    """Those of a call, the start of processes included."""
     wall, driver, workers = time.perf_counter(), *_processor()
-    run(config)
+    call()
     after = _processor()
     return Spent(time.perf_counter() - wall, after[0] - driver, after[1] - workers)
 
@@ -77,17 +86,16 @@ def sweep(*, architectures: int = 15_625, space: str = "nasbench201", workers: i
     """
     drawn = random.Random(0).sample(list(get_space(space).enumerate()), architectures)
     with tempfile.TemporaryDirectory() as out:
-        found = spent(
-            RunConfig(
-                space=space,
-                searcher="given",
-                options={"architectures": " ".join(map(str, drawn))},
-                scores=("parameters", "macs"),
-                draws=1,
-                workers=workers,
-                out=Path(out),
-            )
+        config = RunConfig(
+            space=space,
+            searcher="given",
+            options={"architectures": " ".join(map(str, drawn))},
+            scores=("parameters", "macs"),
+            draws=1,
+            workers=workers,
+            out=Path(out),
         )
+        found = spent(partial(run, config))
     processor = found.driver + found.workers
     print(
         f"{architectures:,} of {space}: {architectures / found.wall:.0f} a second of wall time, "
@@ -99,58 +107,78 @@ def sweep(*, architectures: int = 15_625, space: str = "nasbench201", workers: i
 @app.command
 def driver(
     *,
-    searcher: str = "random",
+    searchers: tuple[str, ...] = tuple(SEARCHERS),
     space: str = "darts",
-    trials: tuple[int, ...] = (500, 5000, 20_000),
+    trials: tuple[int, ...] = (500, 2000, 8000),
     proposals: int = 8,
 ) -> None:
     """Milliseconds of the processor that the driver needs for a trial whose score costs nothing.
 
     Parameters
     ----------
-    searcher
-        One with `evaluations`.
+    searchers
+        A row each. The pruning search decides itself how long it is, and has one figure.
     space
-        On which it searches.
+        On which they search.
     trials
-        Lengths of the search.
+        Lengths of the search, a column each; of the first rung in successive halving.
     proposals
         Architectures a batch.
     """
-    for count in trials:
-        with tempfile.TemporaryDirectory() as out:
-            config = RunConfig(
-                space=space,
-                searcher=searcher,
-                options={"evaluations": count},
-                scores=("parameters",),
-                draws=1,
-                proposals=proposals,
-                out=Path(out),
-            )
-            milliseconds = 1000 * _driving(config) / count
-        print(f"{searcher} on {space}, {count:,} trials: {milliseconds:.2f} ms each", flush=True)
+    table = Table("searcher", *(f"{count:,}" for count in trials), title=f"ms a trial on {space}")
+    for searcher in searchers:
+        row = []
+        for count in trials[:1] if searcher == "pruning" else trials:
+            with tempfile.TemporaryDirectory() as out:
+                row.append(_driving(searcher, space, count, proposals, Path(out)))
+            print(f"{searcher}, {count:,}: {row[-1]:.2f} ms a trial", flush=True)
+        table.add_row(searcher, *(f"{each:.2f}" for each in row))
+    Console().print(table)
 
 
-def _driving(asked: RunConfig) -> float:
-    """Processor seconds of a search whose tasks are done at once."""
-    config = resolve(asked)
-    space, images = get_space(config.space), load_images(config.images)
-    setups = make_setups(space, config)
+def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -> float:
+    """Milliseconds a trial of a search whose tasks are done at once."""
+    config = resolve(
+        RunConfig(
+            space=space,
+            searcher=searcher,
+            options=_options(searcher, space, count),
+            scores=("parameters",),
+            draws=1,
+            proposals=proposals,
+            out=out,
+        )
+    )
+    found, images = get_space(space), load_images(config.images)
+    setups = make_setups(found, config)
     goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
-    searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
-    folder = RunFolder(config.out, "run")
+    asking = make_searcher(searcher, found, goals, config.draws, config.options)
+    folder = RunFolder(out, "run")
     folder.path.mkdir(parents=True)
     with Store.open(folder.store) as store:
         store.begin_run("run", {**describe(config, images, setups, "run"), "search": "run"})
-        measuring = Measuring("run", config, space, setups, images, store, _at_once)
+        measuring = Measuring("run", config, found, setups, images, store, _at_once)
         began = time.process_time()
         search_in(
             Session(
-                config, images, space, searcher, measuring, folder, store, _at_once, ignore, "run"
+                config, images, found, asking, measuring, folder, store, _at_once, ignore, "run"
             )
         )
-        return time.process_time() - began
+        spent = time.process_time() - began
+        return 1000 * spent / len(store.trials("run"))
+
+
+def _options(searcher: str, space: str, count: int) -> dict[str, Setting]:
+    """What makes a searcher try so many architectures."""
+    if searcher == "pruning":
+        return {}
+    if searcher == "given":
+        rng = random.Random(0)
+        drawn = (str(get_space(space).sample(rng)) for _ in range(count))
+        return {"architectures": " ".join(drawn)}
+    if searcher == "surrogate":  # as by default, the last three groups are predicted
+        return {"evaluations": count, "explore": max(count - 60, 1)}
+    return {"evaluations": count}
 
 
 def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
@@ -158,7 +186,49 @@ def _at_once(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
     for i, task in enumerate(tasks):
         assert isinstance(task, ScoreTask)
         reading = Reading(float(zlib.crc32(task.architecture.encode())))
-        yield i, [Measured((reading,), (0.0,), 0.0) for _ in task.draws]
+        yield i, [[Measurement(reading, 0.0)] for _ in task.draws]
+
+
+@app.command
+def startup(*, workers: int = 2, repeats: int = 5) -> None:
+    """Seconds until a command has said something and workers have done a first task.
+
+    The task builds a network of the smallest scale, to count its parameters. Shown is the least of
+    several; a worker that only imports is what the start of a worker comes to.
+
+    Parameters
+    ----------
+    workers
+        Processes.
+    repeats
+        Of each row.
+    """
+    images, space = load_images("digits"), get_space("nasbench201")
+    setup = make_setup("parameters", space, {"scale": "thin"})
+    texts = [str(space.sample(random.Random(k))) for k in range(workers)]
+    tasks = [ScoreTask("nasbench201", text, (setup,), (0,), "cpu") for text in texts]
+
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+    def pool() -> None:
+        with start_engine(workers, images) as engine:
+            assert len(list(engine(tasks))) == workers
+
+    command = partial(python, "-m", "untrained")
+    table = Table("", "wall, s", "processor, s")
+    for name, call in (
+        ("untrained --version", partial(command, "--version")),
+        ("untrained --help", partial(command, "--help")),
+        ("untrained search --dry-run", partial(command, "search", "--dry-run")),
+        ("import torch", partial(python, "-c", "import torch")),
+        ("imports of a worker", partial(python, "-c", "import untrained.runs.workers")),
+        (f"{workers} workers and a task each", pool),
+    ):
+        found = [spent(call) for _ in range(repeats)]
+        wall, processor = min(s.wall for s in found), min(s.workers for s in found)
+        table.add_row(name, f"{wall:.2f}", f"{processor:.2f}")
+    Console().print(table)
 
 
 @app.command
@@ -177,9 +247,8 @@ def search(*, seeds: int = 5, images: str = "cifar10", workers: int = 2) -> None
     found = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as out:
-            found.append(
-                spent(RunConfig(images=images, seed=seed, workers=workers, out=Path(out)))
-            )
+            config = RunConfig(images=images, seed=seed, workers=workers, out=Path(out))
+            found.append(spent(partial(run, config)))
         print(f"seed {seed}: {_shown(found[-1])}", flush=True)
     print(f"median: {_shown(Spent(*map(median, zip(*found, strict=True))))}")
 

@@ -22,8 +22,7 @@ from torch import nn
 
 from untrained.images import Images
 from untrained.report.stored import report_run, report_track
-from untrained.runs import RunConfig, RunFolder, load_record, run
-from untrained.runs.record import RunRecord, TrialRecord
+from untrained.runs import RunConfig, RunFolder, RunRecord, TrialRecord, load_record, run
 from untrained.runs.store import LOST, Store
 from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one

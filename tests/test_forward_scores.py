@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from measured import read
 from torch import Tensor, nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.regions.codes import activation_codes
-from untrained.runs.readings import read
 from untrained.scores import SCORES, Reading
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measured import readings
 
 from untrained.images import Images
 from untrained.runs import RunConfig, load_record, run
@@ -92,7 +93,7 @@ def test_networks_are_trained_on_from_rung_to_rung(tmp_path: Path, digits: Image
         text = str(SPACE.canonical(SPACE.parse(trial.architecture)))
         alone = ScoreTask("nasbench201", text, (alignment.after(trial.epochs),), (0,), "cpu")
         (found,) = measure(alone, digits)
-        assert trial.readings["label_alignment"] == found.readings
+        assert trial.readings["label_alignment"] == readings(found)
     costs = {cost.step: cost.count for cost in record.costs}
     assert costs["training before scores"] == 6
 
@@ -111,11 +112,11 @@ def test_a_damaged_or_longer_training_is_begun_again(tmp_path: Path, digits: Ima
     (tmp_path / "it-0.pt").write_bytes(b"nothing")
     kept = ScoreTask("nasbench201", text, (alignment,), (0,), "cpu", tmp_path / "it")
     alone = ScoreTask("nasbench201", text, (alignment,), (0,), "cpu")
-    assert measure(kept, digits)[0].readings == measure(alone, digits)[0].readings
+    assert readings(measure(kept, digits)[0]) == readings(measure(alone, digits)[0])
     assert load_short(tmp_path / "it-0.pt").epochs == 1
     longer = ScoreTask("nasbench201", text, (alignment.after(3),), (0,), "cpu", tmp_path / "it")
     measure(longer, digits)
-    assert measure(kept, digits)[0].readings == measure(alone, digits)[0].readings
+    assert readings(measure(kept, digits)[0]) == readings(measure(alone, digits)[0])
     assert load_short(tmp_path / "it-0.pt").epochs == 3  # the longer one stays
 
 

@@ -11,6 +11,7 @@ import misbehaving
 import pytest
 import scipy.special  # noqa: F401  # which adds a filter of warnings
 import torch
+from measured import readings
 from misbehaving import CHANGES, CRASHES, GIVEN, LOOPS, MEMORY, TRACES
 
 from untrained.images import Images
@@ -45,8 +46,8 @@ def task(*setups: ScoreSetup, draws: tuple[int, ...] = (0,)) -> ScoreTask:
 def truth(digits: Images) -> Reading:
     """What the witness sees where no other score has been."""
     [found] = measure(task(WITNESS), digits)
-    assert found.readings[0].value is not None, found
-    return found.readings[0]
+    assert found[0].reading.value is not None, found
+    return found[0].reading
 
 
 @pytest.mark.parametrize("deed", GIVEN | MEMORY | CHANGES | TRACES)
@@ -55,7 +56,7 @@ def test_no_score_disturbs_another(
 ) -> None:
     here = os.getcwd()
     [found] = measure(task(misbehaves(deed), WITNESS), digits)
-    mine, witness = found.readings
+    mine, witness = readings(found)
     assert witness == truth
     if deed in TRACES:
         assert mine == Reading(3.0)
@@ -84,7 +85,7 @@ def test_no_score_disturbs_another(
 )
 def test_a_reason_names_what_came_and_where(deed: str, words: str, digits: Images) -> None:
     [found] = measure(task(misbehaves(deed)), digits)
-    assert words in found.readings[0].reason
+    assert words in found[0].reading.reason
 
 
 def test_the_line_is_the_innermost_of_the_author(digits: Images) -> None:
@@ -92,7 +93,7 @@ def test_the_line_is_the_innermost_of_the_author(digits: Images) -> None:
     [found] = measure(task(misbehaves("a weight moved"), misbehaves("the allocator")), digits)
     source = Path(misbehaving.__file__).read_text(encoding="utf-8").splitlines()
     line = 1 + next(i for i, text in enumerate(source) if '"the allocator"' in text)
-    assert found.readings[1].reason.endswith(f"(misbehaving.py:{line})")
+    assert found[1].reading.reason.endswith(f"(misbehaving.py:{line})")
 
 
 def test_what_scores_share_is_spoilt_for_none(digits: Images) -> None:
@@ -102,7 +103,7 @@ def test_what_scores_share_is_spoilt_for_none(digits: Images) -> None:
     [alone] = measure(task(reads), digits)
     for pair in ((spoils, reads), (reads, spoils)):
         [found] = measure(task(*pair), digits)
-        assert found.readings == alone.readings * 2
+        assert readings(found) == readings(alone) * 2
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_what_takes_too_long_is_ended_in_this_process_too(
     with start_engine(0, digits, 0.3) as engine:
         [(_, found)] = engine([task(misbehaves(deed), WITNESS)])
     assert isinstance(found, list)
-    mine, witness = found[0].readings
+    mine, witness = readings(found[0])
     assert mine.value is None
     assert witness == truth
     if deed == "sleep":
@@ -210,7 +211,7 @@ def test_a_crash_is_the_failure_of_the_score_that_crashed(
     found = outcomes[deed]
     assert isinstance(found, list)
     for measured in found:
-        mine = measured.readings[1 if deed == "abort" else 0]
+        mine = measured[1 if deed == "abort" else 0].reading
         assert mine.value is None
         assert reason in mine.reason
         assert (mine.bound is not None) == (deed in ("killed", "hang", "sleep"))
@@ -224,9 +225,9 @@ def test_scores_beside_a_crash_have_their_numbers(
     assert isinstance(abort, list)
     assert isinstance(fork, list)
     assert isinstance(sleep, list)
-    assert fork[0].readings[0] == Reading(3.0)
-    assert abort[0].readings[0] == fork[0].readings[1] == sleep[0].readings[1]
-    assert abort[0].readings[0] != abort[1].readings[0]
+    assert fork[0][0].reading == Reading(3.0)
+    assert abort[0][0].reading == fork[0][1].reading == sleep[0][1].reading
+    assert abort[0][0].reading != abort[1][0].reading
 
 
 def test_the_limit_of_a_measurement_is_none_of_a_training(
@@ -251,7 +252,7 @@ def test_the_limit_of_a_measurement_is_none_of_a_training(
     assert trained.training.finished
     assert not trained.training.reason
     assert isinstance(measured, list)
-    assert measured[0].readings[0].reason == "took longer than the time limit of 900 s"
+    assert measured[0][0].reading.reason == "took longer than the time limit of 900 s"
 
 
 # Where modules come from
@@ -285,7 +286,7 @@ def test_files_named_like_modules_never_run_in_workers(
     with start_engine(1, digits) as engine:
         [(_, found)] = engine([task(witness)])
     assert isinstance(found, list)
-    assert found[0].readings[0].value
+    assert found[0][0].reading.value
     assert not (standard_names / "ran").exists()
 
 
@@ -302,4 +303,4 @@ def test_images_reach_workers_without_shared_memory(
     with start_engine(1, digits) as engine:
         [(_, found)] = engine([task(make_setup("parameters", SPACE, {}))])
     assert isinstance(found, list)
-    assert found[0].readings[0].value
+    assert found[0][0].reading.value

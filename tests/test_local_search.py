@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from untrained.search import Goal, Proposal, Trial
+from untrained.search import Goal, History, Proposal, Trial
 from untrained.search.local_search import START, LocalSearch
 from untrained.spaces import SPACES, Architecture, get_space
 from untrained.spaces.space import prunable
@@ -35,7 +35,7 @@ def trial(proposal: Proposal, value: Value) -> Trial:
 def climb(
     searcher: LocalSearch, value: Value, count: int = 1, history: Sequence[Trial] = ()
 ) -> list[Trial]:
-    trials = list(history)
+    trials = History(searcher.space, history)
     while batch := searcher.propose(trials, count, random.Random(len(trials))):
         trials += [trial(proposal, value) for proposal in batch]
     return trials

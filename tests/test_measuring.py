@@ -9,9 +9,10 @@ from untrained.images import load_images
 from untrained.runs.config import RunConfig
 from untrained.runs.measuring import HELD, HELD_SECONDS, Measuring
 from untrained.runs.presets import resolve
+from untrained.runs.readings import Measurement
 from untrained.runs.setup import make_setups
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measured, Outcome, ScoreTask, Task
+from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 from untrained.search import Proposal
 from untrained.spaces import get_space
@@ -29,7 +30,7 @@ class Made:
             if i == self.until:
                 raise KeyboardInterrupt
             assert isinstance(task, ScoreTask)
-            yield i, [Measured((Reading(float(i)),), (self.seconds,), 0.0) for _ in task.draws]
+            yield i, [[Measurement(Reading(float(i)), self.seconds)] for _ in task.draws]
             self.stored.append(self.count())
 
     def count(self) -> int:

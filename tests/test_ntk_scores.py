@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from measured import read
 from torch import Tensor, nn
 
 from untrained.analysis.regression import RIDGES
 from untrained.images import Probe
 from untrained.networks import draw_weights
-from untrained.runs.readings import read
 from untrained.scores import SCORES
 from untrained.scores.kernel import NTKScore
 from untrained.scores.laplace import PRECISIONS, LaplaceEvidence

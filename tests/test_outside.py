@@ -21,8 +21,8 @@ from untrained.estimate import Quantity
 from untrained.outside import command_line, visible
 from untrained.report import write_report
 from untrained.report.tracked_page import write_tracked
-from untrained.runs import Progress, RunFolder, load_record
-from untrained.runs.record import Cost, RunRecord, TrialRecord
+from untrained.runs import Progress, RunFolder, TrialRecord, load_record
+from untrained.runs.record import Cost, RunRecord
 from untrained.runs.store import Store
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, Edge

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from test_report import EMPTY
 
-from untrained.runs import Reading
-from untrained.runs.record import RunRecord, TrialRecord
+from untrained.runs import Reading, RunRecord, TrialRecord
 from untrained.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -27,6 +26,7 @@ def record() -> RunRecord:
                 "a": (Reading(1.0 + k), Reading(None, "overflow")),
                 "b": (Reading(10.0 + k), Reading(20.0 + k)),
             },
+            draws=(3, 4),
             epochs=k + 1,
             role="start" if k == 0 else None,
         )
@@ -56,5 +56,5 @@ def test_a_history_is_what_a_searcher_saw(record: RunRecord) -> None:
     first, second = record.history(SPACE)
     assert (str(first.architecture), str(second.architecture)) == CELLS
     assert first.values == {"a": (1.0, None), "b": (10.0, 20.0)}
-    assert (first.draws, first.role, first.epochs, second.role) == ((0, 1), "start", 1, None)
+    assert (first.draws, first.role, first.epochs, second.role) == ((3, 4), "start", 1, None)
     assert (first.mean("a"), second.mean("b")) == (None, 16.0)

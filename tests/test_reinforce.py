@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from untrained.search import Goal, Proposal, Trial, make_searcher
+from untrained.search import Goal, History, Proposal, Trial, make_searcher
 from untrained.search.reinforce import (
     Reinforce,
+    Rewards,
     d_entropy,
     d_log_probability,
     decisions_of,
-    rewards,
     sampled,
     taken_in,
 )
@@ -54,10 +54,15 @@ def search(
     history: Sequence[Trial] = (),
     count: int = 8,
 ) -> list[Trial]:
-    trials = list(history)
+    trials = History(searcher.space, history)
     while batch := searcher.propose(trials, count, random.Random(len(trials))):
         trials += [trial(proposal, value(proposal.architecture)) for proposal in batch]
     return trials
+
+
+def rewards(history: Sequence[Trial], goals: Sequence[Goal]) -> np.ndarray:
+    found = Rewards(goals)
+    return np.array([found.add(trial) for trial in history])
 
 
 def trial(proposal: Proposal, value: float | None) -> Trial:
@@ -98,7 +103,7 @@ def test_the_logits_are_those_of_torch_with_its_adam(name: str, weight: float) -
         loss.backward()
         adam.step()
         baseline = 0.9 * baseline + 0.1 * reward
-    for found, theta in zip(searcher.logits(history), thetas, strict=True):
+    for found, theta in zip(searcher.policy(history).logits, thetas, strict=True):
         np.testing.assert_allclose(found, theta.detach().numpy(), atol=1e-9)
 
 
@@ -148,7 +153,7 @@ def test_what_is_rewarded_becomes_probable(name: str) -> None:
     )
     assert late > 1.4 * early
     if name == "nasbench201":
-        best = [theta.argmax() for theta in searcher.logits(history)]
+        best = [theta.argmax() for theta in searcher.policy(history).logits]
         assert best == [3] * 6  # nor_conv_3x3 comes fourth
     selected = searcher.select(history)
     assert selected == max(history, key=lambda t: convolutions(t.architecture)).architecture

@@ -19,7 +19,7 @@ from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import caution, headline, image_facts, verdict
 from untrained.report.ledger import ledger
 from untrained.report.measured import (
-    Failure,
+    FailedReadings,
     best_so_far,
     estimated,
     failures,
@@ -30,7 +30,8 @@ from untrained.report.measured import (
 from untrained.report.pruned import parents, prunings
 from untrained.report.score_drawings import draw_curve
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
-from untrained.runs.record import Cost, RunRecord, TrainingRecord, TrialRecord
+from untrained.runs import TrialRecord
+from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, get_space, prunable
 from untrained.spaces.darts import DARTS
@@ -251,8 +252,8 @@ def test_failures_are_of_all_scores_the_most_frequent_reason_first() -> None:
         trial(1, kappa=(None, None), regions=(5.0, 5.0), third=(None,)),
     )
     assert failures(replace(EMPTY, trials=trials)) == (
-        Failure("kappa", "not resolved", 3, ("cell 0", "cell 1")),
-        Failure("third", "not resolved", 2, ("cell 0", "cell 1")),
+        FailedReadings("kappa", "not resolved", 3, ("cell 0", "cell 1")),
+        FailedReadings("third", "not resolved", 2, ("cell 0", "cell 1")),
     )
     assert failures(EMPTY) == ()
 

@@ -17,16 +17,18 @@ from typing import Any
 
 import pytest
 import torch
+from measured import readings
 
 from untrained.images import Images, load_images
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.measuring import SEEDS_APART
 from untrained.runs.presets import resolve
+from untrained.runs.readings import Measurement
 from untrained.runs.schema import SCHEMA
 from untrained.runs.setup import make_setup
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measured, Outcome, ScoreTask, measure
+from untrained.runs.tasks import Outcome, ScoreTask, measure
 from untrained.spaces import get_space, prunable
 from untrained.training import TrainingSpec, evaluate
 
@@ -307,8 +309,8 @@ def test_draws_are_common_to_architectures_and_differ_from_each_other(digits: Im
     setup = make_setup("condition_number", space, {"count": 8})
     tasks = [ScoreTask("nasbench201", str(parent), (setup,), d, "cpu") for d in ((0, 1), (1,))]
     (zero, one), (again,) = (measure(task, digits) for task in tasks)
-    assert one.readings == again.readings
-    assert zero.readings != one.readings
+    assert readings(one) == readings(again)
+    assert readings(zero) != readings(one)
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
@@ -414,7 +416,7 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     assert rows(tmp_path / "full/store.db", "select max(times) from measurements") == [(1,)]
 
 
-def of_one(outcome: Outcome) -> Measured:
+def of_one(outcome: Outcome) -> list[Measurement]:
     assert isinstance(outcome, list)
     [measured] = outcome
     return measured
@@ -430,7 +432,7 @@ def test_engines_hand_out_every_outcome(digits: Images) -> None:
     for workers in (0, 2):
         with start_engine(workers, digits) as engine:
             outcomes = sorted(engine(tasks), key=lambda pair: pair[0])
-            found.append([of_one(outcome).readings for _, outcome in outcomes])
+            found.append([readings(of_one(outcome)) for _, outcome in outcomes])
     assert found[0] == found[1]
 
 
@@ -476,8 +478,8 @@ def sums(score: str, redraw: int, draws: tuple[int, ...], images: Images) -> lis
     space = prunable(get_space("nasbench201"))
     setup = make_setup(f"of_draws:{score}", space, {"redraw": redraw})
     found = measure(ScoreTask(space.name, CELL, (setup,), draws, "cpu"), images)
-    assert [measured.readings[0].reason for measured in found] == [""] * len(draws)
-    return [m.readings[0].value for m in found if m.readings[0].value is not None]
+    assert [measured[0].reading.reason for measured in found] == [""] * len(draws)
+    return [m[0].reading.value for m in found if m[0].reading.value is not None]
 
 
 def classes(values: Sequence[object]) -> list[int]:

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from measured import read
 from torch import Tensor, nn
 
 from untrained.analysis.blocks import Blocks, split
 from untrained.analysis.validation import validate
 from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.networks import draw_weights
-from untrained.runs.readings import read
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
 from untrained.scores.gradient_noise import GradientNoise

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from untrained.search import SEARCHERS, Goal, History, Proposal, Searcher, Trial, make_searcher
+from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
 from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
 from untrained.search.ranks import best, dense_ranks, rank_sums
 from untrained.search.surrogate import RIDGES, SurrogateSearch, dual, overlaps
@@ -58,17 +58,6 @@ def test_proposals_are_a_function_of_history_and_rng(name: str) -> None:
             make(name).propose(history[:cut], 8, random.Random(cut)) for _ in range(2)
         )
         assert first == second
-
-
-@pytest.mark.parametrize("name", SEARCHERS)
-def test_a_history_that_grows_gives_the_proposals_of_a_plain_list(name: str) -> None:
-    trials = finish(make(name))
-    searcher, history = make(name), History(SPACE)
-    while batch := searcher.propose(history, 8, random.Random(len(history))):
-        assert batch == searcher.propose(list(history), 8, random.Random(len(history)))
-        history += [measured(proposal) for proposal in batch]
-        assert history.forms() == {SPACE.canonical(trial.architecture) for trial in history}
-    assert history == trials
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
@@ -288,7 +277,8 @@ def test_the_ridge_is_chosen_by_leaving_one_out() -> None:
 
     ridge = min(RIDGES, key=left_out)
     expected = gram @ np.linalg.solve(gram + ridge * np.eye(30), y - y.mean())
-    np.testing.assert_allclose(gram @ dual(gram, y), expected, atol=1e-9)
+    alpha = dual(*np.linalg.eigh(gram), y)
+    np.testing.assert_allclose(gram @ alpha, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from measured import readings
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -50,7 +51,7 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
     assert short_training.recipe == replace(get_recipe("short"), epochs=2, batch=32)
     train_short(network, subset, short_training.recipe, seed=5)
     specs = (ProbeSpec(count=60, split="validation"), ProbeSpec(count=60, split="train"))
-    for reading, spec in zip(found.readings, specs, strict=True):
+    for reading, spec in zip(readings(found), specs, strict=True):
         probe = draw_probe(digits, spec, stream(5, "probe"))
         with torch.no_grad():
             logits = network(probe.inputs)
@@ -60,7 +61,7 @@ def test_scores_are_those_of_a_network_trained_by_hand(digits: Images) -> None:
             else cross_entropy(logits.double(), probe.labels)
         )
         assert reading.value == pytest.approx(expected.item(), rel=1e-6)
-    assert found.short_training > 0
+    assert found[0].short_training > 0
 
 
 def test_a_short_training_is_the_beginning_of_a_long_one(digits: Images) -> None:
@@ -89,8 +90,8 @@ def test_validation_probes_show_no_training_image(digits: Images) -> None:
 def test_diverging_training_is_a_named_failure_of_that_draw(digits: Images) -> None:
     asked = small_setup("training_loss", learning_rate=1e30)
     (found,) = measure(task(asked), digits)
-    assert found.readings[0].value is None
-    assert found.readings[0].reason.startswith(
+    assert found[0].reading.value is None
+    assert found[0].reading.reason.startswith(
         "training before the score: FloatingPointError: epoch 1, step "
     )
 
@@ -164,8 +165,8 @@ def test_one_training_serves_scores_after_several_epochs(digits: Images) -> None
     assert [each.epochs for each in asked] == [1, 3, 3]
     assert len({each.network_spec for each in asked}) == 1
     (together,) = measure(task(*asked), digits)
-    alone = [measure(task(each), digits)[0].readings[0] for each in asked]
-    assert list(together.readings) == alone
+    alone = [measure(task(each), digits)[0][0].reading for each in asked]
+    assert list(readings(together)) == alone
     assert len({reading.value for reading in alone}) == 3
 
 
@@ -206,8 +207,8 @@ def test_what_scores_view_alike_is_computed_once(
     asked = [make_setup(name, SPACE, plain) for name in names]
     (found,) = measure(task(*asked), digits)
     assert len(views) == 1
-    assert all(reading.value is not None for reading in found.readings)
-    assert len(set(found.seconds)) == 4
+    assert all(reading.value is not None for reading in readings(found))
+    assert len({measurement.seconds for measurement in found}) == 4
     asked[1] = make_setup("ntk_norm", SPACE, {**plain, "parameters": "all"})
     measure(task(*asked), digits)
     assert len(views) == 3
@@ -275,7 +276,7 @@ def test_a_network_that_cannot_be_trained_is_a_named_failure(
 ) -> None:
     monkeypatch.setattr(tasks, "build", lambda *asked, **kept: change(build(*asked, **kept)))
     (found,) = measure(task(small_setup("label_alignment"), small_setup("training_loss")), digits)
-    for reading in found.readings:
+    for reading in readings(found):
         assert reading.value is None
         assert reading.reason.startswith("training before the score: ValueError: expected")
         assert reason in reading.reason

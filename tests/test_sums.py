@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from measured import readings
 
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
@@ -12,7 +13,7 @@ from untrained.runs.driver import run
 from untrained.runs.record import load_record
 from untrained.runs.setup import make_setup
 from untrained.runs.sums import CHECKED, Readings, summed
-from untrained.runs.tasks import Measured, ScoreTask, measure, perform
+from untrained.runs.tasks import ScoreTask, measure, perform
 from untrained.scores import Reading
 from untrained.spaces import SPACES, Architecture, get_space
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
@@ -42,8 +43,8 @@ def test_sums_over_terms_are_the_sizes_of_the_network(scale: str) -> None:
     for architecture in some(8 if scale == "full" else 40, seed=len(scale)):
         task = ScoreTask("nasbench201", str(architecture), setups, (0,), "cpu")
         summed, measured = perform(task, images)[0], measure(task, images)[0]
-        assert isinstance(summed, Measured)
-        assert summed.readings == measured.readings
+        assert isinstance(summed, list)
+        assert readings(summed) == readings(measured)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -118,10 +119,10 @@ def test_one_measurement_of_a_size_stands_for_all_draws(tmp_path: Path) -> None:
     )  # fmt: skip
     record = load_record(folder.store, folder.name)
     for trial in record.trials:
-        for readings in trial.readings.values():
-            assert len(readings) == 3
-            assert len(set(readings)) == 1
-            assert readings[0].value
+        for column in trial.readings.values():
+            assert len(column) == 3
+            assert len(set(column)) == 1
+            assert column[0].value
     counts = {cost.step: cost.count for cost in record.costs}
     assert counts["parameters"] == counts["macs"] == 2
 

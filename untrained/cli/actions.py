@@ -31,15 +31,13 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
     show(folder, as_json)
 
 
-def score(
-    architectures: tuple[str, ...], config: ScoreConfig, as_json: bool, dry_run: bool
-) -> None:
-    """Scores named architectures."""
-    search(RunConfig(**vars(config), **given(config.space, architectures)), as_json, dry_run)
+def scoring(architectures: tuple[str, ...], config: ScoreConfig) -> RunConfig:
+    """The run that scores named architectures."""
+    return RunConfig(**vars(config), **given(config.space, architectures))
 
 
-def train(architecture: str, config: TrainConfig, as_json: bool, dry_run: bool) -> None:
-    """Trains a named architecture."""
+def training(architecture: str, config: TrainConfig) -> RunConfig:
+    """The run that trains a named architecture."""
     space = get_space(config.space)
     if space.parse(architecture).partial:
         raise ValueError(
@@ -47,8 +45,7 @@ def train(architecture: str, config: TrainConfig, as_json: bool, dry_run: bool) 
             f"operations on an edge or more edges than a network has; try untrained score"
         )
     size: dict[str, Any] = {"draws": 1, "train": True, "scores": ("parameters", "macs")}
-    asked = RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
-    search(asked, as_json, dry_run)
+    return RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
 
 
 def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:

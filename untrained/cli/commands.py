@@ -59,7 +59,8 @@ def score(
         json: Print one JSON object instead of tables.
         dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
-    actions().score(architectures, config, json, dry_run)
+    do = actions()
+    do.search(do.scoring(architectures, config), json, dry_run)
 
 
 def train(
@@ -76,7 +77,8 @@ def train(
         json: Print one JSON object instead of tables.
         dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
-    actions().train(architecture, config, json, dry_run)
+    do = actions()
+    do.search(do.training(architecture, config), json, dry_run)
 
 
 def track(

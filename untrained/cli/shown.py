@@ -12,8 +12,7 @@ from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.units import counted
-from untrained.runs import RunFolder, RunRecord, load_record
-from untrained.runs.record import TrialRecord
+from untrained.runs import RunFolder, RunRecord, TrialRecord, load_record
 from untrained.scores import Reading
 
 

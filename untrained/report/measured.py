@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from untrained.estimate import Estimate, estimate
 from untrained.report.pruned import parents
-from untrained.runs import Reading
-from untrained.runs.record import RunRecord, TrialRecord
+from untrained.runs import Reading, RunRecord, TrialRecord
 from untrained.spaces import Space
 
 
@@ -49,7 +48,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedReadings:
     """Readings of one score that failed for one reason."""
 
     score: str
@@ -59,7 +58,7 @@ class Failure:
     "That they were of, in the order of trials."
 
 
-def failures(run: RunRecord) -> tuple[Failure, ...]:
+def failures(run: RunRecord) -> tuple[FailedReadings, ...]:
     """Why readings of all scores failed, the most frequent reason first."""
     found: dict[tuple[str, str], list[str]] = {}
     for trial in run.trials:
@@ -69,7 +68,8 @@ def failures(run: RunRecord) -> tuple[Failure, ...]:
                     found.setdefault((score, reading.reason), []).append(trial.architecture)
     groups = sorted(found.items(), key=lambda group: -len(group[1]))
     return tuple(
-        Failure(score, reason, len(at), tuple(dict.fromkeys(at))) for (score, reason), at in groups
+        FailedReadings(score, reason, len(at), tuple(dict.fromkeys(at)))
+        for (score, reason), at in groups
     )
 
 

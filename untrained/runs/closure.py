@@ -23,7 +23,7 @@ from untrained.runs.source import Import, Source, read_source
 OURS = "untrained"
 
 
-class Found(NamedTuple):
+class Located(NamedTuple):
     """A module that is found without being run."""
 
     name: str
@@ -65,7 +65,7 @@ def closure_of(*modules: str) -> Closure:
     return found
 
 
-def _admit(module: Found, found: Closure) -> list[Found]:
+def _admit(module: Located, found: Closure) -> list[Located]:
     """Notes a module as what it is, and gives what a local one imports."""
     top = module.name.partition(".")[0]
     if top == OURS:
@@ -86,7 +86,7 @@ def _admit(module: Found, found: Closure) -> list[Found]:
     return reached + list(_computed(source, module))
 
 
-def _imported(written: Import, importer: Found) -> Iterator[Found]:
+def _imported(written: Import, importer: Located) -> Iterator[Located]:
     """The modules that an import reaches: those that it names, and their parents."""
     name = written.module
     if written.level:
@@ -107,18 +107,18 @@ def _imported(written: Import, importer: Found) -> Iterator[Found]:
             yield from _with_parents(f"{name}.{each}")
 
 
-def _computed(source: Source, module: Found) -> Iterator[Found]:
+def _computed(source: Source, module: Located) -> Iterator[Located]:
     """What a module may have loaded by names that only its execution tells."""
     if not source.computed or module.path is None:
         return
     package = module.name if module.folders else module.name.rpartition(".")[0]
     for path in sorted(module.path.parent.glob("*.py")):
         if path != module.path and path.stem != "__init__":
-            yield Found(f"{package}.{path.stem}" if package else path.stem, path, None)
+            yield Located(f"{package}.{path.stem}" if package else path.stem, path, None)
     for value in list(vars(sys.modules.get(module.name, ModuleType(""))).values()):
         for path in sorted(_files_of(value)):
             if path != module.path and path.is_file():
-                yield Found(f"{module.name}:{path.stem}", path, None)
+                yield Located(f"{module.name}:{path.stem}", path, None)
 
 
 def _files_of(value: object) -> set[Path]:
@@ -135,21 +135,21 @@ def _files_of_function(value: object) -> set[Path]:
     return {Path(value.__code__.co_filename)} if isinstance(value, FunctionType) else set()
 
 
-def _with_parents(name: str) -> list[Found]:
+def _with_parents(name: str) -> list[Located]:
     """A module and the packages above it, as far as they are found."""
     parts = name.split(".")
     names = [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
     return [found for found in map(find_module, names) if found is not None]
 
 
-def find_module(name: str) -> Found | None:
+def find_module(name: str) -> Located | None:
     """Where a module lies: where it was loaded from, or else would be; nothing is run."""
     if name in sys.modules:
         module = sys.modules[name]
         spec = getattr(module, "__spec__", None)
         if spec is None:  # a script
             file = getattr(module, "__file__", None)
-            return None if module is None else Found(name, Path(file) if file else None, None)
+            return None if module is None else Located(name, Path(file) if file else None, None)
     else:
         parent = name.rpartition(".")[0]
         above = find_module(parent) if parent else None
@@ -160,7 +160,7 @@ def find_module(name: str) -> Found | None:
             return None
     folders = spec.submodule_search_locations
     path = Path(spec.origin) if spec.origin and spec.has_location else None
-    return Found(name, path, None if folders is None else tuple(folders))
+    return Located(name, path, None if folders is None else tuple(folders))
 
 
 def _find(name: str, folders: list[str] | None) -> importlib.machinery.ModuleSpec | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from multiprocessing.connection import wait
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -15,12 +16,11 @@ import torch
 from untrained.images import Images
 from untrained.runs.failures import Interrupted, Step, alarm
 from untrained.runs.tasks import (
-    Measured,
     Outcome,
+    Scored,
     ScoreTask,
     Task,
     TrainTask,
-    joined,
     perform,
     unmeasured,
     untrainable,
@@ -141,19 +141,19 @@ class Pool:
         columns = []
         for j, setup in enumerate(task.setups):
             part = replace(task, setups=(setup,))
-            found = [m.part(j) for m in answer] if isinstance(answer, list) else answer
+            found = [one[j : j + 1] for one in answer] if isinstance(answer, list) else answer
             if part != task and isinstance(answer, Lost):
                 found = self.alone(part)
             columns.append(self.draw_by_draw(part, found))
-        return [joined(parts) for parts in zip(*columns, strict=True)]
+        return [list(chain(*parts)) for parts in zip(*columns, strict=True)]
 
-    def draw_by_draw(self, task: ScoreTask, answer: Answer) -> list[Measured]:
+    def draw_by_draw(self, task: ScoreTask, answer: Answer) -> Scored:
         """The readings of one setup, those that are still missing in a new process each."""
         if isinstance(answer, list) and not lacks_memory(answer):
             return answer
         if isinstance(answer, Lost) and answer.failure.out_of_time and len(task.draws) == 1:
             return [unmeasured(task, answer.failure, answer.seconds)]
-        found = []
+        found: Scored = []
         for draw in task.draws:
             self.dismiss()
             one = replace(task, draws=(draw,))
@@ -198,7 +198,7 @@ MOST_STARTS = 3
 def lacks_memory(answer: Answer) -> bool:
     """Whether a reading is missing for want of memory, which other workers may have had."""
     return isinstance(answer, list) and any(
-        wants_memory(reading) for measured in answer for reading in measured.readings
+        wants_memory(measurement.reading) for of_draw in answer for measurement in of_draw
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Kept:
+class KeptNetwork:
     """All that one network is made of, and a copy of its values.
 
     Of each module its class and attributes, the dicts of hooks, parameters, buffers and submodules

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest, question
 from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.store import Store
-from untrained.runs.tasks import Measured, ScoreTask
+from untrained.runs.tasks import Scored, ScoreTask
 from untrained.scores import Reading
-from untrained.search import Proposal, Trial
+from untrained.search import Proposal
 from untrained.spaces import Space
 from untrained.training import steady
 
@@ -123,7 +124,7 @@ class Measuring:
         total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
         done = total - sum(len(task.setups) for task in tasks)
         on_progress(done, total)
-        held: list[tuple[ScoreTask, list[Measured]]] = []
+        held: list[tuple[ScoreTask, Scored]] = []
         try:
             for index, outcome in self.engine(tasks):
                 assert isinstance(outcome, list)
@@ -136,7 +137,7 @@ class Measuring:
         finally:
             self.keep(held)
 
-    def keep(self, held: Sequence[tuple[ScoreTask, list[Measured]]]) -> None:
+    def keep(self, held: Sequence[tuple[ScoreTask, Scored]]) -> None:
         """Stores what tasks came to."""
         self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
         rows = [
@@ -145,23 +146,21 @@ class Measuring:
                 "run": self.run,
                 "question": asked,
                 "score": setup.name,
-                "value": reading.value,
-                "reason": reading.reason,
-                "bound_kind": reading.bound and reading.bound.kind,
-                "bound_amount": reading.bound and reading.bound.amount,
-                "seconds": seconds,
+                "value": found.reading.value,
+                "reason": found.reading.reason,
+                "bound_kind": found.reading.bound and found.reading.bound.kind,
+                "bound_amount": found.reading.bound and found.reading.bound.amount,
+                "seconds": found.seconds,
             }
             for task, outcome in held
-            for draw, measured in zip(task.draws, outcome, strict=True)
-            for setup, reading, seconds in zip(
-                task.setups, measured.readings, measured.seconds, strict=True
-            )
+            for draw, of_draw in zip(task.draws, outcome, strict=True)
+            for setup, found in zip(task.setups, of_draw, strict=True)
             for asked in [self.asked(task.architecture, setup, draw)]
         ]
         if rows:
             self.store.add_measurements(rows)
         for _, outcome in held:
-            if short_training := sum(measured.short_training for measured in outcome):
+            if short_training := sum(found.short_training for found in chain(*outcome)):
                 self.store.add_cost(self.run, "training before scores", short_training)
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
@@ -228,26 +227,7 @@ class Measuring:
         return RunFolder(self.config.out, self.run).checkpoint(digest(asked)).with_suffix("")
 
 
-def seconds_of(held: Iterable[tuple[ScoreTask, list[Measured]]]) -> float:
+def seconds_of(held: Iterable[tuple[ScoreTask, Scored]]) -> float:
     """What it took to measure these outcomes."""
-    measured = [each for _, outcome in held for each in outcome]
-    return sum(sum(each.seconds) + each.short_training for each in measured)
-
-
-def history_of(space: Space[Any], rows: Sequence[dict[str, Any]]) -> list[Trial]:
-    """The store's rows of trials as a searcher sees them."""
-    return [
-        Trial(
-            space.parse(row["architecture"]),
-            tuple(row["draws"]),
-            row["note"],
-            {score: tuple(map(_value, column)) for score, column in row["measurements"].items()},
-            role=row["role"],
-            epochs=row["epochs"],
-        )
-        for row in rows
-    ]
-
-
-def _value(reading: Reading) -> float | None:
-    return reading.value
+    measured = (each for _, outcome in held for each in chain(*outcome))
+    return sum(each.seconds + each.short_training for each in measured)

@@ -7,13 +7,13 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.runs.failures import Failure, Step, attempt, text_of
-from untrained.runs.keeping import Kept
+from untrained.runs.keeping import KeptNetwork
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import attempt_apart
@@ -23,6 +23,15 @@ from untrained.scores.score import View, ViewScore
 T = TypeVar("T")
 
 
+class Measurement(NamedTuple):
+    """What a setup gave on one draw, and in how many seconds."""
+
+    reading: Reading
+    seconds: float
+    short_training: float = 0.0
+    "Seconds of the training that came first; of the draw's setups, the first is charged with it."
+
+
 def apply_setups(
     network: nn.Module,
     setups: Sequence[ScoreSetup],
@@ -30,14 +39,14 @@ def apply_setups(
     draw: int,
     device: str,
     step: Step,
-) -> list[tuple[Reading, float]]:
-    """The reading of each setup, of one network, and in how many seconds.
+) -> list[Measurement]:
+    """The measurement of each setup, of one network.
 
     What several scores view alike is computed once, and its seconds are theirs in equal parts.
     None of them meets what another did to the network, to what is viewed, or to the process.
     Scores of this package keep the contract, as its tests see to; others are made to.
     """
-    kept = None if all(ours(setup.score) for setup in setups) else Kept(network)
+    kept = None if all(ours(setup.score) for setup in setups) else KeptNetwork(network)
 
     def untouched(call: Callable[[], T], by: object) -> tuple[T | None, Failure | None]:
         if kept is None or ours(by):
@@ -49,7 +58,7 @@ def apply_setups(
     alike: dict[tuple[View | Score, ProbeSpec], list[ScoreSetup]] = {}
     for setup in setups:
         alike.setdefault((view_of(setup.score), setup.probe), []).append(setup)
-    found: dict[ScoreSetup, tuple[Reading, float]] = {}
+    found: dict[ScoreSetup, Measurement] = {}
     for (what, spec), group in alike.items():
         began = time.perf_counter()
         view = partial(viewed, what, network, images, spec, draw, device)
@@ -65,7 +74,7 @@ def apply_setups(
                 shared = len(group) > 1 and not ours(score)
                 own = partial(copied, seen, view if shared else None)
                 reading = reading_of(*untouched(partial(number, score, own), score))
-            found[setup] = reading, spent + time.perf_counter() - began
+            found[setup] = Measurement(reading, spent + time.perf_counter() - began)
     return [found[setup] for setup in setups]
 
 
@@ -138,11 +147,6 @@ def number(score: Score, own: Callable[[], Seen]) -> Reading:
     """The reading of a score by what is seen."""
     seen, probe = own()
     return checked(score.of(seen, probe) if isinstance(score, ViewScore) else seen)
-
-
-def read(call: Callable[[], object]) -> Reading:
-    """What a score gives; an error in computing it, or NaN, becomes a reason."""
-    return reading_of(*attempt(lambda: checked(call())))
 
 
 def reading_of(found: Reading | None, failure: Failure | None) -> Reading:

@@ -10,33 +10,13 @@ from jaxtyping import Float
 
 from untrained.runs.folder import RunFolder
 from untrained.runs.store import Store
-from untrained.scores.score import Reading as Reading
+from untrained.runs.trial_record import TrialRecord
 from untrained.search import Trial
 from untrained.spaces import Space
 from untrained.training.epoch import Epoch
 
 if TYPE_CHECKING:
     import polars
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One architecture that the searcher proposed, with every number measured on it."""
-
-    number: int
-    "Position in the run, from 0."
-    batch: int
-    "Which call of `propose` it came from, from 0. In a pruning search, the round."
-    architecture: str
-    "Text form; of a partial architecture too."
-    note: str
-    "Why it was proposed: `parent`, `without nor_conv_1x1 on 0-1`, `random`, `mutation`."
-    readings: Mapping[str, tuple[Reading, ...]]
-    "Score name -> one reading for each draw; a failed one has no value, and a reason."
-    epochs: int | None = None
-    "Epochs of training before scores, where the searcher chose them."
-    role: str | None = None
-    "What it is to the searcher: `parent` in a pruning search, `start` of a climb."
 
 
 @dataclass(frozen=True)
@@ -136,17 +116,7 @@ class RunRecord:
 
     def history(self, space: Space[Any]) -> list[Trial]:
         """The trials as a searcher sees them, for one's own selection among them."""
-        return [
-            Trial(
-                space.parse(trial.architecture),
-                tuple(range(max(map(len, trial.readings.values()), default=0))),
-                trial.note,
-                {name: tuple(r.value for r in column) for name, column in trial.readings.items()},
-                role=trial.role,
-                epochs=trial.epochs,
-            )
-            for trial in self.trials
-        ]
+        return [trial.as_trial(space) for trial in self.trials]
 
 
 def load_record(store: Path, name: str) -> RunRecord:
@@ -183,18 +153,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         versions=row["versions"],
         images=row["images"],
         directions=row["directions"],
-        trials=tuple(
-            TrialRecord(
-                number=trial["number"],
-                batch=trial["batch"],
-                architecture=trial["architecture"],
-                note=trial["note"],
-                role=trial["role"],
-                epochs=trial["epochs"],
-                readings=trial["measurements"],
-            )
-            for trial in opened.trials(search)
-        ),
+        trials=tuple(opened.trials(search)),
         selected=row["selected"],
         trainings=trainings,
         costs=(

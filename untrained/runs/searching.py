@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from untrained.runs.measuring import history_of
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.store import LOST
+from untrained.runs.trial_record import TrialRecord
 from untrained.search import History, Proposal
 from untrained.spaces import Architecture
 
@@ -29,7 +29,8 @@ def search(session: Session) -> Architecture | None:
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
         store.add_trials(_rows(session, proposals, batch, len(history)))
-        history += history_of(session.space, store.trials(session.id, since=len(history)))
+        new = store.trials(session.id, since=len(history))
+        history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
     selected = searcher.select(history)
@@ -45,19 +46,23 @@ def recall(session: Session) -> History:
     """
     store = session.store
     try:
-        rows = store.trials(session.id)
-        history = History(session.space, history_of(session.space, rows))
+        trials = store.trials(session.id)
+        history = _history(session, trials)
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
         store.forget_trials(session.id)
         return History(session.space)
-    readings = [r for row in rows for column in row["measurements"].values() for r in column]
+    readings = [r for trial in trials for column in trial.readings.values() for r in column]
     if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
     session.measuring.measure(
         history, partial(_tell, session.on_progress, "search, measured again")
     )
-    return History(session.space, history_of(session.space, store.trials(session.id)))
+    return _history(session, store.trials(session.id))
+
+
+def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
+    return History(session.space, [trial.as_trial(session.space) for trial in trials])
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 from untrained.runs.opening import engine_of, explaining, reading_engine
 from untrained.runs.rows import Damaged, check_row
 from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
+from untrained.runs.trial_record import TrialRecord
 from untrained.scores.score import Bound, Reading
 from untrained.training.epoch import Epoch
 
@@ -163,8 +164,8 @@ class Store:
         with self._write() as connection:
             connection.execute(trials.delete().where(trials.c.run == run))
 
-    def trials(self, run: str, since: int = 0) -> list[dict[str, Any]]:
-        """Trials from a number on; `measurements` maps each score to the readings of its draws."""
+    def trials(self, run: str, since: int = 0) -> list[TrialRecord]:
+        """Trials from a number on, with the readings of their measurements."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
         if [row["number"] for row in rows] != list(range(since, since + len(rows))):
@@ -173,13 +174,23 @@ class Store:
                 f"{AGAIN}"
             )
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
-        readings = self.known(sorted(keys))
-        for row in rows:
-            row["measurements"] = {
-                score: tuple(readings.get(key, LOST) for key in column)
-                for score, column in row["measurements"].items()
-            }
-        return rows
+        known = self.known(sorted(keys))
+        return [
+            TrialRecord(
+                number=row["number"],
+                batch=row["batch"],
+                architecture=row["architecture"],
+                note=row["note"],
+                readings={
+                    score: tuple(known.get(key, LOST) for key in column)
+                    for score, column in row["measurements"].items()
+                },
+                draws=tuple(row["draws"]),
+                epochs=row["epochs"],
+                role=row["role"],
+            )
+            for row in rows
+        ]
 
     def batches(self, run: str) -> int:
         """How many batches of trials are stored."""

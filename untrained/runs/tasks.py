@@ -1,7 +1,6 @@
 """Work that a process can do on its own: plain values in, plain values out, nothing stored."""
 
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
 from untrained.networks.weights import Initialisation
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
-from untrained.runs.readings import apply_setups
+from untrained.runs.readings import Measurement, apply_setups
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.short_training import ShortTraining
 from untrained.runs.streams import SHORT_TRAINING, stream
@@ -56,26 +55,6 @@ class ScoreTask:
     draw's number after it. None keeps none."""
 
 
-class Measured(NamedTuple):
-    """What the setups read on one draw, and in how many seconds."""
-
-    readings: tuple[Reading, ...]
-    seconds: tuple[float, ...]
-    short_training: float
-    "Seconds of the training that came first."
-
-    def part(self, number: int) -> "Measured":
-        """One setup's; the training is that of the first."""
-        reading, seconds = self.readings[number], self.seconds[number]
-        return Measured((reading,), (seconds,), 0.0 if number else self.short_training)
-
-
-def joined(parts: Sequence[Measured]) -> Measured:
-    """The parts of one draw together."""
-    readings, seconds, short_training = zip(*parts, strict=True)
-    return Measured(sum(readings, ()), sum(seconds, ()), sum(short_training))
-
-
 @dataclass(frozen=True)
 class TrainTask:
     """Train one architecture until the end of some epoch, resumed from its checkpoint."""
@@ -104,7 +83,9 @@ class Trained(NamedTuple):
 
 
 Task = ScoreTask | TrainTask
-Outcome = list[Measured] | Trained
+Scored = list[list[Measurement]]
+"For each draw, the measurement of each setup."
+Outcome = Scored | Trained
 
 
 def perform(task: Task, images: Images, step: Step = nullcontext) -> Outcome:
@@ -115,21 +96,22 @@ def perform(task: Task, images: Images, step: Step = nullcontext) -> Outcome:
     return measure_sums(task, images, step) if sums else measure(task, images, step)
 
 
-def measure_sums(task: ScoreTask, images: Images, step: Step) -> list[Measured]:
+def measure_sums(task: ScoreTask, images: Images, step: Step) -> Scored:
     """As `measure`, of scores that are sums over modules; no network need be built for it."""
     began = time.perf_counter()
 
     def whole(architecture: str) -> tuple[Reading, ...]:
-        return measure(replace(task, architecture=architecture), images, step)[0].readings
+        of_draw = measure(replace(task, architecture=architecture), images, step)[0]
+        return tuple(measurement.reading for measurement in of_draw)
 
     kind = replace(task, architecture=""), images.shape, len(images.classes)
     readings = summed(get_space(task.space), task.architecture, kind, whole)
     seconds = (time.perf_counter() - began) / len(task.setups)
-    return [Measured(readings, (seconds,) * len(task.setups), 0.0)] * len(task.draws)
+    return [[Measurement(reading, seconds) for reading in readings]] * len(task.draws)
 
 
-def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[Measured]:
-    """A reading of each setup for each draw.
+def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> Scored:
+    """A measurement of each setup for each draw.
 
     Draw d has one stream for weights, one for training and one for the probe, whatever the
     architecture and the score, so that architectures are compared on common weights and images.
@@ -150,7 +132,7 @@ def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[M
             if failure:
                 found.append(unmeasured(task, failure, building))
                 continue
-        before, readings, seconds = Before(), [], []
+        before, of_draw = Before(), list[Measurement]()
         for _, group in groupby(task.setups, key=lambda setup: setup.epochs):
             alike = list(group)
             before = train_before(
@@ -158,13 +140,13 @@ def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> list[M
             )
             if before.failure:
                 reason = f"training before the score: {before.failure.reason}"
-                readings += [Reading(None, reason, before.failure.bound)] * len(alike)
-                seconds += [0.0] * len(alike)
+                failed = Reading(None, reason, before.failure.bound)
+                of_draw += [Measurement(failed, 0.0)] * len(alike)
                 continue
-            for reading, spent in apply_setups(network, alike, images, draw, task.device, step):
-                readings.append(reading)
-                seconds.append(spent + building)
-        found.append(Measured(tuple(readings), tuple(seconds), before.seconds))
+            for measured in apply_setups(network, alike, images, draw, task.device, step):
+                of_draw.append(measured._replace(seconds=measured.seconds + building))
+        of_draw[0] = of_draw[0]._replace(short_training=before.seconds)
+        found.append(of_draw)
     return found
 
 
@@ -189,11 +171,10 @@ def redrawn(
     return before
 
 
-def unmeasured(task: ScoreTask, failure: Failure | None, seconds: float) -> Measured:
+def unmeasured(task: ScoreTask, failure: Failure | None, seconds: float) -> list[Measurement]:
     """What a draw comes to whose network cannot be shown to any setup."""
     assert failure is not None
-    count = len(task.setups)
-    return Measured((Reading(None, *failure),) * count, (seconds,) * count, 0.0)
+    return [Measurement(Reading(None, *failure), seconds)] * len(task.setups)
 
 
 class Before(NamedTuple):

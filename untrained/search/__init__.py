@@ -11,7 +11,7 @@ from untrained.plugins import find
 from untrained.search.evolution import RegularisedEvolution
 from untrained.search.given import Given
 from untrained.search.halving import SuccessiveHalving
-from untrained.search.history import History
+from untrained.search.history import History, Summary, summary
 from untrained.search.local_search import LocalSearch
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
@@ -21,7 +21,17 @@ from untrained.search.surrogate import SurrogateSearch
 from untrained.settings import Setting, changed, check_known
 from untrained.spaces.space import Space, prunable
 
-__all__ = ["SEARCHERS", "Goal", "History", "Proposal", "Searcher", "Trial", "make_searcher"]
+__all__ = [
+    "SEARCHERS",
+    "Goal",
+    "History",
+    "Proposal",
+    "Searcher",
+    "Summary",
+    "Trial",
+    "make_searcher",
+    "summary",
+]
 
 SEARCHERS: dict[str, type[Searcher]] = {
     "pruning": PruningSearch,

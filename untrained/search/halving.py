@@ -9,12 +9,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from untrained.search.history import History, Summary, summary
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import ranked
-from untrained.search.searcher import Proposal, Searcher, Trial
-from untrained.spaces.space import Architecture
+from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture, Space
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,17 @@ class SuccessiveHalving(Searcher):
             )
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        first = [trial for trial in history if trial.epochs == self.epochs]
+        rungs = summary(self.space, history, Rungs, self.goals)
+        first = rungs.of(self.epochs)
         if len(first) < self.evaluations:
             sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
             if proposals := sampler.propose(first, count, rng):
                 return [replace(proposal, epochs=self.epochs) for proposal in proposals]
-        rung, epochs = first, self.epochs
+        epochs = self.epochs
         for size in self._sizes():
-            survivors, epochs = ranked(rung, self.goals)[:size], epochs * self.factor
-            rung = [trial for trial in history if trial.epochs == epochs]
-            left = survivors[len(rung) : len(rung) + count]
+            survivors, epochs = rungs.ranked(epochs)[:size], epochs * self.factor
+            done = len(rungs.of(epochs))
+            left = survivors[done : done + count]
             if left:
                 note = f"rung of {epochs} epochs"
                 return [
@@ -72,3 +74,26 @@ class SuccessiveHalving(Searcher):
         while (size := ceil(size / self.factor)) > 1:
             sizes.append(size)
         return sizes
+
+
+class Rungs(Summary):
+    """The trials after each number of epochs."""
+
+    def __init__(self, space: Space[Any], goals: Sequence[Goal]):
+        self.space, self.goals = space, goals
+        self._trials: dict[int | None, History] = {}
+        self._ranked: dict[int | None, list[Trial]] = {}
+
+    def add(self, trial: Trial) -> None:
+        self._trials.setdefault(trial.epochs, History(self.space)).append(trial)
+        self._ranked.pop(trial.epochs, None)
+
+    def of(self, epochs: int) -> History:
+        """Those after so many epochs, oldest first."""
+        return self._trials.get(epochs, History(self.space))
+
+    def ranked(self, epochs: int) -> list[Trial]:
+        """Those after so many epochs without a failure, the best first."""
+        if epochs not in self._ranked:
+            self._ranked[epochs] = ranked(self.of(epochs), self.goals)
+        return self._ranked[epochs]

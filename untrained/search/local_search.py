@@ -6,15 +6,16 @@ Source: White, Nolen & Savani, "Exploring the Loss Landscape in Neural Architect
 
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
-from untrained.search.history import canonical_forms
+from untrained.search.history import Summary, summary
 from untrained.search.random_search import RandomSearch
-from untrained.search.ranks import best, dense_ranks
-from untrained.search.searcher import Proposal, Searcher, Trial
-from untrained.spaces.space import Architecture
+from untrained.search.ranks import best
+from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.spaces.space import Architecture, Space
 
 START = "start"
 "The role of a trial from which a climb begins."
@@ -40,17 +41,15 @@ class LocalSearch(Searcher):
         count = min(count, self.evaluations - len(history))
         if count < 1:
             return []
-        seen = set(canonical_forms(self.space, history))
         draws = tuple(range(self.draws))
-        place = self._place(history)
-        near = [] if place is None else self._unmeasured(place, seen)
+        climb = summary(self.space, history, Climb, self.goals, self.greedy)
+        near = climb.unmeasured()
         found: list[Proposal] = []
         if not near:
             starts = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
             for start in starts.propose(history, 1, rng):  # none where all is measured
                 found.append(Proposal(start.architecture, draws, START, role=START))
-                seen.add(self.space.canonical(start.architecture))
-                near = self._unmeasured(start.architecture, seen)
+                near = climb.unmeasured(start.architecture)
         rng.shuffle(near)
         return [*found, *(Proposal(a, draws, "neighbour") for a in near)][:count]
 
@@ -58,51 +57,70 @@ class LocalSearch(Searcher):
         found = best(history, self.goals)
         return found.architecture if found else None
 
-    def _unmeasured(self, place: Architecture, seen: set[Architecture]) -> list[Architecture]:
-        return [neighbour for form, neighbour in self._near(place).items() if form not in seen]
 
-    def _near(self, place: Architecture) -> dict[Architecture, Architecture]:
-        """Canonical form -> the first neighbour of this form."""
-        forms: dict[Architecture, Architecture] = {}
-        for neighbour in self.space.neighbours(place):
-            forms.setdefault(self.space.canonical(neighbour), neighbour)
-        return forms
+class Climb(Summary):
+    """Where the last climb has come to."""
 
-    def _place(self, history: Sequence[Trial]) -> Architecture | None:
-        """Where the last climb has come to: the history walked through again, trial by trial."""
-        values = [[trial.mean(goal.score) for goal in self.goals] for trial in history]
-        sound = [None not in row for row in values]
-        columns = [
-            [row[g] if fine else None for row, fine in zip(values, sound, strict=True)]
-            for g in range(len(self.goals))
-        ]
+    def __init__(self, space: Space[Any], goals: Sequence[Goal], greedy: bool):
+        self.space, self.goals, self.greedy = space, goals, greedy
+        self._place: Architecture | None = None
+        self._near: dict[Architecture, Architecture] = {}
+        "Canonical form -> the first neighbour of the place that has it."
+        self._values: dict[Architecture, tuple[float, ...] | None] = {}
+        "Canonical form -> what its first trial measured, lower is better; None for a failure."
+        self._columns: list[list[float]] = [[] for _ in goals]
+        "For each goal, every value of a trial without a failure, once, the best first."
 
-        def rank_sums(t: int) -> list[float]:
-            """Among the first t trials, with infinity for a failure."""
-            ranks = [
-                dense_ranks(column[:t], higher_is_better=goal.higher_is_better)
-                for column, goal in zip(columns, self.goals, strict=True)
-            ]
-            return [
-                float(sum(row)) if fine else math.inf
-                for *row, fine in zip(*ranks, sound[:t], strict=True)
-            ]
+    def add(self, trial: Trial) -> None:
+        values = self._lower_is_better(trial)
+        self._values.setdefault(self.space.canonical(trial.architecture), values)
+        if values is not None:
+            for column, value in zip(self._columns, values, strict=True):
+                k = bisect_left(column, value)
+                if column[k : k + 1] != [value]:
+                    column.insert(k, value)
+        if trial.role == START:
+            self._move(trial.architecture)
+        while better := self._better():
+            self._move(better)
 
-        near_of = cache(self._near)
-        measured: dict[Architecture, int] = {}  # canonical form -> its first trial
-        place: Architecture | None = None
-        for t, trial in enumerate(history):
-            measured.setdefault(self.space.canonical(trial.architecture), t)
-            if trial.role == START:
-                place = trial.architecture
-            while place is not None:
-                near = near_of(place)
-                known = [form for form in near if form in measured]
-                if not known or (len(known) < len(near) and not self.greedy):
-                    break
-                sums = rank_sums(t + 1)
-                top = min(known, key=lambda form: sums[measured[form]])
-                if sums[measured[top]] >= sums[measured[self.space.canonical(place)]]:
-                    break
-                place = near[top]
-        return place
+    def unmeasured(self, start: Architecture | None = None) -> list[Architecture]:
+        """Neighbours of the place, or of a start, with forms that neither it nor a trial has."""
+        near = self._near if start is None else neighbours_by_form(self.space, start)
+        here = None if start is None else self.space.canonical(start)
+        return [a for form, a in near.items() if form not in self._values and form != here]
+
+    def _move(self, place: Architecture) -> None:
+        self._place, self._near = place, neighbours_by_form(self.space, place)
+
+    def _better(self) -> Architecture | None:
+        """The best neighbour, if it is better than the place and it is time to move."""
+        known = [form for form in self._near if form in self._values]
+        if self._place is None or not known:
+            return None
+        if len(known) < len(self._near) and not self.greedy:
+            return None
+        top = min(known, key=self._rank_sum)
+        here = self.space.canonical(self._place)
+        return self._near[top] if self._rank_sum(top) < self._rank_sum(here) else None
+
+    def _lower_is_better(self, trial: Trial) -> tuple[float, ...] | None:
+        means = [trial.mean(goal.score) for goal in self.goals]
+        signs = [-1 if goal.higher_is_better else 1 for goal in self.goals]
+        values = [s * mean for s, mean in zip(signs, means, strict=True) if mean is not None]
+        return tuple(values) if len(values) == len(means) else None
+
+    def _rank_sum(self, form: Architecture) -> float:
+        """As `ranks.rank_sums`, but from 0 on, among all trials so far; infinite for a failure."""
+        values = self._values[form]
+        if values is None:
+            return math.inf
+        return float(sum(map(bisect_left, self._columns, values)))
+
+
+def neighbours_by_form(space: Space[Any], place: Architecture) -> dict[Architecture, Architecture]:
+    """Canonical form -> the first neighbour of this form."""
+    forms: dict[Architecture, Architecture] = {}
+    for neighbour in space.neighbours(place):
+        forms.setdefault(space.canonical(neighbour), neighbour)
+    return forms

@@ -10,15 +10,17 @@ https://arxiv.org/abs/2108.11939.
 """
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, permutations
+from math import inf
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from untrained.search.history import canonical_forms
+from untrained.search.history import Summary, canonical_forms, summary
 from untrained.search.ranks import best
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
@@ -85,17 +87,16 @@ class Reinforce(Searcher):
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
         if len(history) >= self.evaluations:
             return []
-        seen = set(canonical_forms(self.space, history))
-        decisions = decisions_of(self.space)
-        logits = self.logits(history)
+        seen, new = canonical_forms(self.space, history), set[Architecture]()
+        policy = self.policy(history)
         found = []
         for _ in range(min(count, self.evaluations - len(history))):
             for _ in range(TRIES):
-                architecture = sampled(self.space, decisions, logits, rng)
+                architecture = sampled(self.space, policy.decisions, policy.logits, rng)
                 canonical = self.space.canonical(architecture)
-                if canonical not in seen:
+                if canonical not in seen and canonical not in new:
                     break
-            seen.add(canonical)
+            new.add(canonical)
             found.append(Proposal(architecture, tuple(range(self.draws)), "policy"))
         return found
 
@@ -103,30 +104,83 @@ class Reinforce(Searcher):
         found = best(history, self.goals)
         return found.architecture if found else None
 
-    def logits(self, history: Sequence[Trial]) -> Logits:
-        """theta after the history, in the order of `decisions_of` the space."""
-        decisions = decisions_of(self.space)
-        ends = np.cumsum([len(decision.options) for decision in decisions])
-        theta, first, second = np.zeros((3, ends[-1]))
-        r = rewards(history, self.goals)
-        b = r[0] if history else 0.0
-        for t, trial in enumerate(history):
-            pieces = np.split(theta, ends[:-1])
-            taken = taken_in(self.space, trial.architecture)
-            gradient = (r[t] - b) * np.concatenate(
-                [
-                    d_log_probability(logits, [k for k, o in enumerate(d.options) if o in taken])
-                    for d, logits in zip(decisions, pieces, strict=True)
-                ]
-            )
-            if self.entropy:
-                gradient += self.entropy * np.concatenate([d_entropy(part) for part in pieces])
-            b = self.momentum * b + (1 - self.momentum) * r[t]
-            first = FIRST * first + (1 - FIRST) * gradient
-            second = SECOND * second + (1 - SECOND) * gradient**2
-            mean, square = first / (1 - FIRST ** (t + 1)), second / (1 - SECOND ** (t + 1))
-            theta = theta + self.learning_rate * mean / (np.sqrt(square) + EPSILON)
-        return np.split(theta, ends[:-1])
+    def policy(self, history: Sequence[Trial]) -> "Policy":
+        """The policy that the history has led to."""
+        steps = self.learning_rate, self.momentum, self.entropy
+        return summary(self.space, history, Policy, self.goals, *steps)
+
+
+class Policy(Summary):
+    """theta, after a step of Adam for each trial."""
+
+    def __init__(
+        self,
+        space: PrunableSpace[Any],
+        goals: Sequence[Goal],
+        learning_rate: float,
+        momentum: float,
+        entropy: float,
+    ):
+        self.space = space
+        self.decisions = decisions_of(space)
+        self.rewards = Rewards(goals)
+        self.learning_rate, self.momentum, self.entropy = learning_rate, momentum, entropy
+        self.ends = np.cumsum([len(decision.options) for decision in self.decisions])
+        self.theta, self.first, self.second = np.zeros((3, self.ends[-1]))
+        self.t = 0
+        self.b = 0.0
+
+    @property
+    def logits(self) -> Logits:
+        """theta, decision by decision."""
+        return np.split(self.theta, self.ends[:-1])
+
+    def add(self, trial: Trial) -> None:
+        r = self.rewards.add(trial)
+        b = self.b if self.t else r
+        gradient = (r - b) * self._d_log_probability(trial.architecture)
+        if self.entropy:
+            gradient += self.entropy * np.concatenate([d_entropy(part) for part in self.logits])
+        self.t += 1
+        self.b = self.momentum * b + (1 - self.momentum) * r
+        self.first = FIRST * self.first + (1 - FIRST) * gradient
+        self.second = SECOND * self.second + (1 - SECOND) * gradient**2
+        mean, square = self.first / (1 - FIRST**self.t), self.second / (1 - SECOND**self.t)
+        self.theta = self.theta + self.learning_rate * mean / (np.sqrt(square) + EPSILON)
+
+    def _d_log_probability(self, architecture: Architecture) -> Vector:
+        taken = taken_in(self.space, architecture)
+        parts = [
+            d_log_probability(theta, [k for k, o in enumerate(d.options) if o in taken])
+            for d, theta in zip(self.decisions, self.logits, strict=True)
+        ]
+        return np.concatenate(parts)
+
+
+class Rewards:
+    """For each trial, the mean over goals of the share of the trials up to it that it beats.
+
+    Equals, itself among them, count half. A trial with a goal that failed on any draw has reward
+    0, and every other beats it.
+    """
+
+    def __init__(self, goals: Sequence[Goal]):
+        self.goals = goals
+        self._columns: list[list[float]] = [[] for _ in goals]
+        "For each goal, what every trial measured, higher is better, in rising order."
+
+    def add(self, trial: Trial) -> float:
+        """The reward of the next trial."""
+        means = [trial.mean(goal.score) for goal in self.goals]
+        failed = None in means
+        beaten = 0.0
+        for goal, mean, column in zip(self.goals, means, self._columns, strict=True):
+            y = -inf if failed or mean is None else mean if goal.higher_is_better else -mean
+            lower = bisect_left(column, y)
+            equals = bisect_right(column, y) - lower + 1
+            column.insert(lower, y)
+            beaten += lower + equals / 2
+        return 0.0 if failed else beaten / sum(map(len, self._columns))
 
 
 def decisions_of(space: PrunableSpace[Any]) -> list[Decision]:
@@ -201,22 +255,3 @@ def d_entropy(theta: Vector) -> Vector:
     log_p = theta - theta.max() - np.log(np.exp(theta - theta.max()).sum())
     p = np.exp(log_p)
     return -p * (log_p - p @ log_p)
-
-
-def rewards(history: Sequence[Trial], goals: Sequence[Goal]) -> Vector:
-    """For each trial, the mean over goals of the share of the trials up to it that it beats.
-
-    Equals, itself among them, count half. A trial with a goal that failed on any draw has reward
-    0, and every other beats it.
-    """
-    signs = [1 if goal.higher_is_better else -1 for goal in goals]
-    y = np.full((len(history), len(goals)), -np.inf)
-    for row, trial in zip(y, history, strict=True):
-        means = [trial.mean(goal.score) for goal in goals]
-        if None not in means:
-            row[:] = np.multiply(signs, np.array(means, dtype=float))
-    found = np.zeros(len(history))
-    for t in np.flatnonzero(np.isfinite(y).all(axis=1)):
-        earlier = y[: t + 1]
-        found[t] = ((earlier < y[t]) + (earlier == y[t]) / 2).mean()
-    return found

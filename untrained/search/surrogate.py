@@ -54,12 +54,12 @@ class SurrogateSearch(Searcher):
     "Architectures that share draws, and are proposed together."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        seen = set(canonical_forms(self.space, history))
+        seen = canonical_forms(self.space, history)
         random_ones = min(self.explore, self.evaluations)
         exploring = len(history) < random_ones
         left = (random_ones if exploring else self.evaluations) - len(history)
         count = min(self.group, left)
-        found: dict[Architecture, None] = {}
+        found: dict[Architecture, Architecture] = {}  # by canonical form
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
             if exploring
@@ -70,12 +70,11 @@ class SurrogateSearch(Searcher):
                 break
             canonical = self.space.canonical(architecture)
             if canonical not in seen:
-                seen.add(canonical)
-                found[architecture] = None
+                found.setdefault(canonical, architecture)
         note = "random" if exploring else "predicted"
         return [
             Proposal(architecture, self._draws(len(history) + i), note)
-            for i, architecture in enumerate(found)
+            for i, architecture in enumerate(found.values())
         ]
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
@@ -113,7 +112,9 @@ class SurrogateSearch(Searcher):
         known = [frozenset(self.space.kept(trial.architecture)) for trial in history]
         draws = np.array([trial.draws[0] for trial in history])
         gram = overlaps(known, known) + DRAW * (draws[:, None] == draws)
-        alpha = np.sum([dual(gram, normal_scores(history, goal)) for goal in self.goals], axis=0)
+        decomposed = np.linalg.eigh(gram)
+        alphas = [dual(*decomposed, normal_scores(history, goal)) for goal in self.goals]
+        alpha = np.sum(alphas, axis=0)
 
         def predict(asked: Sequence[Architecture]) -> Vector:
             return overlaps([frozenset(self.space.kept(a)) for a in asked], known) @ alpha
@@ -147,14 +148,18 @@ def normal_scores(trials: Sequence[Trial], goal: Goal) -> Vector:
     return scipy.stats.norm.ppf((ranks - 0.5) / len(trials))
 
 
-def dual(gram: Float[np.ndarray, "n n"], y: Vector) -> Vector:
+def dual(values: Vector, vectors: Float[np.ndarray, "n n"], y: Vector) -> Vector:
     """The coefficients of kernel ridge regression, which predicts by k(x, X) alpha.
 
         alpha = (K + r)^-1 (y - mean y),    error of leaving out i = alpha_i / (K + r)^-1_ii
 
     The ridge r is the one of `RIDGES` with the least mean square of these errors.
+
+    Args:
+        values: eigenvalues of K.
+        vectors: its eigenvectors, one a column.
+        y: to be predicted.
     """
-    values, vectors = np.linalg.eigh(gram)
     rotated = vectors.T @ (y - y.mean())
     alphas, errors = [], []
     for ridge in RIDGES:
