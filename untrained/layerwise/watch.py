@@ -227,7 +227,7 @@ class Traced(Watch):
         "Whether some of it may be made once for each example."
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
-        with torch.enable_grad(), constant_parameters(self.network.model):
+        with torch.enable_grad(), constant_parameters(self.network.parameters.values()):
             return super().run(x, policy)
 
     def _growth(self, func: Function, number: int, shapes: Shapes) -> tuple[Places, Places]:
