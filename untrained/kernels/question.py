@@ -134,11 +134,15 @@ def answer(
                 raise
             except Exception as error:  # torch.func has no errors of its own, networks have any
                 failures.append(error)
-        if not any(theta.any() for theta in thetas.values()):
+        plan, factors = work.plan, coarsest(chosen.values())
+        kernels = {
+            name: rounded(theta, factors, ROUNDING[plan.precision], plan)
+            for name, theta in thetas.items()
+        }
+        if not any(kernel.rounding.scale for kernel in kernels.values()):  # all are zero
             check_differentiable(model, x1, asked.batchnorm)
-    log.info("%s", work.plan.reason)
-    factors, entries = coarsest(chosen.values()), ROUNDING[work.plan.precision]
-    return {name: rounded(theta, factors, entries, work.plan) for name, theta in thetas.items()}
+    log.info("%s", plan.reason)
+    return kernels
 
 
 def _attempts(question: Question, failures: list[Exception]) -> Iterator[Work]:

@@ -88,7 +88,8 @@ def mirror(theta: Float64[Tensor, "n n"]) -> None:
     """Writes the lower half of a symmetric matrix into its upper half, without a copy."""
     for start in range(0, len(theta), HALVED):
         rows, before = slice(start, start + HALVED), slice(0, start)
-        theta[before, rows] = theta[rows, before].T
+        if start:
+            theta[before, rows] = theta[rows, before].T
         block = theta[rows, rows].tril_()
         block += block.tril(-1).T
 

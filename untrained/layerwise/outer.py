@@ -9,6 +9,7 @@ weight of o x a numbers, either the o a numbers of a row or the t (o + a) of its
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -191,7 +192,7 @@ class ConvolutionOuter(Outer):
             return x.flatten(2).mT, patches(d, self.window, self.spread).mT
         return patches(x, self.window, self.spread).mT, d.flatten(2).mT
 
-    @property
+    @cached_property
     def way(self) -> str:
         """The cheapest of `ROWS` for this layer, as predicted; patches on an accelerator."""
         if self.kept.device.type != "cpu":

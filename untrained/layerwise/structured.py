@@ -95,7 +95,7 @@ def _forward(
 ) -> Float[Tensor, "n k"]:
     """The network's outputs, with the recorder's hooks in their graph."""
     own = x.clone()
-    with recorder, policy:
+    with policy.over(recorder):
         outputs = model(own)
     recorder.check_end()
     return flattened(outputs, len(x))

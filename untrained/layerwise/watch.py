@@ -94,7 +94,7 @@ class Watch(ParameterCalls):
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         """The outputs for x, a row for each example."""
         own = x.clone()
-        with same_noise(x), self, policy:
+        with same_noise(x), policy.over(self):
             outputs = self.network.model(own)
         found = flattened(outputs, len(x))
         self.outputs = found.shape[1]
