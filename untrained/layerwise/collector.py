@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
+from operator import add
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
+TOGETHER = 2**20
+"Bytes of rows of a parameter up to which those of all columns of the readout are made at once."
 CHANGED = "the network's program is not that of its survey"
 Share = tuple[Callable[[Any], None], Any]
 "What adds a share to its tile, and what it takes: rows of J, or the factors of blocks of them."
@@ -46,6 +49,15 @@ class Piece:
         """J_i of a part of the weight's first dimension; of all of it where rows are kept."""
         d = self.gradients[q]
         return d if self.outer is None or self.compact else self.outer.rows(d, part)
+
+    def stacked(self, columns: Sequence[int]) -> Float[Tensor, "q n ..."]:
+        """The gradients of several columns."""
+        return torch.stack([self.gradients[q] for q in columns])
+
+    def every(self, columns: Sequence[int]) -> Float[Tensor, "q n ..."]:
+        """J_i of several columns, of the whole weight."""
+        d = self.stacked(columns)
+        return d if self.outer is None or self.compact else self.outer.every(d, WHOLE)
 
     @property
     def factored(self) -> Outer | None:
@@ -126,6 +138,10 @@ class Collector:
                 yield tile.add_grams, self._blocks(uses, outers, tile)
                 return
             parts = self._parts(outers[0], tile)
+        if self._few(uses):
+            rows = self._every(uses).flatten(2).transpose(0, 1)
+            yield tile.add, rows if tile.apart > 1 else rows.reshape(len(rows), 1, -1)
+            return
         for part in parts:
             rows = (_flat(self._rows(uses, q, part))[:, None] for q in self.columns)
             if 1 < tile.apart == len(self.columns):
@@ -147,11 +163,25 @@ class Collector:
         if outers is not None and all(isinstance(outer, LinearOuter) for outer in outers):
             return torch.cat([_summed(pieces, q, part) for pieces in zip(*uses, strict=True)])
         # Each chunk and use may have its rows in another order in memory.
-        each = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
-        total = next(each)
-        for rows in each:
-            total = total + rows
-        return total
+        whole = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
+        return reduce(add, whole)
+
+    def _few(self, uses: Sequence[Sequence[Piece]]) -> bool:
+        """Whether rows of several columns are so small that each call takes more than its work."""
+        outer, gradients = uses[0][0].outer, uses[0][0].gradients
+        if len(self.columns) == 1 or len(self.chunks) > 1:
+            return False
+        plain = sum(d.nbytes for d in gradients.values())
+        held = plain if outer is None else self._row_bytes(outer, len(self.columns))
+        return held <= min(TOGETHER, self.workspace // 4)
+
+    def _every(self, uses: Sequence[Sequence[Piece]]) -> Float[Tensor, "q n ..."]:
+        """The same for all columns and the whole weight, of one chunk."""
+        pieces = [use[0] for use in uses]
+        if len(pieces) > 1 and all(isinstance(piece.factored, LinearOuter) for piece in pieces):
+            d = torch.cat([piece.stacked(self.columns) for piece in pieces], 2)
+            return LinearOuter(_inputs(pieces), d.shape[3]).every(d, WHOLE)
+        return reduce(add, (piece.every(self.columns) for piece in pieces))
 
     def _pulled_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> Iterator[Share]:
         """Makes rows of what was derived rows of the parameters."""
@@ -217,14 +247,13 @@ class Collector:
 
     def _factors(self, uses: Sequence[Piece], part: slice) -> tuple[Tensor, Tensor]:
         """A (n, t, a) and D (n, q, t, o); further uses of a weight are further positions."""
-        found = [
-            [use.outer.factors(use.gradients[q], part) for q in self.columns]
-            for use in uses
-            if use.outer is not None
-        ]
-        inputs = [each[0][0] for each in found]
-        gradients = [torch.stack([d for _, d in each], 1) for each in found]
-        if len(found) == 1:
+        inputs, gradients = [], []
+        for outer, known in ((use.outer, use.gradients) for use in uses):
+            assert outer is not None, "what is kept as rows has no factors"
+            inputs.append(outer.inputs(part, known[self.columns[0]]))
+            each = [outer.gradients(known[q], part) for q in self.columns]
+            gradients.append(torch.stack(each, 1))
+        if len(uses) == 1:
             return inputs[0], gradients[0]
         return torch.cat(inputs, 1), torch.cat(gradients, 2)
 
@@ -238,9 +267,13 @@ def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
 
 def _summed(uses: Sequence[Piece], q: int, part: slice) -> Tensor:
     """J of several uses of a linear layer, by one product: they are further positions."""
-    a = torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
     d = torch.cat([use.gradients[q] for use in uses], 1)
-    return LinearOuter(a, d.shape[2]).rows(d, part)
+    return LinearOuter(_inputs(uses), d.shape[2]).rows(d, part)
+
+
+def _inputs(uses: Sequence[Piece]) -> Float[Tensor, "n t a"]:
+    """A of several uses, one after another."""
+    return torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
 
 
 def _row_bytes(outer: Outer) -> int:

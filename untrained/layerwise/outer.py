@@ -36,17 +36,23 @@ class Outer(ABC):
     "a, all its other numbers."
     groups: int = 1
     transposed: bool = False
-    "Whether `factors` are those of the weight's transpose, (D, A)."
+    "Whether its factors are those of the weight's transpose, (D, A)."
 
     @abstractmethod
     def rows(self, d: Tensor, part: slice) -> Float[Tensor, "n r ..."]:
         """J_i for the slice `part` of the weight's first dimension; strides in any order."""
 
+    def every(self, d: Float[Tensor, "q n ..."], part: slice) -> Float[Tensor, "q n r ..."]:
+        """`rows` for several columns of the readout."""
+        return torch.stack([self.rows(column, part) for column in d])
+
     @abstractmethod
-    def factors(
-        self, d: Tensor, part: slice
-    ) -> tuple[Float[Tensor, "n t a"], Float[Tensor, "n t o"]]:
-        """(A, D) of a part of the examples, for a weight of one group."""
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+        """A of a part of the examples, for a weight of one group, in the type of `like`."""
+
+    @abstractmethod
+    def gradients(self, d: Tensor, part: slice) -> Float[Tensor, "n t o"]:
+        """D of the same."""
 
     @property
     @abstractmethod
@@ -73,10 +79,16 @@ class LinearOuter(Outer):
 
     def rows(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n r a"]:
         d = d[..., part]
-        return d.mT * self.kept if self.positions == 1 else torch.bmm(d.mT, self.kept)
+        return d.mT * self.kept if self.positions == 1 else torch.matmul(d.mT, self.kept)
 
-    def factors(self, d: Float[Tensor, "n t o"], part: slice) -> tuple[Tensor, Tensor]:
-        return self.kept[part], d[part]
+    def every(self, d: Float[Tensor, "q n t o"], part: slice) -> Float[Tensor, "q n r a"]:
+        return self.rows(d, part)
+
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+        return self.kept[part]
+
+    def gradients(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n t o"]:
+        return d[part]
 
     def amounts(self) -> dict[str, float | int]:
         """What making rows takes."""
@@ -103,8 +115,11 @@ class ProductOuter(Outer):
         x = self.kept[..., part]
         return x.mT * d if self.positions == 1 else torch.bmm(x.mT, d)
 
-    def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
-        return self.kept[part], d[part]
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t o"]:
+        return self.kept[part]
+
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n t a"]:
+        return d[part]
 
     @property
     def row_seconds(self) -> float:
@@ -137,10 +152,13 @@ class EmbeddingOuter(Outer):
         gradients = self._masked(d).masked_fill(~asked[..., None], 0)
         return rows.scatter_add_(1, words[..., None].expand_as(d), gradients)
 
-    def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t w"]:
         found, places = torch.unique(self.kept, return_inverse=True)
-        one_hot = d.new_zeros(*self.kept[part].shape, len(found))
-        return one_hot.scatter_(2, places[part][..., None], 1.0), self._masked(d)[part]
+        one_hot = like.new_zeros(*self.kept[part].shape, len(found))
+        return one_hot.scatter_(2, places[part][..., None], 1.0)
+
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n t a"]:
+        return self._masked(d)[part]
 
     def _masked(self, d: Tensor) -> Tensor:
         if self.padding is None:
@@ -186,11 +204,19 @@ class ConvolutionOuter(Outer):
             return ROWS[self.way](x, d, self)[:, part]
         return ROWS[self.way](x, d[:, part], self)
 
-    def factors(self, d: Float[Tensor, "n o ..."], part: slice) -> tuple[Tensor, Tensor]:
-        x, d = self.kept[part], d[part]
-        if self.transposed:
-            return x.flatten(2).mT, patches(d, self.window, self.spread).mT
-        return patches(x, self.window, self.spread).mT, d.flatten(2).mT
+    def every(self, d: Float[Tensor, "q n o ..."], part: slice) -> Float[Tensor, "q n r ak"]:
+        if self.transposed or self.way != "patches" or self.groups > 1:
+            return super().every(d, part)
+        u = patches(self.kept, self.window, self.spread)
+        return torch.matmul(d[:, :, part].flatten(3), u.mT)
+
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+        x = self.kept[part]
+        return (x.flatten(2) if self.transposed else patches(x, self.window, self.spread)).mT
+
+    def gradients(self, d: Float[Tensor, "n o ..."], part: slice) -> Float[Tensor, "n t o"]:
+        d = d[part]
+        return (patches(d, self.window, self.spread) if self.transposed else d.flatten(2)).mT
 
     @cached_property
     def way(self) -> str:

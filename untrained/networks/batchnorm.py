@@ -54,17 +54,17 @@ class BatchNormPolicy(Interception, ABC):
         self.model = model
         "Whose parameters and buffers are no example's; without one, every BatchNorm is altered."
         self.own = Provenance()
-        self.inner: Call = called
+        self.through: Call = called
 
     @contextmanager
     def over(self, inner: Interception) -> Iterator[None]:
         """This context and the one inside it as one: each call is intercepted once for both."""
-        self.inner = inner.call
+        self.through = inner.call
         try:
             with self:
                 yield
         finally:
-            self.inner = called
+            self.through = called
 
     def __enter__(self) -> "BatchNormPolicy":
         modules = () if self.model is None else self.model.modules()
@@ -79,7 +79,7 @@ class BatchNormPolicy(Interception, ABC):
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.own.makes(func, args, kwargs):
-            outputs = self.inner(func, args, kwargs)
+            outputs = self.through(func, args, kwargs)
             self.own.add(outputs)
             return outputs
         if func is torch.batch_norm:
@@ -88,9 +88,9 @@ class BatchNormPolicy(Interception, ABC):
                 "module, which a policy can follow"
             )
         if func is not F.batch_norm:
-            return self.inner(func, args, kwargs)
+            return self.through(func, args, kwargs)
         asked = BatchNormCall(*args, **kwargs)
-        return self.inner(func, asked if asked.input in self.own else self.altered(asked), {})
+        return self.through(func, asked if asked.input in self.own else self.altered(asked), {})
 
     @abstractmethod
     def altered(self, asked: BatchNormCall) -> BatchNormCall:
