@@ -54,10 +54,11 @@ class Piece:
         """The gradients of several columns."""
         return torch.stack([self.gradients[q] for q in columns])
 
-    def every(self, columns: Sequence[int]) -> Float[Tensor, "q n ..."]:
+    def every(self, columns: Sequence[int]) -> Float[Tensor, "q n p"]:
         """J_i of several columns, of the whole weight."""
         d = self.stacked(columns)
-        return d if self.outer is None or self.compact else self.outer.every(d, WHOLE)
+        rows = d if self.outer is None or self.compact else self.outer.every(d, WHOLE)
+        return rows.reshape(*d.shape[:2], -1)
 
     @property
     def factored(self) -> Outer | None:
@@ -139,8 +140,8 @@ class Collector:
                 return
             parts = self._parts(outers[0], tile)
         if self._few(uses):
-            rows = self._every(uses).flatten(2).transpose(0, 1)
-            yield tile.add, rows if tile.apart > 1 else rows.reshape(len(rows), 1, -1)
+            every = self._every(uses).transpose(0, 1)
+            yield tile.add, every if tile.apart > 1 else every.reshape(len(every), 1, -1)
             return
         for part in parts:
             rows = (_flat(self._rows(uses, q, part))[:, None] for q in self.columns)
@@ -175,12 +176,12 @@ class Collector:
         held = plain if outer is None else self._row_bytes(outer, len(self.columns))
         return held <= min(TOGETHER, self.workspace // 4)
 
-    def _every(self, uses: Sequence[Sequence[Piece]]) -> Float[Tensor, "q n ..."]:
+    def _every(self, uses: Sequence[Sequence[Piece]]) -> Float[Tensor, "q n p"]:
         """The same for all columns and the whole weight, of one chunk."""
         pieces = [use[0] for use in uses]
         if len(pieces) > 1 and all(isinstance(piece.factored, LinearOuter) for piece in pieces):
             d = torch.cat([piece.stacked(self.columns) for piece in pieces], 2)
-            return LinearOuter(_inputs(pieces), d.shape[3]).every(d, WHOLE)
+            return LinearOuter(_inputs(pieces), d.shape[3]).every(d, WHOLE).flatten(2)
         return reduce(add, (piece.every(self.columns) for piece in pieces))
 
     def _pulled_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> Iterator[Share]:

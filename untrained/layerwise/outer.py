@@ -47,11 +47,11 @@ class Outer(ABC):
         return torch.stack([self.rows(column, part) for column in d])
 
     @abstractmethod
-    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
         """A of a part of the examples, for a weight of one group, in the type of `like`."""
 
     @abstractmethod
-    def gradients(self, d: Tensor, part: slice) -> Float[Tensor, "n t o"]:
+    def gradients(self, d: Tensor, part: slice) -> Float[Tensor, "b t o"]:
         """D of the same."""
 
     @property
@@ -77,17 +77,17 @@ class LinearOuter(Outer):
     def __post_init__(self) -> None:
         self.examples, self.positions, self.ins = self.kept.shape
 
-    def rows(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n r a"]:
+    def rows(self, d: Float[Tensor, "*q n t o"], part: slice) -> Float[Tensor, "*q n r a"]:
         d = d[..., part]
         return d.mT * self.kept if self.positions == 1 else torch.matmul(d.mT, self.kept)
 
     def every(self, d: Float[Tensor, "q n t o"], part: slice) -> Float[Tensor, "q n r a"]:
         return self.rows(d, part)
 
-    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
         return self.kept[part]
 
-    def gradients(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n t o"]:
+    def gradients(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "b t o"]:
         return d[part]
 
     def amounts(self) -> dict[str, float | int]:
@@ -115,10 +115,10 @@ class ProductOuter(Outer):
         x = self.kept[..., part]
         return x.mT * d if self.positions == 1 else torch.bmm(x.mT, d)
 
-    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t o"]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t o"]:
         return self.kept[part]
 
-    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n t a"]:
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "b t a"]:
         return d[part]
 
     @property
@@ -152,12 +152,12 @@ class EmbeddingOuter(Outer):
         gradients = self._masked(d).masked_fill(~asked[..., None], 0)
         return rows.scatter_add_(1, words[..., None].expand_as(d), gradients)
 
-    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t w"]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t w"]:
         found, places = torch.unique(self.kept, return_inverse=True)
         one_hot = like.new_zeros(*self.kept[part].shape, len(found))
         return one_hot.scatter_(2, places[part][..., None], 1.0)
 
-    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "n t a"]:
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "b t a"]:
         return self._masked(d)[part]
 
     def _masked(self, d: Tensor) -> Tensor:
@@ -204,17 +204,17 @@ class ConvolutionOuter(Outer):
             return ROWS[self.way](x, d, self)[:, part]
         return ROWS[self.way](x, d[:, part], self)
 
-    def every(self, d: Float[Tensor, "q n o ..."], part: slice) -> Float[Tensor, "q n r ak"]:
+    def every(self, d: Float[Tensor, "q n o ..."], part: slice) -> Float[Tensor, "q n r ..."]:
         if self.transposed or self.way != "patches" or self.groups > 1:
             return super().every(d, part)
         u = patches(self.kept, self.window, self.spread)
         return torch.matmul(d[:, :, part].flatten(3), u.mT)
 
-    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "n t a"]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
         x = self.kept[part]
         return (x.flatten(2) if self.transposed else patches(x, self.window, self.spread)).mT
 
-    def gradients(self, d: Float[Tensor, "n o ..."], part: slice) -> Float[Tensor, "n t o"]:
+    def gradients(self, d: Float[Tensor, "n o ..."], part: slice) -> Float[Tensor, "b t r"]:
         d = d[part]
         return (patches(d, self.window, self.spread) if self.transposed else d.flatten(2)).mT
 
