@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from untrained.kernels.planning import MOST_WORKSPACE
 from untrained.layerwise.collector import Collector
-from untrained.layerwise.contraction import Tile
+from untrained.layerwise.contraction import SMALL, Tile
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.terms import Layer
 from untrained.networks import attention
@@ -201,7 +201,8 @@ class Taps(Interception):
                 raise Unstructured("the input of a layer was changed in place")
             for name, gradient, piece in pieces:
                 piece.add(self.q, gradient(d), last=self.q == self.collector.columns[-1])
-                self.collector.arrived(name)
+                for take, share in self.collector.due(name):
+                    take(share)
 
         output.register_hook(add)
         return guarded(output)
@@ -212,12 +213,16 @@ def kernel(asked: Asked, check: Check, public: bool) -> Tensor:
     n, rows = len(asked.x), asked.readout.rows
     parameters = select(asked.model, "all")
     size = n * rows
-    tile = Tile(n, None, rows, asked.precision, torch.zeros(size, size, dtype=torch.float64))
+    tile = Tile(
+        n, None, rows, asked.precision, torch.zeros(size, size, dtype=torch.float64), SMALL
+    )
     collector = Collector(parameters, dict.fromkeys(parameters, tile), [n], {}, MOST_WORKSPACE)
     with torch.enable_grad(), quiet(), parameters_kept(asked.model):
         taps = Taps(collector, asked.policy, public)
         outputs = _passes(asked, collector, taps, check in ("replayed", "few"))
-    collector.finish_all()
+    for add, share in collector.rest():
+        add(share)
+    tile.settle()
     theta = tile.theta()
     if check in ("few", "all"):
         check_gradients(asked, theta, outputs, FEW if check == "few" else n)
@@ -257,7 +262,8 @@ def _passes(asked: Asked, collector: Collector, taps: Taps, replayed: bool) -> T
         for name, row in zip(direct, found[len(taps.leaves) :], strict=True):
             if row is not None:
                 collector.piece(name, ("direct", 0), 0, None).add(taps.q, row)
-                collector.arrived(name)
+                for add, share in collector.due(name):
+                    add(share)
     taps.leaves.clear()
     return outputs.detach()
 

@@ -58,7 +58,7 @@ def gradients(
 
 def outer_product(outer: Outer, d: Tensor, part: slice = ALL) -> Tensor:
     """sum_t D[t] A[t]^T, as (n, o, a)."""
-    a, b = outer.factors(d, part)
+    a, b = outer.inputs(part, d), outer.gradients(d, part)
     return torch.einsum("nta,nto->noa", a, b)
 
 
@@ -135,7 +135,8 @@ def test_rows_of_embeddings(padding: int | None) -> None:
     assert close(outer.rows(d, slice(2, 6)), expected[:, 2:6])
     part = outer.rows(d, slice(2, 4))
     assert part.untyped_storage().nbytes() == 8 * part.numel()  # no more than is asked for
-    one_hot, gradient = outer.factors(d, ALL)  # over the words that occur, in ascending order
+    # Over the words that occur, in ascending order.
+    one_hot, gradient = outer.inputs(ALL, d), outer.gradients(d, ALL)
     found = torch.einsum("nta,nto->nao", one_hot, gradient)
     assert close(found, expected[:, words.unique()])
     assert one_hot.sum(2).eq(1).all()

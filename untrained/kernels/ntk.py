@@ -10,31 +10,25 @@ https://arxiv.org/abs/1806.07572. The sum over logits is the choice of the TE-NA
 in the infinite-width limit it is K times the kernel of one logit.
 """
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from untrained.analysis.kernel import Kernel, rounded
+from untrained.analysis.kernel import Kernel
 from untrained.kernels.choice import Method
 from untrained.kernels.knowledge import known
 from untrained.kernels.planning import MEMORY
 from untrained.kernels.products import NTKOperator
-from untrained.kernels.question import Asked, Question, answer
-from untrained.kernels.unsurveyed import check_differentiable
+from untrained.kernels.question import Asked, answer
 from untrained.kernels.verification import check_pieces
-from untrained.layerwise.contraction import ROUNDING, Precision
-from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
+from untrained.layerwise.contraction import Precision
+from untrained.networks.arguments import Selection, check_inputs, finest, plain, select
+from untrained.networks.backends import as_written
 from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.readout import Output, make_readout
-from untrained.networks.recomputing import none_left_out
 from untrained.networks.unwrapping import differentiable
-
-log = logging.getLogger(__name__)
 
 
 def ntk(
@@ -94,7 +88,7 @@ def ntk(
         '...: predicted ... s on one core, ...'
     """
     asked = Asked(output, parameters, batchnorm, method, memory, precision)
-    return _kernels(model, x1, x2, asked, lambda name: "")[""]
+    return answer(model, x1, x2, asked, lambda name: "")[""]
 
 
 def ntk_contributions(
@@ -132,7 +126,7 @@ def ntk_contributions(
             f"unknown grouping: expected 'layer', 'parameter' or a function of a name, got {by!r}"
         )
     asked = Asked(output, parameters, batchnorm, method, memory, precision)
-    return _kernels(model, x1, x2, asked, labels[by] if isinstance(by, str) else by)
+    return answer(model, x1, x2, asked, labels[by] if isinstance(by, str) else by)
 
 
 def ntk_operator(
@@ -167,7 +161,7 @@ def ntk_operator(
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
     policy = policy_mode(batchnorm, model)
-    with evaluating(model), _differentiating(x1):
+    with evaluating(model), as_written(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
         found, _ = known(model, x1, x2, batchnorm, chosen, in_parts=chunk is not None)
         readout = make_readout(output, found.outputs, finest(chosen))
@@ -179,34 +173,3 @@ def ntk_operator(
         for each in (pieces, others or ()):
             check_pieces(model, each, policy, largest)
     return NTKOperator(model, pieces, others, readout, chosen, policy)
-
-
-def _kernels(
-    model: nn.Module, x1: Tensor, x2: Tensor | None, asked: Asked, label: Callable[[str], str]
-) -> dict[str, Kernel]:
-    model = differentiable(model, asked.batchnorm)
-    chosen = select(model, asked.parameters)
-    check_inputs(x1, x2, asked.batchnorm)
-    labels = {name: label(name) for name in chosen}
-    with evaluating(model), _differentiating(x1):
-        x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        plan, thetas = answer(Question(model, x1, x2, asked, chosen, labels))
-        if not any(theta.any() for theta in thetas.values()):
-            check_differentiable(model, x1, asked.batchnorm)
-    log.info("%s", plan.reason)
-    factors, entries = coarsest(chosen.values()), ROUNDING[plan.precision]
-    return {name: rounded(theta, factors, entries, plan) for name, theta in thetas.items()}
-
-
-@contextmanager
-def _differentiating(x: Tensor) -> Iterator[None]:
-    """Inside, autograd applies as a network itself says.
-
-    Inference tensors have no versions, by which changes in place are noticed; autocast around the
-    call would round the products too.
-    """
-    kind = x.device.type
-    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    as_written = torch.autocast(kind, enabled=False) if rounds else nullcontext()
-    with torch.inference_mode(False), as_written, none_left_out():
-        yield

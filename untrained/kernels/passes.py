@@ -1,6 +1,6 @@
 """The passes that a plan asks for: tiles of Theta, groups of parameters, chunks of examples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ from untrained.kernels.verification import (
     outputs,
 )
 from untrained.layerwise.collector import Collector
-from untrained.layerwise.contraction import Tile
-from untrained.layerwise.structured import structured
+from untrained.layerwise.contraction import SMALL, Tile
+from untrained.layerwise.structured import Passes, structured
 from untrained.layerwise.survey import Survey
 from untrained.networks.batchnorm import BatchNormPolicy, FrozenStatistics
 from untrained.networks.jacobian import Jacobian, batched, loop, per_example
@@ -48,42 +48,49 @@ class Work(NamedTuple):
         return self.x1 if self.x2 is None else self.x2
 
 
+class Block(NamedTuple):
+    """A tile of Theta: its examples, and where each parameter's share belongs."""
+
+    rows: range
+    columns: range | None
+    "None where they are the rows."
+    tiles: Mapping[str, Tile]
+
+
 def compute(work: Work, labels: Mapping[str, str]) -> dict[str, Tensor]:
     """Theta of each label, tile by tile; `labels` are those of the parameters, by name."""
-    plan, readout = work.plan, work.readout
+    work = _prepared(work)
+    n, m, a = len(work.x1), len(work.others), work.readout.rows
+    thetas = {
+        label: torch.zeros(n * a, m * a, dtype=torch.float64, device=work.x1.device)
+        for label in dict.fromkeys(labels.values())
+    }
+    for block in _blocks(work, labels, thetas):
+        if work.plan.method == "structured":
+            for passes in _by_layers(work, block):
+                structured(passes)
+        elif work.plan.method == "products":
+            _by_products(work, block)
+        else:
+            _by_rows(work, block)
+    return thetas
+
+
+def _prepared(work: Work) -> Work:
+    """The same once statistics are taken, and examples of two batches found independent."""
+    plan, n = work.plan, len(work.x1)
     if plan.method in ("loop", "batched") and work.survey.rich:
         # Convolutions of many channels have faster gradients so; per-example ones do not.
         x2 = None if work.x2 is None else _channels_last(work.x2)
         work = work._replace(x1=_channels_last(work.x1), x2=x2)
-    n, m = len(work.x1), None if work.x2 is None else len(work.x2)
-    parts = m is not None or plan.method == "vmap" or plan.chunk < n or plan.side < n
+    parts = work.x2 is not None or plan.method == "vmap" or plan.chunk < n or plan.side < n
     if isinstance(work.policy, FrozenStatistics) and parts:
         work.policy.calibrate(work.model, work.x1.split(plan.calibration))
     if plan.method == "structured":
-        work = work._replace(expected=_expected(work))
-    elif work.x2 is not None and plan.method != "vmap":
-        check_batches(work.model, work.x1, work.x2, readout, work.policy, work.parameters)
-    way = WAYS.get(plan.method, _by_rows)
-    a = readout.rows
-    shape = n * a, (n if m is None else m) * a
-    thetas = {
-        label: torch.zeros(shape, dtype=torch.float64, device=work.x1.device)
-        for label in dict.fromkeys(labels.values())
-    }
-    for rows, columns in _tiles(n, m, plan.side):
-        width = None if columns is None else len(columns)
-        i = slice(rows.start * a, rows.stop * a)
-        j = i if columns is None else slice(columns.start * a, columns.stop * a)
-        tiles = {
-            label: Tile(len(rows), width, a, plan.precision, theta[i, j])
-            for label, theta in thetas.items()
-        }
-        way(work, rows, columns, {name: tiles[label] for name, label in labels.items()})
-        for label, tile in tiles.items():
-            block = tile.theta()
-            if m is None and columns is not None:
-                thetas[label][j, i] = block.T
-    return thetas
+        return work._replace(expected=_expected(work)) if parts else work
+    if work.x2 is not None and plan.method != "vmap":
+        check_batches(work.model, work.x1, work.x2, work.readout, work.policy, work.parameters)
+    return work
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -91,7 +98,30 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if images else x
 
 
-def _tiles(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | None]]:
+def _blocks(
+    work: Work, labels: Mapping[str, str], thetas: Mapping[str, Tensor]
+) -> Iterator[Block]:
+    """Tiles of Theta; what was summed in one is put in its places once the next is asked for."""
+    plan, a = work.plan, work.readout.rows
+    small = min(SMALL, plan.workspace // 16) if plan.method == "structured" else 0
+    for rows, columns in _ranges(
+        len(work.x1), None if work.x2 is None else len(work.x2), plan.side
+    ):
+        width = None if columns is None else len(columns)
+        i = slice(rows.start * a, rows.stop * a)
+        j = i if columns is None else slice(columns.start * a, columns.stop * a)
+        tiles = {
+            label: Tile(len(rows), width, a, plan.precision, theta[i, j], small)
+            for label, theta in thetas.items()
+        }
+        yield Block(rows, columns, {name: tiles[label] for name, label in labels.items()})
+        for label, tile in tiles.items():
+            found = tile.theta()
+            if work.x2 is None and columns is not None:
+                thetas[label][j, i] = found.T
+
+
+def _ranges(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | None]]:
     """Rows and columns of each tile; columns are None where they are the rows."""
     rows = [range(start, min(start + side, n)) for start in range(0, n, side)]
     if m is None:
@@ -103,17 +133,13 @@ def _tiles(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | No
     yield from product(rows, columns)
 
 
-Tiles = Mapping[str, Tile]
-"The tile that each parameter's share belongs to."
-
-
-def _structured(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
-    """One tile by passes of its examples, a group of parameters at a time."""
+def _by_layers(work: Work, block: Block) -> Iterator[Passes]:
+    """The passes of a tile's examples for each group of parameters."""
     plan = work.plan
-    shown = [(work.x1, work.expected[0], rows)]
-    if columns is not None:
-        shown.append((work.others, work.expected[work.x2 is not None], columns))
-    chunks = [x for all_, _, some in shown for x in _shown(all_, some).split(plan.chunk)]
+    shown = [(work.x1, work.expected[0], block.rows)]
+    if block.columns is not None:
+        shown.append((work.others, work.expected[work.x2 is not None], block.columns))
+    chunks = [x for all_, _, some in shown for x in _split(_shown(all_, some), plan.chunk)]
     known = [
         None
         if expected is None
@@ -127,18 +153,17 @@ def _structured(work: Work, rows: range, columns: range | None, tiles: Tiles) ->
         if expected is not None and len(expected):
             check_outputs(outputs[: len(expected)], expected, work.model)
 
+    sizes = [len(chunk) for chunk in chunks]
     for group in plan.groups:
         parameters = {name: work.parameters[name] for name in group}
-        sizes = [len(chunk) for chunk in chunks]
-        collector = Collector(parameters, tiles, sizes, work.survey.uses, plan.workspace)
-        structured(
+        yield Passes(
             work.model,
             chunks,
             work.readout,
+            plan.columns,
             work.policy,
             work.survey.sites,
-            collector,
-            plan.columns,
+            Collector(parameters, block.tiles, sizes, work.survey.uses, plan.workspace),
             met,
         )
 
@@ -172,7 +197,7 @@ MIXED = 16
 passed together once more."""
 
 
-def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
+def _by_rows(work: Work, block: Block) -> None:
     """One tile from rows of J, of a group of parameters at a time."""
     method, plan = ROWS[work.plan.method], work.plan
     for group in plan.groups:
@@ -186,12 +211,12 @@ def _by_rows(work: Work, rows: range, columns: range | None, tiles: Tiles) -> No
                     _check(work, x, some, r, found)
                 return found
 
-            j1 = j(work.x1, rows)
+            j1 = j(work.x1, block.rows)
             j2 = None
-            if columns is not None:
-                j2 = j(work.others, columns)
+            if block.columns is not None:
+                j2 = j(work.others, block.columns)
             for name in group:
-                tiles[name].add(j1[name], None if j2 is None else j2[name])
+                block.tiles[name].add(j1[name], None if j2 is None else j2[name])
 
 
 def _check(work: Work, x: Tensor, some: range, r: Tensor, rows: Jacobian) -> None:
@@ -207,17 +232,17 @@ def _check(work: Work, x: Tensor, some: range, r: Tensor, rows: Jacobian) -> Non
         check_rows(work.model, shown, range(len(shown)), r, work.policy, found)
 
 
-def _by_products(work: Work, rows: range, columns: range | None, tiles: Tiles) -> None:
+def _by_products(work: Work, block: Block) -> None:
     """All of Theta, column by column."""
     names: dict[int, list[str]] = {}
     for name in work.parameters:
-        names.setdefault(id(tiles[name]), []).append(name)
+        names.setdefault(id(block.tiles[name]), []).append(name)
     x1 = work.x1.split(work.plan.chunk)
     x2 = None if work.x2 is None else work.x2.split(work.plan.chunk)
     for pieces in (x1, x2 or ()):
         check_pieces(work.model, pieces, work.policy, work.plan.calibration)
     for group in names.values():
-        tile = tiles[group[0]]
+        tile = block.tiles[group[0]]
         parameters = {name: work.parameters[name] for name in group}
         operator = NTKOperator(work.model, x1, x2, work.readout, parameters, work.policy)
         r = work.readout.rows
@@ -227,8 +252,9 @@ def _by_products(work: Work, rows: range, columns: range | None, tiles: Tiles) -
             tile.set_column(column, operator.times(unit).flatten())
 
 
-WAYS = {"structured": _structured, "products": _by_products}
-
-
 def _shown(x: Tensor, some: range) -> Tensor:
-    return x[some.start : some.stop]
+    return x if len(some) == len(x) else x[some.start : some.stop]
+
+
+def _split(x: Tensor, size: int) -> Sequence[Tensor]:
+    return x.split(size) if size < len(x) else (x,)

@@ -5,28 +5,35 @@ refuse what a survey allowed: then the next method is tried. A question of a net
 was answered before is asked again with that survey and plan (see `recent`), if they hold.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from traceback import clear_frames
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from untrained.analysis.kernel import Kernel, rounded
 from untrained.analysis.plan import Plan
 from untrained.kernels.choice import INDEPENDENT, METHODS, Method, Problem, choices, precision_for
 from untrained.kernels.knowledge import known
 from untrained.kernels.passes import Work, compute
 from untrained.kernels.planning import make_plan
-from untrained.kernels.recent import forget, keep, program, recall
+from untrained.kernels.recent import Kept, forget, keep, program, recall
+from untrained.kernels.unsurveyed import check_differentiable
 from untrained.layerwise.contraction import ROUNDING, Precision
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
-from untrained.networks.arguments import Selection, finest
-from untrained.networks.batchnorm import policy_mode
+from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
+from untrained.networks.backends import as_written
+from untrained.networks.batchnorm import evaluating, policy_mode
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import DEVICE_ERRORS, first_line
 from untrained.networks.jacobian import real_numbers
 from untrained.networks.readout import Output, Readout, make_readout
+from untrained.networks.unwrapping import differentiable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,6 @@ class Asked:
             )
 
 
-Answer = tuple[Plan, dict[str, Tensor]]
-"How Theta was computed, and that of each label."
-
-
 class Question(NamedTuple):
     """A network in `eval` mode, examples, what is asked of them, and how shares are told apart."""
 
@@ -93,66 +96,87 @@ class Question(NamedTuple):
         policy = policy_mode(self.asked.batchnorm, self.model)
         return Work(self.model, self.x1, self.x2, readout, policy, self.chosen, found, plan)
 
+    def again(self, kept: Kept | None) -> Work | None:
+        """The same by what is kept of networks of the same program; None where nothing fits."""
+        if kept is None:
+            return None
+        try:
+            readout = self.readout(kept.survey)
+        except ValueError:  # the survey may be another network's
+            return None
+        plan = kept.plans.get(self.planned_as(readout))
+        plan = plan or next(_plans(self, readout, kept.survey, {}, {}), None)
+        if plan is None or plan.method not in CHECKED:
+            return None
+        return self.work(plan, readout, kept.survey)
+
 
 CHECKED = ("structured",)
 "Methods that check all that a survey tells."
 
 
-def answer(question: Question) -> Answer:
-    """Theta of each label: by what is kept of the network's program, or by a survey.
+def answer(
+    model: nn.Module, x1: Tensor, x2: Tensor | None, asked: Asked, label: Callable[[str], str]
+) -> dict[str, Kernel]:
+    """Theta of each label that parameters have by their names; for the rest, see `ntk`."""
+    model = differentiable(model, asked.batchnorm)
+    chosen = select(model, asked.parameters)
+    check_inputs(x1, x2, asked.batchnorm)
+    labels = {name: label(name) for name in chosen}
+    with evaluating(model), as_written(x1):
+        x1, x2 = plain(x1), None if x2 is None else plain(x2)
+        failures: list[Exception] = []
+        for work in _attempts(Question(model, x1, x2, asked, chosen, labels), failures):
+            try:
+                thetas = compute(work, labels)
+                break
+            except DEVICE_ERRORS:
+                raise
+            except Exception as error:  # torch.func has no errors of its own, networks have any
+                failures.append(error)
+        plan, factors = work.plan, coarsest(chosen.values())
+        kernels = {
+            name: rounded(theta, factors, ROUNDING[plan.precision], plan)
+            for name, theta in thetas.items()
+        }
+        if not any(kernel.rounding.scale for kernel in kernels.values()):  # all are zero
+            check_differentiable(model, x1, asked.batchnorm)
+    log.info("%s", plan.reason)
+    return kernels
+
+
+def _attempts(question: Question, failures: list[Exception]) -> Iterator[Work]:
+    """What to compute for an answer, the fastest first: by what is kept, then by a survey.
+
+    Another is asked for only where one failed, and `failures` then has its error. What is kept of
+    the network's program is forgotten where its passes failed.
 
     Raises:
-        ValueError: as `ntk`.
+        ValueError: no method is left.
     """
-    model, x1, x2, asked, *_ = question
-    same = program(model, x1, asked.batchnorm) if x2 is None else None
-    return _again(question, same) or _surveyed(question, same)
-
-
-def _again(question: Question, same: Hashable | None) -> Answer | None:
-    """Theta by what is kept of networks of the same program; None where nothing fits."""
-    kept = recall(same)
-    if kept is None:
-        return None
-    try:
-        readout = question.readout(kept.survey)
-        planned = question.planned_as(readout)
-        plan = kept.plans.get(planned)
-        plan = plan or next(_plans(question, readout, kept.survey, {}, {}), None)
-        if plan is None or plan.method not in CHECKED:
-            return None
-        thetas = compute(question.work(plan, readout, kept.survey), question.labels)
-    except DEVICE_ERRORS:
-        raise
-    except Exception:  # whatever passes raise that are not as surveyed
-        forget(same)
-        return None
-    keep(same, kept.survey, planned, plan)
-    return plan, thetas
-
-
-def _surveyed(question: Question, same: Hashable | None) -> Answer:
-    """Theta by the fastest method that neither a survey nor the passes refuse."""
     model, x1, x2, asked, chosen, _ = question
+    same = program(model, x1, asked.batchnorm) if x2 is None else None
+    work = question.again(recall(same))
+    if work is not None:
+        keep(same, work.survey, question.planned_as(work.readout), work.plan)
+        yield work
+        forget(same)
+        failures.clear()
     found, why = known(model, x1, x2, asked.batchnorm, chosen)
     readout = question.readout(found)
     refusals: dict[str, ValueError] = {}
     for plan in _plans(question, readout, found, why, refusals):
-        try:
-            thetas = compute(question.work(plan, readout, found), question.labels)
-        except DEVICE_ERRORS:
-            raise
-        except Exception as error:  # torch.func has no errors of its own, networks have any
-            coupled = isinstance(error, Coupled)
-            if coupled and x2 is not None:
-                raise ValueError(f"{error}: expected x2=None, got a second batch") from error
-            failed = {plan.method, *(INDEPENDENT if coupled else ())}
-            why |= dict.fromkeys(failed, first_line(error))
-            refusals[plan.method] = _refusal(plan.method, asked, error)
-            continue
         if plan.method in CHECKED:
             keep(same, found, question.planned_as(readout), plan)
-        return plan, thetas
+        yield question.work(plan, readout, found)
+        forget(same)
+        error = failures.pop()
+        coupled = isinstance(error, Coupled)
+        if coupled and x2 is not None:
+            raise ValueError(f"{error}: expected x2=None, got a second batch") from error
+        failed = {plan.method, *(INDEPENDENT if coupled else ())}
+        why |= dict.fromkeys(failed, first_line(error))
+        refusals[plan.method] = _refusal(plan.method, asked, error)
     raise refusals["loop" if asked.method == "auto" else asked.method]
 
 

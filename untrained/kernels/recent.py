@@ -6,6 +6,7 @@ survey, on the batch at hand (see `structured`), and where they differ the netwo
 anew.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import NamedTuple
@@ -53,13 +54,18 @@ class _Opaque(Exception):
 def _settings(module: nn.Module) -> Iterator[Hashable]:
     """Attributes of a module, tensors by their shapes; its parts are asked in turn."""
     for name, value in vars(module).items():
-        if _says_all(value):
+        kind = type(value)
+        if kind in _PLAIN:
+            yield name, value
+        elif kind in _TABLES and not value:
+            continue
+        elif kind is FunctionType and _says_all(value):
             yield name, value
         elif isinstance(value, tuple | list):
             yield name, tuple(_plain(value))
         elif name in ("_parameters", "_buffers"):
             yield from (key if t is None else _shape(key, t) for key, t in value.items())
-        elif name not in _PARTS and not (isinstance(value, dict | set) and not value):
+        elif name not in _PARTS:
             raise _Opaque
 
 
@@ -98,6 +104,8 @@ _PLAIN = frozenset(
         *(type, BuiltinFunctionType),
     }
 )
+_TABLES = frozenset({dict, OrderedDict, set})
+"Of parameters, buffers and hooks; empty, they say nothing."
 _PARTS = frozenset({"_modules", "_non_persistent_buffers_set"})
 
 

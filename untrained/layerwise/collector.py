@@ -1,27 +1,30 @@
 """Shares of the kernel, gathered parameter by parameter while gradients arrive."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
+from operator import add
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from untrained.layerwise import costs
-from untrained.layerwise.contraction import FINER, HALVED, Tile
+from untrained.layerwise.contraction import FINER, HALVED, SMALL, Factors, Tile
 from untrained.layerwise.derivation import Derivation
 from untrained.layerwise.outer import EmbeddingOuter, LinearOuter, Outer
 
 Use = tuple[int | str, int]
 "The number of a call, or the name of what it made of parameters; and of the parameter in it."
 WHOLE = slice(None)
+TOGETHER = 2**20
+"Bytes of rows of a parameter up to which those of all columns of the readout are made at once."
 CHANGED = "the network's program is not that of its survey"
-SMALL = 2**16
-"""Bytes of rows up to which several parameters are multiplied together; not in float32, as their
-sizes may differ by more than it has digits, and so few take no time."""
+Share = tuple[Callable[[Any], None], Any]
+"What adds a share to its tile, and what it takes: rows of J, or the factors of blocks of them."
 
 
 @dataclass
@@ -47,6 +50,16 @@ class Piece:
         d = self.gradients[q]
         return d if self.outer is None or self.compact else self.outer.rows(d, part)
 
+    def stacked(self, columns: Sequence[int]) -> Float[Tensor, "q n ..."]:
+        """The gradients of several columns."""
+        return torch.stack([self.gradients[q] for q in columns])
+
+    def every(self, columns: Sequence[int]) -> Float[Tensor, "q n p"]:
+        """J_i of several columns, of the whole weight."""
+        d = self.stacked(columns)
+        rows = d if self.outer is None or self.compact else self.outer.every(d, WHOLE)
+        return rows.reshape(*d.shape[:2], -1)
+
     @property
     def factored(self) -> Outer | None:
         """What has factors for one matrix, to be multiplied instead of rows."""
@@ -55,10 +68,10 @@ class Piece:
 
 
 class Collector:
-    """Adds the share of each parameter to its tile.
+    """Makes gradients the shares that parameters have in their tiles.
 
-    As soon as its gradient is there, if that is of its only use, chunk and column; otherwise after
-    all passes.
+    A share is due as soon as its gradient is there, if that is of its parameter's only use, chunk
+    and column; the rest are due after all passes. Whoever asks for shares adds each at once.
     """
 
     def __init__(
@@ -83,8 +96,6 @@ class Collector:
         self.columns: Sequence[int] = ()
         self.uses: dict[str, dict[Use, dict[int, Piece]]] = defaultdict(dict)
         "name -> use -> chunk -> piece"
-        self.small: dict[Tile, list[Tensor]] = {}
-        "Rows of several parameters, to be multiplied as one."
 
     def begin(self, columns: Sequence[int]) -> None:
         """Gradients of these columns of the readout are about to come."""
@@ -99,61 +110,46 @@ class Collector:
             known[chunk] = Piece(outer, small)
         return known[chunk]
 
-    def arrived(self, name: str) -> None:
-        """Adds the parameter's share, if a gradient that came is all there is of it."""
+    def due(self, name: str) -> Iterator[Share]:
+        """The parameter's share, if its gradient that came is all there is of it."""
         if len(self.chunks) == len(self.columns) == self.expected[name] == 1:
-            self.finish(name)
+            yield from self._shares(name)
 
-    def finish_all(self) -> None:
-        """Adds the rest: an output that no gradient reached adds nothing."""
+    def rest(self) -> Iterator[Share]:
+        """The shares that are left: an output that no gradient reached has none."""
         for name in self.derivations:  # in the order of the passes: sums of another one differ
             if name in self.uses:
-                self.finish(name)
+                yield from self._shares(name)
         for name in list(self.uses):
-            self.finish(name)
-        for tile in list(self.small):
-            self._add_small(tile)
+            yield from self._shares(name)
 
-    def finish(self, name: str) -> None:
-        """Adds what has come."""
+    def _shares(self, name: str) -> Iterator[Share]:
+        """What has come of a parameter, a part of its rows at a time."""
         uses = self._reached(name)
         del self.uses[name]
         if not uses:
             return
         if name in self.derivations:
-            self._pull_back(name, uses)
+            yield from self._pulled_back(name, uses)
             return
         tile, outers = self.tiles[name], _factored(uses)
         parts = [WHOLE]
         if outers is not None and self._row_bytes(outers[0], len(self.columns)) > SMALL:
             if self._prefers_grams(outers, tile):
-                self._add_grams(uses, outers, tile)
+                yield tile.add_grams, self._blocks(uses, outers, tile)
                 return
             parts = self._parts(outers[0], tile)
+        if self._few(uses):
+            every = self._every(uses).transpose(0, 1)
+            yield tile.add, every if tile.apart > 1 else every.reshape(len(every), 1, -1)
+            return
         for part in parts:
-            rows = (_flat(self._rows(uses, q, part)) for q in self.columns)
-            if tile.apart == len(self.columns):
-                every = list(rows)
-                self._add(tile, torch.stack(every, 1) if len(every) > 1 else every[0][:, None])
+            rows = (_flat(self._rows(uses, q, part))[:, None] for q in self.columns)
+            if 1 < tile.apart == len(self.columns):
+                yield tile.add, torch.cat([*rows], 1)
             else:
                 for each in rows:
-                    self._add(tile, each[:, None])
-
-    def _add(self, tile: Tile, rows: Float[Tensor, "n q p"]) -> None:
-        """A share of Theta; small ones wait for others, as each product takes its time."""
-        small = min(SMALL, self.workspace // 16)
-        if rows.nbytes > small:
-            tile.add(rows)
-            return
-        waiting = self.small.setdefault(tile, [])
-        waiting.append(rows)
-        if sum(each.nbytes for each in waiting) > small:
-            self._add_small(tile)
-
-    def _add_small(self, tile: Tile) -> None:
-        rows = self.small.pop(tile)
-        precision = "float64" if tile.precision == "float32" else tile.precision
-        tile.add(torch.cat(rows, 2) if len(rows) > 1 else rows[0], precision=precision)
+                    yield tile.add, each
 
     def _reached(self, name: str) -> list[list[Piece]]:
         """The pieces of each use, chunk by chunk; a use that no gradient reached adds nothing."""
@@ -168,13 +164,27 @@ class Collector:
         if outers is not None and all(isinstance(outer, LinearOuter) for outer in outers):
             return torch.cat([_summed(pieces, q, part) for pieces in zip(*uses, strict=True)])
         # Each chunk and use may have its rows in another order in memory.
-        each = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
-        total = next(each)
-        for rows in each:
-            total = total + rows
-        return total
+        whole = (torch.cat([_ordered(p.rows(q, part)) for p in use]) for use in uses)
+        return reduce(add, whole)
 
-    def _pull_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> None:
+    def _few(self, uses: Sequence[Sequence[Piece]]) -> bool:
+        """Whether rows of several columns are so small that each call takes more than its work."""
+        outer, gradients = uses[0][0].outer, uses[0][0].gradients
+        if len(self.columns) == 1 or len(self.chunks) > 1:
+            return False
+        plain = sum(d.nbytes for d in gradients.values())
+        held = plain if outer is None else self._row_bytes(outer, len(self.columns))
+        return held <= min(TOGETHER, self.workspace // 4)
+
+    def _every(self, uses: Sequence[Sequence[Piece]]) -> Float[Tensor, "q n p"]:
+        """The same for all columns and the whole weight, of one chunk."""
+        pieces = [use[0] for use in uses]
+        if len(pieces) > 1 and all(isinstance(piece.factored, LinearOuter) for piece in pieces):
+            d = torch.cat([piece.stacked(self.columns) for piece in pieces], 2)
+            return LinearOuter(_inputs(pieces), d.shape[3]).every(d, WHOLE).flatten(2)
+        return reduce(add, (piece.every(self.columns) for piece in pieces))
+
+    def _pulled_back(self, name: str, uses: Sequence[Sequence[Piece]]) -> Iterator[Share]:
         """Makes rows of what was derived rows of the parameters."""
         derivation = self.derivations[name]
         for q in self.columns:
@@ -183,7 +193,7 @@ class Collector:
                     self.piece(source, (name, 0), chunk, None).add(q, part)
         for source in derivation.sources:
             if self.expected[source] == 1:  # no other use is to come
-                self.finish(source)
+                yield from self._shares(source)
 
     def _row_bytes(self, outer: Outer, columns: int) -> int:
         """Of the rows of all examples, for so many columns of the readout."""
@@ -214,9 +224,10 @@ class Collector:
         making = q * sum(outer.row_seconds for outer in outers)
         return by_grams < making + costs.seconds(work, macs=examples * each * a * o)
 
-    def _add_grams(
+    def _blocks(
         self, uses: Sequence[Sequence[Piece]], outers: Sequence[Outer], tile: Tile
-    ) -> None:
+    ) -> list[tuple[int, Callable[[], Factors]]]:
+        """The factors of blocks of examples, as `Tile.add_grams` takes them."""
         q = len(self.columns)
         t = self._positions(outers)
         # Bytes of products in float64 and float32, and of the factors and their copies.
@@ -225,7 +236,7 @@ class Collector:
         room = min(int((self.workspace / pairs) ** 0.5), self.workspace // numbers)
         # An eighth of a symmetric tile at most, so that its upper half is not computed.
         step = max(1, min(room, max(HALVED // 2, tile.n // 8)))
-        blocks = []
+        blocks: list[tuple[int, Callable[[], Factors]]] = []
         start = 0
         for chunk, n in enumerate(self.chunks):
             bounds = sorted({*range(0, n, step), n, max(0, min(n, tile.n - start))})
@@ -233,18 +244,17 @@ class Collector:
                 pieces = [use[chunk] for use in uses]
                 blocks.append((start + low, partial(self._factors, pieces, slice(low, high))))
             start += n
-        tile.add_grams(blocks)
+        return blocks
 
     def _factors(self, uses: Sequence[Piece], part: slice) -> tuple[Tensor, Tensor]:
         """A (n, t, a) and D (n, q, t, o); further uses of a weight are further positions."""
-        found = [
-            [use.outer.factors(use.gradients[q], part) for q in self.columns]
-            for use in uses
-            if use.outer is not None
-        ]
-        inputs = [each[0][0] for each in found]
-        gradients = [torch.stack([d for _, d in each], 1) for each in found]
-        if len(found) == 1:
+        inputs, gradients = [], []
+        for outer, known in ((use.outer, use.gradients) for use in uses):
+            assert outer is not None, "what is kept as rows has no factors"
+            inputs.append(outer.inputs(part, known[self.columns[0]]))
+            each = [outer.gradients(known[q], part) for q in self.columns]
+            gradients.append(torch.stack(each, 1))
+        if len(uses) == 1:
             return inputs[0], gradients[0]
         return torch.cat(inputs, 1), torch.cat(gradients, 2)
 
@@ -258,9 +268,13 @@ def _factored(uses: Sequence[Sequence[Piece]]) -> list[Outer] | None:
 
 def _summed(uses: Sequence[Piece], q: int, part: slice) -> Tensor:
     """J of several uses of a linear layer, by one product: they are further positions."""
-    a = torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
     d = torch.cat([use.gradients[q] for use in uses], 1)
-    return LinearOuter(a, d.shape[2]).rows(d, part)
+    return LinearOuter(_inputs(uses), d.shape[2]).rows(d, part)
+
+
+def _inputs(uses: Sequence[Piece]) -> Float[Tensor, "n t a"]:
+    """A of several uses, one after another."""
+    return torch.cat([use.outer.kept for use in uses if use.outer is not None], 1)
 
 
 def _row_bytes(outer: Outer) -> int:

@@ -29,6 +29,8 @@ HALVED = 256
 # CPU; on a GPU, where a call takes longer than most products, there are `ON_GPU` times as many.
 TOGETHER = {"float64": 2**18, "float32": 2**18, "bfloat16": 2**15}
 ON_GPU = 64
+SMALL = 2**16
+"Bytes of rows up to which several parameters are multiplied together."
 
 # Share of the largest eigenvalue that the products' rounding may move any other by, over n: the
 # spectral norm of an error whose entries are at most u Theta_max is at most n u Theta_max.
@@ -86,7 +88,8 @@ def mirror(theta: Float64[Tensor, "n n"]) -> None:
     """Writes the lower half of a symmetric matrix into its upper half, without a copy."""
     for start in range(0, len(theta), HALVED):
         rows, before = slice(start, start + HALVED), slice(0, start)
-        theta[before, rows] = theta[rows, before].T
+        if start:
+            theta[before, rows] = theta[rows, before].T
         block = theta[rows, rows].tril_()
         block += block.tril(-1).T
 
@@ -99,13 +102,22 @@ class Tile:
     """
 
     def __init__(
-        self, n: int, m: int | None, apart: int, precision: str, sums: Float64[Tensor, "nq mq"]
+        self,
+        n: int,
+        m: int | None,
+        apart: int,
+        precision: str,
+        sums: Float64[Tensor, "nq mq"],
+        small: int = 0,
     ):
         self.n, self.m = n, n if m is None else m
         self.square = m is None
         self.apart = apart
         "Rows of Theta for each example: q where the columns of the readout stay apart, or 1."
         self.precision = precision
+        self.small = small
+        "Bytes of rows up to which shares wait for others, as each product takes its time."
+        self._waiting: list[Float[Tensor, "n q p"]] = []
         self._sums = sums
         "Zeros at first, such as those of a part of Theta."
 
@@ -129,27 +141,43 @@ class Tile:
         """Theta[:, column] = values"""
         self._sums[:, column] = values
 
-    def add(
-        self,
-        j1: Float[Tensor, "n q p"],
-        j2: Float[Tensor, "m q p"] | None = None,
-        precision: str | None = None,
-    ) -> None:
+    def add(self, j1: Float[Tensor, "n q p"], j2: Float[Tensor, "m q p"] | None = None) -> None:
         """Theta += J1 J2^T over some parameters.
 
-        Without J2, J1 holds the rows of all examples that the passes see. `precision` None means
-        the tile's.
+        Without J2, J1 holds the rows of all examples that the passes see; a small share of these
+        may wait for `settle`.
         """
+        if j2 is None and j1.nbytes <= self.small:
+            self._waiting.append(j1)
+            if sum(each.nbytes for each in self._waiting) > self.small:
+                self.settle()
+            return
+        for a, b in self._sides(j1, j2):
+            accumulate(self._sums, a, b, self.precision)
+
+    def settle(self) -> None:
+        """Adds the shares that wait, as one.
+
+        Not in float32: their sizes may differ by more than it has digits, and so few take no time.
+        """
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        precision = "float64" if self.precision == "float32" else self.precision
+        for a, b in self._sides(torch.cat(rows, 2) if len(rows) > 1 else rows[0], None):
+            accumulate(self._sums, a, b, precision)
+
+    def _sides(
+        self, j1: Float[Tensor, "n q p"], j2: Float[Tensor, "m q p"] | None
+    ) -> Iterator[tuple[Float[Tensor, "n p"], Float[Tensor, "m p"]]]:
+        """The matrices to multiply; the same one twice where Theta is symmetric."""
         if j2 is None and not self.square:
             j1, j2 = j1[: self.n], j1[self.n :]
-        if self.apart == j1.shape[1]:
-            lefts = [j1.flatten(0, 1)]
-            rights = lefts if j2 is None else [j2.flatten(0, 1)]
-        else:
-            lefts = list(j1.unbind(1))
-            rights = lefts if j2 is None else list(j2.unbind(1))
-        for a, b in zip(lefts, rights, strict=True):
-            accumulate(self._sums, a, a if a is b else b, precision or self.precision)
+        lefts = [j1.flatten(0, 1)] if self.apart == j1.shape[1] else j1.unbind(1)
+        if j2 is None:
+            return zip(lefts, lefts, strict=True)
+        rights = [j2.flatten(0, 1)] if self.apart == j2.shape[1] else j2.unbind(1)
+        return zip(lefts, rights, strict=True)
 
     def add_grams(self, blocks: Sequence[tuple[int, Callable[[], Factors]]]) -> None:
         """Theta[i, j] += sum_{t, t'} (A_i[t] . A_j[t']) (D_i[t] . D_j[t']).

@@ -65,9 +65,9 @@ class Influence:
         self._weighted: dict[object, Shadow] = {}
         self._plain: dict[object, Shadow] = {}
 
-    def cotangent(self, like: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+    def weights(self) -> Float64[Tensor, "n q"]:
         """c_i for each example, with the column's sign."""
-        return torch.outer(self.c, self.signs).to(like)
+        return torch.outer(self.c, self.signs)
 
     def take(self, use: object, d: Float[Tensor, "n ..."], column: int) -> None:
         """Notes the gradient of one use of a parameter, `column` being its place among them."""

@@ -9,6 +9,7 @@ weight of o x a numbers, either the o a numbers of a row or the t (o + a) of its
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -35,17 +36,23 @@ class Outer(ABC):
     "a, all its other numbers."
     groups: int = 1
     transposed: bool = False
-    "Whether `factors` are those of the weight's transpose, (D, A)."
+    "Whether its factors are those of the weight's transpose, (D, A)."
 
     @abstractmethod
     def rows(self, d: Tensor, part: slice) -> Float[Tensor, "n r ..."]:
         """J_i for the slice `part` of the weight's first dimension; strides in any order."""
 
+    def every(self, d: Float[Tensor, "q n ..."], part: slice) -> Float[Tensor, "q n r ..."]:
+        """`rows` for several columns of the readout."""
+        return torch.stack([self.rows(column, part) for column in d])
+
     @abstractmethod
-    def factors(
-        self, d: Tensor, part: slice
-    ) -> tuple[Float[Tensor, "n t a"], Float[Tensor, "n t o"]]:
-        """(A, D) of a part of the examples, for a weight of one group."""
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
+        """A of a part of the examples, for a weight of one group, in the type of `like`."""
+
+    @abstractmethod
+    def gradients(self, d: Tensor, part: slice) -> Float[Tensor, "b t o"]:
+        """D of the same."""
 
     @property
     @abstractmethod
@@ -70,12 +77,18 @@ class LinearOuter(Outer):
     def __post_init__(self) -> None:
         self.examples, self.positions, self.ins = self.kept.shape
 
-    def rows(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n r a"]:
+    def rows(self, d: Float[Tensor, "*q n t o"], part: slice) -> Float[Tensor, "*q n r a"]:
         d = d[..., part]
-        return d.mT * self.kept if self.positions == 1 else torch.bmm(d.mT, self.kept)
+        return d.mT * self.kept if self.positions == 1 else torch.matmul(d.mT, self.kept)
 
-    def factors(self, d: Float[Tensor, "n t o"], part: slice) -> tuple[Tensor, Tensor]:
-        return self.kept[part], d[part]
+    def every(self, d: Float[Tensor, "q n t o"], part: slice) -> Float[Tensor, "q n r a"]:
+        return self.rows(d, part)
+
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
+        return self.kept[part]
+
+    def gradients(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "b t o"]:
+        return d[part]
 
     def amounts(self) -> dict[str, float | int]:
         """What making rows takes."""
@@ -102,8 +115,11 @@ class ProductOuter(Outer):
         x = self.kept[..., part]
         return x.mT * d if self.positions == 1 else torch.bmm(x.mT, d)
 
-    def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
-        return self.kept[part], d[part]
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t o"]:
+        return self.kept[part]
+
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "b t a"]:
+        return d[part]
 
     @property
     def row_seconds(self) -> float:
@@ -136,10 +152,13 @@ class EmbeddingOuter(Outer):
         gradients = self._masked(d).masked_fill(~asked[..., None], 0)
         return rows.scatter_add_(1, words[..., None].expand_as(d), gradients)
 
-    def factors(self, d: Float[Tensor, "n t a"], part: slice) -> tuple[Tensor, Tensor]:
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t w"]:
         found, places = torch.unique(self.kept, return_inverse=True)
-        one_hot = d.new_zeros(*self.kept[part].shape, len(found))
-        return one_hot.scatter_(2, places[part][..., None], 1.0), self._masked(d)[part]
+        one_hot = like.new_zeros(*self.kept[part].shape, len(found))
+        return one_hot.scatter_(2, places[part][..., None], 1.0)
+
+    def gradients(self, d: Float[Tensor, "n t a"], part: slice) -> Float[Tensor, "b t a"]:
+        return self._masked(d)[part]
 
     def _masked(self, d: Tensor) -> Tensor:
         if self.padding is None:
@@ -185,13 +204,21 @@ class ConvolutionOuter(Outer):
             return ROWS[self.way](x, d, self)[:, part]
         return ROWS[self.way](x, d[:, part], self)
 
-    def factors(self, d: Float[Tensor, "n o ..."], part: slice) -> tuple[Tensor, Tensor]:
-        x, d = self.kept[part], d[part]
-        if self.transposed:
-            return x.flatten(2).mT, patches(d, self.window, self.spread).mT
-        return patches(x, self.window, self.spread).mT, d.flatten(2).mT
+    def every(self, d: Float[Tensor, "q n o ..."], part: slice) -> Float[Tensor, "q n r ..."]:
+        if self.transposed or self.way != "patches" or self.groups > 1:
+            return super().every(d, part)
+        u = patches(self.kept, self.window, self.spread)
+        return torch.matmul(d[:, :, part].flatten(3), u.mT)
 
-    @property
+    def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
+        x = self.kept[part]
+        return (x.flatten(2) if self.transposed else patches(x, self.window, self.spread)).mT
+
+    def gradients(self, d: Float[Tensor, "n o ..."], part: slice) -> Float[Tensor, "b t r"]:
+        d = d[part]
+        return (patches(d, self.window, self.spread) if self.transposed else d.flatten(2)).mT
+
+    @cached_property
     def way(self) -> str:
         """The cheapest of `ROWS` for this layer, as predicted; patches on an accelerator."""
         if self.kept.device.type != "cpu":

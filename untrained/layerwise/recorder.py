@@ -34,13 +34,12 @@ class Recorder(ParameterCalls):
 
     def __init__(
         self,
-        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
         sites: Sequence[Site],
         examples: int,
         collector: Collector,
         chunk: int,
     ):
-        parameters = dict(model.named_parameters())
         self.constants = {
             id(p): p.detach() for p in parameters.values() if id(p) in collector.names
         }
@@ -202,7 +201,8 @@ class Recorder(ParameterCalls):
                 raise Unstructured("the input of a layer was changed in place")
             for name, gradient, piece in pieces:
                 piece.add(self.q, gradient(d), last=self.q == self.collector.columns[-1])
-                self.collector.arrived(name)
+                for take, share in self.collector.due(name):
+                    take(share)
 
         output.register_hook(add)
         return guarded(output)
@@ -258,7 +258,8 @@ class Recorder(ParameterCalls):
             for k, row in zip(call.wanted, rows, strict=True):
                 name = self.names[id(call.whole[k])]
                 self.collector.piece(name, (index, k), self.chunk, None).add(self.q, row)
-                self.collector.arrived(name)
+                for add, share in self.collector.due(name):
+                    add(share)
 
 
 class Pending(NamedTuple):

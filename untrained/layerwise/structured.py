@@ -21,6 +21,7 @@ et al., "Fast Finite Width Neural Tangent Kernel", ICML 2022, https://arxiv.org/
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -31,47 +32,62 @@ from untrained.layerwise.influence import Influence
 from untrained.layerwise.recorder import Recorder
 from untrained.networks.arguments import coarsest
 from untrained.networks.batchnorm import BatchNormPolicy
-from untrained.networks.readout import Readout, flattened, read
+from untrained.networks.readout import Readout, flattened
 from untrained.networks.sites import Site, constant_parameters
 
 
-def structured(
-    model: nn.Module,
-    chunks: Sequence[Tensor],
-    readout: Readout,
-    policy: BatchNormPolicy,
-    sites: Sequence[Site],
-    collector: Collector,
-    columns: int,
-    met: Callable[[int, Tensor], None],
-) -> None:
-    """Runs the passes over all chunks of examples, so many columns of the readout at a time.
+class Passes(NamedTuple):
+    """Passes over all examples, for the shares of some parameters."""
 
-    `met` is told the outputs of each chunk, by its number, and may refuse them.
+    model: nn.Module
+    chunks: Sequence[Tensor]
+    "Examples that pass together."
+    readout: Readout
+    columns: int
+    "Of the readout, so many at a time."
+    policy: BatchNormPolicy
+    sites: Sequence[Site]
+    collector: Collector
+    met: Callable[[int, Tensor], None]
+    "Is told the outputs of each chunk, by its number, and may refuse them."
+
+
+def structured(passes: Passes) -> None:
+    """Adds the shares of the collector's parameters to their tiles.
 
     Raises:
         Unstructured: the network does not do what it did when it was surveyed, or changes the
             input of a layer in place.
     """
-    for start in range(0, readout.columns, columns):
-        collector.begin(range(readout.columns)[start : start + columns])
-        for index, x in enumerate(chunks):
-            recorder = Recorder(model, sites, len(x), collector, index)
-            with constant_parameters(model, recorder.constants), torch.enable_grad():
-                f = _forward(model, x, policy, recorder)
-                met(index, f.detach())
-                g = read(f, readout.matrix[:, start : start + columns])
-                if g.requires_grad:  # else no parameter reaches the output
+    collector, matrix = passes.collector, passes.readout.matrix
+    parameters = dict(passes.model.named_parameters())
+    for start in range(0, passes.readout.columns, passes.columns):
+        collector.begin(range(passes.readout.columns)[start : start + passes.columns])
+        for index, x in enumerate(passes.chunks):
+            recorder = Recorder(parameters, passes.sites, len(x), collector, index)
+            with constant_parameters(parameters.values(), recorder.constants), torch.enable_grad():
+                f = _forward(passes.model, x, passes.policy, recorder)
+                passes.met(index, f.detach())
+                r = matrix[:, start : start + passes.columns].to(f.device)
+                if f.requires_grad:  # else no parameter reaches the output
                     if not recorder.apart(f):
-                        _weigh(model, g, recorder)
-                    for k, q in enumerate(collector.columns):
-                        recorder.q = q
-                        _backward(g[:, k].sum(), recorder, last=k == g.shape[1] - 1)
+                        _weigh(f, r, recorder, coarsest(parameters.values()))
+                    for recorder.q, column in zip(collector.columns, r.unbind(1), strict=True):
+                        # d sum_i g_q(x_i) / d f
+                        cotangent = column.to(f.dtype).expand_as(f)
+                        last = recorder.q == collector.columns[-1]
+                        torch.autograd.grad(
+                            f, recorder.leaves, cotangent, not last, allow_unused=True
+                        )
                         recorder.flush()
                     recorder.check_influence()
             recorder.leaves.clear()  # whose hooks hold the recorder: a cycle
-            del f, g, recorder  # else this chunk's tensors live on while the next one passes
-        collector.finish_all()
+            del f, recorder  # else this chunk's tensors live on while the next one passes
+        for add, share in collector.rest():
+            add(share)
+            del share  # else it lives on while the next one is made
+        for tile in set(collector.tiles.values()):
+            tile.settle()
 
 
 def _forward(
@@ -79,23 +95,19 @@ def _forward(
 ) -> Float[Tensor, "n k"]:
     """The network's outputs, with the recorder's hooks in their graph."""
     own = x.clone()
-    with recorder, policy:
+    with policy.over(recorder):
         outputs = model(own)
     recorder.check_end()
     return flattened(outputs, len(x))
 
 
-def _weigh(model: nn.Module, g: Float[Tensor, "n q"], recorder: Recorder) -> None:
-    """A backward pass that shows whether examples are apart, where the graph does not prove it."""
-    kind = coarsest([g, *model.parameters()])
-    recorder.influence = Influence(len(g), g.shape[1], g, kind)
-    _backward(g, recorder, recorder.influence.cotangent(g))
-    recorder.influence.weighing = False
-
-
-def _backward(
-    outputs: Tensor, recorder: Recorder, weights: Tensor | None = None, last: bool = False
+def _weigh(
+    f: Float[Tensor, "n k"], r: Float[Tensor, "k q"], recorder: Recorder, kind: torch.dtype
 ) -> None:
+    """A backward pass that shows whether examples are apart, where the graph does not prove it."""
+    recorder.influence = Influence(len(f), r.shape[1], f, kind)
+    weighted = recorder.influence.weights().to(r) @ r.mT
     torch.autograd.grad(
-        outputs, recorder.leaves, weights, retain_graph=not last, allow_unused=True
+        f, recorder.leaves, weighted.to(f.dtype), retain_graph=True, allow_unused=True
     )
+    recorder.influence.weighing = False

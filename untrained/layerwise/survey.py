@@ -65,7 +65,7 @@ def survey(
         ValueError: inputs that the network does not take, or outputs that are not one tensor with
             a row for each example.
     """
-    seen = x[torch.arange(SEEN, device=x.device) % len(x)]
+    seen = x[:SEEN] if len(x) >= SEEN else x[torch.arange(SEEN, device=x.device) % len(x)]
     network = Network(model, layers)
     try:
         return _traced(network, seen, policy)

@@ -94,7 +94,7 @@ class Watch(ParameterCalls):
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
         """The outputs for x, a row for each example."""
         own = x.clone()
-        with same_noise(x), self, policy:
+        with same_noise(x), policy.over(self):
             outputs = self.network.model(own)
         found = flattened(outputs, len(x))
         self.outputs = found.shape[1]
@@ -227,7 +227,7 @@ class Traced(Watch):
         "Whether some of it may be made once for each example."
 
     def run(self, x: Tensor, policy: BatchNormPolicy) -> Tensor:
-        with torch.enable_grad(), constant_parameters(self.network.model):
+        with torch.enable_grad(), constant_parameters(self.network.parameters.values()):
             return super().run(x, policy)
 
     def _growth(self, func: Function, number: int, shapes: Shapes) -> tuple[Places, Places]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
         if not isinstance(x, Tensor) or x.ndim == 0 or not len(x):
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"expected {name} as a tensor of one example or more, got {got}")
-        if x.is_floating_point() and not torch.isfinite(x).all():
+        if x.is_floating_point() and not _finite(x):
             bad = (~torch.isfinite(x)).reshape(len(x), -1).any(1)
             raise ValueError(
                 f"{name} holds NaN or infinity in {int(bad.sum())} of {len(x)} examples, first in "
@@ -42,6 +43,11 @@ def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
             f"expected x2 like x1, of examples {tuple(x1.shape[1:])} in {x1.dtype}, got "
             f"{tuple(x2.shape[1:])} in {x2.dtype}"
         )
+
+
+def _finite(x: Tensor) -> bool:
+    """Whether no number is NaN or infinite; a sum that is finite says so at once."""
+    return isfinite(x.sum()) or bool(torch.isfinite(x).all())
 
 
 def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:

@@ -1,15 +1,17 @@
-"""How torch's backends compute inside our passes.
+"""How torch computes inside our passes: as a network itself says, whoever calls.
 
 In full float32, where torch may round the factors of products to TF32 (three digits) or bfloat16
 (two); and recurrent layers without cuDNN, which cannot differentiate them in evaluation mode.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from untrained.networks.recomputing import none_left_out
 
 _BACKENDS: Any = torch.backends
 BY_OPERATION = hasattr(_BACKENDS, "fp32_precision")
@@ -35,6 +37,20 @@ PRECISIONS = (_BACKENDS, _BACKENDS.cudnn, _BACKENDS.mkldnn, *OPERATIONS) if BY_O
 "All that a precision is set for: what is nearer to the operation holds."
 FULL = frozenset({"ieee", "none"})
 "`none` is torch's own default, which is full float32."
+
+
+@contextmanager
+def as_written(x: Tensor) -> Iterator[None]:
+    """Inside, autograd applies to a network that is shown x as the network itself says.
+
+    Inference tensors have no versions, by which changes in place are noticed; autocast around the
+    call would round the products too.
+    """
+    kind = x.device.type
+    rounds = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    full = torch.autocast(kind, enabled=False) if rounds else nullcontext()
+    with torch.inference_mode(False), full, none_left_out():
+        yield
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from untrained.networks.backends import exact_backends
 from untrained.networks.choices import Policy
-from untrained.networks.interception import Function, Interception
+from untrained.networks.interception import Call, Function, Interception, called
 from untrained.networks.provenance import Provenance
 from untrained.networks.recomputing import in_backward, recorded
 from untrained.networks.unwrapping import eager
@@ -54,6 +54,17 @@ class BatchNormPolicy(Interception, ABC):
         self.model = model
         "Whose parameters and buffers are no example's; without one, every BatchNorm is altered."
         self.own = Provenance()
+        self.through: Call = called
+
+    @contextmanager
+    def over(self, inner: Interception) -> Iterator[None]:
+        """This context and the one inside it as one: each call is intercepted once for both."""
+        self.through = inner.call
+        try:
+            with self:
+                yield
+        finally:
+            self.through = called
 
     def __enter__(self) -> "BatchNormPolicy":
         modules = () if self.model is None else self.model.modules()
@@ -68,7 +79,7 @@ class BatchNormPolicy(Interception, ABC):
 
     def call(self, func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.own.makes(func, args, kwargs):
-            outputs = func(*args, **kwargs)
+            outputs = self.through(func, args, kwargs)
             self.own.add(outputs)
             return outputs
         if func is torch.batch_norm:
@@ -77,9 +88,9 @@ class BatchNormPolicy(Interception, ABC):
                 "module, which a policy can follow"
             )
         if func is not F.batch_norm:
-            return func(*args, **kwargs)
+            return self.through(func, args, kwargs)
         asked = BatchNormCall(*args, **kwargs)
-        return F.batch_norm(*(asked if asked.input in self.own else self.altered(asked)))
+        return self.through(func, asked if asked.input in self.own else self.altered(asked), {})
 
     @abstractmethod
     def altered(self, asked: BatchNormCall) -> BatchNormCall:

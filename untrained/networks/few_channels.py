@@ -63,7 +63,8 @@ def convolution(convolve: Callable[..., Tensor], asked: ConvolutionCall) -> Tens
     """`convolve` of these arguments, by the formulas where they are faster."""
     if not isinstance(asked.padding, str):
         x, weight, bias, *_, groups = asked
-        if fits(x, asked.window, groups):
+        differentiated = x.requires_grad or weight.requires_grad
+        if differentiated and fits(x, asked.window, groups):
             return FewConvolution.apply(convolve, x, weight, bias, asked.window)
     return convolve(*asked)
 

@@ -13,6 +13,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 Function = Callable[..., Any]
+Call = Callable[[Function, Sequence[Any], Mapping[str, Any]], Any]
+"What a function of these arguments shall give."
+
+
+def called(func: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What it gives."""
+    return func(*args, **kwargs)
 
 
 class Interception(TorchFunctionMode, ABC):

@@ -86,16 +86,18 @@ _BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, Tensor.back
 
 
 @contextmanager
-def constant_parameters(model: nn.Module, but: Container[int] = ()) -> Iterator[None]:
-    """No parameter requires a gradient for the time of the block, but those of these ids."""
-    flags = [(p, p.requires_grad) for p in model.parameters()]
-    for p, flag in flags:
-        p.requires_grad_(flag and id(p) in but)
+def constant_parameters(
+    parameters: Iterable[nn.Parameter], but: Container[int] = ()
+) -> Iterator[None]:
+    """None of these requires a gradient for the time of the block, but those of the ids `but`."""
+    held = [p for p in parameters if p.requires_grad and id(p) not in but]
+    for p in held:
+        p.requires_grad_(False)
     try:
         yield
     finally:
-        for p, flag in flags:
-            p.requires_grad_(flag)
+        for p in held:
+            p.requires_grad_(True)
 
 
 def guarded(output: Tensor) -> Tensor:
