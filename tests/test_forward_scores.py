@@ -17,6 +17,7 @@ from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.regions.codes import activation_codes
 from untrained.runs.readings import read
+from untrained.runs.setup import make_setup
 from untrained.scores import SCORES, Reading
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
@@ -97,10 +98,32 @@ def test_swap_counts_patterns_of_units_and_not_of_images(probe: Probe) -> None:
     assert regular.value == pytest.approx(expected * np.exp(-0.5))
 
 
-def test_regularised_swap_needs_a_size_to_aim_at(probe: Probe) -> None:
+def test_regularised_swap_aims_at_what_it_is_told(probe: Probe) -> None:
     found = RegularisedSWAP()(network(), probe, generator())
     assert found.value is None
     assert "set both" in found.reason
+    patterns = SWAP()(network(), probe, generator()).value
+    assert patterns is not None
+    size = sum(p.numel() for p in network().parameters()) / 1000
+    aimed = RegularisedSWAP().aiming(lambda: 2000.0)
+    assert (aimed.mu, aimed.sigma) == (2.0, None)
+    expected = patterns * np.exp(-((size - 2) ** 2) / 2)
+    assert aimed(network(), probe, generator()).value == pytest.approx(expected)
+    assert RegularisedSWAP(mu=5.0, sigma=3.0).aiming(float) == RegularisedSWAP(mu=5.0, sigma=3.0)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts", "natsbench_size"])
+def test_a_run_aims_at_the_median_size_of_its_space(name: str) -> None:
+    space, rng = get_space(name), random.Random(0)
+    scale = space.scales["small"]
+    sizes = []
+    for _ in range(25):
+        built = space.build(space.sample(rng), scale, inputs=3, classes=10)
+        sizes.append(sum(p.numel() for p in built.parameters()))
+    score = make_setup("swap_regularised", space, {}).score
+    assert score == RegularisedSWAP(mu=sorted(sizes)[12] / 1000)
+    given = make_setup("swap_regularised", space, {"mu": 3.0, "sigma": 1.5}).score
+    assert given == RegularisedSWAP(mu=3.0, sigma=1.5)
 
 
 def test_codes_are_exact_in_parts_and_count_every_breakpoint(

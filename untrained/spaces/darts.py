@@ -63,6 +63,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
     """
 
     name = "darts"
+    cells_are_graphs: ClassVar = True
     scales: ClassVar[Mapping[str, DARTSScale]] = {
         "full": DARTSScale(),
         "imagenet": DARTSScale(channels=48, cells=14, downsampling=3),
