@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -148,12 +147,12 @@ def make_setup(
     known += ["scale", "weights", "redraw", "epochs", *SHORT_TRAINING]
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
-    score = score.aiming(partial(typical_parameters, space, scale))
+    score = score.aiming(partial(largest_parameters, space, scale))
     return ScoreSetup(name, score, scale, probe, weights, redraw, before)
 
 
-def typical_parameters(space: Space[Any], scale: Scale) -> float:
-    """The median number of trainable parameters of 25 random architectures of a space.
+def largest_parameters(space: Space[Any], scale: Scale) -> float:
+    """The number of trainable parameters of the largest of 25 random architectures of a space.
 
     Of networks for images of three channels, with ten classes; always the same.
     """
@@ -162,7 +161,7 @@ def typical_parameters(space: Space[Any], scale: Scale) -> float:
         with torch.device("meta"):  # no memory for weights, and none drawn
             network = space.build(space.sample(rng), scale, inputs=3, classes=10)
         counts.append(sum(p.numel() for p in network.parameters() if p.requires_grad))
-    return float(median(counts))
+    return float(max(counts))
 
 
 def _epochs_of(name: str, settings: Mapping[str, Setting]) -> int:

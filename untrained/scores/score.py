@@ -90,12 +90,12 @@ class Score(ABC):
     is_count: ClassVar[bool] = False
     "Whether it counts something, so that a value is shown as a whole number."
 
-    def aiming(self, typical: Callable[[], float]) -> "Score":
+    def aiming(self, largest: Callable[[], float]) -> "Score":
         """Itself as a run asks it: at which size it aims, where it does and nothing was said.
 
         Args:
-            typical: gives the median number of trainable parameters of architectures of the
-                space, at the scale that the score is shown.
+            largest: gives the number of trainable parameters of the largest of some random
+                architectures of the space, at the scale that the score is shown.
         """
         return self
 

@@ -175,7 +175,7 @@ def architecture_of(
     everything = space.everything()
     lost: set[Choice | int] = set()
     for decision, places in zip(decisions, kept, strict=True):
-        lost |= {option for k, option in enumerate(decision.options) if k not in places}
+        lost |= {decision.options[k] for k in range(len(decision.options)) if k not in places}
     gone = (c for c in space.kept(everything) if c in lost or c.edge in lost)
     return space.without(everything, *gone)
 
