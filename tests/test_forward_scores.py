@@ -4,7 +4,7 @@ import copy
 import random
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from math import log, log1p
 
 import numpy as np
@@ -20,6 +20,7 @@ from untrained.runs.readings import read
 from untrained.runs.setup import make_setup
 from untrained.scores import SCORES, Reading
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
+from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr, curvature, motion
 from untrained.scores.feature_maps import MeCo, MeCoOpt
@@ -156,9 +157,9 @@ def test_what_has_no_determinant_has_a_reason(model: nn.Module, reason: str, pro
 # The data Jacobian
 
 
-def jacobian(x: Tensor) -> np.ndarray:
+def jacobian(x: Tensor, model: nn.Module | None = None) -> np.ndarray:
     x = x.clone().requires_grad_()
-    copy.deepcopy(network()).train()(x).sum().backward()
+    copy.deepcopy(model or network()).train()(x).sum().backward()
     assert x.grad is not None
     return np.asarray(x.grad.flatten(1).double())
 
@@ -167,6 +168,44 @@ def test_jacob_cov_is_that_of_numpy(probe: Probe) -> None:
     values = np.linalg.eigvalsh(np.corrcoef(jacobian(probe.inputs))) + 1e-5
     found = JacobianCovariance()(network(), probe, generator())
     assert found.value == pytest.approx(-np.sum(np.log(values) + 1 / values), rel=1e-4)
+
+
+@pytest.mark.parametrize("dimensions", [5, 128])
+def test_contrastive_alignment_is_that_of_embeddings_by_numpy(
+    probe: Probe, dimensions: int
+) -> None:
+    model, weights = network(), generator(7)
+    centred = []
+    for _ in range(3):
+        draw_weights(model, "kaiming_fan_in", weights)
+        u, s, _ = np.linalg.svd(jacobian(probe.inputs, model), full_matrices=False)
+        z = (u * s)[:, :dimensions]
+        z = z - z.mean(0)
+        centred.append(z @ z.T)
+    expected = [
+        (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) for a, b in combinations(centred, 2)
+    ]
+    score = ContrastiveAlignment(draws=3, dimensions=dimensions)
+    found = score(network(), probe, generator(7))
+    assert found.value == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_contrastive_alignment_of_an_architecture_that_alone_decides_is_one(probe: Probe) -> None:
+    """One weight scales the whole Jacobian, and changes no kernel's direction."""
+
+    class Square(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Linear(1, 1, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight(x.square().flatten(1).sum(1, keepdim=True))
+
+    found = ContrastiveAlignment()(Square(), probe, generator())
+    assert found.value == pytest.approx(1, abs=1e-9)
+    alone = ContrastiveAlignment(draws=1)(network(), probe, generator())
+    assert alone.value is None
+    assert "expected two draws or more" in alone.reason
 
 
 def test_jacob_cov_of_equal_images_is_real_and_finite(probe: Probe) -> None:

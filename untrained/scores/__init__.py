@@ -9,6 +9,7 @@ from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
 from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
 from untrained.scores.condition_number import ConditionNumber, ReleasedConditionNumber
 from untrained.scores.connectivity import EffectiveDepth, EffectiveWidth
+from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr
 from untrained.scores.example_gradients import KNAS, GradSign, LabelledContrast
@@ -139,6 +140,7 @@ SCORES: dict[str, type[Score]] = {
     "az_trainability": Trainability,
     "jacob_cov": JacobianCovariance,
     "epe_nas": EPENAS,
+    "contrastive_alignment": ContrastiveAlignment,
     # after a little training
     "validation_accuracy": ValidationAccuracy,
     "validation_loss": ValidationLoss,
