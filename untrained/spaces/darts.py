@@ -133,6 +133,17 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
             for operation in kept
         )
 
+    def choices(self, architecture: DARTSArchitecture) -> tuple[Choice, ...]:
+        """Every operation on every edge that keeps more than one, unless they are both inputs of
+        a node."""
+        only = {
+            cell * len(EDGES) + e
+            for cell, edges in enumerate(_cells(architecture))
+            for e, (_, node) in enumerate(EDGES)
+            if _count(edges, node) == 1
+        }
+        return tuple(c for c in super().choices(architecture) if c.edge not in only)
+
     def crowded(self, architecture: DARTSArchitecture) -> tuple[Crowd, ...]:
         edges = (*architecture.normal, *architecture.reduction)
         crowds = []
