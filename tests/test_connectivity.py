@@ -4,7 +4,11 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import torch
 
+from untrained.images import Images, ProbeSpec, draw_probe
+from untrained.runs.tasks import build
+from untrained.scores import SCORES
 from untrained.spaces import CellGraph, Connectivity, Edge, connectivity, get_space
 
 NB201 = get_space("nasbench201")
@@ -63,3 +67,34 @@ def test_what_computes_the_same_has_the_same_connectivity() -> None:
 def test_operations_that_share_an_edge_make_a_path_each() -> None:
     edges = (Edge(0, 1, "nor_conv_3x3"), Edge(0, 1, "skip_connect"))
     assert connectivity(CellGraph("cell", ("input", "output"), edges)) == Connectivity(0.5, 2.0)
+
+
+# As scores
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "nasbench101", "darts"])
+def test_scores_are_means_over_the_cells_of_what_a_run_builds(name: str, digits: Images) -> None:
+    space, rng = get_space(name), random.Random(2)
+    probe = draw_probe(digits, ProbeSpec(1), torch.Generator())
+    for _ in range(3):
+        architecture = space.sample(rng)
+        network = build(name, str(architecture), space.scales["small"], digits)
+        cells = [
+            of_paths([p for node in range(graph.inputs) for p in paths(graph, node)])
+            for graph in space.graphs(architecture)
+        ]
+        for place, score in enumerate(("effective_depth", "effective_width")):
+            found = SCORES[score]()(network, probe, torch.Generator()).value
+            assert found == pytest.approx(sum(cell[place] for cell in cells) / len(cells))
+
+
+def test_a_network_without_cells_has_no_connectivity(digits: Images) -> None:
+    probe = draw_probe(digits, ProbeSpec(1), torch.Generator())
+    for name in ("mnas", "natsbench_size"):
+        space = get_space(name)
+        text = str(space.sample(random.Random(0)))
+        network = build(name, text, space.scales["small"], digits)
+        for score in ("effective_depth", "effective_width"):
+            found = SCORES[score]()(network, probe, torch.Generator())
+            assert found.value is None
+            assert "a space whose cells are graphs of operations" in found.reason

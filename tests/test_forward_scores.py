@@ -4,7 +4,7 @@ import copy
 import random
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from math import log, log1p
 
 import numpy as np
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.networks import draw_weights
 from untrained.regions.codes import activation_codes
+from untrained.runs.setup import make_setup
 from untrained.scores import SCORES, Reading
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
+from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr, curvature, motion
 from untrained.scores.feature_maps import MeCo, MeCoOpt
@@ -97,10 +99,32 @@ def test_swap_counts_patterns_of_units_and_not_of_images(probe: Probe) -> None:
     assert regular.value == pytest.approx(expected * np.exp(-0.5))
 
 
-def test_regularised_swap_needs_a_size_to_aim_at(probe: Probe) -> None:
+def test_regularised_swap_aims_at_what_it_is_told(probe: Probe) -> None:
     found = RegularisedSWAP()(network(), probe, generator())
     assert found.value is None
     assert "set both" in found.reason
+    patterns = SWAP()(network(), probe, generator()).value
+    assert patterns is not None
+    size = sum(p.numel() for p in network().parameters()) / 1000
+    aimed = RegularisedSWAP().aiming(lambda: 2000.0)
+    assert (aimed.mu, aimed.sigma) == (2.0, None)
+    expected = patterns * np.exp(-((size - 2) ** 2) / 2)
+    assert aimed(network(), probe, generator()).value == pytest.approx(expected)
+    assert RegularisedSWAP(mu=5.0, sigma=3.0).aiming(float) == RegularisedSWAP(mu=5.0, sigma=3.0)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts", "natsbench_size"])
+def test_a_run_aims_at_the_largest_of_its_space(name: str) -> None:
+    space, rng = get_space(name), random.Random(0)
+    scale = space.scales["small"]
+    sizes = []
+    for _ in range(25):
+        built = space.build(space.sample(rng), scale, inputs=3, classes=10)
+        sizes.append(sum(p.numel() for p in built.parameters()))
+    score = make_setup("swap_regularised", space, {}).score
+    assert score == RegularisedSWAP(mu=max(sizes) / 1000)
+    given = make_setup("swap_regularised", space, {"mu": 3.0, "sigma": 1.5}).score
+    assert given == RegularisedSWAP(mu=3.0, sigma=1.5)
 
 
 def test_codes_are_exact_in_parts_and_count_every_breakpoint(
@@ -133,9 +157,9 @@ def test_what_has_no_determinant_has_a_reason(model: nn.Module, reason: str, pro
 # The data Jacobian
 
 
-def jacobian(x: Tensor) -> np.ndarray:
+def jacobian(x: Tensor, model: nn.Module | None = None) -> np.ndarray:
     x = x.clone().requires_grad_()
-    copy.deepcopy(network()).train()(x).sum().backward()
+    copy.deepcopy(model or network()).train()(x).sum().backward()
     assert x.grad is not None
     return np.asarray(x.grad.flatten(1).double())
 
@@ -144,6 +168,44 @@ def test_jacob_cov_is_that_of_numpy(probe: Probe) -> None:
     values = np.linalg.eigvalsh(np.corrcoef(jacobian(probe.inputs))) + 1e-5
     found = JacobianCovariance()(network(), probe, generator())
     assert found.value == pytest.approx(-np.sum(np.log(values) + 1 / values), rel=1e-4)
+
+
+@pytest.mark.parametrize("dimensions", [5, 128])
+def test_contrastive_alignment_is_that_of_embeddings_by_numpy(
+    probe: Probe, dimensions: int
+) -> None:
+    model, weights = network(), generator(7)
+    centred = []
+    for _ in range(3):
+        draw_weights(model, "kaiming_fan_in", weights)
+        u, s, _ = np.linalg.svd(jacobian(probe.inputs, model), full_matrices=False)
+        z = (u * s)[:, :dimensions]
+        z = z - z.mean(0)
+        centred.append(z @ z.T)
+    expected = [
+        (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) for a, b in combinations(centred, 2)
+    ]
+    score = ContrastiveAlignment(draws=3, dimensions=dimensions)
+    found = score(network(), probe, generator(7))
+    assert found.value == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_contrastive_alignment_of_an_architecture_that_alone_decides_is_one(probe: Probe) -> None:
+    """One weight scales the whole Jacobian, and changes no kernel's direction."""
+
+    class Square(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Linear(1, 1, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight(x.square().flatten(1).sum(1, keepdim=True))
+
+    found = ContrastiveAlignment()(Square(), probe, generator())
+    assert found.value == pytest.approx(1, abs=1e-9)
+    alone = ContrastiveAlignment(draws=1)(network(), probe, generator())
+    assert alone.value is None
+    assert "expected two draws or more" in alone.reason
 
 
 def test_jacob_cov_of_equal_images_is_real_and_finite(probe: Probe) -> None:

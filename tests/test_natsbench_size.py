@@ -149,8 +149,7 @@ def test_a_network_against_its_definition(text: str) -> None:
 def test_widths_keep_their_proportions(channels: int, widths: list[int]) -> None:
     network = built(SPACE.parse("8:16:24:48:64"), SizeScale(channels=channels), inputs=1)
     found = [
-        len(layer.get_submodule("first").get_parameter("conv.weight"))
-        for layer in network.layers
+        len(layer.get_submodule("first").get_parameter("conv.weight")) for layer in network.layers
     ]
     assert found == widths
     assert network(torch.randn(2, 1, 3, 3)).shape == (2, 10)

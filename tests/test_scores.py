@@ -20,6 +20,7 @@ from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.networks import draw_weights
 from untrained.scores import SCORES, Reading, Score, get_score
 from untrained.scores.condition_number import ConditionNumber, released_ratio
+from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.gradient_noise import GradientNoise
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import NNGP
@@ -46,7 +47,7 @@ def setting(name: str, digits: Images) -> tuple[Score, nn.Module, Probe]:
         score = replace(score, validation=5)
     if isinstance(score, GradientNoise):
         score = replace(score, batches=4)
-    if isinstance(score, RandomNTKVariance):
+    if isinstance(score, RandomNTKVariance | ContrastiveAlignment):
         score = replace(score, draws=2)
     spec = ProbeSpec(12, patch=score.probe.patch, one_channel=score.probe.one_channel)
     network = SPACE.build(

@@ -18,7 +18,7 @@ import polars as pl
 from untrained.importers.percent import fraction
 from untrained.importers.watching import Watched, unwatched
 from untrained.spaces import get_space
-from untrained.spaces.darts_architecture import NODES, DARTSArchitecture
+from untrained.spaces.darts_architecture import NODES, NONE, DARTSArchitecture
 from untrained.spaces.darts_network import EDGES
 
 LOG = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def _read(file: Path) -> tuple[DARTSArchitecture, Sizes, Run]:
         sizes = (found["budget"], config[f"{PREFIX}init_channels"], config[f"{PREFIX}layers"])
         cells = (_cell(config, name) for name in ("normal", "reduce"))
         architecture = get_space("darts").parse("normal:{}/reduction:{}".format(*cells))
-        if architecture.partial:
+        if architecture.partial or NONE in str(architecture):
             raise ValueError(f"expected one operation on two edges a node, got {architecture}")
         return architecture, Sizes(*map(int, sizes)), run
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:

@@ -85,8 +85,8 @@ class RunConfig(ScoreConfig, TrainConfig):
     """From images to a ranked, and if asked trained and exported, network."""
 
     searcher: str | None = None
-    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `halving`,
-    or package.module:name."""
+    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `nasi`,
+    `halving`, or package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     proposals: int = 8

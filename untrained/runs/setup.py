@@ -1,9 +1,13 @@
 """A setup: a score with the network scale, weight draw, training and probe it is shown."""
 
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, NamedTuple
+
+import torch
 
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
@@ -143,7 +147,21 @@ def make_setup(
     known += ["scale", "weights", "redraw", "epochs", *SHORT_TRAINING]
     check_known(f"score {name!r}", left, known)
     scale, probe, score = (changed(part, left, name) for part in parts)
+    score = score.aiming(partial(largest_parameters, space, scale))
     return ScoreSetup(name, score, scale, probe, weights, redraw, before)
+
+
+def largest_parameters(space: Space[Any], scale: Scale) -> float:
+    """The number of trainable parameters of the largest of 25 random architectures of a space.
+
+    Of networks for images of three channels, with ten classes; always the same.
+    """
+    rng, counts = random.Random(0), []
+    for _ in range(25):
+        with torch.device("meta"):  # no memory for weights, and none drawn
+            network = space.build(space.sample(rng), scale, inputs=3, classes=10)
+        counts.append(sum(p.numel() for p in network.parameters() if p.requires_grad))
+    return float(max(counts))
 
 
 def _epochs_of(name: str, settings: Mapping[str, Setting]) -> int:

@@ -228,14 +228,21 @@ def stored(path: Path) -> ShortTrained | None:
 def build(
     space: str, architecture: str, scale: Scale, images: Images, *, inputs: int | None = None
 ) -> nn.Module:
-    """The network of an architecture for these images, with weights yet to be drawn."""
+    """The network of an architecture for these images, with weights yet to be drawn.
+
+    Its attribute `connectivity` has what the space says of the architecture's cells.
+    """
     found = get_space(space)
-    return found.build(
-        found.parse(architecture),
+    parsed = found.parse(architecture)
+    network = found.build(
+        parsed,
         scale,
         inputs=images.shape[0] if inputs is None else inputs,
         classes=len(images.classes),
     )
+    if cells := found.connectivity(parsed):
+        network.connectivity = cells  # type: ignore[assignment]  # a plain value
+    return network
 
 
 def train_on(task: TrainTask, images: Images) -> Trained:

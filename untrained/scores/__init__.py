@@ -8,6 +8,8 @@ from untrained.plugins import find
 from untrained.scores.activation_codes import NASWOT, SWAP, RegularisedSWAP
 from untrained.scores.az_nas import Expressivity, Progressivity, Trainability
 from untrained.scores.condition_number import ConditionNumber, ReleasedConditionNumber
+from untrained.scores.connectivity import EffectiveDepth, EffectiveWidth
+from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr
 from untrained.scores.example_gradients import KNAS, GradSign, LabelledContrast
@@ -138,6 +140,7 @@ SCORES: dict[str, type[Score]] = {
     "az_trainability": Trainability,
     "jacob_cov": JacobianCovariance,
     "epe_nas": EPENAS,
+    "contrastive_alignment": ContrastiveAlignment,
     # after a little training
     "validation_accuracy": ValidationAccuracy,
     "validation_loss": ValidationLoss,
@@ -148,6 +151,9 @@ SCORES: dict[str, type[Score]] = {
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,
     "latency": Latency,
+    # of the graph of a cell
+    "effective_depth": EffectiveDepth,
+    "effective_width": EffectiveWidth,
     # what published code computes, where that is not the formula
     "foresight:fisher": ReleasedFisher,
     "foresight:grad_norm": ReleasedGradientNorm,

@@ -1,6 +1,7 @@
 """The contract of a score."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -88,6 +89,15 @@ class Score(ABC):
     "Whether it measures the machine, such as seconds, so that equal calls give other values."
     is_count: ClassVar[bool] = False
     "Whether it counts something, so that a value is shown as a whole number."
+
+    def aiming(self, largest: Callable[[], float]) -> "Score":
+        """Itself as a run asks it: at which size it aims, where it does and nothing was said.
+
+        Args:
+            largest: gives the number of trainable parameters of the largest of some random
+                architectures of the space, at the scale that the score is shown.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:

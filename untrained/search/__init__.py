@@ -13,6 +13,7 @@ from untrained.search.given import Given
 from untrained.search.halving import SuccessiveHalving
 from untrained.search.history import History, Summary, summary
 from untrained.search.local_search import LocalSearch
+from untrained.search.nasi import NASISearch
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
 from untrained.search.reinforce import Reinforce
@@ -39,6 +40,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "evolution": RegularisedEvolution,
     "local": LocalSearch,
     "reinforce": Reinforce,
+    "nasi": NASISearch,
     "halving": SuccessiveHalving,
     "surrogate": SurrogateSearch,
     "given": Given,

@@ -212,14 +212,24 @@ def sampled(
     rng: random.Random,
 ) -> Architecture:
     """One discrete architecture, drawn from the policy."""
-    everything = space.everything()
-    lost: set[Choice | int] = set()
+    kept = []
     for decision, theta in zip(decisions, logits, strict=True):
         left = list(range(len(theta)))
         weights = np.exp(theta - theta.max())
         for _ in range(decision.keep):
             left.remove(rng.choices(left, weights[left].tolist())[0])
-        lost |= {decision.options[k] for k in left}
+        kept.append([k for k in range(len(theta)) if k not in left])
+    return architecture_of(space, decisions, kept)
+
+
+def architecture_of(
+    space: PrunableSpace[Any], decisions: Sequence[Decision], kept: Sequence[Sequence[int]]
+) -> Architecture:
+    """The architecture with these options of each decision, by their places."""
+    everything = space.everything()
+    lost: set[Choice | int] = set()
+    for decision, places in zip(decisions, kept, strict=True):
+        lost |= {decision.options[k] for k in range(len(decision.options)) if k not in places}
     gone = (c for c in space.kept(everything) if c in lost or c.edge in lost)
     return space.without(everything, *gone)
 

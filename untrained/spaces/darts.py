@@ -63,6 +63,7 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
     """
 
     name = "darts"
+    cells_are_graphs: ClassVar = True
     scales: ClassVar[Mapping[str, DARTSScale]] = {
         "full": DARTSScale(),
         "imagenet": DARTSScale(channels=48, cells=14, downsampling=3),
@@ -131,6 +132,17 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
             for e, kept in enumerate((*architecture.normal, *architecture.reduction))
             for operation in kept
         )
+
+    def choices(self, architecture: DARTSArchitecture) -> tuple[Choice, ...]:
+        """Every operation on every edge that keeps more than one, unless they are both inputs of
+        a node."""
+        only = {
+            cell * len(EDGES) + e
+            for cell, edges in enumerate(_cells(architecture))
+            for e, (_, node) in enumerate(EDGES)
+            if _count(edges, node) == 1
+        }
+        return tuple(c for c in super().choices(architecture) if c.edge not in only)
 
     def crowded(self, architecture: DARTSArchitecture) -> tuple[Crowd, ...]:
         edges = (*architecture.normal, *architecture.reduction)

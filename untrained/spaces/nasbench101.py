@@ -65,6 +65,7 @@ class NASBench101(Space[NB101Architecture]):
     """The space; a stateless value."""
 
     name = "nasbench101"
+    cells_are_graphs: ClassVar = True
     scales: ClassVar = {
         "full": CellScale(channels=128, cells=3),
         "narrow": CellScale(channels=16, cells=1),

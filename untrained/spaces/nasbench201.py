@@ -52,6 +52,7 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     """The space; a stateless value."""
 
     name = "nasbench201"
+    cells_are_graphs: ClassVar = True
     scales: ClassVar = {
         "full": CellScale(channels=16, cells=5),
         "narrow": CellScale(channels=16, cells=1),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import nn
 
+from untrained.spaces.connectivity import Connectivity, connectivity
 from untrained.spaces.graph import CellGraph
 
 
@@ -76,6 +77,8 @@ class Space(ABC, Generic[A]):
     scales: ClassVar[Mapping[str, Scale]]
     """`full`, as published; `small` and `thin`, as the training-free literature measures it;
     `narrow` between them, for scores that need many images or a little training."""
+    cells_are_graphs: ClassVar[bool] = False
+    "Whether `graphs` have a cell's single operations, rather than stages or layers of several."
 
     @abstractmethod
     def parse(self, text: str) -> A:
@@ -124,6 +127,10 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def graphs(self, architecture: A) -> tuple[CellGraph, ...]:
         """The cells, to be drawn."""
+
+    def connectivity(self, architecture: A) -> tuple[Connectivity, ...]:
+        """Effective depth and width of each cell; nothing unless `cells_are_graphs`."""
+        return tuple(map(connectivity, self.graphs(architecture))) if self.cells_are_graphs else ()
 
 
 class PrunableSpace(Space[A]):
