@@ -1,0 +1,195 @@
+"""How a score behaves: what changes its number, and what does not."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from untrained.conformance.asking import ask
+from untrained.conformance.examined import (
+    NO_NUMBER,
+    SAME,
+    Change,
+    Examined,
+    Pair,
+    percent,
+    short,
+    unchanged,
+)
+from untrained.conformance.finding import Check, Verdict
+from untrained.conformance.networks import CNN, MLP, balanced, doubled
+from untrained.conformance.passes import passes_of
+from untrained.images import Probe
+from untrained.runs.streams import stream
+
+WIDTHS = 4, 8, 16
+
+
+def _unchanged(examined: Examined, change: Change) -> Verdict:
+    if examined.score.of_machine:
+        return Verdict(None, "it measures the machine")
+    return unchanged(examined.after(change), examined.noise)
+
+
+def has_a_number_of_any_network(examined: Examined) -> Verdict:
+    """Networks of cells, with BatchNorm and without, with convolutions and without."""
+    readings = {kind: answer.reading for kind, answer in examined.answers.items()}
+    said = ", ".join(f"{short(r.value)} ({k})" for k, r in readings.items() if r.value is not None)
+    missing = [f"{kind}: {r.reason}" for kind, r in readings.items() if r.value is None]
+    return Verdict(not missing, "; ".join([*([said] if said else []), *missing]))
+
+
+def needs_no_random_numbers(examined: Examined) -> Verdict:
+    """The same number from another generator."""
+    if not examined.numbers or examined.score.of_machine:
+        return Verdict(None, NO_NUMBER if not examined.numbers else "it measures the machine")
+    largest = max(examined.noise.values())
+    if not largest:
+        return Verdict(True, "another generator gives the same number")
+    said = ", ".join(f"{percent(by)} ({kind})" for kind, by in examined.noise.items())
+    return Verdict(False, f"another generator changes it by {said}")
+
+
+def needs_no_labels(examined: Examined) -> Verdict:
+    """The same number where every image has a wrong label, drawn at random."""
+    return _unchanged(examined, _mislabelled)
+
+
+def _mislabelled(network: nn.Module, probe: Probe) -> Probe:
+    others = torch.randint(1, probe.classes, probe.labels.shape, generator=stream("labels"))
+    return replace(probe, labels=(probe.labels + others) % probe.classes)
+
+
+def ignores_the_order_of_images(examined: Examined) -> Verdict:
+    """The same number of the same images and labels in another order."""
+    if len(examined.probe.inputs) < 2:
+        return Verdict(None, "its probe is one image")
+    return _unchanged(examined, _reordered)
+
+
+def _reordered(network: nn.Module, probe: Probe) -> Probe:
+    order = torch.randperm(len(probe.inputs), generator=stream("order"))
+    return replace(probe, inputs=probe.inputs[order], labels=probe.labels[order])
+
+
+def ignores_the_order_of_classes(examined: Examined) -> Verdict:
+    """The same number where every class has the number of another."""
+    return _unchanged(examined, _renumbered)
+
+
+def _renumbered(network: nn.Module, probe: Probe) -> Probe:
+    return replace(probe, labels=(probe.labels + 1) % probe.classes)
+
+
+def is_monotone_in_width(examined: Examined) -> Verdict:
+    """It grows, or falls, with the channels of every kind of network."""
+    courses, said = set(), []
+    for kind in examined.numbers:
+        readings = [
+            ask(examined.score, examined.network(examined.kinds[kind], width), examined.probe)
+            for width in WIDTHS
+        ]
+        values = [a.reading.value for a in readings if a.reading.value is not None]
+        if len(values) == len(WIDTHS):
+            courses.add(_course(values))
+            said.append(f"{', '.join(map(short, values))} ({kind})")
+    if not said:
+        return Verdict(None, NO_NUMBER)
+    course = next(iter(courses)) if len(courses) == 1 else "neither grows nor falls throughout"
+    return Verdict(
+        course in ("grows", "falls", "stays"),
+        f"{course} at {', '.join(map(str, WIDTHS))} channels: {'; '.join(said)}",
+    )
+
+
+def _course(values: list[float]) -> str:
+    steps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    size = max(map(abs, values))
+    if all(abs(step) <= SAME * size for step in steps):
+        return "stays"
+    if all(step > 0 for step in steps):
+        return "grows"
+    return "falls" if all(step < 0 for step in steps) else "neither grows nor falls"
+
+
+def ignores_the_scale_of_weights(examined: Examined) -> Verdict:
+    """The same number of networks whose weights, biases aside, are twice as large."""
+
+    def twice(network: nn.Module, probe: Probe) -> Probe:
+        doubled(network)
+        return probe
+
+    return _rescaled(examined, examined.after(twice))
+
+
+def ignores_rescaling_of_layers(examined: Examined) -> Verdict:
+    """The same number where one layer is doubled and the next halved: the same function."""
+
+    def rebalanced(network: nn.Module, probe: Probe) -> Probe:
+        assert isinstance(network, CNN | MLP)
+        balanced(network)
+        return probe
+
+    pairs = {kind: examined.pair(kind, rebalanced) for kind in ("CNN", "MLP")
+             if kind in examined.numbers}  # fmt: skip
+    return _rescaled(examined, pairs)
+
+
+def _rescaled(examined: Examined, pairs: dict[str, Pair]) -> Verdict:
+    """As `unchanged`, with the ratios of after to before."""
+    found = unchanged(pairs, examined.noise)
+    ratios = [
+        f"{short(after.value / before)} times ({kind})"
+        for kind, (before, after) in pairs.items()
+        if after.value is not None and before
+    ]
+    if found.holds is not False or len(ratios) < len(pairs):
+        return found
+    return Verdict(False, f"becomes {', '.join(ratios)}")
+
+
+def shows_each_image_once(examined: Examined) -> Verdict:
+    """How often the network is run, and on how many images that it had seen."""
+    kind = next(iter(examined.numbers), None)
+    if kind is None:
+        return Verdict(None, NO_NUMBER)
+    network = examined.networks[kind]
+    with passes_of(network) as passes:
+        ask(examined.score, network, examined.probe)
+    return passes.verdict(kind)
+
+
+def takes_less_than_a_second(examined: Examined) -> Verdict:
+    """A call, of each of these small networks."""
+    if not examined.numbers:
+        return Verdict(None, NO_NUMBER)
+    seconds = {
+        kind: min(
+            examined.answers[kind].seconds,
+            ask(examined.score, examined.networks[kind], examined.probe).seconds,
+        )
+        for kind in examined.numbers
+    }
+    said = ", ".join(
+        f"{by:.2g} s ({kind}, {_size(examined.networks[kind]):,} parameters)"
+        for kind, by in seconds.items()
+    )
+    return Verdict(max(seconds.values()) < 1, said)
+
+
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+BEHAVIOUR: dict[str, Check[Examined]] = {
+    "has a number of any network": has_a_number_of_any_network,
+    "needs no random numbers": needs_no_random_numbers,
+    "needs no labels": needs_no_labels,
+    "does not depend on the order of images": ignores_the_order_of_images,
+    "does not depend on the order of classes": ignores_the_order_of_classes,
+    "is monotone in width": is_monotone_in_width,
+    "does not depend on the scale of weights": ignores_the_scale_of_weights,
+    "does not depend on rescaling that keeps the function": ignores_rescaling_of_layers,
+    "shows the network each image once": shows_each_image_once,
+    "takes less than a second": takes_less_than_a_second,
+}
