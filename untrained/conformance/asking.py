@@ -31,11 +31,7 @@ class Answer(NamedTuple):
     probe: list[str]
     "`inputs` and `labels` of the probe, where it changed them."
     seconds: float
-
-    @property
-    def raised(self) -> bool:
-        """Whether there is no number for a reason that the score did not give itself."""
-        return self.reading.value is None and bool(self.fault)
+    "Of the processor, which other programs do not prolong."
 
 
 def ask(
@@ -52,18 +48,23 @@ def ask(
     """
     kept, inputs, labels = Kept(network), probe.inputs.clone(), probe.labels.clone()
     with surroundings(surroundings_seed) as process:
-        began = time.perf_counter()
+        began = time.process_time()
         given, failure = attempt(lambda: score(network, probe, stream(seed, "score")))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
     parts, traces = kept.restore()
-    reading = Reading(None, *failure) if failure else checked(given)
-    proper = isinstance(given, Reading) and (reading.value is not None or given[0] is None)
     held = {"inputs": (probe.inputs, inputs), "labels": (probe.labels, labels)}
     spoilt = [name for name, (now, then) in held.items() if not _equal(now, then)]
     probe.inputs.data, probe.labels.data = inputs, labels
-    silent = proper and reading.value is None and not given[1]
-    fault = "" if proper and not silent else reading.reason
+    reading = Reading(None, *failure) if failure else checked(given)
+    fault = "" if _proper(given) else reading.reason
     return Answer(reading, fault, parts, traces, process, spoilt, seconds)
+
+
+def _proper(given: object) -> bool:
+    """Whether it is a Reading of a finite number, or of a reason."""
+    if not isinstance(given, Reading):
+        return False
+    return bool(given.reason) if given.value is None else checked(given).value is not None
 
 
 def _equal(now: torch.Tensor, then: torch.Tensor) -> bool:

@@ -1,6 +1,8 @@
 """How a score behaves: what changes its number, and what does not."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -8,15 +10,16 @@ from torch import nn
 from untrained.conformance.asking import ask
 from untrained.conformance.examined import (
     NO_NUMBER,
+    OF_MACHINE,
     SAME,
     Change,
     Examined,
-    Pair,
     percent,
     short,
+    shown,
     unchanged,
 )
-from untrained.conformance.finding import Check, Verdict
+from untrained.conformance.finding import Check, Verdict, by_kind
 from untrained.conformance.networks import CNN, MLP, balanced, doubled
 from untrained.conformance.passes import passes_of
 from untrained.images import Probe
@@ -27,26 +30,25 @@ WIDTHS = 4, 8, 16
 
 def _unchanged(examined: Examined, change: Change) -> Verdict:
     if examined.score.of_machine:
-        return Verdict(None, "it measures the machine")
+        return Verdict(None, OF_MACHINE)
     return unchanged(examined.after(change), examined.noise)
 
 
 def has_a_number_of_any_network(examined: Examined) -> Verdict:
     """Networks of cells, with BatchNorm and without, with convolutions and without."""
-    readings = {kind: answer.reading for kind, answer in examined.answers.items()}
-    said = ", ".join(f"{short(r.value)} ({k})" for k, r in readings.items() if r.value is not None)
-    missing = [f"{kind}: {r.reason}" for kind, r in readings.items() if r.value is None]
-    return Verdict(not missing, "; ".join([*([said] if said else []), *missing]))
+    answers = examined.answers
+    said = by_kind({kind: shown(answer.reading) for kind, answer in answers.items()})
+    return Verdict(len(examined.numbers) == len(answers), said)
 
 
 def needs_no_random_numbers(examined: Examined) -> Verdict:
     """The same number from another generator."""
     if not examined.numbers or examined.score.of_machine:
-        return Verdict(None, NO_NUMBER if not examined.numbers else "it measures the machine")
+        return Verdict(None, NO_NUMBER if not examined.numbers else OF_MACHINE)
     largest = max(examined.noise.values())
     if not largest:
         return Verdict(True, "another generator gives the same number")
-    said = ", ".join(f"{percent(by)} ({kind})" for kind, by in examined.noise.items())
+    said = by_kind({kind: percent(by) for kind, by in examined.noise.items()})
     return Verdict(False, f"another generator changes it by {said}")
 
 
@@ -83,33 +85,33 @@ def _renumbered(network: nn.Module, probe: Probe) -> Probe:
 
 def is_monotone_in_width(examined: Examined) -> Verdict:
     """It grows, or falls, with the channels of every kind of network."""
-    courses, said = set(), []
-    for kind in examined.numbers:
-        readings = [
-            ask(examined.score, examined.network(examined.kinds[kind], width), examined.probe)
-            for width in WIDTHS
-        ]
-        values = [a.reading.value for a in readings if a.reading.value is not None]
-        if len(values) == len(WIDTHS):
-            courses.add(_course(values))
-            said.append(f"{', '.join(map(short, values))} ({kind})")
-    if not said:
+    values = {kind: _by_width(examined, kind) for kind in examined.numbers}
+    whole = {kind: numbers for kind, numbers in values.items() if len(numbers) == len(WIDTHS)}
+    if not whole:
         return Verdict(None, NO_NUMBER)
-    course = next(iter(courses)) if len(courses) == 1 else "neither grows nor falls throughout"
+    courses = {_course(numbers) for numbers in whole.values()}
+    course = courses.pop() if len(courses) == 1 else "not the same way everywhere"
+    said = by_kind({kind: ", ".join(map(short, numbers)) for kind, numbers in whole.items()})
+    widths = ", ".join(map(str, WIDTHS))
     return Verdict(
-        course in ("grows", "falls", "stays"),
-        f"{course} at {', '.join(map(str, WIDTHS))} channels: {'; '.join(said)}",
+        course in ("grows", "falls", "stays"), f"{course}, at {widths} channels: {said}"
     )
 
 
+def _by_width(examined: Examined, kind: str) -> list[float]:
+    networks = (examined.network(examined.kinds[kind], width) for width in WIDTHS)
+    readings = (ask(examined.score, network, examined.probe).reading for network in networks)
+    return [reading.value for reading in readings if reading.value is not None]
+
+
 def _course(values: list[float]) -> str:
-    steps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(values)]
     size = max(map(abs, values))
     if all(abs(step) <= SAME * size for step in steps):
         return "stays"
     if all(step > 0 for step in steps):
         return "grows"
-    return "falls" if all(step < 0 for step in steps) else "neither grows nor falls"
+    return "falls" if all(step < 0 for step in steps) else "neither grows nor falls throughout"
 
 
 def ignores_the_scale_of_weights(examined: Examined) -> Verdict:
@@ -119,7 +121,7 @@ def ignores_the_scale_of_weights(examined: Examined) -> Verdict:
         doubled(network)
         return probe
 
-    return _rescaled(examined, examined.after(twice))
+    return _rescaled(examined, examined.numbers, twice)
 
 
 def ignores_rescaling_of_layers(examined: Examined) -> Verdict:
@@ -130,22 +132,23 @@ def ignores_rescaling_of_layers(examined: Examined) -> Verdict:
         balanced(network)
         return probe
 
-    pairs = {kind: examined.pair(kind, rebalanced) for kind in ("CNN", "MLP")
-             if kind in examined.numbers}  # fmt: skip
-    return _rescaled(examined, pairs)
+    return _rescaled(examined, examined.numbers.keys() & {"CNN", "MLP"}, rebalanced)
 
 
-def _rescaled(examined: Examined, pairs: dict[str, Pair]) -> Verdict:
+def _rescaled(examined: Examined, kinds: Iterable[str], change: Change) -> Verdict:
     """As `unchanged`, with the ratios of after to before."""
+    if examined.score.of_machine:
+        return Verdict(None, OF_MACHINE)
+    pairs = {kind: examined.pair(kind, change) for kind in sorted(kinds)}
     found = unchanged(pairs, examined.noise)
-    ratios = [
-        f"{short(after.value / before)} times ({kind})"
+    ratios = {
+        kind: f"{short(after.value / before)} times"
         for kind, (before, after) in pairs.items()
         if after.value is not None and before
-    ]
+    }
     if found.holds is not False or len(ratios) < len(pairs):
         return found
-    return Verdict(False, f"becomes {', '.join(ratios)}")
+    return Verdict(False, f"becomes {by_kind(ratios)}")
 
 
 def shows_each_image_once(examined: Examined) -> Verdict:

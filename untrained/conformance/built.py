@@ -98,9 +98,7 @@ def _logits_by_shape(sampled: Sampled, architecture: Architecture) -> torch.Tens
 def fill_by_shape(parameter: nn.Parameter) -> None:
     """Numbers that stand for the shape, the same for every input channel."""
     shape = parameter.shape
-    drawn = torch.randn(
-        (shape[0], 1, *shape[2:]), generator=stream(*shape), dtype=parameter.dtype
-    )
+    drawn = torch.randn((shape[0], 1, *shape[2:]), generator=stream(*shape), dtype=parameter.dtype)
     parameter.copy_((drawn / parameter[0].numel() ** 0.5).expand(shape))
 
 

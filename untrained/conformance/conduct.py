@@ -6,6 +6,7 @@ from copy import deepcopy
 from untrained.conformance.asking import Answer, ask
 from untrained.conformance.examined import (
     NO_NUMBER,
+    OF_MACHINE,
     Examined,
     Pair,
     difference,
@@ -13,7 +14,7 @@ from untrained.conformance.examined import (
     short,
     unchanged,
 )
-from untrained.conformance.finding import Check, Verdict, listed
+from untrained.conformance.finding import Check, Verdict, by_kind, listed
 from untrained.conformance.networks import BUSY, IDLE_OPERATIONS
 
 
@@ -48,31 +49,32 @@ def leaves_the_probe_alone(examined: Examined) -> Verdict:
 
 def _nothing_of(examined: Examined, left: Callable[[Answer], list[str]]) -> Verdict:
     found = {kind: names for kind, answer in examined.answers.items() if (names := left(answer))}
-    said = [f"{listed(names)} ({kind})" for kind, names in found.items()]
-    return Verdict(not found, "changed " + "; ".join(said) if found else "nothing has changed")
+    said = by_kind({kind: listed(names) for kind, names in found.items()})
+    return Verdict(not found, f"changes {said}" if found else "nothing changes")
 
 
 def repeats_itself(examined: Examined) -> Verdict:
     """The same bits again, and of a copy of the network."""
     if not examined.numbers:
         return Verdict(None, NO_NUMBER)
-    changes = {}
+    changes: dict[str, float] = {}
     for kind, value in examined.numbers.items():
         networks = examined.networks[kind], deepcopy(examined.networks[kind])
         again = [ask(examined.score, network, examined.probe).reading for network in networks]
-        changes |= {kind: difference(value, r) for r in again if r.value != value}
+        if any(reading.value != value for reading in again):
+            changes[kind] = max(difference(value, reading) for reading in again)
     if not changes:
         return Verdict(True, "called twice, and on a copy of the network")
-    said = ", ".join(f"by {percent(by)} ({kind})" for kind, by in changes.items())
+    said = by_kind({kind: percent(by) for kind, by in changes.items()})
     if examined.score.of_machine:
-        return Verdict(True, f"it measures the machine, and differs {said}")
-    return Verdict(False, f"differs {said}")
+        return Verdict(True, f"it measures the machine, and differs by {said}")
+    return Verdict(False, f"differs by {said}")
 
 
 def draws_from_its_generator_alone(examined: Examined) -> Verdict:
     """The same bits from another global random state."""
     if not examined.numbers or examined.score.of_machine:
-        return Verdict(None, NO_NUMBER if not examined.numbers else "it measures the machine")
+        return Verdict(None, NO_NUMBER if not examined.numbers else OF_MACHINE)
     others = [
         kind
         for kind, value in examined.numbers.items()
@@ -89,7 +91,7 @@ def keeps_of_function(examined: Examined) -> Verdict:
     if not examined.score.of_function:
         return Verdict(True, "of_function is False: each architecture is measured by itself")
     if examined.score.of_machine:
-        return Verdict(None, "it measures the machine")
+        return Verdict(None, OF_MACHINE)
     before = ask(examined.score, examined.cell(BUSY), examined.probe).reading
     pairs = {
         what: Pair(before.value, ask(examined.score, examined.cell(text), examined.probe).reading)
@@ -97,7 +99,11 @@ def keeps_of_function(examined: Examined) -> Verdict:
         if before.value is not None
     }
     found = unchanged(pairs, {})
-    advice = "" if found.holds is not False else "; a run measures the cell without, unless of_function is False"
+    advice = (
+        ""
+        if found.holds is not False
+        else "; a run measures the cell without, unless of_function is False"
+    )
     return Verdict(found.holds, f"with idle operations: {found.reason}{advice}")
 
 

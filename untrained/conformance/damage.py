@@ -1,4 +1,4 @@
-"""What a score says of damaged weights, of images that say nothing, and of operations without use."""
+"""What a score says of damaged weights, of images that say nothing, of idle operations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,16 +6,17 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from untrained.conformance.asking import Answer, ask
+from untrained.conformance.asking import ask
 from untrained.conformance.examined import (
     NO_NUMBER,
     Examined,
     Pair,
     short,
+    shown,
     unchanged,
 )
-from untrained.conformance.finding import Check, Verdict
-from untrained.conformance.networks import CNN, SPARES
+from untrained.conformance.finding import Check, Verdict, by_kind
+from untrained.conformance.networks import SPARES, cnn_with
 from untrained.images import Probe
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -26,12 +27,11 @@ def leaves_out_what_has_no_effect(examined: Examined) -> Verdict:
     before = examined.numbers.get("CNN")
     if before is None:
         return Verdict(None, "it has no number of the CNN")
-    pairs = {}
-    for spare in SPARES:
-        network = examined.network(
-            lambda width, shape, classes, spare=spare: CNN(width, shape[0], classes, spare)
-        )
-        pairs[spare] = Pair(before, ask(examined.score, network, examined.probe).reading)
+    networks = {spare: examined.network(cnn_with(spare)) for spare in SPARES}
+    pairs = {
+        str(spare): Pair(before, ask(examined.score, network, examined.probe).reading)
+        for spare, network in networks.items()
+    }
     return unchanged(pairs, examined.noise)
 
 
@@ -56,10 +56,10 @@ def _refuses(examined: Examined, value: float) -> Verdict:
         return Verdict(None, NO_NUMBER)
     kept = {kind: pair.after.value for kind, pair in pairs.items() if pair.after.value is not None}
     if not kept:
-        return Verdict(True, "; ".join({pair.after.reason for pair in pairs.values()}))
+        return Verdict(True, by_kind({kind: pair.after.reason for kind, pair in pairs.items()}))
     if all(kept.get(kind) == pair.before for kind, pair in pairs.items()):
         return Verdict(True, "the same number: it does not read the weights")
-    said = ", ".join(f"{short(number)} ({kind})" for kind, number in kept.items())
+    said = by_kind({kind: short(number) for kind, number in kept.items()})
     return Verdict(False, f"gives {said}, where a weight is {value}")
 
 
@@ -89,13 +89,8 @@ def _answers(examined: Examined, change: Callable[[Probe], Probe]) -> Verdict:
     }
     faults = {kind: answer.fault for kind, answer in answers.items() if answer.fault}
     if faults:
-        return Verdict(False, "; ".join(f"{kind}: {fault}" for kind, fault in faults.items()))
-    return Verdict(True, "; ".join(_said(kind, answer) for kind, answer in answers.items()))
-
-
-def _said(kind: str, answer: Answer) -> str:
-    value, reason, _ = answer.reading
-    return f"{kind}: {reason}" if value is None else f"{short(value)} ({kind})"
+        return Verdict(False, by_kind(faults))
+    return Verdict(True, by_kind({kind: shown(a.reading) for kind, a in answers.items()}))
 
 
 BEHAVIOUR: dict[str, Check[Examined]] = {

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from untrained.conformance.asking import Answer, ask
-from untrained.conformance.finding import Verdict
+from untrained.conformance.finding import Verdict, by_kind
 from untrained.conformance.networks import Build, cell_network, kinds
 from untrained.images import Images, Probe, draw_probe
 from untrained.networks import draw_weights
@@ -22,10 +21,9 @@ from untrained.training import train_short
 WIDTH = 8
 "Channels of the networks, unless width is the question."
 
-SAME = 1e-4
-"A relative change up to which two numbers are the same: float32 rounds more than this nowhere here."
-ROUNDING = 1e-2
-"A relative change up to which rounding may be the cause."
+SAME, ROUNDING = 1e-4, 1e-2
+"""Relative changes up to which two numbers are the same, and up to which rounding may be why they
+are not: that of float32 is small, but scores such as condition numbers magnify it."""
 
 Change = Callable[[nn.Module, Probe], Probe]
 "Alters a copy of a network in place, and says which probe it is shown."
@@ -141,21 +139,25 @@ def unchanged(pairs: dict[str, Pair], noise: dict[str, float]) -> Verdict:
         return Verdict(None, NO_NUMBER)
     lost = {kind: pair.after.reason for kind, pair in pairs.items() if pair.after.value is None}
     if lost:
-        return Verdict(False, "; ".join(f"no number of the {k}: {r}" for k, r in lost.items()))
+        return Verdict(False, f"no number any more: {by_kind(lost)}")
     changes = {kind: difference(*pair) for kind, pair in pairs.items()}
     largest = max(changes.values())
     if largest <= SAME:
-        return Verdict(True, "the same number" if not largest else f"within {percent(largest)}")
-    said = "changes by " + ", ".join(f"{percent(by)} ({kind})" for kind, by in changes.items())
+        return Verdict(
+            True, f"the same up to {percent(largest)}" if largest else "the same number"
+        )
+    said = f"changes by {by_kind({kind: percent(by) for kind, by in changes.items()})}"
     if largest <= ROUNDING:
-        return Verdict(None, f"{said}, which may be rounding")
+        return Verdict(None, f"{said}: rounding may be why")
     if all(by <= max(SAME, noise.get(kind, 0.0)) for kind, by in changes.items()):
-        own = max(noise.values())
-        return Verdict(None, f"{said}; its own random numbers change it by up to {percent(own)}")
+        return Verdict(
+            None, f"{said}; its own random numbers by up to {percent(max(noise.values()))}"
+        )
     return Verdict(False, said)
 
 
-NO_NUMBER = "it has no number of any network"
+NO_NUMBER = "it has no number of these networks"
+OF_MACHINE = "it measures the machine"
 
 
 def percent(share: float) -> str:
@@ -173,6 +175,6 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def relabelled(probe: Probe, labels: torch.Tensor) -> Probe:
-    """The same images with other labels."""
-    return replace(probe, labels=labels)
+def shown(reading: Reading) -> str:
+    """The number to four digits, or the reason."""
+    return reading.reason if reading.value is None else short(reading.value)

@@ -33,8 +33,8 @@ class Finding:
     reason: str
     "Why, with the numbers."
     part: Part
-    """`contract`: a run relies on it; `conduct`: a run makes up for it, a caller must; `behaviour`:
-    to be known, neither good nor bad."""
+    """`contract`: a run relies on it; `conduct`: a run makes up for it, other callers must;
+    `behaviour`: to be known, neither good nor bad."""
 
     @property
     def verdict(self) -> str:
@@ -76,3 +76,16 @@ def listed(names: list[str]) -> str:
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def by_kind(said: Mapping[str, str]) -> str:
+    """What is said of each kind of network, equal things once.
+
+    Example:
+        >>> by_kind({"cell": "1.5", "CNN": "no path", "MLP": "no path"})
+        '1.5 (cell); no path (CNN, MLP)'
+    """
+    kinds: dict[str, list[str]] = {}
+    for kind, text in said.items():
+        kinds.setdefault(text, []).append(kind)
+    return "; ".join(f"{text} ({', '.join(of)})" for text, of in kinds.items())

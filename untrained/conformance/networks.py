@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from untrained.spaces import SPACES, CellScale, Space
+from untrained.spaces import SPACES, CellScale
 
 CELL = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|"
@@ -97,7 +97,7 @@ Build = Callable[[int, torch.Size, int], nn.Module]
 
 def cell_network(text: str, stages: int) -> Build:
     """Of a cell of NAS-Bench-201, one in each stage."""
-    space: Space = SPACES["nasbench201"]
+    space = SPACES["nasbench201"]
 
     def build(width: int, shape: torch.Size, classes: int) -> nn.Module:
         scale = replace(CellScale(), channels=width, cells=1, stages=stages)
@@ -106,12 +106,17 @@ def cell_network(text: str, stages: int) -> Build:
     return build
 
 
+def cnn_with(spare: Spare) -> Build:
+    """The CNN with an operation that its output does not depend on."""
+    return lambda width, shape, classes: CNN(width, shape[0], classes, spare)
+
+
 def kinds(stages: int) -> dict[str, Build]:
     """The networks that a score is asked about, by name; a cell's has so many stages."""
     return {
         "cell": cell_network(CELL, stages),
         "ResNet": lambda width, shape, classes: ResNet(width, shape[0], classes),
-        "CNN": lambda width, shape, classes: CNN(width, shape[0], classes),
+        "CNN": cnn_with(""),
         "MLP": lambda width, shape, classes: MLP(width, shape.numel(), classes),
     }
 

@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
 
 from untrained.conformance.finding import Check, Finding, Verdict, findings, listed
 from untrained.runs.streams import stream
@@ -172,8 +171,8 @@ def leaves_the_process_alone(searched: Searched) -> Verdict:
         again = Searched(searched.kind, searched.options).history
         searched.make().select(again)
     if changed_there:
-        return Verdict(False, f"changed {listed(changed_there)}")
-    return Verdict(True, "nothing has changed")
+        return Verdict(False, f"changes {listed(changed_there)}")
+    return Verdict(True, "nothing changes")
 
 
 CONTRACT: dict[str, Check[Searched]] = {

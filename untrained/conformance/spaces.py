@@ -23,3 +23,4 @@ def findings_of_space(space: Space[Any], settings: Mapping[str, Setting]) -> Ite
     if isinstance(space, PrunableSpace):
         yield from findings("contract", supernets.CONTRACT, sampled)
     yield from findings("conduct", values.CONDUCT, sampled)
+    yield from findings("behaviour", values.BEHAVIOUR, sampled)

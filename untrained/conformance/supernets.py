@@ -1,6 +1,7 @@
 """Partial architectures and their supernets, of spaces that can be pruned."""
 
 import random
+from typing import Any
 
 from untrained.conformance.finding import Check, Verdict
 from untrained.conformance.sampled import CLASSES, Sampled, logits, noise
@@ -51,8 +52,8 @@ def prunes_to_discrete_architectures(sampled: Sampled) -> Verdict:
     return Verdict(True, f"{FEW} times, such as {left}")
 
 
-def _pruned(space: PrunableSpace, rng: random.Random) -> Architecture:
-    left = space.supernet()
+def _pruned(space: PrunableSpace[Any], rng: random.Random) -> Architecture:
+    left: Architecture = space.supernet()
     while choices := space.choices(left):
         left = space.without(left, rng.choice(choices))
     while crowds := space.crowded(left):

@@ -182,9 +182,16 @@ def _set_torch_state(state: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
-def _numpy_state() -> tuple[Any, ...]:
-    kind, keys, *others = np.random.get_state()  # noqa: NPY002
-    return kind, keys.tolist(), *others
+def _numpy_state() -> tuple[bytes, int, int, float]:
+    kept = np.random.get_state(legacy=False)  # noqa: NPY002
+    inner = kept["state"]
+    return inner["key"].tobytes(), inner["pos"], kept["has_gauss"], kept["gauss"]
+
+
+def _set_numpy_state(state: tuple[bytes, int, int, float]) -> None:
+    keys, position, has_gauss, gauss = state
+    whole = "MT19937", np.frombuffer(keys, np.uint32), position, has_gauss, gauss
+    np.random.set_state(whole)  # noqa: NPY002
 
 
 _SIGNALS = [s for s in signal.Signals if s not in (signal.SIGKILL, signal.SIGSTOP)]
@@ -239,13 +246,15 @@ SETTINGS = (
         partial(locale.setlocale, locale.LC_ALL),
         partial(locale.setlocale, locale.LC_ALL),
     ),
-    Setting("garbage collection", gc.isenabled, lambda then: gc.enable() if then else gc.disable()),
+    Setting(
+        "garbage collection", gc.isenabled, lambda then: gc.enable() if then else gc.disable()
+    ),
     Setting("signal handlers", _handlers, _set_handlers),
     Setting("blocked signals", _blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK)),
 )
 GENERATORS = (
     Setting("torch's global random state", _torch_state, _set_torch_state),
-    Setting("NumPy's global random state", _numpy_state, np.random.set_state),  # noqa: NPY002
+    Setting("NumPy's global random state", _numpy_state, _set_numpy_state),
     Setting("Python's global random state", random.getstate, random.setstate),
 )
 "States that differ compare as different."
