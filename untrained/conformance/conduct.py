@@ -98,13 +98,11 @@ def keeps_of_function(examined: Examined) -> Verdict:
         for what, text in IDLE_OPERATIONS.items()
         if before.value is not None
     }
-    found = unchanged(pairs, {})
-    advice = (
-        ""
-        if found.holds is not False
-        else "; a run measures the cell without, unless of_function is False"
-    )
-    return Verdict(found.holds, f"with idle operations: {found.reason}{advice}")
+    holds, reason = unchanged(pairs, {})
+    said = f"with idle operations: {reason}"
+    if holds is False:
+        said += "; a run measures the cell without them, unless of_function is False"
+    return Verdict(holds, said)
 
 
 CONTRACT: dict[str, Check[Examined]] = {

@@ -15,6 +15,7 @@ from untrained.images import Images, Probe, draw_probe
 from untrained.networks import draw_weights
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.streams import SHORT_TRAINING, stream
+from untrained.runs.surroundings import surroundings
 from untrained.scores import Reading, Score
 from untrained.training import train_short
 
@@ -64,14 +65,14 @@ class Examined:
 
         Layers of one name and shape have equal weights in all networks.
         """
-        network = build(width, self.probe.inputs.shape[1:], len(self.images.classes))
-        law = self.setup.weights or Score.weights
+        law, training = self.setup.weights or Score.weights, self.setup.short_training
         assert law is not None
-        draw_weights(network.train(), law, stream(0, "weights"))
-        short = self.setup.short_training
-        if short is not None:
-            images = self.images.training_on(short.images, stream(0, SHORT_TRAINING))
-            train_short(network, images, short.recipe)
+        with surroundings(0):
+            network = build(width, self.probe.inputs.shape[1:], len(self.images.classes)).train()
+            draw_weights(network, law, stream(0, "weights"))
+            if training is not None:
+                images = self.images.training_on(training.images, stream(0, SHORT_TRAINING))
+                train_short(network, images, training.recipe)
         return network
 
     @cached_property
@@ -143,16 +144,14 @@ def unchanged(pairs: dict[str, Pair], noise: dict[str, float]) -> Verdict:
     changes = {kind: difference(*pair) for kind, pair in pairs.items()}
     largest = max(changes.values())
     if largest <= SAME:
-        return Verdict(
-            True, f"the same up to {percent(largest)}" if largest else "the same number"
-        )
+        up_to = f"the same up to {percent(largest)}"
+        return Verdict(True, up_to if largest else "the same number")
     said = f"changes by {by_kind({kind: percent(by) for kind, by in changes.items()})}"
     if largest <= ROUNDING:
         return Verdict(None, f"{said}: rounding may be why")
     if all(by <= max(SAME, noise.get(kind, 0.0)) for kind, by in changes.items()):
-        return Verdict(
-            None, f"{said}; its own random numbers by up to {percent(max(noise.values()))}"
-        )
+        own = percent(max(noise.values()))
+        return Verdict(None, f"{said}; its own random numbers by up to {own}")
     return Verdict(False, said)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from untrained.networks import draw_weights
 from untrained.runs.streams import stream
+from untrained.runs.surroundings import surroundings
 from untrained.spaces import Architecture, Scale, Space
 
 SAMPLES = 30
@@ -38,9 +39,10 @@ class Sampled:
     def build(self, architecture: Architecture, scale: str | None = None) -> nn.Module:
         """The network at a named scale."""
         name = scale or self.small
-        return self.space.build(
-            architecture, self.scale(name), inputs=inputs_of(name), classes=CLASSES
-        )
+        with surroundings(0):
+            return self.space.build(
+                architecture, self.scale(name), inputs=inputs_of(name), classes=CLASSES
+            )
 
     def scale(self, name: str) -> Scale:
         """The scale of this name."""

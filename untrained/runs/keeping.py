@@ -165,7 +165,8 @@ class _Part:
         """Puts the tensor back on its memory, and off it what hung there.
 
         Returns:
-            Whether it had other values or another type; and the names of what hung on it.
+            Whether it had other values or another type; and the names of what hung on it, `memory`
+            among them where equal values lay elsewhere.
         """
         t, memory = self.tensor, self.memory
         alike = (t.dtype, t.device, t.shape) == (memory.dtype, memory.device, memory.shape)
@@ -174,6 +175,7 @@ class _Part:
         if t.grad_fn is not None:  # a buffer that something was added to in place
             t.detach_()
         hung = [name for name, differs in self._hung() if differs]
+        hung += ["memory"] if moved and not changed else []
         if moved:
             t.data = memory
         t.grad = None
