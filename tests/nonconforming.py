@@ -24,8 +24,8 @@ from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
 class OfImages(Score):
     """Nothing is wrong with it."""
 
-    higher_is_better: ClassVar = True
-    network: ClassVar = "thin"
+    higher_is_better: ClassVar[Any] = True
+    network: ClassVar[Any] = "thin"
     probe: ClassVar = ProbeSpec(count=6)
     meaning: ClassVar = "Mean square of the pixels."
 
@@ -99,12 +99,12 @@ class Failing(OfImages):
 
 @dataclass(frozen=True)
 class NoDirection(OfImages):
-    higher_is_better: ClassVar = "yes"
+    higher_is_better: ClassVar[Any] = "yes"
 
 
 @dataclass(frozen=True)
 class NoScale(OfImages):
-    network: ClassVar = "huge"
+    network: ClassVar[Any] = "huge"
 
 
 @dataclass(frozen=True)

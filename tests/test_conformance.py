@@ -27,7 +27,6 @@ from untrained import Finding, Reading, check
 from untrained.cli import main
 from untrained.cli.terminal import PRINTED
 from untrained.conformance import (
-    asking,
     behaviour,
     built,
     conduct,
@@ -53,7 +52,12 @@ from untrained.settings import Setting
 from untrained.spaces import SPACES
 
 OF_NETWORKS = (
-    conduct.CONTRACT | conduct.TRACES | conduct.CONDUCT | behaviour.BEHAVIOUR | damage.BEHAVIOUR
+    conduct.CONTRACT
+    | conduct.TRACES
+    | conduct.CONDUCT
+    | behaviour.REACH
+    | behaviour.BEHAVIOUR
+    | damage.BEHAVIOUR
 )
 OF_SPACES = (
     values.CONTRACT | built.CONTRACT | supernets.CONTRACT | values.CONDUCT | values.BEHAVIOUR
@@ -95,7 +99,7 @@ def test_each_fault_of_a_score_is_told(statement: str, digits: Images) -> None:
 
 def test_a_slow_score_is_told(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(asking.time, "process_time", lambda: next(clock))
+    monkeypatch.setattr("time.process_time", lambda: next(clock))
     found = told("takes less than a second", OF_NETWORKS, examined(OfImages(), digits))
     assert found.holds is False
     assert "2 s (cell" in found.reason
@@ -107,6 +111,13 @@ def test_a_slow_score_is_told(digits: Images, monkeypatch: pytest.MonkeyPatch) -
 def test_each_fault_of_a_class_is_told(statement: str, kind: type[Score]) -> None:
     found = told(statement, declared.CONTRACT | declared.CONDUCT, Declared(kind, kind))
     assert found.holds is False, found
+
+
+def test_a_score_without_a_number_is_asked_no_further() -> None:
+    found = check("swap_regularised")
+    assert not any(f.breaks for f in found)
+    assert "set both for the size aimed at" in found[-1].reason
+    assert [f.statement for f in found if f.part == "behaviour"] == ["has a number of any network"]
 
 
 def test_a_class_that_no_run_could_take_is_asked_no_further() -> None:

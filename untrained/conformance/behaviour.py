@@ -184,8 +184,10 @@ def _size(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-BEHAVIOUR: dict[str, Check[Examined]] = {
+REACH: dict[str, Check[Examined]] = {
     "has a number of any network": has_a_number_of_any_network,
+}
+BEHAVIOUR: dict[str, Check[Examined]] = {
     "needs no random numbers": needs_no_random_numbers,
     "needs no labels": needs_no_labels,
     "does not depend on the order of images": ignores_the_order_of_images,

@@ -39,9 +39,10 @@ class Passes:
         """Whether no image was shown twice."""
         times = "once" if self.count == 1 else f"{self.count} times"
         again = len(self.seen) - len(set(self.seen))
+        before = f"{again} of them" if again else "none"
         if self.count == 0:
             return Verdict(True, f"the network is not run ({kind})")
-        said = f"run {times}, on {len(self.seen)} images, {again} of them shown before ({kind})"
+        said = f"run {times}, on {len(self.seen)} images, {before} shown before ({kind})"
         if self.hidden and not again:
             return Verdict(None, f"run {times}, under vmap or the like ({kind})")
         return Verdict(not again, said)

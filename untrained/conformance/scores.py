@@ -6,7 +6,7 @@ from dataclasses import replace
 from untrained.conformance import behaviour, conduct, damage, declared
 from untrained.conformance.declared import Declared
 from untrained.conformance.examined import Examined
-from untrained.conformance.finding import Finding, findings
+from untrained.conformance.finding import Finding, Part, findings
 from untrained.images import load_images
 from untrained.runs.readings import ours
 from untrained.runs.setup import check_probe, setup_of
@@ -18,7 +18,9 @@ from untrained.spaces import SPACES
 def findings_of_score(
     kind: type[Score], made: Score | None, name: str, settings: Mapping[str, Setting]
 ) -> Iterator[Finding]:
-    """What holds of a score; a class that no run could take is told, and asked no further.
+    """What holds of a score.
+
+    A class that no run could take is asked no further, nor a score that has no number at all.
 
     Args:
         kind: its class.
@@ -30,22 +32,26 @@ def findings_of_score(
         ValueError: settings that it does not have, or a probe that the digits cannot give.
     """
     what = Declared(kind, kind if made is None else lambda: made)
-    broken = False
-    for found in findings("contract", declared.CONTRACT, what):
-        broken = broken or found.breaks
-        yield found
+    said = [*findings("contract", declared.CONTRACT, what)]
+    yield from said
     yield from findings("conduct", declared.CONDUCT, what)
-    if broken:
+    if any(finding.breaks for finding in said):
         return
     setup = setup_of(kind, name, SPACES["nasbench201"], settings)
     if made is not None:
         setup = replace(setup, score=changed(made, settings, name))
     images = load_images("digits")
     check_probe(setup, images)
-    examined = Examined(setup, images)
+    yield from _asked(Examined(setup, images))
+
+
+def _asked(examined: Examined) -> Iterator[Finding]:
+    """What is found by asking it."""
     yield from findings("contract", conduct.CONTRACT, examined)
     # A run does not put back what scores of this package leave, so these must leave nothing.
-    yield from findings("contract" if ours(setup.score) else "conduct", conduct.TRACES, examined)
+    part: Part = "contract" if ours(examined.score) else "conduct"
+    yield from findings(part, conduct.TRACES, examined)
     yield from findings("conduct", conduct.CONDUCT, examined)
-    for checks in (behaviour.BEHAVIOUR, damage.BEHAVIOUR):
-        yield from findings("behaviour", checks, examined)
+    yield from findings("behaviour", behaviour.REACH, examined)
+    if examined.numbers:
+        yield from findings("behaviour", behaviour.BEHAVIOUR | damage.BEHAVIOUR, examined)
