@@ -65,6 +65,11 @@ OF_SPACES = (
 OF_SEARCHERS = searchers.CONTRACT | searchers.CONDUCT
 
 
+BEARTYPE = "changes Python's global random state"
+"""How a reason begins where nothing else is wrong: while tests run, an item of every list, drawn
+at random, is checked in the whole process."""
+
+
 def examined(score: Score, digits: Images) -> Examined:
     kind = type(score)
     setup = setup_of(kind, kind.__name__, SPACES["nasbench201"], {})
@@ -115,7 +120,7 @@ def test_each_fault_of_a_class_is_told(statement: str, kind: type[Score]) -> Non
 
 def test_a_score_without_a_number_is_asked_no_further() -> None:
     found = check("swap_regularised")
-    assert not any(f.breaks for f in found)
+    assert not any(f.breaks and not f.reason.startswith(BEARTYPE) for f in found)
     assert "set both for the size aimed at" in found[-1].reason
     assert [f.statement for f in found if f.part == "behaviour"] == ["has a number of any network"]
 
@@ -284,7 +289,7 @@ def test_our_spaces_keep_their_contract(name: str) -> None:
 def test_each_fault_of_a_space_is_told(statement: str, kind: Any) -> None:
     found = told(statement, OF_SPACES, Sampled(kind()))
     assert found.holds is False, found
-    assert found.reason != BEARTYPE
+    assert not found.reason.startswith(BEARTYPE)
 
 
 def test_every_statement_about_a_space_can_fail() -> None:
@@ -301,14 +306,12 @@ OPTIONS: dict[str, dict[str, Setting]] = {
 }
 
 
-BEARTYPE = "changes Python's global random state"
-"It checks an item of every list, drawn at random, in the whole process while tests run."
-
-
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_our_searchers_keep_their_contract(name: str) -> None:
     found = check(name, OPTIONS.get(name))
-    assert [(f.statement, f.reason) for f in found if not f.holds and f.reason != BEARTYPE] == []
+    assert [
+        (f.statement, f.reason) for f in found if not f.holds and not f.reason.startswith(BEARTYPE)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -318,7 +321,7 @@ def test_our_searchers_keep_their_contract(name: str) -> None:
 def test_each_fault_of_a_searcher_is_told(statement: str, kind: Any) -> None:
     found = told(statement, OF_SEARCHERS, Searched(kind, {"evaluations": 20}))
     assert found.holds is False, found
-    assert found.reason != BEARTYPE
+    assert not found.reason.startswith(BEARTYPE)
 
 
 def test_a_search_that_goes_on_and_on_cannot_be_told() -> None:

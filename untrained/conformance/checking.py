@@ -38,11 +38,9 @@ def check(subject: Subject, settings: Mapping[str, Setting] | None = None) -> tu
         ValueError: nothing of that name, or a setting that it does not have.
 
     Example:
-        >>> found = check("parameters")
-        >>> any(finding.breaks for finding in found)
-        False
-        >>> {finding.statement: finding.verdict for finding in found}["needs no labels"]
-        'holds'
+        >>> found = {finding.statement: finding for finding in check("parameters")}
+        >>> found["needs no labels"].verdict, found["leaves out operations without effect"].holds
+        ('holds', False)
     """
     return tuple(each_finding(subject, settings or {}))
 
