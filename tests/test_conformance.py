@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import nonconforming
 import numpy as np
@@ -25,6 +25,7 @@ from torch import nn
 
 from untrained import Finding, Reading, check
 from untrained.cli import main
+from untrained.cli.ending import interrupted
 from untrained.cli.terminal import PRINTED
 from untrained.conformance import (
     behaviour,
@@ -50,6 +51,7 @@ from untrained.scores import SCORES, Score
 from untrained.search import SEARCHERS
 from untrained.settings import Setting
 from untrained.spaces import SPACES
+from untrained.spaces.nasbench201 import NASBench201
 
 OF_NETWORKS = (
     conduct.CONTRACT
@@ -306,6 +308,23 @@ OPTIONS: dict[str, dict[str, Setting]] = {
 }
 
 
+class Infinite(NASBench201):
+    def enumerate(self) -> NoReturn:
+        raise NotImplementedError
+
+
+def test_an_infinite_space_need_not_be_enumerated() -> None:
+    found = told("enumerates each architecture once", OF_SPACES, Sampled(Infinite()))
+    assert found.holds is None
+
+
+def test_the_thing_itself_may_be_given() -> None:
+    by_name, itself = check("random"), check(SEARCHERS["random"])
+    assert [f.verdict for f in by_name] == [f.verdict for f in itself]
+    found = {f.statement: f.reason for f in check(Failing("needs no labels"), {"count": 6})}
+    assert "changes by" in found["needs no labels"]
+
+
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_our_searchers_keep_their_contract(name: str) -> None:
     found = check(name, OPTIONS.get(name))
@@ -382,6 +401,12 @@ def test_settings_are_those_of_the_score_and_its_probe() -> None:
 class CountsImages(OfImages):
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         return Reading(float(len(probe.inputs)))
+
+
+def test_a_check_that_is_interrupted_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["untrained", "check", "naswot"])
+    said = "Ended; nothing was written. To start again: untrained check naswot"
+    assert interrupted("Ended") == said
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def declares_what_it_is_shown(declared: Declared) -> Verdict:
     kind = declared.kind
     setup = setup_of(kind, kind.__name__, SPACES["nasbench201"], {})
     weights = f"weights {setup.weights}" if setup.weights else "no weights of its own"
-    trained = f", after {setup.epochs} epochs" if setup.epochs else ""
+    trained = f", epochs before: {setup.epochs}" if setup.epochs else ""
     return Verdict(
         True, f"{setup.probe.count} images, {kind.network} networks, {weights}{trained}"
     )
