@@ -1,4 +1,4 @@
-"""How a score behaves: what changes its number, and what does not."""
+"""How a score behaves that has a number of some network: what changes it, and what does not."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,7 +9,6 @@ from torch import nn
 
 from untrained.conformance.asking import ask
 from untrained.conformance.examined import (
-    NO_NUMBER,
     OF_MACHINE,
     SAME,
     Change,
@@ -43,10 +42,9 @@ def has_a_number_of_any_network(examined: Examined) -> Verdict:
 
 def needs_no_random_numbers(examined: Examined) -> Verdict:
     """The same number from another generator."""
-    if not examined.numbers or examined.score.of_machine:
-        return Verdict(None, NO_NUMBER if not examined.numbers else OF_MACHINE)
-    largest = max(examined.noise.values())
-    if not largest:
+    if examined.score.of_machine:
+        return Verdict(None, OF_MACHINE)
+    if not any(examined.noise.values()):
         return Verdict(True, "another generator gives the same number")
     said = by_kind({kind: percent(by) for kind, by in examined.noise.items()})
     return Verdict(False, f"another generator changes it by {said}")
@@ -88,7 +86,7 @@ def is_monotone_in_width(examined: Examined) -> Verdict:
     values = {kind: _by_width(examined, kind) for kind in examined.numbers}
     whole = {kind: numbers for kind, numbers in values.items() if len(numbers) == len(WIDTHS)}
     if not whole:
-        return Verdict(None, NO_NUMBER)
+        return Verdict(None, "it lacks a number of some width of every network")
     courses = {_course(numbers) for numbers in whole.values()}
     course = courses.pop() if len(courses) == 1 else "not the same way everywhere"
     said = by_kind({kind: ", ".join(map(short, numbers)) for kind, numbers in whole.items()})
@@ -153,9 +151,7 @@ def _rescaled(examined: Examined, kinds: Iterable[str], change: Change) -> Verdi
 
 def shows_each_image_once(examined: Examined) -> Verdict:
     """How often the network is run, and on how many images that it had seen."""
-    kind = next(iter(examined.numbers), None)
-    if kind is None:
-        return Verdict(None, NO_NUMBER)
+    kind = next(iter(examined.numbers))
     network = examined.networks[kind]
     with passes_of(network) as passes:
         ask(examined.score, network, examined.probe)
@@ -164,8 +160,6 @@ def shows_each_image_once(examined: Examined) -> Verdict:
 
 def takes_less_than_a_second(examined: Examined) -> Verdict:
     """A call, of each of these small networks."""
-    if not examined.numbers:
-        return Verdict(None, NO_NUMBER)
     seconds = {
         kind: min(
             examined.answers[kind].seconds,

@@ -98,7 +98,7 @@ def keeps_of_function(examined: Examined) -> Verdict:
         for what, text in IDLE_OPERATIONS.items()
         if before.value is not None
     }
-    holds, reason = unchanged(pairs, {})
+    holds, reason = unchanged(pairs, dict.fromkeys(pairs, examined.noise.get("cell", 0.0)))
     said = f"with idle operations: {reason}"
     if holds is False:
         said += "; a run measures the cell without them, unless of_function is False"

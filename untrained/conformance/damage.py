@@ -7,14 +7,7 @@ import torch
 from torch import nn
 
 from untrained.conformance.asking import ask
-from untrained.conformance.examined import (
-    NO_NUMBER,
-    Examined,
-    Pair,
-    short,
-    shown,
-    unchanged,
-)
+from untrained.conformance.examined import Examined, Pair, short, shown, unchanged
 from untrained.conformance.finding import Check, Verdict, by_kind
 from untrained.conformance.networks import SPARES, cnn_with
 from untrained.images import Probe
@@ -32,7 +25,7 @@ def leaves_out_what_has_no_effect(examined: Examined) -> Verdict:
         str(spare): Pair(before, ask(examined.score, network, examined.probe).reading)
         for spare, network in networks.items()
     }
-    return unchanged(pairs, examined.noise)
+    return unchanged(pairs, dict.fromkeys(pairs, examined.noise["CNN"]))
 
 
 def refuses_nan(examined: Examined) -> Verdict:
@@ -52,8 +45,6 @@ def _refuses(examined: Examined, value: float) -> Verdict:
         return probe
 
     pairs = examined.after(damaged)
-    if not pairs:
-        return Verdict(None, NO_NUMBER)
     kept = {kind: pair.after.value for kind, pair in pairs.items() if pair.after.value is not None}
     if not kept:
         return Verdict(True, by_kind({kind: pair.after.reason for kind, pair in pairs.items()}))
@@ -81,8 +72,6 @@ def answers_where_images_are_constant(examined: Examined) -> Verdict:
 
 
 def _answers(examined: Examined, change: Callable[[Probe], Probe]) -> Verdict:
-    if not examined.numbers:
-        return Verdict(None, NO_NUMBER)
     probe = change(examined.probe)
     answers = {
         kind: ask(examined.score, examined.networks[kind], probe) for kind in examined.numbers
