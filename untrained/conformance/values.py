@@ -12,9 +12,9 @@ from untrained.conformance.sampled import SAMPLES, Sampled
 from untrained.runs.surroundings import surroundings
 from untrained.spaces import Architecture, Space
 
-FEW = 3
+FEW = 2
 "Architectures all of whose neighbours are looked at."
-MOST, SECONDS = 20_000, 1.0
+MOST, SECONDS = 20_000, 0.5
 "What is enumerated at most."
 
 
