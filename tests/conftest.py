@@ -15,7 +15,8 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 SLOW = frozenset(
     {
         "test_az_nas", "test_benching", "test_forward_scores",
-        "test_cli", "test_closed_forms", "test_code", "test_counting", "test_damage",
+        "test_cli", "test_closed_forms", "test_code", "test_conformance", "test_counting",
+        "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
         "test_gradient_contract", "test_gradient_scores", "test_independence", "test_isolation",
         "test_kernel_scores",

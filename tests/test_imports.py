@@ -29,10 +29,11 @@ ARROWS = {
         "search",
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
+    "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
-        "report",
+        *("conformance", "report"),
     },
 }
 
@@ -111,6 +112,7 @@ def loaded_by(program: str) -> set[str]:
         "search --help",
         "track --help",
         "bench --help",
+        "check --help",
         "data import --help",
         "search --seed x",
     ],

@@ -6,6 +6,8 @@ from .analysis import spectrum as spectrum
 from .bench import BenchConfig as BenchConfig
 from .bench import Leaderboard as Leaderboard
 from .bench import bench as bench
+from .conformance import Finding as Finding
+from .conformance import check as check
 from .estimate import Estimate as Estimate
 from .estimate import Quantity as Quantity
 from .images import Probe as Probe

@@ -21,7 +21,8 @@ def find(kind: str, name: str, ours: Mapping[str, T], of: type) -> T:
         name: a key of `ours`, or an import path with a colon. Modules in the working folder are
             found too.
         ours: the hand-written registry.
-        of: what an imported object must be: an instance of it, or a subclass.
+        of: what an imported object must be: a subclass of it where all of ours are classes,
+            otherwise an instance.
 
     Raises:
         ValueError: unknown name (the nearest ones are said), or an import that fails.
@@ -33,7 +34,8 @@ def find(kind: str, name: str, ours: Mapping[str, T], of: type) -> T:
     if name in ours:
         return ours[name]
     if ":" in name:
-        return _import(kind, name, of, classes=any(isinstance(o, type) for o in ours.values()))
+        kinds = [isinstance(one, type) for one in ours.values()]
+        return _import(kind, name, of, classes=bool(kinds) and all(kinds))
     near = get_close_matches(name, ours, n=3, cutoff=0.4) or sorted(ours)
     raise ValueError(
         f"unknown {kind} {name!r}: expected {' or '.join(map(repr, near))}, "

@@ -11,6 +11,7 @@ from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
+from untrained.conformance.config import CheckConfig
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
@@ -82,6 +83,13 @@ def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool
         else:
             board = boards.bench_run(RunFolder(folder.parent, folder.name), config, watch)
     boards.show(board, as_json)
+
+
+def check(names: tuple[str, ...], config: CheckConfig, as_json: bool) -> None:
+    """Says what holds of scores, spaces and searchers."""
+    from untrained.cli.checked import show_checked  # with what only it needs
+
+    show_checked(names, config, as_json)
 
 
 def report(folder: Path, page: Path | None) -> None:

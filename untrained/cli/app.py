@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from untrained.cli.commands import (
     bench,
+    check,
     data,
     demo,
     import_table,
@@ -46,7 +47,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, bench, train, track, report):
+for _command in (search, demo, score, bench, check, train, track, report):
     app.command(_command)
 _data_app = App(name="data")
 _data_app.default(data)

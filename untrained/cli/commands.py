@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from untrained.bench.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
+from untrained.conformance.config import CheckConfig
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
 
@@ -19,6 +20,7 @@ ScoreFlags = Annotated[ScoreConfig, Parameter(name="*")]
 TrainFlags = Annotated[TrainConfig, Parameter(name="*")]
 TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
 BenchFlags = Annotated[BenchConfig, Parameter(name="*")]
+CheckFlags = Annotated[CheckConfig, Parameter(name="*")]
 Switch = Annotated[bool, Parameter(negative="")]
 
 
@@ -119,6 +121,19 @@ def bench(
         dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
     """
     actions().bench(folder, config, json, dry_run)
+
+
+def check(*names: str, config: CheckFlags = CheckConfig(), json: Switch = False) -> None:
+    """Say what a score, a space or a searcher keeps of its contract, and how it behaves.
+
+    It needs no images: small networks of several kinds are shown the bundled digits. The exit
+    code is 1 where a part of a contract is broken.
+
+    Args:
+        names: Ours, such as naswot, nasbench201 or evolution, or package.module:name.
+        json: Print one JSON list instead of tables.
+    """
+    actions().check(names, config, json)
 
 
 def report(folder: Path, *, page: Path | None = None) -> None:

@@ -53,6 +53,6 @@ def _deaf() -> None:
 def interrupted(how: str) -> str:
     """What a person is told who, or whose system, ended the command."""
     again = command_line("untrained", *sys.argv[1:])
-    if sys.argv[1:2] == ["data"]:
+    if sys.argv[1:2] in (["data"], ["check"]):
         return f"{how}; nothing was written. To start again: {again}"
     return f"{how}; everything computed so far is kept. To resume: {again}"

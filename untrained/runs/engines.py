@@ -60,7 +60,7 @@ def start_engine(
                 f"nothing can be interrupted, got {time_limit!r}; try workers=1"
             )
         step: Step = nullcontext if time_limit is None else partial(alarm, time_limit)
-        with _one_thread(), _interruptible():
+        with one_thread(), interruptible():
             yield lambda tasks: ((i, perform(task, images, step)) for i, task in enumerate(tasks))
         return
     with images_file(images) as file:
@@ -211,7 +211,8 @@ def wants_memory(reading: Reading) -> bool:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """One thread of torch, as in every worker process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -221,7 +222,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C raises what no score is taken for; other handlers than Python's own stay."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _in_main_thread():
         yield

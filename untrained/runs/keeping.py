@@ -1,12 +1,21 @@
 """A network as a score found it: compared afterwards, and put back."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Changes(NamedTuple):
+    """What was put back, by name."""
+
+    parts: list[str]
+    "Parameters and submodules that were others, or had other values."
+    traces: list[str]
+    "All else: buffers, gradients, hooks, flags and other attributes."
 
 
 class KeptNetwork:
@@ -26,19 +35,24 @@ class KeptNetwork:
         self.parameters = _Values(network.named_parameters())
         self.buffers = _Values(network.named_buffers())
 
-    def restore(self) -> str:
-        """Puts back what has changed. Which parameter or submodule that was; empty for others."""
-        changed = self.parameters.restore()
-        self.buffers.restore()
+    def restore(self) -> Changes:
+        """Puts back what has changed, and says what that was."""
+        parts, traces = self.parameters.restore()
+        for names in self.buffers.restore():
+            traces += names
         for kept in self.modules:
-            changed = kept.restore() or changed
+            changes = kept.restore()
+            parts += changes.parts
+            traces += changes.traces
         for kind, defined in self.classes:
-            for name in vars(kind).keys() - defined.keys():
+            changed = [n for n, value in defined.items() if vars(kind)[n] is not value]
+            new = vars(kind).keys() - defined.keys()
+            for name in new:
                 delattr(kind, name)
-            for name, value in defined.items():
-                if vars(kind)[name] is not value:
-                    setattr(kind, name, value)
-        return changed
+            for name in changed:
+                setattr(kind, name, defined[name])
+            traces += [f"{kind.__name__}.{name}" for name in (*changed, *sorted(new))]
+        return Changes(parts, traces)
 
 
 class _Module:
@@ -53,26 +67,48 @@ class _Module:
             if type(value) in _PLAIN
         ]
 
-    def restore(self) -> str:
-        """Puts all back; the name of the submodule or parameter that was another."""
-        changed = ""
+    def restore(self) -> Changes:
+        """Puts all back, and says what was another."""
+        now, parts = vars(self.module), []
         if type(self.module) is not self.kind:
-            changed = self.name or "the network"
+            parts.append("")
             self.module.__class__ = self.kind
-        vars(self.module).clear()
-        vars(self.module).update(self.attributes)
-        for kind, there, then in self.containers:
-            if kind in ("_modules", "_parameters"):
-                others = [name for name, part in then.items() if there.get(name) is not part]
-                changed = ".".join(filter(None, (self.name, others[0]))) if others else changed
+        traces = [
+            name
+            for name in {**self.attributes, **now}
+            if name not in now or now[name] is not self.attributes.get(name, _NOTHING)
+        ]
+        now.clear()
+        now.update(self.attributes)
+        for name, there, then in self.containers:
+            if _content(there) == _content(then):
+                continue
+            others = _others(there, then) if name in ("_modules", "_parameters") else []
+            parts += others
+            traces += [] if others else [name]
             if isinstance(there, list):
                 there[:] = then
-            elif there or then:
+            else:
                 there.clear()
                 there.update(then)
-        return changed
+        return Changes(self._named(parts), self._named(traces))
+
+    def _named(self, names: list[str]) -> list[str]:
+        return [".".join(filter(None, (self.name, name))) or "the network" for name in names]
 
 
+def _content(container: Any) -> Any:
+    """What two containers that hold the same objects, in the same order if any, agree in."""
+    if isinstance(container, dict):
+        return [(key, id(value)) for key, value in container.items()]
+    return container if isinstance(container, set) else [*map(id, container)]
+
+
+def _others(there: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    return [name for name, part in then.items() if there.get(name) is not part]
+
+
+_NOTHING = object()
 _PLAIN: dict[type, Any] = {dict: dict, OrderedDict: dict, list: list, set: set}
 "Containers whose content is kept, and as what."
 
@@ -92,25 +128,26 @@ class _Values:
         self.before = {key: _bits(group) for key, group in self.groups.items()}
 
     @torch.no_grad()
-    def restore(self) -> str:
-        """Puts all back; the name of one whose values, type or place had changed."""
-        changed = ""
+    def restore(self) -> Changes:
+        """Puts all back; which had other values, or another type, and on which something hung."""
+        changes = Changes([], [])
         for part in self.parts:
-            if part.altered():
-                changed = part.name
+            altered, hung = part.restore()
+            changes.parts.extend([part.name] if altered else [])
+            changes.traces.extend(f"{part.name}.{name}" for name in hung)
         for key, group in self.groups.items():
             if not torch.equal(_bits(group), self.before[key]):
-                changed = self._rewrite(key, group)
-        return changed
+                changes.parts.extend(self._rewrite(key, group))
+        return changes
 
-    def _rewrite(self, key: tuple[torch.dtype, torch.device], group: list["_Part"]) -> str:
-        changed = ""
+    def _rewrite(
+        self, key: tuple[torch.dtype, torch.device], group: list["_Part"]
+    ) -> Iterator[str]:
         sizes = [part.memory.nbytes for part in group]
         for part, bits in zip(group, self.before[key].split(sizes), strict=True):
             if not torch.equal(_bits([part]), bits):
-                changed = part.name
                 part.memory.copy_(bits.view(key[0]).view_as(part.memory))
-        return changed
+                yield part.name
 
 
 class _Part:
@@ -124,14 +161,21 @@ class _Part:
         self.hooks = copy(tensor._backward_hooks)
         self.late_hooks = copy(tensor._post_accumulate_grad_hooks)
 
-    def altered(self) -> bool:
-        """Puts the tensor back on its memory; whether it had other values or another type."""
+    def restore(self) -> tuple[bool, list[str]]:
+        """Puts the tensor back on its memory, and off it what hung there.
+
+        Returns:
+            Whether it had other values or another type; and the names of what hung on it, `memory`
+            among them where equal values lay elsewhere.
+        """
         t, memory = self.tensor, self.memory
         alike = (t.dtype, t.device, t.shape) == (memory.dtype, memory.device, memory.shape)
         moved = not alike or (t.data_ptr(), t.stride()) != (memory.data_ptr(), memory.stride())
         changed = not alike or (moved and not torch.equal(_bits_of(t), _bits_of(memory)))
         if t.grad_fn is not None:  # a buffer that something was added to in place
             t.detach_()
+        hung = [name for name, differs in self._hung() if differs]
+        hung += ["memory"] if moved and not changed else []
         if moved:
             t.data = memory
         t.grad = None
@@ -140,7 +184,15 @@ class _Part:
         t._post_accumulate_grad_hooks = copy(self.late_hooks)
         vars(t).clear()
         vars(t).update(self.attributes)
-        return changed
+        return changed, hung
+
+    def _hung(self) -> Iterator[tuple[str, bool]]:
+        t = self.tensor
+        yield "grad", t.grad is not None
+        yield "requires_grad", t.requires_grad != self.requires_grad
+        hooks = (t._backward_hooks, self.hooks), (t._post_accumulate_grad_hooks, self.late_hooks)
+        yield "hooks", any(_content(now or {}) != _content(then or {}) for now, then in hooks)
+        yield "attributes", _content(vars(t)) != _content(self.attributes)
 
 
 def _bits(parts: Iterable[_Part]) -> Tensor:

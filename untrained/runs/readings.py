@@ -52,8 +52,8 @@ def apply_setups(
         if kept is None or ours(by):
             return attempt(call, device, step)
         found, failure = attempt_apart(call, device, step, draw)
-        changed = kept.restore()
-        return found, failure or (Failure(CHANGED.format(changed)) if changed else None)
+        changed = kept.restore().parts
+        return found, failure or (Failure(CHANGED.format(changed[-1])) if changed else None)
 
     alike: dict[tuple[View | Score, ProbeSpec], list[ScoreSetup]] = {}
     for setup in setups:

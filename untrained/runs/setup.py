@@ -125,7 +125,21 @@ def make_setup(
         ValueError: an unknown score or setting, one of the wrong type, or epochs other than those
             in the name.
     """
-    kind = get_score(score_name(name))
+    return setup_of(get_score(score_name(name)), name, space, settings, short_training)
+
+
+def setup_of(
+    kind: type[Score],
+    name: str,
+    space: Space[Any],
+    settings: Mapping[str, Setting],
+    short_training: TrainingSpec | None = None,
+) -> ScoreSetup:
+    """`make_setup` of a class, whatever its name.
+
+    Raises:
+        ValueError: as `make_setup`.
+    """
     if kind.__hash__ is None:
         raise ValueError(
             f"score {name!r}: expected a value that can be hashed, got one with only __eq__; "

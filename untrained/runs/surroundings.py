@@ -28,6 +28,8 @@ T = TypeVar("T")
 class Setting(NamedTuple):
     """A choice that holds in the whole process."""
 
+    name: str
+    "For people."
     get: Callable[[], Any]
     set: Callable[[Any], object]
 
@@ -41,30 +43,37 @@ def attempt_apart(
 
 
 @contextmanager
-def surroundings(seed: int) -> Iterator[None]:
+def surroundings(seed: int) -> Iterator[list[str]]:
     """Seeds the global random state; afterwards that and the process's settings are as before.
 
-    Output goes to the error stream meanwhile, so that no score writes into a command's own.
+    Output goes to the error stream meanwhile, so that no score writes into a command's own. The
+    list that is given holds, afterwards, the names of what was put back.
     """
     before = [(setting, setting.get()) for setting in SETTINGS]
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    states = [generator.get() for generator in GENERATORS]
     functions = [(namespace, dict(namespace)) for namespace in NAMESPACES]
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # what others draw from
     random.seed(seed)
+    seeded = [generator.get() for generator in GENERATORS]
+    found: list[str] = []
     try:
         with warnings.catch_warnings(), _streams():
-            yield
+            yield found
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for setting, then in before:
             if setting.get() != then:
+                found.append(setting.name)
                 setting.set(then)
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        random.setstate(states[2])
+        for generator, first, state in zip(GENERATORS, seeded, states, strict=True):
+            if generator.get() != first:
+                found.append(generator.name)
+            generator.set(state)
         for namespace, kept in functions:  # what is new was loaded late, and stays
-            namespace.update((name, f) for name, f in kept.items() if namespace.get(name) is not f)
+            others = [name for name, f in kept.items() if namespace.get(name) is not f]
+            namespace.update((name, kept[name]) for name in others)
+            found += [f"{namespace['__name__']}.{name}" for name in others]
 
 
 @contextmanager
@@ -93,19 +102,20 @@ def _error_stream() -> Any:
 
 
 def _attribute(owner: Any, name: str) -> Setting:
-    return Setting(partial(getattr, owner, name), partial(setattr, owner, name))
+    where = getattr(owner, "__name__", type(owner).__name__)
+    return Setting(f"{where}.{name}", partial(getattr, owner, name), partial(setattr, owner, name))
 
 
-def _list(entries: list[Any]) -> Setting:
-    return Setting(entries.copy, partial(entries.__setitem__, slice(None)))
+def _list(name: str, entries: list[Any]) -> Setting:
+    return Setting(name, entries.copy, partial(entries.__setitem__, slice(None)))
 
 
-def _dict(table: Any) -> Setting:
+def _dict(name: str, table: Any) -> Setting:
     def put(then: dict[Any, Any]) -> None:
         table.clear()
         table.update(then)
 
-    return Setting(partial(dict, table), put)
+    return Setting(name, partial(dict, table), put)
 
 
 def _default_device() -> torch.device:
@@ -164,45 +174,89 @@ def _blocked() -> set[signal.Signals]:
     return {*map(signal.Signals, signal.pthread_sigmask(signal.SIG_BLOCK, ()))}
 
 
+def _torch_state() -> bytes:
+    return torch.get_rng_state().numpy().tobytes()
+
+
+def _set_torch_state(state: bytes) -> None:
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _numpy_state() -> tuple[bytes, int, int, float]:
+    kept = np.random.get_state(legacy=False)  # noqa: NPY002
+    inner = kept["state"]
+    return inner["key"].tobytes(), inner["pos"], kept["has_gauss"], kept["gauss"]
+
+
+def _set_numpy_state(state: tuple[bytes, int, int, float]) -> None:
+    keys, position, has_gauss, gauss = state
+    whole = "MT19937", np.frombuffer(keys, np.uint32), position, has_gauss, gauss
+    np.random.set_state(whole)  # noqa: NPY002
+
+
 _SIGNALS = [s for s in signal.Signals if s not in (signal.SIGKILL, signal.SIGSTOP)]
 _CUDA = torch.backends.cuda
 
 SETTINGS = (
-    Setting(torch.get_default_dtype, torch.set_default_dtype),
-    Setting(_default_device, _set_default_device),
-    Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
-    Setting(torch.get_num_threads, torch.set_num_threads),
-    Setting(_matmul_precision, _set_matmul_precision),
+    Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    Setting("default device", _default_device, _set_default_device),
+    Setting("grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
+    Setting("number of threads", torch.get_num_threads, torch.set_num_threads),
+    Setting("matmul precision", _matmul_precision, _set_matmul_precision),
     *(_attribute(each, "fp32_precision") for each in PRECISIONS),
-    Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-    Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
-    Setting(_flushes_denormals, torch.set_flush_denormal),
+    Setting("anomaly detection", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    Setting(
+        "deterministic algorithms",
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    Setting("flushing of denormals", _flushes_denormals, torch.set_flush_denormal),
     *(
-        Setting(partial(get, kind), partial(put, kind))
+        Setting(f"autocast {what} on {kind}", partial(get, kind), partial(put, kind))
         for kind in ("cpu", "cuda")
-        for get, put in (
-            (torch.is_autocast_enabled, torch.set_autocast_enabled),
-            (torch.get_autocast_dtype, torch.set_autocast_dtype),
+        for what, get, put in (
+            ("mode", torch.is_autocast_enabled, torch.set_autocast_enabled),
+            ("dtype", torch.get_autocast_dtype, torch.set_autocast_dtype),
         )
     ),
-    Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
-    Setting(_autocast_nesting, _nest_autocast),
+    Setting("autocast cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    Setting("autocast nesting", _autocast_nesting, _nest_autocast),
     *(_attribute(torch.backends.cudnn, n) for n in ("enabled", "benchmark", "deterministic")),
     _attribute(torch.backends.mkldnn, "enabled"),
-    Setting(_CUDA.math_sdp_enabled, _CUDA.enable_math_sdp),
-    Setting(_CUDA.flash_sdp_enabled, _CUDA.enable_flash_sdp),
-    Setting(_CUDA.mem_efficient_sdp_enabled, _CUDA.enable_mem_efficient_sdp),
-    *(_dict(hooks) for name, hooks in vars(modules).items() if name.endswith("_hooks")),
-    Setting(np.geterr, lambda then: np.seterr(**then)),
+    Setting("math attention", _CUDA.math_sdp_enabled, _CUDA.enable_math_sdp),
+    Setting("flash attention", _CUDA.flash_sdp_enabled, _CUDA.enable_flash_sdp),
+    Setting(
+        "memory-efficient attention",
+        _CUDA.mem_efficient_sdp_enabled,
+        _CUDA.enable_mem_efficient_sdp,
+    ),
+    *(
+        _dict(f"{modules.__name__}.{name}", hooks)
+        for name, hooks in vars(modules).items()
+        if name.endswith("_hooks")
+    ),
+    Setting("NumPy's error handling", np.geterr, lambda then: np.seterr(**then)),
     *(_attribute(sys, name) for name in ("path", "excepthook", "displayhook")),
-    _list(sys.path),
-    _dict(os.environ),
-    Setting(os.getcwd, os.chdir),
-    Setting(sys.getrecursionlimit, sys.setrecursionlimit),
-    Setting(partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
-    Setting(gc.isenabled, lambda then: gc.enable() if then else gc.disable()),
-    Setting(_handlers, _set_handlers),
-    Setting(_blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK)),
+    _list("sys.path", sys.path),
+    _dict("environment", os.environ),
+    Setting("working folder", os.getcwd, os.chdir),
+    Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting(
+        "locale",
+        partial(locale.setlocale, locale.LC_ALL),
+        partial(locale.setlocale, locale.LC_ALL),
+    ),
+    Setting(
+        "garbage collection", gc.isenabled, lambda then: gc.enable() if then else gc.disable()
+    ),
+    Setting("signal handlers", _handlers, _set_handlers),
+    Setting("blocked signals", _blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK)),
 )
+GENERATORS = (
+    Setting("torch's global random state", _torch_state, _set_torch_state),
+    Setting("NumPy's global random state", _numpy_state, _set_numpy_state),
+    Setting("Python's global random state", random.getstate, random.setstate),
+)
+"States that differ compare as different."
 NAMESPACES: tuple[dict[str, Any], ...] = (vars(torch), vars(F), vars(modules))
 "Where a function of torch may be replaced by another."

@@ -1,0 +1,2 @@
+from .checking import check as check
+from .finding import Finding as Finding
