@@ -9,7 +9,8 @@ import platform
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -54,6 +55,20 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         ValueError: a configuration, image set or plug-in that makes no sense.
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
+    with opened(config, on_progress) as session:
+        selected = search(session)
+        if config.train and selected is not None:
+            train_all(session, selected)
+    return session.folder
+
+
+@contextmanager
+def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Session]:
+    """A run that is noted in the store and held against other processes, with workers ready.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
     begun = time.perf_counter()
     config = resolve(config)
     space = get_space(config.space)
@@ -75,23 +90,18 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         described = describe(config, images, setups, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
-        measuring = Measuring(searched, config, space, setups, images, store, engine)
-        session = Session(
+        yield Session(
             config=config,
             images=images,
             space=space,
             searcher=searcher,
-            measuring=measuring,
+            measuring=Measuring(searched, config, space, setups, images, store, engine),
             folder=folder,
             store=store,
             engine=engine,
             on_progress=on_progress,
             run=identity,
         )
-        selected = search(session)
-        if config.train and selected is not None:
-            train_all(session, selected)
-    return folder
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:
