@@ -22,7 +22,7 @@ from untrained.spaces import SPACES, get_space
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
-FREE = ("dataset", "table", "thresholds", "resamples", "workers")
+FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers")
 "What may be said of a run that is there."
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from untrained.bench.combination import Combination
 from untrained.runs.config import CommonConfig, RunConfig, TrainConfig, resolve_training
 from untrained.settings import Setting, check_range, checked
 from untrained.training.recipe import TrainingSpec
@@ -31,6 +32,10 @@ class BenchConfig(CommonConfig):
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
     """Scores to rank: names, or package.module:name. `label_alignment@2` is that score after two
     epochs of short training. Parameters, multiply-adds and layers are measured beside them."""
+    combine: tuple[str, ...] = ()
+    """Several scores as one, such as `"rank_sum(naswot, synflow)"`, each a row of its own:
+    `rank_sum` (as TE-NAS), `log_rank_sum` (as AZ-NAS), `z_sum`, or `cross_fitted`, whose weights
+    are fitted on other architectures than they are judged on. Their scores are measured too."""
     dataset: str | None = None
     """Data set whose accuracies judge the scores, such as `cifar10`, or one column of the table,
     such as `cifar10_valid_200`. By default that of the images' name, or the table's first."""
@@ -66,8 +71,14 @@ class BenchConfig(CommonConfig):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """All scores that are measured: those asked for, and the baselines."""
-        return (*self.scores, *(name for name in BASELINES if name not in self.scores))
+        """All scores that are measured: those asked for, alone or combined, and the baselines."""
+        combined = (name for each in self.combinations for name in each.scores)
+        return tuple(dict.fromkeys((*self.scores, *combined, *BASELINES)))
+
+    @property
+    def combinations(self) -> tuple[Combination, ...]:
+        """What `combine` asks for."""
+        return tuple(dict.fromkeys(map(Combination.parse, self.combine)))
 
     @property
     def size_of_sample(self) -> int | None:
@@ -90,6 +101,7 @@ class BenchConfig(CommonConfig):
         config = checked(self)
         if not config.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
+        _ = config.combinations  # which refuses what has another form
         if config.sample != "all" and (config.size_of_sample or 0) < LEAST:
             raise ValueError(
                 f"sample: expected {LEAST} architectures or more, stratified:N or all, got "

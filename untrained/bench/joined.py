@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from untrained.bench.combined import notes_on, with_combinations
 from untrained.bench.config import BASELINES, BenchConfig
 from untrained.bench.judged import Judged
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
@@ -138,14 +139,16 @@ def leaderboard_of(
     known = {name: each for run in runs for name, each in run.known().items()}
     for column, seconds in accuracies.shortened.items():
         known[column] = Known(True, SHORTENED, seconds)
+    judged = joined.filter(pl.col(accuracies.column).is_finite())
+    values, known = with_combinations(judged, accuracies.column, known, config.combinations)
     return rank_scores(
-        joined.filter(pl.col(accuracies.column).is_finite()),
+        values,
         accuracies.column,
         known,
         population=population,
         thresholds=config.thresholds,
         resamples=config.resamples,
-        notes=(*_notes(first.record), *accuracies.notes),
+        notes=(*_notes(first.record), *accuracies.notes, *notes_on(config.combinations)),
         few=accuracies.few,
         on_progress=on_progress,
     )

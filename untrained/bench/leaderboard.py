@@ -23,7 +23,7 @@ class Leaderboard:
     architectures. Beside the fields of `tables.Agreement`, whose
     intervals are two columns each:
 
-    `score`; `kind`: score, baseline or shortened training; `higher_is_better`;
+    `score`; `kind`: score, combination, baseline or shortened training; `higher_is_better`;
     `p_value`: how often an order by chance agrees as much, as of `tables.p_value`;
     `tau_failed_last`: tau with failed scores ranked below all others;
     `tau_draws`, `tau_spread`: mean and standard deviation of tau over single draws;
@@ -63,7 +63,7 @@ class Leaderboard:
     def judged(self) -> bool:
         """Whether some score that was asked for has statistics."""
         asked = self.scores.filter(pl.col("kind") != SHORTENED)
-        own = asked.filter(pl.col("kind") == "score")
+        own = asked.filter(pl.col("kind") != "baseline")
         return bool((own if len(own) else asked)["tau"].is_not_null().any())
 
     @property

@@ -116,22 +116,21 @@ def _verdict(
     resamples: int,
 ) -> str:
     """The best score against the best baseline; empty where there is none of either."""
-    best = {
-        kind: max(found, key=lambda row: row["tau"])["score"]
-        for kind in ("score", "baseline")
-        if (found := [row for row in rows if row["kind"] == kind and row["tau"] is not None])
-    }
-    if len(best) < 2:
+    known = [row for row in rows if row["tau"] is not None]
+    asked = [row for row in known if row["kind"] not in (SHORTENED, "baseline")]
+    baselines = [row for row in known if row["kind"] == "baseline"]
+    if not asked or not baselines:
         return ""
-    score, baseline = best["score"], best["baseline"]
+    score, baseline = (
+        max(some, key=lambda row: row["tau"])["score"] for some in (asked, baselines)
+    )
     x, other = means[score], means[baseline]
     if (np.isfinite(x) & np.isfinite(other)).sum() < LEAST:
         return ""
     value, (low, high) = difference = tau_difference(x, other, accuracies, resamples=resamples)
     how = "better than" if value > 0 else "worse than"
     how = f"ranks {how}" if difference.told_apart else "cannot be told apart from"
-    several = sum(row["kind"] == "score" and row["tau"] is not None for row in rows)
-    chosen = f", the best of {several} by these accuracies," if several > 1 else ""
+    chosen = f", the best of {len(asked)} by these accuracies," if len(asked) > 1 else ""
     return (
         f"{score}{chosen} {how} the best baseline, {baseline}: their taus differ by "
         f"{value:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."

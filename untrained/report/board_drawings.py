@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from untrained.bench.combined import COMBINATION
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.report.canvas import RANDOM, SELECTED, blank_figure, literal, log_axis, wrapped
 from untrained.report.labels import axis_range, place_labels
@@ -12,7 +13,7 @@ from untrained.report.measured import spans_decades
 from untrained.report.units import percent, share, significant
 
 SCORE = "#3f7fcf"
-COLOURS = {"score": SCORE, "baseline": RANDOM, SHORTENED: "#2a9d8f"}
+COLOURS = {"score": SCORE, COMBINATION: "#8260c4", "baseline": RANDOM, SHORTENED: "#2a9d8f"}
 "Of the kinds of a leaderboard's rows."
 POINTS = 2000
 "Architectures that a scatter plot shows at most: the first, which are in a random order."
