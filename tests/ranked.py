@@ -70,3 +70,8 @@ class Four(NASBench201):
 
 
 FOUR = Four()
+
+
+@dataclass(frozen=True)
+class Few(Picky):
+    """Fewer convolutions are better, and at least two are needed for a number."""

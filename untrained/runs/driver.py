@@ -30,6 +30,7 @@ from untrained.runs.presets import resolve
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
+from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.scores import Score
@@ -74,12 +75,15 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
     space = get_space(config.space)
     setups = make_setups(space, config)
     searcher = _searcher(config, space, setups)
+    cheap = shrink_setup(space, config)
+    if cheap:
+        check_shrinks(searcher)
     scale = training_scale(space, config)  # refuse it now, not later
     images = load_images(config.images, size=config.size, seed=config.seed)
-    for setup in setups:
+    for setup in (*setups, *cheap):
         check_probe(setup, images)
-    _check_recipes(config, space, scale, setups, images)
-    searched, identity, name = _identities(config, space, setups, searcher, images)
+    _check_recipes(config, space, scale, (*setups, *cheap), images)
+    searched, identity, name = _identities(config, space, (*setups, *cheap), searcher, images)
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
@@ -128,7 +132,7 @@ def _identities(
     A run that trains has a folder and a record of its own for each way of training.
     """
     code = version_of(
-        *(config.space, space, config.searcher, searcher, *config.scores),
+        *(config.space, space, config.searcher, searcher, *(setup.name for setup in setups)),
         *(setup.score for setup in setups),
         training=any(setup.short_training is not None for setup in setups),
     )

@@ -8,6 +8,7 @@ from functools import partial
 
 from untrained.runs.measuring import history_of
 from untrained.runs.session import OnProgress, Progress, Session
+from untrained.runs.shrinking import shrunk
 from untrained.runs.store import LOST
 from untrained.search import History, Proposal
 from untrained.spaces import Architecture
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 def search(session: Session) -> Architecture | None:
     """The selected architecture of a search, which resumes from what is stored, and is noted."""
+    if session.config.shrink is not None:
+        session = shrunk(session)
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch = store.batches(session.id)
@@ -43,21 +46,21 @@ def recall(session: Session) -> History:
     What the store has lost of it is measured or tried again, and what ran out of memory or time
     where there is more now.
     """
-    store = session.store
+    store, searched = session.store, session.searcher.space
     try:
         rows = store.trials(session.id)
-        history = History(session.space, history_of(session.space, rows))
+        history = History(searched, history_of(session.space, rows))
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
         store.forget_trials(session.id)
-        return History(session.space)
+        return History(searched)
     readings = [r for row in rows for column in row["measurements"].values() for r in column]
     if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
     session.measuring.measure(
         history, partial(_tell, session.on_progress, "search, measured again")
     )
-    return History(session.space, history_of(session.space, store.trials(session.id)))
+    return History(searched, history_of(session.space, store.trials(session.id)))
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
