@@ -14,7 +14,7 @@ from untrained.bench.leaderboard import SHORTENED
 from untrained.bench.ranking import Known
 from untrained.report import report_board
 from untrained.report.board_drawings import draw_costs, draw_scatter, scatters
-from untrained.report.labels import axis_range, place_labels
+from untrained.report.labels import WIDTHS, axis_range, place_labels
 
 HOSTILE = "<script>alert(1)</script>:S"
 
@@ -158,3 +158,38 @@ def test_the_page_lies_beside_the_files_and_says_how_to_make_them(
     assert "untrained bench &#39;a b&#39;" in page.read_text("utf-8")
     with pytest.raises(ValueError, match="expected a page"):
         report_board(board)
+
+
+def test_labels_that_fit_a_phone_fit_any_wider_page() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(2, 30)).tolist()
+    texts = ["t" * int(n) for n in rng.integers(3, 25, 30)]
+    shown = []
+    for width in WIDTHS:
+        sides = place_labels(x, y, texts, width)
+        low, high = axis_range(x)
+        bottom, top = axis_range(y)
+        for wider in (w for w in WIDTHS if w >= width):
+            middles = [
+                (wider * (a - low) / (high - low), 320 * (b - bottom) / (top - bottom))
+                for a, b in zip(x, y, strict=True)
+            ]
+            areas = [
+                covered(middle, side, text)
+                for middle, side, text in zip(middles, sides, texts, strict=True)
+                if side
+            ]
+            assert sum(map(len, areas)) == len(set().union(*areas))
+            assert all(0 <= a < wider for area in areas for a, _ in area)
+        shown.append(sum(side is not None for side in sides))
+    assert shown[0] < shown[-1]
+
+
+def test_the_page_chooses_labels_by_its_width(board: Leaderboard) -> None:
+    figure = draw_costs(board)
+    assert figure is not None
+    traces = [trace for trace in figure.data if trace.meta]
+    assert [*traces[0].meta] == [*WIDTHS]
+    for trace in traces:
+        assert trace.meta[WIDTHS[-1]]["text"] == list(trace.text)
+        assert all(len(each["text"]) == len(trace.x) for each in trace.meta.values())

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
+from untrained.bench.calibrating import calibrate, draw_untabled
 from untrained.bench.config import BASELINES, LEAST, BenchConfig
-from untrained.bench.joined import Measured, leaderboard_of
-from untrained.bench.judged import find_judged
+from untrained.bench.joined import Measured, accuracies_of, leaderboard_of
+from untrained.bench.judged import Judged, find_judged
 from untrained.bench.leaderboard import Leaderboard
 from untrained.bench.population import Sample, draw_sample
 from untrained.files import write_whole
@@ -21,7 +22,7 @@ from untrained.spaces import SPACES, get_space
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
-FREE = ("dataset", "table", "thresholds", "resamples", "workers")
+FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers")
 "What may be said of a run that is there."
 
 
@@ -43,16 +44,23 @@ def bench(config: BenchConfig, on_progress: OnProgress = ignore) -> Leaderboard:
         OSError: files that are missing or cannot be written.
     """
     config = config.check()
-    space = get_space(config.space)
-    judged = find_judged(config.space, config.table, config.dataset, config.images)
-    sample = draw_sample(config, space, judged)
-    measured = _measure(config, sample.architectures, on_progress)
-    found = leaderboard_of((measured,), judged, sample, config, on_progress)
-    out = measured.folder.path / judged.column
+    if config.train is not None:
+        measured, found = calibrate(config, on_progress)
+    else:
+        judged, sample = _drawn(config)
+        measured = _measure(config, sample.architectures, on_progress)
+        accuracies = accuracies_of(judged, sample)
+        found = leaderboard_of((measured,), accuracies, sample.declared, config, on_progress)
+    out = measured.folder.path / found.accuracy
     found.write(out)
     write_whole(out / CONFIG, as_toml(config, "bench").encode())
     again = command_line("untrained", "bench", "--config", str(out / CONFIG))
     return replace(found, folder=out, command=again)
+
+
+def _drawn(config: BenchConfig) -> tuple[Judged, Sample]:
+    judged = find_judged(config.space, config.table, config.dataset, config.images)
+    return judged, draw_sample(config, get_space(config.space), judged)
 
 
 def plan_of(config: BenchConfig) -> str:
@@ -62,9 +70,11 @@ def plan_of(config: BenchConfig) -> str:
         ValueError: as `bench`, for all but scores and images.
     """
     config = config.check()
-    judged = find_judged(config.space, config.table, config.dataset, config.images)
-    sample = draw_sample(config, get_space(config.space), judged)
-    return f"{', '.join(config.measured)} on {sample.declared}, judged by {judged.column}"
+    scores = ", ".join(config.measured)
+    if config.train is not None:
+        return f"{scores} on {draw_untabled(config).declared}, judged by training them"
+    judged, sample = _drawn(config)
+    return f"{scores} on {sample.declared}, judged by {judged.column}"
 
 
 def bench_run(
@@ -113,7 +123,8 @@ def bench_run(
     declared = f"{len(held):,} architectures that {by}, no random sample"
     sample = Sample(tuple(held["asked"]), declared)
     beside = _baselines(measured, sample.architectures, config, on_progress)
-    found = leaderboard_of((measured, *beside), judged, sample, config, on_progress)
+    accuracies = accuracies_of(judged, sample)
+    found = leaderboard_of((measured, *beside), accuracies, declared, config, on_progress)
     out = folder.path / judged.column
     found.write(out)
     said = _flags(replace(config, dataset=judged.column))

@@ -1,10 +1,11 @@
 """What a bench is asked: one frozen value, from flags or TOML."""
 
 import re
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
-from untrained.runs.config import CommonConfig, RunConfig
+from untrained.bench.combination import Combination
+from untrained.runs.config import CommonConfig, RunConfig, TrainConfig, resolve_training
 from untrained.settings import Setting, check_range, checked
 from untrained.training.recipe import TrainingSpec
 
@@ -15,7 +16,13 @@ BASELINES = ("parameters", "macs", "trainable_layers")
 "Scores of size alone, which every bench measures."
 
 LEAST = 20
-"Architectures, below which statistics of a ranking say nothing."
+"Architectures, below which most statistics of a ranking say nothing."
+
+LEAST_TRAINED = 3
+"Architectures that are trained at least, to see what little they say."
+
+BRIEF = TrainingSpec(recipe="brief")
+"How they are trained, where nothing is said."
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,10 @@ class BenchConfig(CommonConfig):
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
     """Scores to rank: names, or package.module:name. `label_alignment@2` is that score after two
     epochs of short training. Parameters, multiply-adds and layers are measured beside them."""
+    combine: tuple[str, ...] = ()
+    """Several scores as one, such as `"rank_sum(naswot, synflow)"`, each a row of its own:
+    `rank_sum` (as TE-NAS), `log_rank_sum` (as AZ-NAS), `z_sum`, or `cross_fitted`, whose weights
+    are fitted on other architectures than they are judged on. Their scores are measured too."""
     dataset: str | None = None
     """Data set whose accuracies judge the scores, such as `cifar10`, or one column of the table,
     such as `cifar10_valid_200`. By default that of the images' name, or the table's first."""
@@ -48,11 +59,26 @@ class BenchConfig(CommonConfig):
     default five quantiles of the sample's accuracies."""
     resamples: int = 1000
     "Resamples of architectures for each bootstrap interval."
+    train: int | None = None
+    """Judge scores on your own images, without a table: draw so many architectures of the space
+    at random, train them, and see whether scores rank them by accuracy on the test images."""
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    "With --train: how, such as `--training.epochs 20`; by default 5 epochs (`brief`)."
+    repeats: int = 1
+    "With --train: trainings of each architecture, from other weights; their mean accuracy counts."
+    scale: str = TrainConfig.scale
+    "With --train: scale of the trained networks, `full` (as published), `narrow` or `small`."
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """All scores that are measured: those asked for, and the baselines."""
-        return (*self.scores, *(name for name in BASELINES if name not in self.scores))
+        """All scores that are measured: those asked for, alone or combined, and the baselines."""
+        combined = (name for each in self.combinations for name in each.scores)
+        return tuple(dict.fromkeys((*self.scores, *combined, *BASELINES)))
+
+    @property
+    def combinations(self) -> tuple[Combination, ...]:
+        """What `combine` asks for."""
+        return tuple(dict.fromkeys(map(Combination.parse, self.combine)))
 
     @property
     def size_of_sample(self) -> int | None:
@@ -75,19 +101,41 @@ class BenchConfig(CommonConfig):
         config = checked(self)
         if not config.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
+        _ = config.combinations  # which refuses what has another form
         if config.sample != "all" and (config.size_of_sample or 0) < LEAST:
             raise ValueError(
                 f"sample: expected {LEAST} architectures or more, stratified:N or all, got "
                 f"{config.sample!r}"
             )
         check_range("resamples", config.resamples, 100)
-        return config
+        check_range("repeats", config.repeats, 1)
+        if config.train is not None:
+            check_range("train", config.train, LEAST_TRAINED)
+        config._check_train()
+        if config.train is None:
+            return config
+        return replace(config, training=resolve_training(config.training.over(BRIEF)))
+
+    def _check_train(self) -> None:
+        """Refuse what is said of a table beside --train, and of training without it."""
+        usual, unused = BenchConfig(), OF_TRAINING if self.train is None else OF_TABLES
+        beside = "without --train" if self.train is None else "beside --train"
+        for name in unused:
+            if (value := getattr(self, name)) != getattr(usual, name):
+                if isinstance(value, TrainingSpec):
+                    value = {k: v for k, v in vars(value).items() if v is not None}
+                raise ValueError(f"{name}: expected nothing {beside}, got {value!r}")
 
     def run_config(self, architectures: tuple[str, ...]) -> RunConfig:
         """The run that measures them."""
         common = {f.name: getattr(self, f.name) for f in fields(CommonConfig)}
+        trained: dict[str, Any] = {}
+        if self.train is not None:
+            trained = {name: getattr(self, name) for name in ("training", "scale")}
+            trained |= {"train": True, "compare": 0}
         return RunConfig(
             **common,
+            **trained,
             searcher="given",
             options={"architectures": " ".join(architectures)},
             scores=self.measured,
@@ -95,3 +143,10 @@ class BenchConfig(CommonConfig):
             score_settings=self.score_settings,
             short_training=self.short_training,
         )
+
+
+OF_TABLES = ("dataset", "table", "sample", "population")
+"What is said of a table, and of what is drawn from it."
+
+OF_TRAINING = ("training", "repeats", "scale")
+"What is said of `train`."

@@ -1,12 +1,14 @@
-"""Runs joined with a table: values of scores beside accuracies."""
+"""Runs joined with accuracies: those of a table, or others."""
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
+from untrained.bench.combined import notes_on, with_combinations
 from untrained.bench.config import BASELINES, BenchConfig
 from untrained.bench.judged import Judged
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
@@ -82,14 +84,46 @@ class Measured:
         return reasons.most_common(1)[0][0] if reasons else ""
 
 
+@dataclass(frozen=True)
+class Accuracies:
+    """By what scores are judged."""
+
+    frame: pl.DataFrame
+    "`architecture`, the accuracies' column, and those of `shortened`."
+    column: str
+    "Of the accuracies; an architecture where it is not finite is left out."
+    shortened: Mapping[str, float | None] = field(default_factory=dict)
+    "Columns of accuracies after a shorter training -> mean seconds of it, if known."
+    notes: tuple[str, ...] = ()
+    "What must be known of them."
+    few: bool = False
+    "Whether fewer than 20 will do."
+
+
+def accuracies_of(judged: Judged, sample: Sample) -> Accuracies:
+    """Those of a table."""
+    rows = judged.table.found(sample.architectures)
+    shortened: dict[str, Any] = {
+        column: rows[seconds].mean() if seconds else None
+        for column, seconds in judged.shortened.items()
+    }
+    chosen = [pl.col("asked").alias("architecture"), *map(pl.col, (judged.column, *shortened))]
+    note = (
+        f"{', '.join(shortened)}: validation accuracies of the table, after a shorter training; "
+        f"their seconds, where known, are those of the table's hardware."
+    )
+    return Accuracies(rows.select(chosen), judged.column, shortened, (note,) if shortened else ())
+
+
 def leaderboard_of(
     runs: Sequence[Measured],
-    judged: Judged,
-    sample: Sample,
+    accuracies: Accuracies,
+    population: str,
     config: BenchConfig,
     on_progress: OnProgress,
 ) -> Leaderboard:
-    """The leaderboard of all scores of the runs, on a sample of the architectures of the first.
+    """The leaderboard of all scores of the runs, on those architectures of the first that have an
+    accuracy.
 
     Raises:
         ValueError: as `rank_scores`.
@@ -101,28 +135,26 @@ def leaderboard_of(
     for other in others:
         beside = other.record.frame().filter(pl.col("draw") == 0).drop("draw")
         values = values.join(beside, on="architecture", how="left", maintain_order="left")
-    shortened = judged.shortened
-    rows = judged.table.found(sample.architectures)
-    chosen = [judged.column, *shortened]
-    accuracies = rows.select(pl.col("asked").alias("architecture"), *chosen)
-    joined = accuracies.join(values, on="architecture", maintain_order="left")
+    joined = accuracies.frame.join(values, on="architecture", maintain_order="left")
     known = {name: each for run in runs for name, each in run.known().items()}
-    for column, seconds in shortened.items():
-        spent = rows[seconds].mean() if seconds else None
-        known[column] = Known(True, SHORTENED, spent)  # type: ignore[arg-type]
+    for column, seconds in accuracies.shortened.items():
+        known[column] = Known(True, SHORTENED, seconds)
+    judged = joined.filter(pl.col(accuracies.column).is_finite())
+    values, known = with_combinations(judged, accuracies.column, known, config.combinations)
     return rank_scores(
-        joined.filter(pl.col(judged.column).is_finite()),
-        judged.column,
+        values,
+        accuracies.column,
         known,
-        population=sample.declared,
+        population=population,
         thresholds=config.thresholds,
         resamples=config.resamples,
-        notes=_notes(first.record, shortened),
+        notes=(*_notes(first.record), *accuracies.notes, *notes_on(config.combinations)),
+        few=accuracies.few,
         on_progress=on_progress,
     )
 
 
-def _notes(record: RunRecord, shortened: Collection[str]) -> list[str]:
+def _notes(record: RunRecord) -> list[str]:
     """What was measured, and what of it is not like the rest."""
     asked = record.config
     notes = [
@@ -130,11 +162,6 @@ def _notes(record: RunRecord, shortened: Collection[str]) -> list[str]:
         f"draw{'s' if asked['draws'] != 1 else ''} of weights and images, seed {asked['seed']}, "
         f"on {asked['device']}."
     ]
-    if shortened:
-        notes.append(
-            f"{', '.join(shortened)}: validation accuracies of the table, after a shorter "
-            f"training; their seconds, where known, are those of the table's hardware."
-        )
     if any(r.value is None for t in record.trials for c in t.readings.values() for r in c):
         notes.append(
             "A score that failed on some architectures is judged on the others: its population "

@@ -6,17 +6,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, spearmanr
 
 from untrained.bench.config import LEAST
 from untrained.tables.agreement import Agreement, agreement, exceedance
+from untrained.tables.chance import p_value, small_sample_interval
 from untrained.tables.partial import partial, partial_tau
 
 Statistics = Mapping[str, float | int | None]
 
 STATISTICS = (
     *(f.name for f in fields(Agreement) if not f.name.endswith("_interval")),
-    *("tau_low", "tau_high", "rho_low", "rho_high", "tau_failed_last", "tau_draws", "tau_spread"),
+    *("tau_low", "tau_high", "p_value", "rho_low", "rho_high"),
+    *("tau_failed_last", "tau_draws", "tau_spread"),
     *("tau_given_size", "rho_given_size", "rho_given_size_low", "rho_given_size_high"),
 )
 "Names of the statistics of every score; beside them PQETP at each threshold."
@@ -33,6 +35,8 @@ class Judge:
     "Of PQETP."
     resamples: int
     "Of each bootstrap."
+    least: int = LEAST
+    "Architectures below which nothing is said of a score; below 20, little."
 
     def statistics(
         self, draws: Float[np.ndarray, "n d"], *, given_size: bool = True
@@ -48,8 +52,11 @@ class Judge:
         sound = np.isfinite(x)
         found: dict[str, float | int | None] = dict.fromkeys((*STATISTICS, *self.named))
         found |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
-        if sound.sum() < LEAST or np.ptp(x[sound]) == 0 or np.ptp(y[sound]) == 0:
+        if sound.sum() < self.least or np.ptp(x[sound]) == 0 or np.ptp(y[sound]) == 0:
             return found
+        found["p_value"] = p_value(x, y)
+        if sound.sum() < LEAST:
+            return {**found, **self.of_few(x[sound], y[sound])}
         return found | {
             **agreement(x, y, resamples=self.resamples).row(),
             **self.over_draws(draws),
@@ -57,6 +64,12 @@ class Judge:
             **(self.beyond_size(x) if given_size else {}),
             **dict(zip(self.named, exceedance(x, y, [*self.named.values()]), strict=True)),
         }
+
+    def of_few(self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Statistics:
+        """What fewer than 20 architectures say."""
+        low, high = small_sample_interval(x, y)
+        tau, rho = float(kendalltau(x, y).statistic), float(spearmanr(x, y).statistic)
+        return {"tau": tau, "tau_low": low, "tau_high": high, "rho": rho}
 
     @property
     def named(self) -> dict[str, float]:

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
+from untrained.bench.config import LEAST
+
 SHORTENED = "shortened training"
 "The kind of what is no score of an untrained network, but what it competes with."
+
+UNLIKELY = 0.001
+"p below this is not shown."
 
 
 @dataclass(frozen=True)
@@ -14,10 +19,12 @@ class Leaderboard:
     """What `bench` found; `scores` is the table that is shown."""
 
     scores: pl.DataFrame
-    """One row a score, the best by tau first. Beside the fields of `tables.Agreement`, whose
+    """One row a score, the best by tau first; most columns are empty where there are fewer than 20
+    architectures. Beside the fields of `tables.Agreement`, whose
     intervals are two columns each:
 
-    `score`; `kind`: score, baseline or shortened training; `higher_is_better`;
+    `score`; `kind`: score, combination, baseline or shortened training; `higher_is_better`;
+    `p_value`: how often an order by chance agrees as much, as of `tables.p_value`;
     `tau_failed_last`: tau with failed scores ranked below all others;
     `tau_draws`, `tau_spread`: mean and standard deviation of tau over single draws;
     `tau_given_size`, `rho_given_size` (with `_low` and `_high`): partial, given the baselines;
@@ -38,7 +45,8 @@ class Leaderboard:
     resamples: int
     "Of each bootstrap interval, 95 %, over architectures."
     verdict: str = ""
-    "Whether the best score that was asked for ranks better than the best baseline, in a sentence."
+    """Whether the best score that was asked for ranks better than the best baseline and, where
+    architectures were trained for it, which scores rank them, in a few sentences."""
     notes: tuple[str, ...] = ()
     "What else must be known to read the numbers."
     folder: Path | None = None
@@ -47,10 +55,15 @@ class Leaderboard:
     "The command line that makes it again; empty if it is not known."
 
     @property
+    def few(self) -> bool:
+        """Whether it is of fewer than 20 architectures, of which little can be said."""
+        return self.values["architecture"].n_unique() < LEAST
+
+    @property
     def judged(self) -> bool:
         """Whether some score that was asked for has statistics."""
         asked = self.scores.filter(pl.col("kind") != SHORTENED)
-        own = asked.filter(pl.col("kind") == "score")
+        own = asked.filter(pl.col("kind") != "baseline")
         return bool((own if len(own) else asked)["tau"].is_not_null().any())
 
     @property

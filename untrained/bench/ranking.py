@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from untrained.bench.config import BASELINES, LEAST
+from untrained.bench.config import BASELINES, LEAST, LEAST_TRAINED
 from untrained.bench.judging import STATISTICS, Judge, Statistics
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.runs.session import OnProgress, Progress, ignore
@@ -41,6 +41,7 @@ def rank_scores(
     thresholds: Sequence[float] = (),
     resamples: int = 1000,
     notes: Sequence[str] = (),
+    few: bool = False,
     on_progress: OnProgress = ignore,
 ) -> Leaderboard:
     """The leaderboard of scores by the accuracies beside them.
@@ -59,16 +60,19 @@ def rank_scores(
         thresholds: accuracies p of PQETP(p); by default five quantiles.
         resamples: of each bootstrap interval.
         notes: what else must be known to read the numbers.
+        few: whether fewer than 20 architectures will do, 3 at least: then all that is said of a
+            score is tau, with its `tables.small_sample_interval` and p, and rho.
         on_progress: called as scores are judged, which takes seconds each.
 
     Raises:
-        ValueError: no score, fewer than 20 architectures, more draws of some than of others, or
-            accuracies that are missing or not finite.
+        ValueError: no score, fewer than 20 architectures (3 where `few` will do), more draws of
+            some than of others, or accuracies that are missing or not finite.
     """
     y = _accuracies(values, accuracy)
-    if len(y) < LEAST or not scores:
+    least = LEAST_TRAINED if few else LEAST
+    if len(y) < least or not scores:
         raise ValueError(
-            f"expected a score or more, and {LEAST} architectures or more with accuracies, got "
+            f"expected a score or more, and {least} architectures or more with accuracies, got "
             f"{len(scores)} and {len(y)}"
         )
     draws = {name: _higher_is_better(values, name, scores[name]) for name in scores}
@@ -79,13 +83,17 @@ def rank_scores(
         sizes=np.stack(given, 1) if given else np.empty((len(y), 0)),
         thresholds=tuple(thresholds) or tuple(np.quantile(y, QUANTILES).tolist()),
         resamples=resamples,
+        least=least,
     )
     rows: list[dict[str, Any]] = []
     for name, known in scores.items():
         on_progress(Progress("judging scores", len(rows), len(scores)))
-        rows.append(_row(name, known, judge.statistics(draws[name], given_size=name not in sizes)))
+        rows.append(
+            _row(name, known, judge.statistics(draws[name], given_size=name not in sizes), least)
+        )
     judged = {row["score"]: means[row["score"]] for row in rows if row["tau"] is not None}
-    grouped, front = groups(judged, y, resamples=resamples), _front(rows)
+    grouped = groups(judged, y, resamples=resamples) if len(y) >= LEAST else {}
+    front = _front(rows)
     on_progress(Progress("judging scores", len(rows), len(scores)))
     for row in rows:
         row |= {"group": grouped.get(row["score"]), "on_front": row["score"] in front}
@@ -108,45 +116,44 @@ def _verdict(
     resamples: int,
 ) -> str:
     """The best score against the best baseline; empty where there is none of either."""
-    best = {
-        kind: max(found, key=lambda row: row["tau"])["score"]
-        for kind in ("score", "baseline")
-        if (found := [row for row in rows if row["kind"] == kind and row["tau"] is not None])
-    }
-    if len(best) < 2:
+    known = [row for row in rows if row["tau"] is not None]
+    asked = [row for row in known if row["kind"] not in (SHORTENED, "baseline")]
+    baselines = [row for row in known if row["kind"] == "baseline"]
+    if not asked or not baselines:
         return ""
-    score, baseline = best["score"], best["baseline"]
+    score, baseline = (
+        max(some, key=lambda row: row["tau"])["score"] for some in (asked, baselines)
+    )
     x, other = means[score], means[baseline]
     if (np.isfinite(x) & np.isfinite(other)).sum() < LEAST:
         return ""
     value, (low, high) = difference = tau_difference(x, other, accuracies, resamples=resamples)
     how = "better than" if value > 0 else "worse than"
     how = f"ranks {how}" if difference.told_apart else "cannot be told apart from"
-    several = sum(row["kind"] == "score" and row["tau"] is not None for row in rows)
-    chosen = f", the best of {several} by these accuracies," if several > 1 else ""
+    chosen = f", the best of {len(asked)} by these accuracies," if len(asked) > 1 else ""
     return (
         f"{score}{chosen} {how} the best baseline, {baseline}: their taus differ by "
         f"{value:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
     )
 
 
-def _row(name: str, known: Known, statistics: Statistics) -> dict[str, Any]:
+def _row(name: str, known: Known, statistics: Statistics, least: int) -> dict[str, Any]:
     return {
         "score": name,
         "kind": known.kind,
         "higher_is_better": known.higher_is_better,
         **statistics,
         "seconds": known.seconds,
-        "reason": _reason(known, statistics),
+        "reason": _reason(known, statistics, least),
     }
 
 
-def _reason(known: Known, statistics: Statistics) -> str:
+def _reason(known: Known, statistics: Statistics, least: int) -> str:
     """What failed, and why there are no statistics where that is not for want of values."""
     count, failed = int(statistics["count"] or 0), int(statistics["failed"] or 0)
     lost = f"failed on {failed:,} of {count + failed:,} architectures" if failed else ""
     why = ": ".join(filter(None, (lost, lost and known.reason)))
-    unranked = count >= LEAST and statistics["tau"] is None
+    unranked = count >= least and statistics["tau"] is None
     return "; ".join(filter(None, (why, SAME if unranked else "")))
 
 

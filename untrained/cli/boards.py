@@ -13,7 +13,7 @@ from untrained.bench.benching import bench as bench
 from untrained.bench.benching import bench_run as bench_run
 from untrained.bench.benching import plan_of
 from untrained.bench.config import BenchConfig
-from untrained.bench.leaderboard import FILES, SHORTENED, Leaderboard
+from untrained.bench.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.board_page import report_board
@@ -62,18 +62,24 @@ def show_board(board: Leaderboard) -> None:
     PRINTED.print(table)
     if board.verdict:
         say(board.verdict, style="bold")
-    say(READING.format(board.resamples), style="dim")
+    say(READING_FEW if board.few else READING.format(board.resamples), style="dim")
     for note in board.notes:
         say(note, style="dim")
 
 
-HEADINGS = "tau", "95 %", "draws", "rho", "| size", "best 10", "failed", "seconds"
+HEADINGS = "tau", "95 %", "p", "draws", "rho", "| size", "best 10", "failed", "seconds"
 READING = (
     "tau: Kendall's tau-b, with its 95 % interval over architectures ({:,} resamples) and its "
-    "standard deviation over draws. | size: partial tau, given parameters, multiply-adds and "
-    "layers. best 10: the best accuracy among the ten best scores. seconds: per architecture, all "
-    "draws together. Scores with the same letter cannot be told apart from the first of them "
-    "(paired bootstrap, not corrected for the number of scores)."
+    "standard deviation over draws. p: how often an order by chance agrees, or opposes, as much. "
+    "| size: partial tau, given parameters, multiply-adds and layers. best 10: the best accuracy "
+    "among the ten best scores. seconds: per architecture, all draws together. Scores with the "
+    "same letter cannot be told apart from the first of them (paired bootstrap, not corrected for "
+    "the number of scores)."
+)
+READING_FEW = (
+    "tau: Kendall's tau-b, with a 95 % interval as of pairs that are normal up to a monotone "
+    "change; from fewer than 20 architectures little else can be said. p: how often an order by "
+    "chance agrees, or opposes, as much. seconds: per architecture, all draws together."
 )
 
 
@@ -83,6 +89,7 @@ def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         share(row["tau"], 3),
         "-" if low is None else f"{share(low)}, {share(high)}",
+        "-" if (row["p_value"] or 0) < UNLIKELY else share(row["p_value"], 3),
         share(row["tau_spread"]),
         share(row["rho"]),
         share(row["tau_given_size"]),

@@ -115,8 +115,8 @@ def bench(
     are judged as they are.
 
     Args:
-        folder: Folder of a run, as `search` or `score` printed it; beside it, only --dataset,
-            --table, --thresholds, --resamples and --workers may be given.
+        folder: Folder of a run, as `search` or `score` printed it; beside it, only --combine,
+            --dataset, --table, --thresholds, --resamples and --workers may be given.
         json: Print one JSON object instead of a table.
         dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
     """

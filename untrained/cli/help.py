@@ -10,6 +10,7 @@ FIRST = (
     "--preset",
     "--searcher",
     "--scores",
+    "--combine",
     "--dataset",
     "--sample",
     "--population",

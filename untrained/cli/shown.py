@@ -11,6 +11,7 @@ from untrained import tables
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.measured import any_scored, estimated, failures
+from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
 from untrained.runs import RunFolder, RunRecord, TrialRecord, load_record
 from untrained.scores import Reading
@@ -57,6 +58,8 @@ def show_found(record: RunRecord) -> None:
     else:
         tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
+        if record.shrunk is not None:
+            say(discarded_in_words(record.shrunk))
         PRINTED.print(f"\nSelected architecture ({tried}, {seconds:.0f} s):")
         say(record.selected, style="bold")
 
@@ -165,6 +168,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
     return {
         "run": record.name,
         "selected": record.selected,
+        "shrunk": record.shrunk and asdict(record.shrunk),
         "trials": [trial_as_plain(trial, record) for trial in record.trials],
         "failures": [asdict(failure) for failure in failures(record)],
         "trained": [

@@ -8,7 +8,7 @@ from torch import nn
 
 from untrained.images import Probe
 from untrained.runs.failures import attempt
-from untrained.runs.keeping import Kept
+from untrained.runs.keeping import KeptNetwork
 from untrained.runs.readings import checked
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import surroundings
@@ -46,7 +46,7 @@ def ask(
         seed: of the generator that the score is given.
         surroundings_seed: of the global random state that it finds.
     """
-    kept, inputs, labels = Kept(network), probe.inputs.clone(), probe.labels.clone()
+    kept, inputs, labels = KeptNetwork(network), probe.inputs.clone(), probe.labels.clone()
     with surroundings(surroundings_seed) as process:
         began = time.process_time()
         given, failure = attempt(lambda: score(network, probe, stream(seed, "score")))

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from untrained.bench.combined import COMBINATION
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.report.canvas import RANDOM, SELECTED, blank_figure, literal, log_axis, wrapped
-from untrained.report.labels import axis_range, place_labels
+from untrained.report.labels import WIDTHS, axis_range, place_labels
 from untrained.report.measured import spans_decades
 from untrained.report.units import percent, share, significant
 
 SCORE = "#3f7fcf"
-COLOURS = {"score": SCORE, "baseline": RANDOM, SHORTENED: "#2a9d8f"}
+COLOURS = {"score": SCORE, COMBINATION: "#8260c4", "baseline": RANDOM, SHORTENED: "#2a9d8f"}
 "Of the kinds of a leaderboard's rows."
 POINTS = 2000
 "Architectures that a scatter plot shows at most: the first, which are in a random order."
@@ -80,6 +81,8 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
     """Seconds per architecture against tau, and the Pareto front; None where no seconds are known.
 
     A label that would cover another or a point is left out; the point tells its name on hover.
+    Which ones fit depends on the width: `meta` of a trace has the labels for each, which the page
+    chooses from.
     """
     rows = [
         row
@@ -90,16 +93,24 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
         return None
     rows.sort(key=lambda row: not row["on_front"])  # whose labels come first
     decades, taus = [math.log10(row["seconds"]) for row in rows], [row["tau"] for row in rows]
-    sides = place_labels(decades, taus, [row["score"] for row in rows])
+    names = [row["score"] for row in rows]
+    sides = {width: place_labels(decades, taus, names, width) for width in WIDTHS}
     figure = blank_figure(height=420)
     for kind, colour in COLOURS.items():
-        some = [
-            row | {"side": s} for row, s in zip(rows, sides, strict=True) if row["kind"] == kind
-        ]
+        of_it = [i for i, row in enumerate(rows) if row["kind"] == kind]
+        some = [rows[i] for i in of_it]
+        labels = {
+            width: {
+                "text": [literal(names[i]) if found[i] else "" for i in of_it],
+                "textposition": [found[i] or "top center" for i in of_it],
+            }
+            for width, found in sides.items()
+        }
         figure.add_scatter(
             x=[row["seconds"] for row in some],
             y=[row["tau"] for row in some],
-            text=[literal(row["score"]) if row["side"] else "" for row in some],
+            meta=labels,
+            **labels[WIDTHS[-1]],
             hovertext=[
                 f"{literal(row['score'])}<br>tau {share(row['tau'])}, "
                 f"{significant(row['seconds'])} s"
@@ -107,7 +118,6 @@ def draw_costs(board: Leaderboard) -> go.Figure | None:
             ],
             hoverinfo="text",
             mode="markers+text",
-            textposition=[row["side"] or "top center" for row in some],
             marker={"size": 9, "color": colour},
             name=kind,
             visible=bool(some),

@@ -1,9 +1,10 @@
 """A leaderboard as one self-contained page."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from untrained.bench.leaderboard import Leaderboard
+from untrained.bench.leaderboard import UNLIKELY, Leaderboard
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
 from untrained.report.units import letter, percent, share, significant
 from untrained.report.writing import write_page
@@ -12,6 +13,7 @@ CORRELATIONS = {
     "tau": "tau",
     "tau_low": "low",
     "tau_high": "high",
+    "p_value": "p",
     "tau_draws": "one draw",
     "tau_spread": "± draws",
     "tau_given_size": "tau | size",
@@ -71,5 +73,10 @@ def report_board(board: Leaderboard, page: Path | None = None) -> Path:
 
 
 def _known(board: Leaderboard, columns: Mapping[str, str]) -> dict[str, str]:
-    """Those of the columns in which some score has a value."""
-    return {c: label for c, label in columns.items() if board.scores[c].is_not_null().any()}
+    """Those of the columns in which some score has a value, and one that is worth showing."""
+    least = {"p_value": UNLIKELY}
+    return {
+        column: label
+        for column, label in columns.items()
+        if (board.scores[column].cast(float) >= least.get(column, -math.inf)).any()
+    }

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 900.0, 320.0
-"Pixels of a plot across a page."
+WIDTHS, HEIGHT = (180, 240, 320, 480, 640, 900), 290.0
+"""Pixels of a plot across a page, from a small phone's on; labels that fit into one fit into any
+that is wider."""
 LETTER, LINE, GAP = 7.5, 15.0, 7.5
 "Pixels: of a letter's width, of a line's height, and from the middle of a point to its label."
 
@@ -28,7 +29,7 @@ class Box(NamedTuple):
 
 
 def place_labels(
-    x: Sequence[float], y: Sequence[float], texts: Sequence[str]
+    x: Sequence[float], y: Sequence[float], texts: Sequence[str], width: int = WIDTHS[-1]
 ) -> tuple[str | None, ...]:
     """On which side of each point its label covers no point, and no label of an earlier point.
 
@@ -36,17 +37,18 @@ def place_labels(
         x: of each point, logarithms on a log axis; the axis is as of `axis_range`.
         y: the same upwards.
         texts: the labels; earlier ones are placed first.
+        width: of the plot.
 
     Returns:
         Plotly's `textposition` of each label; None where it fits on no side.
     """
-    middles = [*zip(_pixels(x, WIDTH), _pixels(y, HEIGHT), strict=True)]
+    middles = [*zip(_pixels(x, width), _pixels(y, HEIGHT), strict=True)]
     points = [Box(a - GAP, b - GAP, a + GAP, b + GAP) for a, b in middles]
     placed: list[Box] = []
     found: list[str | None] = []
     for (a, b), text in zip(middles, texts, strict=True):
         for side, box in _sides(a, b, LETTER * len(text)).items():
-            inside = box.left >= 0 and box.right <= WIDTH
+            inside = box.left >= 0 and box.right <= width
             if inside and not any(map(box.overlaps, (*points, *placed))):
                 placed.append(box)
                 found.append(side)
@@ -74,7 +76,7 @@ def axis_range(values: Sequence[float]) -> tuple[float, float]:
     return least - room, most + room
 
 
-def _pixels(values: Sequence[float], length: float) -> list[float]:
+def _pixels(values: Sequence[float], length: float | int) -> list[float]:
     """Where values lie along an axis of `axis_range`."""
     low, high = axis_range(values)
     return [length * (v - low) / (high - low) for v in values]

@@ -11,6 +11,7 @@ from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
 from untrained.report.measured import failures, score_cloud, trajectory
 from untrained.report.pruned import parents, prunings
+from untrained.report.shrunk import discarded_in_words
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
 from untrained.runs.record import RunRecord
@@ -57,6 +58,7 @@ def write_report(
         **_score_parts(run, space),
         unknown_space=space is None,
         **_training_parts(run, image_facts(run.images)),
+        discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
         beside={name: quote(file) for name, file in beside.items()},
         command=command,

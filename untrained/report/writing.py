@@ -33,6 +33,7 @@ def write_page(path: Path, template: str, **parts: Any) -> None:
         "compact": units.compact,
         "percent": units.percent,
         "readable": units.readable,
+        "significant": units.significant,
     }
     page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
     write_whole(path, page.encode())

@@ -1,8 +1,10 @@
-"""Training the selected architecture beside random ones with one recipe; and its export."""
+"""Training with one recipe: the selected architecture beside random ones, and its export; or a
+sample of architectures."""
 
 import logging
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from untrained.images import Images
@@ -11,6 +13,7 @@ from untrained.runs.config import ResolvedConfig
 from untrained.runs.identity import digest, question
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import training_scale
+from untrained.runs.streams import stream
 from untrained.runs.tasks import Trained, TrainTask, build, training_images
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
@@ -21,9 +24,29 @@ logger = logging.getLogger(__name__)
 
 
 def train_all(session: Session, selected: Architecture) -> None:
-    """Trains the selected architecture and random ones beside it, an epoch of each at a time."""
+    """Trains the selected architecture and random ones beside it, and exports the former."""
     roles = [("selected", selected), *(("random", a) for a in comparison(session, selected))]
-    keys = [begin_training(session, i, role, a) for i, (role, a) in enumerate(roles)]
+    seed = session.config.seed
+    keys = [begin_training(session, i, role, a, seed) for i, (role, a) in enumerate(roles)]
+    rows = train_each(session, keys)
+    export_selected(session, rows[keys[0]])
+
+
+def train_sample(session: Session, architectures: Sequence[Architecture], repeats: int) -> None:
+    """Trains every architecture so many times, each time with other weights and batches."""
+    seeds = [session.config.seed, *(_repeated(session, k) for k in range(1, repeats))]
+    asked = [(architecture, seed) for seed in seeds for architecture in architectures]
+    keys = [begin_training(session, i, "random", *each) for i, each in enumerate(asked)]
+    train_each(session, keys)
+
+
+def _repeated(session: Session, number: int) -> int:
+    """The seed of a repeated training, which no other run's seed is."""
+    return stream(session.config.seed, "repeat", number).initial_seed()
+
+
+def train_each(session: Session, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Trains to the end whatever was begun, an epoch of each at a time; and its rows by key."""
     session.store.end_trainings(session.run, len(keys))
     phase = f"training {len(keys)} networks"
     total = len(keys) * session.config.recipe.epochs
@@ -34,14 +57,13 @@ def train_all(session: Session, selected: Architecture) -> None:
         done = total - sum(session.config.recipe.epochs - len(rows[k]["epochs"]) for k in left)
         session.on_progress(Progress(phase, done, total))
         if not left:
-            break
+            return rows
         tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
         for index, outcome in session.engine(tasks):
             assert isinstance(outcome, Trained)
             keep_training(session, rows[left[index]], outcome)
             session.on_progress(Progress(phase, done := done + 1, total))
         session.store.add_cost(session.run, "training", time.perf_counter() - begun, wall=True)
-    export_selected(session, rows[keys[0]])
 
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:
@@ -53,10 +75,13 @@ def comparison(session: Session, selected: Architecture) -> list[Architecture]:
     return [proposal.architecture for proposal in proposals]
 
 
-def begin_training(session: Session, position: int, role: str, architecture: Architecture) -> str:
+def begin_training(
+    session: Session, position: int, role: str, architecture: Architecture, seed: int
+) -> str:
     """Notes a training in the store, and gives its key: equal for equal questions."""
     asked = {
         **training_question(session.config, session.space, session.images),
+        "seed": seed,
         "architecture": str(session.space.canonical(architecture)),
     }
     key = digest(asked)
@@ -89,7 +114,7 @@ def training_task(session: Session, row: dict[str, Any], until: int) -> TrainTas
         scale=training_scale(session.space, config),
         recipe=config.recipe,
         images=config.training.images,
-        seed=config.seed,
+        seed=row["question"]["seed"],
         until=until,
         checkpoint=session.folder.checkpoint(row["key"]),
         device=config.device,

@@ -89,6 +89,9 @@ class RunConfig(ScoreConfig, TrainConfig):
     `halving`, or package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
+    shrink: str | None = None
+    """Search only what a cheap score keeps of the space, such as `naswot=.5` for its better half;
+    the score ranks 200 random architectures, and discards what falls below the last it keeps."""
     proposals: int = 8
     "Architectures proposed at a time, where the searcher is free to choose."
     train: bool = False
@@ -133,6 +136,8 @@ class ResolvedConfig(RunConfig):
         check_precision(self.recipe, self.device)
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
+        if self.shrink is not None:
+            Shrink.parse(self.shrink)
         for name in self.scores:
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores: expected each once, got {name!r} twice or more")
@@ -155,7 +160,41 @@ class ResolvedConfig(RunConfig):
         same command with `--train` continues the same search.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
+        if self.shrink is None:  # runs from before it could be asked for keep their name
+            del asked["shrink"]
         return digest([asked, fingerprint, code])
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """What a cheap score keeps of a space."""
+
+    score: str
+    share: float
+    "In (0, 1): of 0.1, a tenth is kept."
+
+    @classmethod
+    def parse(cls, text: str) -> "Shrink":
+        """Of the form `naswot=.5`.
+
+        Raises:
+            ValueError: another form, or a share out of range.
+
+        Example:
+            >>> Shrink.parse("naswot=.5")
+            Shrink(score='naswot', share=0.5)
+        """
+        score, _, number = text.rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = 0.0
+        if not score or not 0 < share < 1:
+            raise ValueError(
+                f"shrink: expected a score and the share that it keeps, above 0 and below 1, such "
+                f"as naswot=.5, got {text!r}"
+            )
+        return cls(score, share)
 
 
 MOST_DRAWS = 10_000

@@ -9,7 +9,8 @@ import platform
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,7 @@ from untrained.runs.presets import resolve
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
+from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.store import Store
 from untrained.runs.tasks import build
 from untrained.scores import Score
@@ -54,17 +56,34 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         ValueError: a configuration, image set or plug-in that makes no sense.
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
+    with opened(config, on_progress) as session:
+        selected = search(session)
+        if config.train and selected is not None:
+            train_all(session, selected)
+    return session.folder
+
+
+@contextmanager
+def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Session]:
+    """A run that is noted in the store and held against other processes, with workers ready.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
     begun = time.perf_counter()
     config = resolve(config)
     space = get_space(config.space)
     setups = make_setups(space, config)
     searcher = _searcher(config, space, setups)
+    cheap = shrink_setup(space, config)
+    if cheap:
+        check_shrinks(searcher)
     scale = training_scale(space, config)  # refuse it now, not later
     images = load_images(config.images, size=config.size, seed=config.seed)
-    for setup in setups:
+    for setup in (*setups, *cheap):
         check_probe(setup, images)
-    _check_recipes(config, space, scale, setups, images)
-    searched, identity, name = _identities(config, space, setups, searcher, images)
+    _check_recipes(config, space, scale, (*setups, *cheap), images)
+    searched, identity, name = _identities(config, space, (*setups, *cheap), searcher, images)
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
@@ -75,23 +94,18 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         described = describe(config, images, setups, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
-        measuring = Measuring(searched, config, space, setups, images, store, engine)
-        session = Session(
+        yield Session(
             config=config,
             images=images,
             space=space,
             searcher=searcher,
-            measuring=measuring,
+            measuring=Measuring(searched, config, space, setups, images, store, engine),
             folder=folder,
             store=store,
             engine=engine,
             on_progress=on_progress,
             run=identity,
         )
-        selected = search(session)
-        if config.train and selected is not None:
-            train_all(session, selected)
-    return folder
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:
@@ -118,7 +132,7 @@ def _identities(
     A run that trains has a folder and a record of its own for each way of training.
     """
     code = version_of(
-        *(config.space, space, config.searcher, searcher, *config.scores),
+        *(config.space, space, config.searcher, searcher, *(setup.name for setup in setups)),
         *(setup.score for setup in setups),
         training=any(setup.short_training is not None for setup in setups),
     )

@@ -43,6 +43,34 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class Shrunk:
+    """What a cheap score discarded of the space before it was searched."""
+
+    score: str
+    share: float
+    "That it was to keep."
+    threshold: float
+    "The least value, or the largest where lower is better, that is kept."
+    higher_is_better: bool
+    values: Mapping[str, float | None]
+    "Random architecture of the whole space -> its value; None where the score failed."
+
+    def keeps(self, value: float | None) -> bool:
+        """Whether an architecture with this value is kept; none that failed is."""
+        if value is None:
+            return False
+        return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+    @property
+    def discarded(self) -> tuple[str, ...]:
+        """Those of the random architectures that are not kept, the best first, failures last."""
+        sign = -1 if self.higher_is_better else 1
+        gone = [(text, v) for text, v in self.values.items() if not self.keeps(v)]
+        gone.sort(key=lambda each: (each[1] is None, sign * (each[1] or 0.0)))
+        return tuple(text for text, _ in gone)
+
+
+@dataclass(frozen=True)
 class Cost:
     """A line of the cost ledger."""
 
@@ -84,6 +112,8 @@ class RunRecord:
     "Whether the search has come to its end; the trainings after it may not."
     running: bool = True
     "Whether a process is at work on it."
+    shrunk: Shrunk | None = None
+    "What was discarded before the search; None for nothing."
     beside: tuple[str, ...] = ()
     "Names of the other runs of the same search: with another training, or with none."
 
@@ -165,6 +195,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         counts=frozenset(row["counts"] or ()),
         ended=row["selected"] is not None or row["ended"] is not None,
         running=running,
+        shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 

@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData,
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -41,6 +41,7 @@ runs = Table(
     Column("directions", JSON, nullable=False),
     Column("meanings", JSON),  # what each score measures; NULL in runs of older schemas
     Column("counts", JSON),  # scores that count; NULL in runs of older schemas
+    Column("shrunk", JSON),  # what a cheap score discarded, see `Shrunk`; NULL for nothing
     Column("selected", String),
     Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from untrained.runs.session import OnProgress, Progress, Session
+from untrained.runs.shrinking import shrunk
 from untrained.runs.store import LOST
 from untrained.runs.trial_record import TrialRecord
 from untrained.search import History, Proposal
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 def search(session: Session) -> Architecture | None:
     """The selected architecture of a search, which resumes from what is stored, and is noted."""
+    if session.config.shrink is not None:
+        session = shrunk(session)
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch = store.batches(session.id)
@@ -44,14 +47,14 @@ def recall(session: Session) -> History:
     What the store has lost of it is measured or tried again, and what ran out of memory or time
     where there is more now.
     """
-    store = session.store
+    store, searched = session.store, session.searcher.space
     try:
         trials = store.trials(session.id)
         history = _history(session, trials)
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
         store.forget_trials(session.id)
-        return History(session.space)
+        return History(searched)
     readings = [r for trial in trials for column in trial.readings.values() for r in column]
     if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
         return history
@@ -62,7 +65,7 @@ def recall(session: Session) -> History:
 
 
 def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
-    return History(session.space, [trial.as_trial(session.space) for trial in trials])
+    return History(session.searcher.space, [trial.as_trial(session.space) for trial in trials])
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:

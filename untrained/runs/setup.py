@@ -12,7 +12,7 @@ import torch
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.networks.weights import check_weights
-from untrained.runs.config import ResolvedConfig
+from untrained.runs.config import ResolvedConfig, Shrink
 from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, counted, typed
@@ -77,6 +77,8 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
             training where no score trains.
     """
     known = {*config.scores, *map(score_name, config.scores)}
+    if config.shrink is not None:
+        known.add(Shrink.parse(config.shrink).score)
     if unused := set(config.score_settings) - known:
         raise ValueError(
             f"score_settings: expected settings of the scores {', '.join(config.scores)}, got "
