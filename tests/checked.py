@@ -15,24 +15,27 @@ from types import CellType, FunctionType
 from typing import Any, get_args
 
 import jaxtyping
+from beartype import beartype
 
 jaxtyped = jaxtyping.jaxtyped
 
 
-def checked(made: Any = None, *, typechecker: Callable[..., Any]) -> Any:
-    """As `jaxtyped`; where there are no shapes, the type checker is all that is needed."""
+def checked(made: Any = None, *, typechecker: object = beartype) -> Any:
+    """As `jaxtyped` with beartype, which is all that is needed where there are no shapes.
+
+    The hook passes beartype as a `typechecker` in whose frame 0.18 does not find names of classes.
+    """
     if made is None:
-        return functools.partial(checked, typechecker=typechecker)
+        return checked
     if inspect.isclass(made):
         if is_dataclass(made) and not hasattr(made.__init__, "__wrapped__"):
-            init = checked(made.__init__, typechecker=typechecker)
-            made.__init__ = init  # type: ignore[method-assign]
+            made.__init__ = checked(made.__init__)  # type: ignore[method-assign]
         return made
     if any(map(has_shape, made.__annotations__.values())):
-        return jaxtyped(made, typechecker=typechecker)
+        return jaxtyped(made, typechecker=beartype)
     if made.__closure__ is None or inspect.isgeneratorfunction(made):
-        return typechecker(made)
-    return checked_closure(made, typechecker)
+        return beartype(made)
+    return checked_closure(made)
 
 
 def has_shape(hint: Any) -> bool:
@@ -50,11 +53,11 @@ CHECKS: dict[tuple[Any, ...], Callable[..., Any]] = {}
 CALLED = threading.local()
 
 
-def checked_closure(made: FunctionType, typechecker: Callable[..., Any]) -> Callable[..., Any]:
+def checked_closure(made: FunctionType) -> Callable[..., Any]:
     """The checks are those of the first closure of its code."""
     key = (made.__code__, *made.__annotations__.items())
     if key not in CHECKS:
-        CHECKS[key] = typechecker(passed_on(made))
+        CHECKS[key] = beartype(passed_on(made))
     checks = CHECKS[key]
 
     @functools.wraps(made)
