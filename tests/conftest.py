@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
+import checked  # noqa: F401  (before `untrained`, whose types it checks)
 import pytest
 import torch
 from parsing import Parse, until_images

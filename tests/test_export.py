@@ -8,11 +8,13 @@ import runpy
 import subprocess
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -101,6 +103,20 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def run_here(folder: Path, loader: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The loader's command in this process, where torch is there already."""
+    out, err, code = StringIO(), StringIO(), 0
+    with ExitStack() as stack:
+        for context in (redirect_stdout(out), redirect_stderr(err), chdir(folder)):
+            stack.enter_context(context)
+        stack.enter_context(mock.patch.object(sys, "argv", [str(loader), *arguments]))
+        try:
+            runpy.run_path(str(loader), run_name="__main__")
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
 # ---- Loader -------------------------------------------------------------------------------------
 
 
@@ -152,14 +168,14 @@ def test_loader_goes_on_after_a_broken_picture(
     _, exported = write(tmp_path / "exported")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
-    done = run(tmp_path, str(exported.loader), "broken.png", "missing.png", "red.png")
+    done = run_here(tmp_path, exported.loader, "broken.png", "missing.png", "red.png")
     assert done.returncode == 1
     assert done.stdout.startswith("red.png: ")
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
         "broken.png",
         "missing.png",
     ]
-    assert run(tmp_path, str(exported.loader)).returncode == 2
+    assert run_here(tmp_path, exported.loader).returncode == 2
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -199,7 +215,7 @@ def test_loader_reads_arrays_of_every_number_of_channels(
     with torch.no_grad():
         label = network.eval()(expected).argmax(1)
     if channels in (1, 6):
-        done = run(tmp_path, str(exported.loader), "array.npy")
+        done = run_here(tmp_path, exported.loader, "array.npy")
         assert done.stdout.startswith(f"array.npy: {images.classes[label]} ("), done.stderr
 
 
@@ -236,7 +252,7 @@ def test_loader_says_which_arrays_it_takes(
     files = [f"{name}.npy" for name in WRONG_ARRAYS]
     for name, array in WRONG_ARRAYS.items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
-    done = run(tmp_path, str(exported.loader), *files)
+    done = run_here(tmp_path, exported.loader, *files)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert [line.partition(": cannot be read: ")[0] for line in lines] == files
@@ -248,7 +264,7 @@ def test_loader_of_many_channels_refuses_pictures_in_a_line(
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", 6)
     Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
-    done = run(tmp_path, str(exported.loader), "red.png")
+    done = run_here(tmp_path, exported.loader, "red.png")
     assert done.returncode == 1
     assert "expected a .npy file with 6 channels, got red.png" in done.stderr
 
@@ -257,7 +273,7 @@ def test_loader_of_many_channels_refuses_pictures_in_a_line(
 def test_loader_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", channels)
-    done = run(tmp_path, str(exported.loader), "--help")
+    done = run_here(tmp_path, exported.loader, "--help")
     assert done.returncode == 0
     assert "tells 3 classes of images apart" in done.stdout
     assert f"(height, width, {channels})" in done.stdout
