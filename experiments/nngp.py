@@ -116,6 +116,7 @@ CASES: dict[str, Case] = {
         "nasbench201", DESIGN, 40, images="cifar100", draws=(1, 2, 4, 8), validation=200
     ),
     "seed_1": Case(**{**FEW, "draws": (1, 2)}, seed=1),
+    **{f"nasbench101_seed_{k}": Case("nasbench101", 2 * DESIGN, 300, seed=k) for k in (1, 2)},
     "published": Case(**FEW, batchnorm="published"),
     "frozen": Case(**FEW, batchnorm="frozen"),
     "batch": Case(**FEW, batchnorm="batch"),
