@@ -26,7 +26,7 @@ from rich.table import Table
 from untrained.images import Images, load_images
 from untrained.runs.readings import view_of
 from untrained.runs.setup import ScoreSetup, check_probe, make_setup
-from untrained.runs.tasks import Measured, ScoreTask, measure
+from untrained.runs.tasks import Scored, ScoreTask, measure
 from untrained.scores import SCORES
 from untrained.spaces import get_space
 
@@ -158,10 +158,10 @@ def _timed(
     return found
 
 
-def _note_failure(found: Timed, setup: ScoreSetup, outcome: Sequence[Measured]) -> None:
-    [measured] = outcome
-    if measured.readings[0].value is None:
-        found.failed[setup.name] = measured.readings[0].reason
+def _note_failure(found: Timed, setup: ScoreSetup, outcome: Scored) -> None:
+    [[measured]] = outcome
+    if measured.reading.value is None:
+        found.failed[setup.name] = measured.reading.reason
 
 
 def _task(space: str, text: str, setups: Sequence[ScoreSetup]) -> ScoreTask:
