@@ -67,6 +67,7 @@ CELL = "+".join([NODE] * 4)
 TEXT = f"normal:{CELL}/reduction:{CELL}"
 POOLED = TEXT.replace("sep_conv_3x3", "max_pool_3x3").replace("skip_connect", "avg_pool_3x3")
 PUBLISHED_PAIRS = [[0, 3], [1, 2]] * 4
+ONE_SOURCE = TEXT.replace(CELL, f"{NODE}+|none~0|none~1|+|sep_conv_3x3~3|sep_conv_3x3~3|+{NODE}")
 samples = partial(sampled, SPACE)
 built = partial(network_of, SPACE, DARTSNetwork)
 
@@ -714,7 +715,9 @@ def test_exported_source_builds_the_same_network() -> None:
     torch.testing.assert_close(other(x), network(x))
 
 
-@pytest.mark.parametrize("case", ["supernet", "thin", "discrete", "imagenet", "auxiliary"])
+@pytest.mark.parametrize(
+    "case", ["supernet", "thin", "discrete", "one source", "imagenet", "auxiliary"]
+)
 def test_the_structured_kernel_is_that_of_the_loop(case: str) -> None:
     torch.manual_seed(0)
     few = DARTSScale(channels=4, cells=3)
@@ -722,6 +725,7 @@ def test_the_structured_kernel_is_that_of_the_loop(case: str) -> None:
         "supernet": (SPACE.supernet(), SPACE.scales["small"], 3, 8),
         "thin": (samples(1)[0], SPACE.scales["thin"], 1, 3),
         "discrete": (samples(1)[0], few, 3, 9),
+        "one source": (SPACE.parse(ONE_SOURCE), few, 3, 9),
         "imagenet": (samples(1)[0], replace(few, downsampling=3), 3, 24),
         "auxiliary": (samples(1)[0], replace(few, auxiliary=True), 3, 16),
     }[case]

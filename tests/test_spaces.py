@@ -37,7 +37,9 @@ def test_networks_of_every_scale_give_logits(name: str, scale: str) -> None:
         assert network(torch.randn(2, 3, 16, 16)).shape == (2, 5)
 
 
-@pytest.mark.parametrize(("name", "channels"), [("nasbench101", 6), ("mnas", 4)])
+@pytest.mark.parametrize(
+    ("name", "channels"), [("nasbench101", 6), ("mnas", 4), ("natsbench_size", 8)]
+)
 @pytest.mark.usefixtures("without_onnx")
 def test_spaces_without_supernets_are_searched_and_trained(
     name: str, channels: int, tmp_path: Path
