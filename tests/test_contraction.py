@@ -71,6 +71,27 @@ def test_tiles_by_rows_and_by_grams(apart: int, m: int | None, positions: int) -
         assert deviation(tile.theta(), expected) < 1e-12
 
 
+@pytest.mark.parametrize("m", [None, 4])
+def test_small_shares_wait_and_are_added_as_one(m: int | None) -> None:
+    """In float64, whatever the precision of the others."""
+    n = 5
+    large, *small = drawn(n + (m or 0), 1, 40).split([10, 8, 8, 8, 6], 2)
+    sums = torch.zeros(n, m or n, dtype=torch.float64)
+    tile = Tile(n, m, 1, "float32", sums, small=4 * 8 * (n + (m or 0)))
+    tile.add(large)
+    before = sums.clone()
+    tile.add(small[0])
+    assert torch.equal(sums, before)
+    tile.add(small[1])  # now there is too much to wait
+    assert not torch.equal(sums, before)
+    for share in small[2:]:
+        tile.add(share)
+    tile.settle()
+    j = torch.cat(small, 2)[:, 0].double()
+    expected = before + j[:n] @ (j[:n] if m is None else j[n:]).T
+    assert deviation(sums, expected) < 1e-14
+
+
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "products"])
 @pytest.mark.parametrize("name", ["convolutions", "layer used twice", "transformer layer"])
 def test_kernels_in_each_precision(name: str, method: Method) -> None:

@@ -87,6 +87,9 @@ def test_rows_of_convolutions(geometry: Geometry, way: str, last: bool) -> None:
     assert close(ROWS[way](x, d, outer).reshape(expected.shape), expected)
     for part in (slice(0, 3), slice(3, 8)):
         assert close(outer.rows(d, part).reshape(3, -1), expected[:, part].flatten(1))
+    outer.way = way
+    both = torch.stack([expected, 2 * expected])
+    assert close(outer.every(torch.stack([d, 2 * d]), ALL).reshape(both.shape), both)
     if groups == 1:
         assert close(outer_product(outer, d), expected.flatten(2))
         assert close(outer_product(outer, d, slice(1, 3)), expected[1:].flatten(2))

@@ -253,7 +253,7 @@ def _by_products(work: Work, block: Block) -> None:
 
 
 def _shown(x: Tensor, some: range) -> Tensor:
-    return x if len(some) == len(x) else x[some.start : some.stop]
+    return x if some == range(len(x)) else x[some.start : some.stop]
 
 
 def _split(x: Tensor, size: int) -> Sequence[Tensor]:

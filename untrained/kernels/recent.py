@@ -115,7 +115,7 @@ def recall(asked: Hashable | None) -> Kept | None:
 
 
 def keep(asked: Hashable | None, survey: Survey, question: Hashable, plan: Plan) -> None:
-    """Keeps what passes have borne out, and forgets what is old."""
+    """Keeps a survey and a plan, for as long as passes bear them out, and forgets what is old."""
     if asked is None:
         return
     kept = _surveys.pop(asked, None)

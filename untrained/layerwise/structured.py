@@ -74,7 +74,7 @@ def structured(passes: Passes) -> None:
                         _weigh(f, r, recorder, coarsest(parameters.values()))
                     for recorder.q, column in zip(collector.columns, r.unbind(1), strict=True):
                         # d sum_i g_q(x_i) / d f
-                        cotangent = column.to(f.dtype).expand_as(f)
+                        cotangent = column.to(f.dtype).repeat(len(f), 1)
                         last = recorder.q == collector.columns[-1]
                         torch.autograd.grad(
                             f, recorder.leaves, cotangent, not last, allow_unused=True

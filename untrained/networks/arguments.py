@@ -47,7 +47,7 @@ def check_inputs(x1: Tensor, x2: Tensor | None, batchnorm: str) -> None:
 
 def _finite(x: Tensor) -> bool:
     """Whether no number is NaN or infinite; a sum that is finite says so at once."""
-    return isfinite(x.sum()) or bool(torch.isfinite(x).all())
+    return isfinite(x.detach().sum()) or bool(torch.isfinite(x).all())
 
 
 def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
