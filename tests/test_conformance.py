@@ -20,6 +20,7 @@ from nonconforming import (
     Endless,
     Failing,
     OfImages,
+    Unfinished,
 )
 from torch import nn
 
@@ -64,7 +65,7 @@ OF_NETWORKS = (
 OF_SPACES = (
     values.CONTRACT | built.CONTRACT | supernets.CONTRACT | values.CONDUCT | values.BEHAVIOUR
 )
-OF_SEARCHERS = searchers.CONTRACT | searchers.CONDUCT
+OF_SEARCHERS = searchers.MADE | searchers.CONTRACT | searchers.CONDUCT
 
 
 BEARTYPE = "changes Python's global random state"
@@ -339,6 +340,12 @@ def test_each_fault_of_a_searcher_is_told(statement: str, kind: Any) -> None:
     found = told(statement, OF_SEARCHERS, Searched(kind, {"evaluations": 20}))
     assert found.holds is False, found
     assert not found.reason.startswith(BEARTYPE)
+
+
+def test_a_searcher_that_cannot_be_made_is_asked_no_further() -> None:
+    (found,) = check(Unfinished)
+    assert found.breaks
+    assert "abstract" in found.reason
 
 
 def test_a_search_that_goes_on_and_on_cannot_be_told() -> None:
