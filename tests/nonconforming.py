@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from untrained.images import Probe, ProbeSpec
 from untrained.scores import Reading, Score
-from untrained.search import Proposal, Trial
+from untrained.search import Proposal, Searcher, Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Choice, Scale
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
@@ -399,7 +399,14 @@ class DrawsGlobally(RandomSearch):
         return super().propose(history, count, rng)
 
 
-SEARCHERS_THAT_FAIL: dict[str, tuple[type[RandomSearch], ...]] = {
+@dataclass(frozen=True)
+class Unfinished(Searcher):
+    def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
+        return []
+
+
+SEARCHERS_THAT_FAIL: dict[str, tuple[type[Searcher], ...]] = {
+    "can be made": (Unfinished,),
     "comes to an end": (Idle,),
     "proposes architectures of its space": (ProposesSupernets, WithoutDraws),
     "is a function of history and generator": (Remembers,),

@@ -20,6 +20,7 @@ from nonconforming import (
     Endless,
     Failing,
     OfImages,
+    Unfinished,
 )
 from torch import nn
 
@@ -64,7 +65,7 @@ OF_NETWORKS = (
 OF_SPACES = (
     values.CONTRACT | built.CONTRACT | supernets.CONTRACT | values.CONDUCT | values.BEHAVIOUR
 )
-OF_SEARCHERS = searchers.CONTRACT | searchers.CONDUCT
+OF_SEARCHERS = searchers.MADE | searchers.CONTRACT | searchers.CONDUCT
 
 
 BEARTYPE = "changes Python's global random state"
@@ -118,10 +119,16 @@ def test_each_fault_of_a_class_is_told(statement: str, kind: type[Score]) -> Non
     assert found.holds is False, found
 
 
+@dataclass(frozen=True)
+class Silent(OfImages):
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        return Reading(None, "set a size")
+
+
 def test_a_score_without_a_number_is_asked_no_further() -> None:
-    found = check("swap_regularised")
-    assert not any(f.breaks and not f.reason.startswith(BEARTYPE) for f in found)
-    assert "set both for the size aimed at" in found[-1].reason
+    found = check(Silent)
+    assert not any(f.breaks for f in found)
+    assert "set a size" in found[-1].reason
     assert [f.statement for f in found if f.part == "behaviour"] == ["has a number of any network"]
 
 
@@ -341,6 +348,12 @@ def test_each_fault_of_a_searcher_is_told(statement: str, kind: Any) -> None:
     assert not found.reason.startswith(BEARTYPE)
 
 
+def test_a_searcher_that_cannot_be_made_is_asked_no_further() -> None:
+    (found,) = check(Unfinished)
+    assert found.breaks
+    assert "abstract" in found.reason
+
+
 def test_a_search_that_goes_on_and_on_cannot_be_told() -> None:
     found = told("comes to an end", OF_SEARCHERS, Searched(Endless, {}))
     assert found.holds is None
@@ -350,8 +363,9 @@ def test_every_statement_about_a_searcher_can_fail() -> None:
     assert set(SEARCHERS_THAT_FAIL) == set(OF_SEARCHERS)
 
 
-def test_names_of_ours_are_of_one_kind_each() -> None:
-    assert len({*SCORES, *SPACES, *SEARCHERS}) == len(SCORES) + len(SPACES) + len(SEARCHERS)
+def test_a_name_of_two_kinds_is_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SEARCHERS, "parameters", SEARCHERS["random"])
+    assert check("parameters")[0].statement == "is a frozen value"
 
 
 def test_a_check_that_raises_is_a_finding() -> None:

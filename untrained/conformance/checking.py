@@ -28,7 +28,8 @@ def check(subject: Subject, settings: Mapping[str, Setting] | None = None) -> tu
 
     Args:
         subject: a name (`naswot`, `label_alignment@2`, `nasbench201`, `evolution`),
-            `package.module:name`, a score or its class, a space, or a searcher's class.
+            `package.module:name`, a score or its class, a space, or a searcher's class. A name
+            that a score shares with a searcher is the score's.
         settings: of the score and its probe, as in `--score-settings`; or options of the searcher.
 
     Returns:
@@ -67,7 +68,7 @@ def each_finding(subject: Subject, settings: Mapping[str, Setting]) -> Iterator[
 def _found(subject: Subject) -> tuple[str, Any]:
     """The name of what is to be checked, and it."""
     if isinstance(subject, str):
-        known: dict[str, Any] = {**SCORES, **SPACES, **SEARCHERS}
+        known: dict[str, Any] = {**SEARCHERS, **SPACES, **SCORES}
         found = find("score, space or searcher", score_name(subject), known, object)
         if subject != score_name(subject) and not _is_kind(found, Score):
             raise ValueError(f"expected epochs after the @ of a score alone, got {subject!r}")

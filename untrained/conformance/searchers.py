@@ -16,6 +16,8 @@ GOALS = (Goal("first", True), Goal("second", False))
 DRAWS, BATCH = 2, 8
 MOST = 500
 "Trials after which a search should have ended."
+LONGEST = 80
+"Characters of the options that are shown."
 FEW = 30
 "`evaluations`, where a searcher has such an option and nothing else is asked."
 
@@ -79,9 +81,24 @@ def findings_of_searcher(
     check_known(f"searcher {kind.__name__!r}", options, own)
     few = {"evaluations": FEW} if "evaluations" in own else {}
     searched = Searched(kind, {**few, **options})
-    searched.make()
-    yield from findings("contract", CONTRACT, searched)
-    yield from findings("conduct", CONDUCT, searched)
+    try:
+        searched.make()
+    except ValueError:  # options that make no sense
+        raise
+    except Exception:  # somebody else's class; `can_be_made` tells
+        pass
+    made = [*findings("contract", MADE, searched)]
+    yield from made
+    if not any(finding.breaks for finding in made):
+        yield from findings("contract", CONTRACT, searched)
+        yield from findings("conduct", CONDUCT, searched)
+
+
+def can_be_made(searched: Searched) -> Verdict:
+    """Of a space, goals, draws and options."""
+    kind = type(searched.make())
+    said = ", ".join(f"{name} {value}" for name, value in searched.options.items())
+    return Verdict(True, f"{kind.__name__}{', ' if said else ''}{said}"[:LONGEST])
 
 
 def comes_to_an_end(searched: Searched) -> Verdict:
@@ -175,6 +192,7 @@ def leaves_the_process_alone(searched: Searched) -> Verdict:
     return Verdict(True, "nothing changes")
 
 
+MADE: dict[str, Check[Searched]] = {"can be made": can_be_made}
 CONTRACT: dict[str, Check[Searched]] = {
     "comes to an end": comes_to_an_end,
     "proposes architectures of its space": proposes_architectures,

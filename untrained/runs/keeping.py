@@ -45,7 +45,7 @@ class KeptNetwork:
             parts += changes.parts
             traces += changes.traces
         for kind, defined in self.classes:
-            changed = [n for n, value in defined.items() if vars(kind)[n] is not value]
+            changed = [n for n, was in defined.items() if vars(kind).get(n, _NOTHING) is not was]
             new = vars(kind).keys() - defined.keys()
             for name in new:
                 delattr(kind, name)
@@ -81,7 +81,7 @@ class _Module:
         now.clear()
         now.update(self.attributes)
         for name, there, then in self.containers:
-            if _content(there) == _content(then):
+            if not (there or then) or _content(there) == _content(then):
                 continue
             others = _others(there, then) if name in ("_modules", "_parameters") else []
             parts += others
