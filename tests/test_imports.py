@@ -28,7 +28,7 @@ ARROWS = {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
         "search",
     },
-    "bench": {"spaces", "scores", "search", "tables", "training", "runs"},
+    "bench": {"spaces", "scores", "tables", "training", "runs"},
     "report": {"spaces", "tables", "runs", "bench"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),

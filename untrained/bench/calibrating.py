@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,13 @@ from untrained.runs.driver import opened
 from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress
-from untrained.search.random_search import RandomSearch
 from untrained.spaces import get_space
 from untrained.tables.chance import least_told_apart
 
 TOLD_APART = 0.05
 "The largest p of a score that is told from chance."
+IN_VAIN = 3000
+"Random architectures that are known already, after which a space is taken for exhausted."
 
 
 def calibrate(config: BenchConfig, on_progress: OnProgress) -> tuple[Measured, Leaderboard]:
@@ -62,15 +64,21 @@ def draw_untabled(config: BenchConfig) -> Sample:
         ValueError: the space has no such number.
     """
     assert config.train is not None
-    sampler = RandomSearch(get_space(config.space), (), 0, evaluations=config.train)
-    found = sampler.propose((), config.train, random.Random(f"{config.seed}/sample"))
-    if len(found) < config.train:
-        raise ValueError(
-            f"train: expected at most {len(found)}, as the space {config.space} seems to have no "
-            f"more architectures, got {config.train}"
-        )
+    space, rng = get_space(config.space), random.Random(f"{config.seed}/sample")
+    found: dict[Any, str] = {}
+    in_vain = 0
+    while len(found) < config.train:
+        architecture = space.sample(rng)
+        form = space.canonical(architecture)
+        in_vain = in_vain + 1 if form in found else 0
+        if in_vain == IN_VAIN:
+            raise ValueError(
+                f"train: expected at most {len(found)}, as the space {config.space} seems to have "
+                f"no more architectures, got {config.train}"
+            )
+        found.setdefault(form, str(architecture))
     declared = f"{config.train:,} at random of the space {config.space}"
-    return Sample(tuple(str(each.architecture) for each in found), declared)
+    return Sample(tuple(found.values()), declared)
 
 
 def trained_accuracies(record: RunRecord) -> Accuracies:
