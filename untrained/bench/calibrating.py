@@ -103,7 +103,7 @@ def trained_accuracies(record: RunRecord) -> Accuracies:
     if lost:
         notes.append(f"{lost} of {len(found)} networks could not be trained{why}")
     images = re.sub(r"[^A-Za-z0-9-]+", "_", str(record.images["name"]))
-    column = f"{images}_test_{len(record.trainings[0].epochs)}"
+    column = f"{images}_test_{_epochs_of(record)}"
     frame = pl.DataFrame(
         {"architecture": [*found], column: [*found.values()]},
         schema={"architecture": pl.String, column: pl.Float64},
@@ -136,9 +136,16 @@ def _mean_accuracy(trainings: Sequence[TrainingRecord]) -> float | None:
     return fmean(known) if len(known) == len(trainings) else None
 
 
+def _epochs_of(record: RunRecord) -> int:
+    """As many as were asked for."""
+    training = record.config["training"]
+    assert isinstance(training, dict)
+    return int(training["epochs"])
+
+
 def _notes_of(record: RunRecord, trained: Sequence[Sequence[TrainingRecord]]) -> list[str]:
     """What was trained, and how far accuracies can be trusted."""
-    epochs, repeats = len(record.trainings[0].epochs), len(trained[0])
+    epochs, repeats = _epochs_of(record), len(trained[0])
     times = "once" if repeats == 1 else f"{repeats} times"
     seconds = sum(training.seconds for training in record.trainings) / len(trained)
     notes = [
