@@ -15,7 +15,7 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 
 SLOW = frozenset(
     {
-        "test_az_nas", "test_benching", "test_forward_scores",
+        "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
         "test_cli", "test_closed_forms", "test_code", "test_conformance", "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
@@ -25,7 +25,8 @@ SLOW = frozenset(
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
         "test_provenance", "test_recent", "test_recipes", "test_recomputing",
         "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",
-        "test_scores", "test_short_training", "test_shown", "test_slices", "test_spaces",
+        "test_scores", "test_short_training", "test_shown", "test_shrinking", "test_slices",
+        "test_spaces",
         "test_survey", "test_tracking", "test_training", "test_training_recipe",
         "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",
     }

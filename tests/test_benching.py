@@ -374,6 +374,24 @@ def test_what_makes_no_sense_is_told_in_a_line(
     assert "\n" not in str(raised.value)
 
 
+def test_accuracies_that_are_text_are_none(table: Path) -> None:
+    texts = pl.read_parquet(table).with_columns(pl.col("cifar10_test_200").cast(pl.String))
+    path = table.with_name("texts.parquet")
+    texts.write_parquet(path)
+    assert find_judged("nasbench201", str(path), None, "digits").column != "cifar10_test_200"
+    with pytest.raises(ValueError, match="which are numbers, got 'cifar10_test_200'"):
+        find_judged("nasbench201", str(path), "cifar10_test_200", "digits")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing more", bytes(range(256))])
+def test_a_damaged_table_is_told_in_a_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.parquet"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"table of nasbench201 in .*, got something") as raised:
+        find_judged("nasbench201", str(path), None, "digits")
+    assert "\n" not in str(raised.value)
+
+
 # The command
 
 

@@ -28,7 +28,7 @@ ARROWS = {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
         "search",
     },
-    "bench": {"spaces", "scores", "search", "tables", "training", "runs"},
+    "bench": {"spaces", "scores", "tables", "training", "runs"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench"},
     "cli": {

@@ -1,5 +1,6 @@
 """Text from outside: neither terminal nor page nor shell obeys it, and a store keeps it."""
 
+import io
 import json
 import logging
 import shlex
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress as Bars
 from test_report import EMPTY, readings, training
 from test_report_tracked import make_track
 
@@ -328,3 +330,13 @@ def test_errors_warnings_and_progress(
     assert err.count("\n") >= 2
     assert SEEN in err
     assert visible(err.replace("\n", "")) == err.replace("\n", "")
+
+
+def test_a_narrow_terminal_cuts_neither_counts_nor_times() -> None:
+    console = Console(width=60, file=io.StringIO())
+    bars = Bars(*columns_of_a_bar(), console=console)
+    bars.add_task("search, condition_number of 200 random architectures", total=25_864)
+    bars.update(bars.task_ids[0], completed=12_345)
+    console.print(bars.get_renderable())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(word in text for word in ("12345/25864", "0:00:00", "-:--:--", "architectures"))

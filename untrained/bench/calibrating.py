@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,13 @@ from untrained.runs.driver import opened
 from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress
-from untrained.search.random_search import RandomSearch
 from untrained.spaces import get_space
 from untrained.tables.chance import least_told_apart
 
 TOLD_APART = 0.05
 "The largest p of a score that is told from chance."
+IN_VAIN = 3000
+"Random architectures that are known already, after which a space is taken for exhausted."
 
 
 def calibrate(config: BenchConfig, on_progress: OnProgress) -> tuple[Measured, Leaderboard]:
@@ -62,15 +64,21 @@ def draw_untabled(config: BenchConfig) -> Sample:
         ValueError: the space has no such number.
     """
     assert config.train is not None
-    sampler = RandomSearch(get_space(config.space), (), 0, evaluations=config.train)
-    found = sampler.propose((), config.train, random.Random(f"{config.seed}/sample"))
-    if len(found) < config.train:
-        raise ValueError(
-            f"train: expected at most {len(found)}, as the space {config.space} seems to have no "
-            f"more architectures, got {config.train}"
-        )
+    space, rng = get_space(config.space), random.Random(f"{config.seed}/sample")
+    found: dict[Any, str] = {}
+    in_vain = 0
+    while len(found) < config.train:
+        architecture = space.sample(rng)
+        form = space.canonical(architecture)
+        in_vain = in_vain + 1 if form in found else 0
+        if in_vain == IN_VAIN:
+            raise ValueError(
+                f"train: expected at most {len(found)}, as the space {config.space} seems to have "
+                f"no more architectures, got {config.train}"
+            )
+        found.setdefault(form, str(architecture))
     declared = f"{config.train:,} at random of the space {config.space}"
-    return Sample(tuple(str(each.architecture) for each in found), declared)
+    return Sample(tuple(found.values()), declared)
 
 
 def trained_accuracies(record: RunRecord) -> Accuracies:
@@ -95,7 +103,7 @@ def trained_accuracies(record: RunRecord) -> Accuracies:
     if lost:
         notes.append(f"{lost} of {len(found)} networks could not be trained{why}")
     images = re.sub(r"[^A-Za-z0-9-]+", "_", str(record.images["name"]))
-    column = f"{images}_test_{len(record.trainings[0].epochs)}"
+    column = f"{images}_test_{_epochs_of(record)}"
     frame = pl.DataFrame(
         {"architecture": [*found], column: [*found.values()]},
         schema={"architecture": pl.String, column: pl.Float64},
@@ -128,9 +136,16 @@ def _mean_accuracy(trainings: Sequence[TrainingRecord]) -> float | None:
     return fmean(known) if len(known) == len(trainings) else None
 
 
+def _epochs_of(record: RunRecord) -> int:
+    """As many as were asked for."""
+    training = record.config["training"]
+    assert isinstance(training, dict)
+    return int(training["epochs"])
+
+
 def _notes_of(record: RunRecord, trained: Sequence[Sequence[TrainingRecord]]) -> list[str]:
     """What was trained, and how far accuracies can be trusted."""
-    epochs, repeats = len(record.trainings[0].epochs), len(trained[0])
+    epochs, repeats = _epochs_of(record), len(trained[0])
     times = "once" if repeats == 1 else f"{repeats} times"
     seconds = sum(training.seconds for training in record.trainings) / len(trained)
     notes = [

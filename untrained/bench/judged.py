@@ -63,7 +63,8 @@ def find_judged(space: str, table: str | None, dataset: str | None, images: str)
         FileNotFoundError: the space's table is not at hand.
     """
     found = find_table(space, table)
-    named = {c: _parts(c)[0] for c in found.frame.columns if _parts(c)[0]}
+    named = {c.name: _parts(c.name)[0] for c in found.frame if c.dtype.is_numeric()}
+    named = {column: data for column, data in named.items() if data}
     usual = [c for c in found.accuracies if c in named] or [*named]
     first = {named[c]: c for c in reversed(usual)}  # of several the first
     if dataset is None and usual:
@@ -72,8 +73,8 @@ def find_judged(space: str, table: str | None, dataset: str | None, images: str)
     if column is None:
         known = " or ".join(reversed(first)) or "a column such as cifar10_test_200"
         raise ValueError(
-            f"dataset: expected {known}, or a column of accuracies of {found.path.name}, got "
-            f"{dataset!r}"
+            f"dataset: expected {known}, or a column of accuracies of {found.path.name}, which "
+            f"are numbers, got {dataset!r}"
         )
     return Judged(found, column)
 

@@ -112,7 +112,7 @@ def bench(
     """Rank scores by how well they rank the architectures of a benchmark's table.
 
     Name scores, ours or your own, to be measured on a sample; or the folder of a run whose scores
-    are judged as they are.
+    are judged as they are. With --train, a few networks are trained on your images instead.
 
     Args:
         folder: Folder of a run, as `search` or `score` printed it; beside it, only --combine,

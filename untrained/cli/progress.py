@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from untrained.cli.terminal import WORKING
@@ -35,16 +36,23 @@ class Rate(ProgressColumn):
 
 
 def columns_of_a_bar() -> tuple[ProgressColumn, ...]:
-    """What stands in a line of progress; a column serves one display only."""
+    """What stands in a line of progress; a column serves one display only.
+
+    A narrow terminal breaks the words, and cuts neither counts nor times.
+    """
     return (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(table_column=_whole()),
+        Rate(_whole()),
+        TimeElapsedColumn(_whole()),
+        TimeRemainingColumn(table_column=_whole()),
     )
+
+
+def _whole() -> Column:
+    return Column(no_wrap=True)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def small_sample_interval(scores: Values, accuracies: Values) -> tuple[float, fl
     Example:
         >>> low, high = small_sample_interval(np.arange(5.0), np.arange(5.0))
         >>> round(low, 1), high
-        (0.3, 1.0)
+        (0.2, 1.0)
     """
     check_lengths(scores, accuracies)
     sound = np.isfinite(scores)
