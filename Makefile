@@ -4,6 +4,8 @@ PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
 endif
+# Compiled modules are kept, or each process of a test compiles all of its own.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo check test stress oldest format
 

@@ -15,12 +15,14 @@ from types import CellType, FunctionType
 from typing import Any, get_args
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 
 jaxtyped = jaxtyping.jaxtyped
+typed = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+"As jaxtyping does, it raises a `TypeError`."
 
 
-def checked(made: Any = None, *, typechecker: object = beartype) -> Any:
+def checked(made: Any = None, *, typechecker: object = typed) -> Any:
     """As `jaxtyped` with beartype, which is all that is needed where there are no shapes.
 
     The hook passes beartype as a `typechecker` in whose frame 0.18 does not find names of classes.
@@ -34,7 +36,7 @@ def checked(made: Any = None, *, typechecker: object = beartype) -> Any:
     if any(map(has_shape, made.__annotations__.values())):
         return jaxtyped(made, typechecker=beartype)
     if made.__closure__ is None or inspect.isgeneratorfunction(made):
-        return beartype(made)
+        return typed(made)
     return checked_closure(made)
 
 
@@ -57,7 +59,7 @@ def checked_closure(made: FunctionType) -> Callable[..., Any]:
     """The checks are those of the first closure of its code."""
     key = (made.__code__, *made.__annotations__.items())
     if key not in CHECKS:
-        CHECKS[key] = beartype(passed_on(made))
+        CHECKS[key] = typed(passed_on(made))
     checks = CHECKS[key]
 
     @functools.wraps(made)

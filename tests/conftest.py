@@ -1,15 +1,20 @@
-"""Fixtures shared by many tests."""
+"""Fixtures shared by many tests.
+
+What takes seconds to import is imported in them: this file is also read by the process that hands
+the tests out, for which the others wait.
+"""
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import checked  # noqa: F401  (before `untrained`, whose types it checks)
 import pytest
-import torch
-from parsing import Parse, until_images
 
-from untrained.data import data_folder
-from untrained.images import Images, load_images
+if TYPE_CHECKING:
+    from parsing import Parse
+
+    from untrained.images import Images
 
 collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for the whole process
 
@@ -34,23 +39,30 @@ SLOW = frozenset(
 "Files that `make check` leaves out."
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make check` does not even import them."""
+    return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    import_module("torch").set_num_threads(1)  # the suite runs one process a core
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
 
 
-torch.set_num_threads(1)  # the suite runs one process a core
-
-
 @pytest.fixture(scope="session")
-def digits() -> Images:
+def digits() -> "Images":
+    from untrained.images import load_images
+
     return load_images("digits")
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of benchmark tables and images; tests that need it are skipped without."""
+    from untrained.data import data_folder
+
     if not data_folder().exists():
         pytest.skip("no data folder: set UNTRAINED_DATA")
     return data_folder()
@@ -66,7 +78,9 @@ def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def parse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Parse:
+) -> "Parse":
     """Commands in an empty folder, up to where they would read images."""
+    from parsing import until_images
+
     monkeypatch.chdir(tmp_path)
     return until_images(monkeypatch, capsys)

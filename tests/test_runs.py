@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 import torch
 from measured import readings
 
+from untrained.cli import main
 from untrained.images import Images, load_images
 from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
@@ -95,10 +98,7 @@ def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A search and a training that nothing interrupted."""
-    out = tmp_path_factory.mktemp("unbroken")
-    output, errors = start(out, 0).communicate()
-    assert output, errors.decode()
-    return RunFolder(out, json.loads(output)["run"])
+    return carried_out(tmp_path_factory.mktemp("unbroken"), 0)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +106,26 @@ def expected(unbroken: RunFolder) -> dict[str, Any]:
     return facts(unbroken)
 
 
+def words(out: Path, workers: int) -> list[str]:
+    """The command, without its name."""
+    return ["search", *FLAGS, f"--workers={workers}", f"--out={out}", "--json"]
+
+
+def carried_out(out: Path, workers: int) -> RunFolder:
+    """What the command makes in this process."""
+    printed = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr("sys.argv", ["untrained", *words(out, workers)])
+        patch.setitem(sys.modules, "onnxruntime", None)  # tracing a network takes seconds
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
+    return RunFolder(out, json.loads(printed.getvalue())["run"])
+
+
 def start(out: Path, workers: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "untrained", "search", *FLAGS]
-    command += [f"--workers={workers}", f"--out={out}", "--json"]
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "untrained", *words(out, workers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -192,9 +209,7 @@ def alive(pid: int) -> bool:
 
 def test_workers_give_the_same_as_none(tmp_path: Path, expected: dict[str, Any]) -> None:
     """Two of them, undisturbed; the killed drivers above have one and two in turn."""
-    output, errors = start(tmp_path, 2).communicate()
-    assert output, errors.decode()
-    assert facts(RunFolder(tmp_path, json.loads(output)["run"])) == expected
+    assert facts(carried_out(tmp_path, 2)) == expected
 
 
 def test_the_same_question_is_never_computed_twice_in_whatever_run(tmp_path: Path) -> None:
