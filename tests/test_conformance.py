@@ -332,7 +332,7 @@ def test_the_thing_itself_may_be_given() -> None:
 
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_our_searchers_keep_their_contract(name: str) -> None:
-    found = check(name, OPTIONS.get(name))
+    found = check(SEARCHERS[name], OPTIONS.get(name))
     assert [
         (f.statement, f.reason) for f in found if not f.holds and not f.reason.startswith(BEARTYPE)
     ] == []
