@@ -188,7 +188,6 @@ def growth(
     workers, images, resamples
         As in `untrained bench`.
     """
-    table = Table("architectures", "wall s", "processor s", "processor ms each", "peak MB")
     for count in architectures:
         with tempfile.TemporaryDirectory() as out:
             words = (
@@ -207,11 +206,12 @@ def growth(
         if status:
             raise SystemExit(f"untrained {' '.join(words)} ended with status {status}")
         processor = used.ru_utime + used.ru_stime
-        table.add_row(
-            f"{count:,}", f"{wall:.0f}", f"{processor:.0f}", f"{1000 * processor / count:.1f}",
-            f"{used.ru_maxrss / 1024:.0f}",
-        )  # fmt: skip
-    console.print(table)
+        print(
+            f"{count:,} architectures: {wall:.0f} s of wall time, {processor:.0f} s of the "
+            f"processor, {1000 * processor / count:.1f} ms each, peak {used.ru_maxrss / 1024:.0f} "
+            f"MB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
