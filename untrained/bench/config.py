@@ -41,7 +41,8 @@ class BenchConfig(CommonConfig):
     such as `cifar10_valid_200`. By default that of the images' name, or the table's first."""
     table: str | None = None
     """The table: a Parquet file with a column `architecture` and accuracies such as
-    `cifar10_test_200`. By default that of the space."""
+    `cifar10_test_200`; or, of the space darts, `darts_trained_600` or `nasbench301`. By default
+    that of the space."""
     sample: int | str = 200
     """Architectures to measure: a number of them at random; `stratified:N`, one at random
     from each of N equal parts of the population in the order of accuracy; or `all`."""
