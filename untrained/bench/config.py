@@ -21,7 +21,7 @@ LEAST = 20
 LEAST_TRAINED = 3
 "Architectures that are trained at least, to see what little they say."
 
-BRIEF = TrainingSpec(recipe="brief")
+CALIBRATION = TrainingSpec(recipe="calibration")
 "How they are trained, where nothing is said."
 
 
@@ -64,7 +64,7 @@ class BenchConfig(CommonConfig):
     """Judge scores on your own images, without a table: draw so many architectures of the space
     at random, train them, and see whether scores rank them by accuracy on the test images."""
     training: TrainingSpec = field(default_factory=TrainingSpec)
-    "With --train: how, such as `--training.epochs 20`; by default 5 epochs (`brief`)."
+    "With --train: how, such as `--training.epochs 20`; by default 5 epochs (`calibration`)."
     repeats: int = 1
     "With --train: trainings of each architecture, from other weights; their mean accuracy counts."
     scale: str = TrainConfig.scale
@@ -115,7 +115,7 @@ class BenchConfig(CommonConfig):
         config._check_train()
         if config.train is None:
             return config
-        return replace(config, training=resolve_training(config.training.over(BRIEF)))
+        return replace(config, training=resolve_training(config.training.over(CALIBRATION)))
 
     def _check_train(self) -> None:
         """Refuse what is said of a table beside --train, and of training without it."""

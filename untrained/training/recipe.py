@@ -20,8 +20,8 @@ class TrainingSpec:
     """
 
     recipe: str | None = None
-    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `brief` (5 of
-    these), `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
+    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `calibration` (5
+    epochs), `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
     package.module:name."""
     epochs: int | None = None
     "Passes over the training images."

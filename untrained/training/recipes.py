@@ -55,7 +55,7 @@ _DARTS_IMAGENET = replace(
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     # To see in minutes which of several networks will be better.
-    "brief": Recipe(epochs=5),
+    "calibration": Recipe(epochs=5),
     # For the training before scores: one rate throughout, so that two epochs begin with one. The
     # rate is that of LGA's code, with which kernels say more of a network than with 0.1.
     "short": Recipe(epochs=1, learning_rate=0.025, schedule="constant", warm_up=0),
