@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes modules into a folder of the path, a moment after what was there; forgets them."""
+    """Writes modules into a folder of the path, seconds after what was there, as compiled code of
+    the same second would be taken for theirs; forgets them."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    moments = count(time.time_ns(), 10**10)
     before = set(sys.modules)
 
     def call(**modules: str) -> None:
@@ -33,7 +36,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
             path = tmp_path / f"{name.replace('__', '/', 1) if '__' in name else name}.py"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            later = time.time_ns() + 10**9 * len(text)
+            later = next(moments)
             os.utime(path, ns=(later, later))
         importlib.invalidate_caches()
 

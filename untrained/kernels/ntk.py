@@ -112,6 +112,7 @@ def ntk_contributions(
     parameter's name to its group's. Everything else is as for `ntk`.
 
     Example:
+        >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
         >>> shares = ntk_contributions(model, torch.eye(3))
         >>> list(shares), bool(torch.allclose(sum(shares.values()), ntk(model, torch.eye(3))))
