@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import torch
 from nngp import CASES, RESULTS, STATISTICS, Case
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.kernels.nngp import nngp_flops
@@ -56,7 +57,8 @@ def baselines(case: Case) -> dict[str, str]:
     """Other scores of the table: name -> column."""
     if case.space == "nasbench101":
         epochs = {f"{k} epochs": f"cifar10_valid_{k}" for k in (4, 12, 36)}
-        return {**epochs, "parameters": "params", "multiply-adds": "full_macs"}
+        sizes = {"multiply-adds": "full_macs", "trainable layers": "layers"}
+        return {**epochs, "parameters": "params", **sizes}
     if case.space == "nasbench201":
         data = case.images
         return {
@@ -68,8 +70,8 @@ def baselines(case: Case) -> dict[str, str]:
 
 
 @cache
-def full_macs(space: str, text: str) -> float:
-    """Multiply-adds of the published network for one image."""
+def size(space: str, text: str) -> tuple[float, int]:
+    """Multiply-adds of the published network for one image, and its trainable layers."""
     found = get_space(space)
     with torch.device("meta"):
         network = found.build(found.parse(text), found.scales["full"], inputs=3, classes=10).eval()
@@ -77,7 +79,8 @@ def full_macs(space: str, text: str) -> float:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network(image)
-    return counter.get_total_flops() / 2
+    layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in network.modules())
+    return counter.get_total_flops() / 2, layers
 
 
 @cache
@@ -89,8 +92,9 @@ def joined(name: str) -> pl.DataFrame:
     clash = [c for c in table.columns if c in frame.columns and c != "architecture"]
     frame = frame.join(table.drop(clash), on="architecture", how="left", maintain_order="left")
     if case.space == "nasbench101":
-        macs = [full_macs(case.space, text) for text in frame["architecture"]]
-        frame = frame.with_columns(full_macs=pl.Series(macs))
+        sizes = [size(case.space, text) for text in frame["architecture"]]
+        names = {"full_macs": pl.Float64, "layers": pl.Int64}
+        frame = frame.hstack(pl.DataFrame(sizes, schema=names, orient="row"))
     return frame
 
 
