@@ -36,7 +36,7 @@ def main(name: str, *, published: bool = False) -> None:
     """
     frame = pl.read_csv(RESULTS / f"{name}.csv", infer_schema_length=None)
     more = ["published tau"] if published else []
-    columns = ["score", "tau (95 %)", "rho", "given size", "failed", "seconds", *more]
+    columns = ["score", "tau (95 %)", "rho", "given size", "failed", *more]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in frame.sort("tau", descending=True, nulls_last=True).iter_rows(named=True):
         if row["tau"] is None:
@@ -47,7 +47,6 @@ def main(name: str, *, published: bool = False) -> None:
             short(row["rho"]),
             short(row["tau_given_size"]),
             str(row["failed"] or ""),
-            "" if row["seconds"] is None else f"{row['seconds']:.2g}",
         ]
         if published:
             cells.append(f"{PUBLISHED.get(row['score'], '')}".removeprefix("0"))
