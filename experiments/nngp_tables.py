@@ -3,8 +3,7 @@
     python experiments/nngp_tables.py
 
 reads `results/nngp/<case>.csv` and the benchmarks' tables, and writes
-`results/nngp/agreement.csv`, `_combined.csv`, `_partial.csv` and `_shrinking.csv`, and the
-pictures of `docs/nngp.md`.
+`results/nngp/agreement.csv`, `combined.csv`, `partial.csv`, `shrinking.csv` and `seeds.csv`.
 """
 
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 import torch
 from nngp import CASES, RESULTS, STATISTICS, Case
+from scipy.stats import spearmanr
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -315,9 +315,27 @@ def shrunk() -> Iterator[dict[str, Any]]:
                 yield row
 
 
+SEEDS = ("nasbench101", "nasbench101_seed_1", "nasbench101_seed_2")
+"Cases that differ in weights and images alone."
+
+
+def over_seeds() -> Iterator[dict[str, Any]]:
+    """rho on the cells that the cases share, for each choice of weights and images."""
+    shared = CASES[SEEDS[-1]].count
+    for draws in (1, 2):
+        for statistic in STATISTICS:
+            row: dict[str, Any] = {"draws": draws, "score": statistic}
+            for name in SEEDS:
+                group = joined(name).filter(train=1000, draws=draws).head(shared)
+                accuracies = group[truth(CASES[name])].to_numpy()
+                row[name] = spearmanr(score_of(group, statistic), accuracies).statistic
+            yield row
+
+
 def main() -> None:
     """Writes every table."""
     for kind, rows in (
+        ("seeds", over_seeds()),
         ("agreement", agreements()),
         ("combined", combined()),
         ("partial", partials()),
