@@ -6,7 +6,7 @@ from typing import Any
 
 from untrained.bench.calibrating import calibrate, draw_untabled
 from untrained.bench.config import BASELINES, LEAST, BenchConfig
-from untrained.bench.joined import Measured, accuracies_of, leaderboard_of
+from untrained.bench.joined import Measured, accuracies_of, as_measuring, leaderboard_of
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.leaderboard import Leaderboard
 from untrained.bench.population import Sample, draw_sample
@@ -16,7 +16,7 @@ from untrained.runs.config import CommonConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import run
 from untrained.runs.folder import RunFolder
-from untrained.runs.session import OnProgress, Progress, ignore
+from untrained.runs.session import OnProgress, ignore
 from untrained.spaces import SPACES, get_space
 
 CONFIG = "bench.toml"
@@ -180,10 +180,6 @@ def _baselines(
 def _measure(
     config: BenchConfig, architectures: tuple[str, ...], on_progress: OnProgress
 ) -> Measured:
-    """The run that measures them; what it calls a search is none."""
-    phase = f"{len(config.measured)} scores of {len(architectures):,} architectures"
-
-    def tell(progress: Progress) -> None:
-        on_progress(progress._replace(phase=phase))
-
+    """The run that measures them."""
+    tell = as_measuring(config, architectures, on_progress)
     return Measured.of(run(config.run_config(architectures), tell))

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 
 from untrained.bench.config import LEAST_TRAINED, BenchConfig
-from untrained.bench.joined import Accuracies, Measured, leaderboard_of
+from untrained.bench.joined import Accuracies, Measured, as_measuring, leaderboard_of
 from untrained.bench.leaderboard import Leaderboard
 from untrained.bench.population import Sample
 from untrained.runs.comparing import train_sample
 from untrained.runs.driver import opened
 from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.runs.searching import search
-from untrained.runs.session import OnProgress, Progress
+from untrained.runs.session import OnProgress
 from untrained.spaces import get_space
 from untrained.tables.chance import least_told_apart
 
@@ -38,12 +38,7 @@ def calibrate(config: BenchConfig, on_progress: OnProgress) -> tuple[Measured, L
         ValueError: as `bench`; or fewer than 3 networks that could be trained.
     """
     sample = draw_untabled(config)
-    phase = f"{len(config.measured)} scores of {len(sample.architectures):,} architectures"
-
-    def tell(progress: Progress) -> None:
-        searching = progress.phase.startswith("search")
-        on_progress(progress._replace(phase=phase) if searching else progress)
-
+    tell = as_measuring(config, sample.architectures, on_progress)
     with opened(config.run_config(sample.architectures), tell) as session:
         search(session)  # measures, as it is given all that it proposes
         architectures = [session.space.parse(text) for text in sample.architectures]

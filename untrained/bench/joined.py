@@ -16,7 +16,7 @@ from untrained.bench.population import Sample
 from untrained.bench.ranking import Known, rank_scores
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record, seconds_of
-from untrained.runs.session import OnProgress
+from untrained.runs.session import OnProgress, Progress
 from untrained.scores import SCORES, get_score
 
 TRAINING = "training before scores"
@@ -82,6 +82,19 @@ class Measured:
             if reading.value is None
         )
         return reasons.most_common(1)[0][0] if reasons else ""
+
+
+def as_measuring(
+    config: BenchConfig, architectures: Sequence[str], on_progress: OnProgress
+) -> OnProgress:
+    """`on_progress`, told of scores where a run speaks of a search: it is given all it proposes."""
+    phase = f"{len(config.measured)} scores of {len(architectures):,} architectures"
+
+    def tell(progress: Progress) -> None:
+        searching = progress.phase.startswith("search")
+        on_progress(progress._replace(phase=phase) if searching else progress)
+
+    return tell
 
 
 @dataclass(frozen=True)

@@ -85,20 +85,11 @@ def rank_scores(
         resamples=resamples,
         least=least,
     )
-    rows: list[dict[str, Any]] = []
-    for name, known in scores.items():
-        on_progress(Progress("judging scores", len(rows), len(scores)))
-        rows.append(
-            _row(name, known, judge.statistics(draws[name], given_size=name not in sizes), least)
-        )
-    judged = {row["score"]: means[row["score"]] for row in rows if row["tau"] is not None}
-    grouped = groups(judged, y, resamples=resamples) if len(y) >= LEAST else {}
-    front = _front(rows)
+    rows = _rows(scores, draws, judge, sizes, on_progress)
+    placed = _placed(rows, means, judge)
     on_progress(Progress("judging scores", len(rows), len(scores)))
-    for row in rows:
-        row |= {"group": grouped.get(row["score"]), "on_front": row["score"] in front}
     return Leaderboard(
-        scores=_ordered(rows),
+        scores=_ordered(placed),
         matrix=_matrix(means),
         values=values,
         accuracy=accuracy,
@@ -107,6 +98,36 @@ def rank_scores(
         verdict=_verdict(rows, means, y, resamples),
         notes=tuple(notes),
     )
+
+
+def _rows(
+    scores: Mapping[str, Known],
+    draws: Mapping[str, Float[np.ndarray, "n d"]],
+    judge: Judge,
+    sizes: Sequence[str],
+    on_progress: OnProgress,
+) -> list[dict[str, Any]]:
+    """A row for each score by itself, in their order."""
+    rows: list[dict[str, Any]] = []
+    for name, known in scores.items():
+        on_progress(Progress("judging scores", len(rows), len(scores)))
+        statistics = judge.statistics(draws[name], given_size=name not in sizes)
+        rows.append(_row(name, known, statistics, judge.least))
+    return rows
+
+
+def _placed(
+    rows: Sequence[dict[str, Any]], means: Mapping[str, Float[np.ndarray, " n"]], judge: Judge
+) -> list[dict[str, Any]]:
+    """The rows with what a score is beside the others: its group, and whether it is on the front
+    of cost and tau."""
+    judged = {row["score"]: means[row["score"]] for row in rows if row["tau"] is not None}
+    y, front = judge.accuracies, _front(rows)
+    grouped = groups(judged, y, resamples=judge.resamples) if len(y) >= LEAST else {}
+    return [
+        row | {"group": grouped.get(row["score"]), "on_front": row["score"] in front}
+        for row in rows
+    ]
 
 
 def _verdict(
