@@ -239,6 +239,13 @@ def test_traces_of_ours_break_the_contract_and_those_of_others_do_not() -> None:
     assert ours["leaves the process alone"].part == "contract"
 
 
+def test_cells_have_the_connectivity_that_a_run_gives_them() -> None:
+    found = {f.statement: f for f in check("effective_depth")}
+    assert found["gives a Reading"].reason == "1.25 (cell)"  # paths of 2, 2, 1 and 0
+    assert found["scores cells of one function equal, or says not"].holds is True
+    assert not any(f.breaks for f in found.values())
+
+
 def test_rescaled_layers_compute_the_same_function() -> None:
     x = torch.randn(3, 1, 8, 8)
     for network in (CNN(4, 1, 5), MLP(4, 64, 5)):
