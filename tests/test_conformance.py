@@ -213,6 +213,23 @@ def test_traces_are_told_by_name(
     assert names <= {*answer.traces, *answer.process, *answer.probe}
 
 
+@dataclass(frozen=True)
+class OfInputGradients(OfImages):
+    """Lets the images that it is given collect gradients."""
+
+    def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
+        network(probe.inputs.requires_grad_()).sum().backward()
+        assert probe.inputs.grad is not None
+        return Reading(float(probe.inputs.grad.abs().sum()))
+
+
+def test_gradients_of_images_are_those_of_one_call() -> None:
+    found = {f.statement: f for f in check(OfInputGradients)}
+    assert not any(f.breaks for f in found.values())
+    assert found["does not depend on the order of images"].holds is not False
+    assert found["leaves the probe alone"].reason == "changes inputs (cell, ResNet, CNN, MLP)"
+
+
 def test_traces_of_ours_break_the_contract_and_those_of_others_do_not() -> None:
     found = {f.statement: f for f in check(Misbehaving("default dtype"))}
     assert found["leaves the process alone"].part == "conduct"
@@ -220,6 +237,13 @@ def test_traces_of_ours_break_the_contract_and_those_of_others_do_not() -> None:
     assert "changes default dtype (cell" in found["leaves the process alone"].reason
     ours = {f.statement: f for f in check("parameters")}
     assert ours["leaves the process alone"].part == "contract"
+
+
+def test_cells_have_the_connectivity_that_a_run_gives_them() -> None:
+    found = {f.statement: f for f in check("effective_depth")}
+    assert found["gives a Reading"].reason == "1.25 (cell)"  # paths of 2, 2, 1 and 0
+    assert found["scores cells of one function equal, or says not"].holds is True
+    assert not any(f.breaks for f in found.values())
 
 
 def test_rescaled_layers_compute_the_same_function() -> None:

@@ -1,6 +1,7 @@
 """One call of a score, as a run makes it, and all that it leaves behind."""
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -37,7 +38,7 @@ class Answer(NamedTuple):
 def ask(
     score: Score, network: nn.Module, probe: Probe, *, seed: int = 0, surroundings_seed: int = 0
 ) -> Answer:
-    """Calls the score; network, probe and process are afterwards as they were.
+    """Calls the score on a copy of the probe; network and process are afterwards as they were.
 
     Args:
         score: anybody's.
@@ -46,15 +47,15 @@ def ask(
         seed: of the generator that the score is given.
         surroundings_seed: of the global random state that it finds.
     """
-    kept, inputs, labels = KeptNetwork(network), probe.inputs.clone(), probe.labels.clone()
+    kept = KeptNetwork(network)
+    own = replace(probe, inputs=probe.inputs.clone(), labels=probe.labels.clone())
     with surroundings(surroundings_seed) as process:
         began = time.process_time()
-        given, failure = attempt(lambda: score(network, probe, stream(seed, "score")))
+        given, failure = attempt(lambda: score(network, own, stream(seed, "score")))
         seconds = time.process_time() - began
     parts, traces = kept.restore()
-    held = {"inputs": (probe.inputs, inputs), "labels": (probe.labels, labels)}
+    held = {"inputs": (own.inputs, probe.inputs), "labels": (own.labels, probe.labels)}
     spoilt = [name for name, (now, then) in held.items() if not _equal(now, then)]
-    probe.inputs.data, probe.labels.data = inputs, labels
     reading = Reading(None, *failure) if failure else checked(given)
     fault = "" if _proper(given) else reading.reason
     return Answer(reading, fault, parts, traces, process, spoilt, seconds)
@@ -68,4 +69,5 @@ def _proper(given: object) -> bool:
 
 
 def _equal(now: torch.Tensor, then: torch.Tensor) -> bool:
-    return now.shape == then.shape and now.dtype == then.dtype and torch.equal(now, then)
+    kinds = [(t.shape, t.dtype, t.requires_grad) for t in (now, then)]
+    return kinds[0] == kinds[1] and torch.equal(now, then)

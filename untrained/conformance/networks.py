@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from untrained.runs.tasks import connected
 from untrained.spaces import SPACES, CellScale
 
 CELL = (
@@ -98,10 +99,12 @@ Build = Callable[[int, torch.Size, int], nn.Module]
 def cell_network(text: str, stages: int) -> Build:
     """Of a cell of NAS-Bench-201, one in each stage."""
     space = SPACES["nasbench201"]
+    cell = space.parse(text)
 
     def build(width: int, shape: torch.Size, classes: int) -> nn.Module:
         scale = replace(CellScale(), channels=width, cells=1, stages=stages)
-        return space.build(space.parse(text), scale, inputs=shape[0], classes=classes)
+        network = space.build(cell, scale, inputs=shape[0], classes=classes)
+        return connected(network, space, cell)
 
     return build
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
@@ -25,7 +25,7 @@ from untrained.runs.sums import summed
 from untrained.runs.surroundings import attempt_apart, surroundings
 from untrained.scores import Reading
 from untrained.scores.size import MultiplyAdds, Parameters
-from untrained.spaces import Scale, get_space
+from untrained.spaces import Architecture, Scale, Space, get_space
 from untrained.training import (
     Evaluation,
     Recipe,
@@ -228,10 +228,7 @@ def stored(path: Path) -> ShortTrained | None:
 def build(
     space: str, architecture: str, scale: Scale, images: Images, *, inputs: int | None = None
 ) -> nn.Module:
-    """The network of an architecture for these images, with weights yet to be drawn.
-
-    Its attribute `connectivity` has what the space says of the architecture's cells.
-    """
+    """The network of an architecture for these images, with weights yet to be drawn."""
     found = get_space(space)
     parsed = found.parse(architecture)
     network = found.build(
@@ -240,7 +237,12 @@ def build(
         inputs=images.shape[0] if inputs is None else inputs,
         classes=len(images.classes),
     )
-    if cells := found.connectivity(parsed):
+    return connected(network, found, parsed)
+
+
+def connected(network: nn.Module, space: Space[Any], architecture: Architecture) -> nn.Module:
+    """The network, with what its space says of the cells as its attribute `connectivity`."""
+    if cells := space.connectivity(architecture):
         network.connectivity = cells  # type: ignore[assignment]  # a plain value
     return network
 
