@@ -230,6 +230,19 @@ def test_a_large_block_and_large_shares_are_held_once() -> None:
     assert deviation(naive.total(shares.values())[:500, 200:], block) < 1e-5
 
 
+@pytest.mark.parametrize("output", ["trace", "full"])
+def test_patches_of_several_columns_stay_below_the_ceiling(output: Output) -> None:
+    """Small rows of large images: patches are not copied for each column."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 2, 3, padding=1)
+    net = nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    x = torch.randn(32, 3, 96, 96)
+    ntk(net, x[:2], output=output, method="structured")
+    with Held() as held:
+        ntk(net, x, output=output, method="structured", memory=(ceiling := 2**25))
+    assert held.peak <= ceiling
+
+
 def test_a_spectrum_and_a_regression_copy_nothing() -> None:
     net, x = wide()
     theta = ntk(net, x[:300])

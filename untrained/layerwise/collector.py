@@ -172,9 +172,9 @@ class Collector:
         outer, gradients = uses[0][0].outer, uses[0][0].gradients
         if len(self.columns) == 1 or len(self.chunks) > 1:
             return False
-        plain = sum(d.nbytes for d in gradients.values())
-        held = plain if outer is None else self._row_bytes(outer, len(self.columns))
-        return held <= min(TOGETHER, self.workspace // 4)
+        given = sum(d.nbytes for d in gradients.values())
+        rows = given if outer is None else self._row_bytes(outer, len(self.columns))
+        return rows <= TOGETHER and max(given, rows) <= self.workspace // 4
 
     def _every(self, uses: Sequence[Sequence[Piece]]) -> Float[Tensor, "q n p"]:
         """The same for all columns and the whole weight, of one chunk."""

@@ -77,12 +77,13 @@ class LinearOuter(Outer):
     def __post_init__(self) -> None:
         self.examples, self.positions, self.ins = self.kept.shape
 
-    def rows(self, d: Float[Tensor, "*q n t o"], part: slice) -> Float[Tensor, "*q n r a"]:
+    def rows(self, d: Float[Tensor, "n t o"], part: slice) -> Float[Tensor, "n r a"]:
         d = d[..., part]
-        return d.mT * self.kept if self.positions == 1 else torch.matmul(d.mT, self.kept)
+        return d.mT * self.kept if self.positions == 1 else torch.bmm(d.mT, self.kept)
 
     def every(self, d: Float[Tensor, "q n t o"], part: slice) -> Float[Tensor, "q n r a"]:
-        return self.rows(d, part)
+        d = d[..., part]
+        return d.mT * self.kept if self.positions == 1 else _products(d.mT, self.kept)
 
     def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
         return self.kept[part]
@@ -205,10 +206,11 @@ class ConvolutionOuter(Outer):
         return ROWS[self.way](x, d[:, part], self)
 
     def every(self, d: Float[Tensor, "q n o ..."], part: slice) -> Float[Tensor, "q n r ..."]:
-        if self.transposed or self.way != "patches" or self.groups > 1:
+        held = self.kept.element_size() * self.examples * self.ins * self.positions
+        if self.transposed or self.way != "patches" or self.groups > 1 or held > PATCH_BYTES:
             return super().every(d, part)
         u = patches(self.kept, self.window, self.spread)
-        return torch.matmul(d[:, :, part].flatten(3), u.mT)
+        return _products(d[:, :, part].flatten(3), u.mT)
 
     def inputs(self, part: slice, like: Tensor) -> Float[Tensor, "b t a"]:
         x = self.kept[part]
@@ -256,6 +258,12 @@ class ConvolutionOuter(Outer):
         image = self.kept.numel() // self.examples
         other = self.positions * self.outs if not self.transposed else image * self.kernel
         return self.kept.element_size() * (image + other)
+
+
+def _products(d: Float[Tensor, "q n r t"], a: Float[Tensor, "n t a"]) -> Float[Tensor, "q n r a"]:
+    """D A of every column, as further rows of D: A is not copied for each of them."""
+    rows = torch.bmm(d.transpose(0, 1).flatten(1, 2), a)
+    return rows.unflatten(1, (len(d), -1)).transpose(0, 1)
 
 
 def _matrix(x: Float[Tensor, "n c ..."], groups: int) -> Float[Tensor, "b a t"]:
