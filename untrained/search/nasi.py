@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from untrained.search.ranks import is_sound
 from untrained.search.reinforce import (
     Logits,
     Vector,
@@ -74,8 +75,7 @@ class NASISearch(Searcher):
         if len(history) < self.evaluations:
             return None
         last = history[-1]
-        sound = all(last.mean(goal.score) is not None for goal in self.goals)
-        return last.architecture if sound else None
+        return last.architecture if is_sound(last, self.goals) else None
 
     def logits(self, samples: Sequence[Trial]) -> Logits:
         """Delta, in the order of `decisions_of` the space."""
