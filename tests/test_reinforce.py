@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from untrained.search import Goal, History, Proposal, Trial, make_searcher
-from untrained.search.reinforce import (
-    Reinforce,
-    Rewards,
+from untrained.search.policy import (
     d_entropy,
     d_log_probability,
     decisions_of,
     sampled,
     taken_in,
 )
+from untrained.search.reinforce import Reinforce, Rewards
 from untrained.spaces import Architecture, get_space
 from untrained.spaces.space import prunable
 

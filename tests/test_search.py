@@ -77,6 +77,12 @@ def test_the_number_of_evaluations_is_kept(name: str) -> None:
     assert len([trial for trial in history if trial.epochs in (None, 1)]) == 21
 
 
+@pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"pruning", "given", "halving"}))
+def test_beyond_the_number_of_evaluations_nothing_is_proposed(name: str) -> None:
+    history = finish(make(name))
+    assert make(name, evaluations=7).propose(history, 8, random.Random(0)) == []
+
+
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_nothing_is_selected_where_a_score_always_fails(name: str) -> None:
     searcher = make(name)

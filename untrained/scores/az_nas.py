@@ -120,7 +120,7 @@ class Trainability(AZNASScore):
     """
 
     meaning: ClassVar = (
-        "How well blocks preserve the size of gradients: 0 at best, negative otherwise (AZ- NAS)."
+        "How well blocks preserve the size of gradients: 0 at best, negative otherwise (AZ-NAS)."
     )
 
     def of(self, seen: Seen, probe: Probe) -> Reading:
@@ -152,7 +152,7 @@ def coupling(start: Tensor, end: Tensor, generator: torch.Generator) -> Coupling
     signs = torch.randint(2, end.shape, generator=generator).to(end)
     g_out = 2 * signs - 1
     if not (start.requires_grad and end.requires_grad):
-        return Coupling(None, "gives what does not depend on its input")
+        return Coupling(None, "has an output that does not depend on its input")
     (g_in,) = gradients(end, [start], [g_out], retain_graph=True, allow_unused=True)
     if g_in is None or not g_in.any():
         return Coupling(None, "passes no gradient on")

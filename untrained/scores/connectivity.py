@@ -35,7 +35,7 @@ class ConnectivityScore(Score):
             return Reading(
                 None,
                 "expected a network that a run built from a space whose cells are graphs of "
-                "operations, such as nasbench201, got one without its attribute connectivity",
+                "operations, such as nasbench201, got one without the attribute connectivity",
             )
         return Reading(fmean(cell[self.place] for cell in cells))
 
@@ -44,8 +44,8 @@ class ConnectivityScore(Score):
 class EffectiveDepth(ConnectivityScore):
     """d = mean over paths p of a cell of sum of e in p, e = 1 for an operation with weights.
 
-    The source finds that cells of moderate depth and width converge best, so that neither is
-    better the higher it is; the direction here is that of most of a space.
+    The source finds that cells of moderate depth and width converge best: higher is better up to
+    a point.
     """
 
     place: ClassVar = 0
@@ -58,7 +58,7 @@ class EffectiveDepth(ConnectivityScore):
 class EffectiveWidth(ConnectivityScore):
     """m = #{paths p of a cell: sum of e in p > 0} / d, with d the effective depth.
 
-    As of it, moderate is best, says the source.
+    As for depth, the source finds moderate values best.
     """
 
     place: ClassVar = 1

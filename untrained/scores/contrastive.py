@@ -29,16 +29,16 @@ class ContrastiveAlignment(Score):
     data Jacobian matrix, with a row for each image. There an encoder is trained to bring the Z of
     one architecture under different weights together and those of others apart, and accuracies
     are predicted from what it gives, which says nothing of a single network. This is how near
-    those positive pairs are before any encoder; that it ranks networks is our observation.
+    those positive pairs are before any encoder, a score of ours.
 
     Source: Hesslow & Poli, "Contrastive Embeddings for Neural Architectures", 2021,
     https://arxiv.org/abs/2102.04208, which takes 256 images, 4 draws and 128 dimensions.
     """
 
     meaning: ClassVar = (
-        "How alike the gradients of the outputs by the pixels are under different random weights: "
-        "the alignment of their kernels between images. Where it is high, the architecture rather "
-        "than the weights decides which images are told apart."
+        "How alike the gradients of the outputs with respect to the pixels are under different "
+        "random weights: the alignment of their kernels between images. Where it is high, the "
+        "architecture rather than the weights decides which images are told apart."
     )
     draws: int = 4
     "Draws of the weights that are compared."
@@ -75,7 +75,9 @@ class ContrastiveAlignment(Score):
     def _kernel(self, j: Float[Tensor, "n d"]) -> Float64[Tensor, "n n"]:
         """Z Z', as J J' = U S^2 U'."""
         if not j.isfinite().all():
-            raise ValueError("the Jacobian is NaN or infinite: a pass through it overflowed")
+            raise ValueError(
+                "the Jacobian is NaN or infinite: a pass through the network overflowed"
+            )
         values, u = torch.linalg.eigh(j.double() @ j.double().T)
         kept = slice(max(0, len(values) - self.dimensions), None)
         return (u[:, kept] * values[kept]) @ u[:, kept].T

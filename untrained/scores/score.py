@@ -74,7 +74,9 @@ class Score(ABC):
     probe: ClassVar[ProbeSpec] = ProbeSpec()
     "The probe it is shown unless a run says otherwise."
     of_function: ClassVar[bool] = True
-    "Whether cells that compute the same function score equal, so that one is measured for all."
+    """Whether a run measures the canonical cell for all that compute the same function. Called on
+    another of these, a score may still give another number: operations that lead nowhere have
+    weights, units and feature maps too."""
     weights: ClassVar[str | None] = "torch_default"
     """The weight draw it is shown unless a run says otherwise. None where weights and images do
     not matter but by their sizes: none are drawn, and one measurement stands for every draw."""

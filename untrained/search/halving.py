@@ -40,7 +40,7 @@ class SuccessiveHalving(Searcher):
     def check(self) -> None:
         if self.factor < 2:
             raise ValueError(
-                f"factor: expected a number of at least 2, got {self.factor!r}; try 3"
+                f"options.factor: expected a number of at least 2, got {self.factor!r}; try 3"
             )
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:

@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from untrained.search.reinforce import (
+from untrained.search.policy import (
     Logits,
     Vector,
     architecture_of,
-    d_log_probability,
+    d_log_policy,
     decisions_of,
     sampled,
-    taken_in,
 )
+from untrained.search.ranks import is_sound
 from untrained.search.searcher import Proposal, Searcher, Trial
 from untrained.spaces.space import Architecture, PrunableSpace
 
@@ -74,24 +74,18 @@ class NASISearch(Searcher):
         if len(history) < self.evaluations:
             return None
         last = history[-1]
-        sound = all(last.mean(goal.score) is not None for goal in self.goals)
-        return last.architecture if sound else None
+        return last.architecture if is_sound(last, self.goals) else None
 
     def logits(self, samples: Sequence[Trial]) -> Logits:
         """Delta, in the order of `decisions_of` the space."""
         decisions = decisions_of(self.space)
-        delta, largest = [np.zeros(len(decision.options)) for decision in decisions], 0.0
+        uniform = [np.zeros(len(decision.options)) for decision in decisions]
+        delta, largest = uniform, 0.0
         for trial, reward in zip(samples, self._rewards(samples), strict=True):
             if not np.isfinite(reward):
                 continue
-            taken = taken_in(self.space, trial.architecture)
-            step = [
-                reward
-                * d_log_probability(
-                    np.zeros_like(part), [k for k, o in enumerate(d.options) if o in taken]
-                )
-                for d, part in zip(decisions, delta, strict=True)
-            ]
+            d_log_p = d_log_policy(self.space, decisions, uniform, trial.architecture)
+            step = [reward * part for part in d_log_p]
             largest = max(largest, float(np.sqrt(sum(part @ part for part in step))))
             if largest:
                 delta = [a + g / largest / len(samples) for a, g in zip(delta, step, strict=True)]

@@ -24,8 +24,9 @@ class RandomSearch(Searcher):
         seen = canonical_forms(self.space, history)
         found: dict[Architecture, Proposal] = {}
         draws = tuple(range(self.draws))
+        wanted = min(count, self.evaluations - len(history))
         for _ in range(1000 * count):  # a small space may hold fewer than `evaluations`
-            if len(found) == min(count, self.evaluations - len(history)):
+            if len(found) >= wanted:
                 break
             architecture = (
                 sample_within(self.space, rng) if self.within else self.space.sample(rng)

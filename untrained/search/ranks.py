@@ -32,12 +32,17 @@ def rank_sums(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[int]:
     return [sum(ranks) for ranks in zip(*columns, strict=True)]
 
 
+def is_sound(trial: Trial, goals: Sequence[Goal]) -> bool:
+    """Whether every goal gave a number on every draw."""
+    return all(trial.mean(goal.score) is not None for goal in goals)
+
+
 def ranked(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[Trial]:
     """The trials by rank sum, the lowest first, the earliest first among equals.
 
     A trial on which some goal failed on any draw is left out: a failure is never the best.
     """
-    sound = [t for t in trials if all(t.mean(goal.score) is not None for goal in goals)]
+    sound = [trial for trial in trials if is_sound(trial, goals)]
     sums = rank_sums(sound, goals) if sound else []
     return [sound[i] for i in sorted(range(len(sound)), key=sums.__getitem__)]
 

@@ -13,34 +13,27 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, permutations
 from math import inf
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
 
 from untrained.search.history import Summary, canonical_forms, summary
+from untrained.search.policy import (
+    Logits,
+    d_entropy,
+    d_log_policy,
+    decisions_of,
+    sampled,
+)
 from untrained.search.ranks import best
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
-from untrained.spaces.space import Architecture, Choice, PrunableSpace
-
-Vector = Float[np.ndarray, " n"]
-Logits = list[Float[np.ndarray, " _"]]
-"A vector for each decision."
+from untrained.spaces.space import Architecture, PrunableSpace
 
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
 "Adam's decay of the first and of the second moment, and its offset."
 TRIES = 10
 "Samples of the policy in search of an architecture that is not measured yet."
-
-
-class Decision(NamedTuple):
-    """What the policy draws `keep` of, without replacement."""
-
-    options: tuple[Choice, ...] | tuple[int, ...]
-    "The operations of an edge; or the numbers of the edges into a node."
-    keep: int
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,8 @@ class Policy(Summary):
     def add(self, trial: Trial) -> None:
         r = self.rewards.add(trial)
         b = self.b if self.t else r
-        gradient = (r - b) * self._d_log_probability(trial.architecture)
+        d_log_p = d_log_policy(self.space, self.decisions, self.logits, trial.architecture)
+        gradient = (r - b) * np.concatenate(d_log_p)
         if self.entropy:
             gradient += self.entropy * np.concatenate([d_entropy(part) for part in self.logits])
         self.t += 1
@@ -147,14 +141,6 @@ class Policy(Summary):
         self.second = SECOND * self.second + (1 - SECOND) * gradient**2
         mean, square = self.first / (1 - FIRST**self.t), self.second / (1 - SECOND**self.t)
         self.theta = self.theta + self.learning_rate * mean / (np.sqrt(square) + EPSILON)
-
-    def _d_log_probability(self, architecture: Architecture) -> Vector:
-        taken = taken_in(self.space, architecture)
-        parts = [
-            d_log_probability(theta, [k for k, o in enumerate(d.options) if o in taken])
-            for d, theta in zip(self.decisions, self.logits, strict=True)
-        ]
-        return np.concatenate(parts)
 
 
 class Rewards:
@@ -181,87 +167,3 @@ class Rewards:
             column.insert(lower, y)
             beaten += lower + equals / 2
         return 0.0 if failed else beaten / sum(map(len, self._columns))
-
-
-def decisions_of(space: PrunableSpace[Any]) -> list[Decision]:
-    """One for each edge, then one for each node with more edges than it keeps."""
-    everything = space.everything()
-    edges = [
-        tuple(kept) for _, kept in groupby(space.kept(everything), key=lambda choice: choice.edge)
-    ]
-    one_each = space.without(everything, *(choice for kept in edges for choice in kept[1:]))
-    return [
-        *(Decision(kept, 1) for kept in edges),
-        *(
-            Decision(tuple(choice.edge for choice in crowd.choices), crowd.keep)
-            for crowd in space.crowded(one_each)
-        ),
-    ]
-
-
-def taken_in(space: PrunableSpace[Any], architecture: Architecture) -> set[Choice | int]:
-    """The options that led to a discrete architecture: its operations, and its edges."""
-    kept = space.kept(architecture)
-    return {*kept, *(choice.edge for choice in kept)}
-
-
-def sampled(
-    space: PrunableSpace[Any],
-    decisions: Sequence[Decision],
-    logits: Logits,
-    rng: random.Random,
-) -> Architecture:
-    """One discrete architecture, drawn from the policy."""
-    kept = []
-    for decision, theta in zip(decisions, logits, strict=True):
-        left = list(range(len(theta)))
-        weights = np.exp(theta - theta.max())
-        for _ in range(decision.keep):
-            left.remove(rng.choices(left, weights[left].tolist())[0])
-        kept.append([k for k in range(len(theta)) if k not in left])
-    return architecture_of(space, decisions, kept)
-
-
-def architecture_of(
-    space: PrunableSpace[Any], decisions: Sequence[Decision], kept: Sequence[Sequence[int]]
-) -> Architecture:
-    """The architecture with these options of each decision, by their places."""
-    everything = space.everything()
-    lost: set[Choice | int] = set()
-    for decision, places in zip(decisions, kept, strict=True):
-        lost |= {decision.options[k] for k in range(len(decision.options)) if k not in places}
-    gone = (c for c in space.kept(everything) if c in lost or c.edge in lost)
-    return space.without(everything, *gone)
-
-
-def d_log_probability(theta: Vector, chosen: Sequence[int]) -> Vector:
-    """The gradient of the log-probability that `chosen` are drawn, in any order.
-
-    Without replacement (Plackett & Luce), with p the softmax of theta over what is left:
-
-        p(order) = prod_i p(o_i | o_1 ... o_{i-1} gone)
-        d log p(order) / d theta = sum_i (onehot(o_i) - p(. | o_1 ... o_{i-1} gone))
-        d log sum_order p(order) / d theta = sum_order p(order) d log p(order) / sum_order p(order)
-
-    Nothing chosen, no gradient: it does not matter which operation an absent edge would have.
-    """
-    total, gradient = 0.0, np.zeros_like(theta)
-    for order in permutations(chosen):
-        left = np.exp(theta - theta.max())
-        probability, d_log = 1.0, np.zeros_like(theta)
-        for o in order:
-            p = left / left.sum()
-            probability *= p[o]
-            d_log -= p
-            d_log[o] += 1
-            left[o] = 0
-        total += probability
-        gradient += probability * d_log
-    return gradient / total
-
-
-def d_entropy(theta: Vector) -> Vector:
-    """The gradient of H = -sum_k p_k log p_k, which is -p (log p + H), with p the softmax."""
-    log_p = theta - theta.max() - np.log(np.exp(theta - theta.max()).sum())
-    p = np.exp(log_p)
-    return -p * (log_p - p @ log_p)

@@ -17,6 +17,7 @@ import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
 
 from untrained.search.history import canonical_forms
+from untrained.search.ranks import is_sound
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.within import neighbours_within, sample_within
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
@@ -66,7 +67,7 @@ class SurrogateSearch(Searcher):
             else self._predicted_best(history)
         )
         for architecture in candidates:
-            if len(found) == count:
+            if len(found) >= count:
                 break
             canonical = self.space.canonical(architecture)
             if canonical not in seen:
@@ -78,7 +79,7 @@ class SurrogateSearch(Searcher):
         ]
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
-        sound = [trial for trial in history if _sound(trial, self.goals)]
+        sound = [trial for trial in history if is_sound(trial, self.goals)]
         if not sound:
             return None
         predictions = self._fitted(history)([trial.architecture for trial in sound])
@@ -167,7 +168,3 @@ def dual(values: Vector, vectors: Float[np.ndarray, "n n"], y: Vector) -> Vector
         alphas.append(alpha)
         errors.append(float(((alpha / (vectors**2 @ (1 / (values + ridge)))) ** 2).mean()))
     return alphas[int(np.argmin(errors))]
-
-
-def _sound(trial: Trial, goals: Sequence[Goal]) -> bool:
-    return all(trial.mean(goal.score) is not None for goal in goals)

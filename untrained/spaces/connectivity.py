@@ -40,9 +40,9 @@ def connectivity(graph: CellGraph) -> Connectivity:
         d = mean over paths p of sum of e in p,    m = #{p: sum of e in p > 0} / d
 
     with e = 1 for an operation with weights, and 0 for a skip connection or pooling. Operations
-    that stand on nodes count on every edge into them. Networks of moderate d and m converge best,
-    says the source: higher is not better. Operations of a partial architecture that share an edge
-    make a path each.
+    that stand on nodes count on every edge into them. The source finds that networks of moderate
+    d and m converge best. Operations of a partial architecture that share an edge make a path
+    each.
 
     Example:
         >>> edges = (Edge(0, 1, "nor_conv_3x3"), Edge(1, 2, "nor_conv_1x1"))
