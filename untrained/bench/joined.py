@@ -87,7 +87,7 @@ class Measured:
 def as_measuring(
     config: BenchConfig, architectures: Sequence[str], on_progress: OnProgress
 ) -> OnProgress:
-    """`on_progress`, told of scores where a run speaks of a search: it is given all it proposes."""
+    """`on_progress`, told of scores where a run, given all it proposes, speaks of a search."""
     phase = f"{len(config.measured)} scores of {len(architectures):,} architectures"
 
     def tell(progress: Progress) -> None:
