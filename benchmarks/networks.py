@@ -77,7 +77,7 @@ def networks() -> dict[str, Row]:
 
 def cells(architecture: Architecture, scale: Scale) -> nn.Module:
     """A NAS-Bench-201 network with ten classes."""
-    return SPACE.build(architecture, scale, inputs=3, classes=10)
+    return SPACE.build(architecture, scale, inputs=(3, 32, 32), classes=10)
 
 
 def mlp(sizes: Sequence[int] = (784, 512, 512, 10)) -> nn.Module:

@@ -170,7 +170,9 @@ def mnas_size(text: str) -> float:
     """Millions of parameters of the published network."""
     space = get_space("mnas")
     with torch.device("meta"):
-        network = space.build(space.parse(text), space.scales["full"], inputs=3, classes=1000)
+        network = space.build(
+            space.parse(text), space.scales["full"], inputs=(3, 32, 32), classes=1000
+        )
     return sum(parameter.numel() for parameter in network.parameters()) / 1e6
 
 
@@ -319,7 +321,9 @@ def statistics(case: Case, text: str) -> list[dict[str, Any]]:
     space = get_space(case.space)
     images = images_of(case.images, case.size, case.classes)
     scale = changed(space.scales["narrow"], case.scale, "scale")
-    network = space.build(space.parse(text), scale, inputs=3, classes=len(images.classes))
+    network = space.build(
+        space.parse(text), scale, inputs=(3, 32, 32), classes=len(images.classes)
+    )
     most = max(case.train)
     probe = draw_probe(
         images, ProbeSpec(count=most + case.validation), torch.Generator().manual_seed(case.seed)

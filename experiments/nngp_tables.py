@@ -74,7 +74,9 @@ def size(space: str, text: str) -> tuple[float, int]:
     """Multiply-adds of the published network for one image, and its trainable layers."""
     found = get_space(space)
     with torch.device("meta"):
-        network = found.build(found.parse(text), found.scales["full"], inputs=3, classes=10).eval()
+        network = found.build(
+            found.parse(text), found.scales["full"], inputs=(3, 32, 32), classes=10
+        ).eval()
         image = torch.empty(1, 3, 32, 32)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

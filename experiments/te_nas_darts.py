@@ -85,7 +85,9 @@ def rounds(config: RunConfig) -> Iterator[dict[str, object]]:
 
 def parameters(architecture: str) -> int:
     """Of the CIFAR network with 20 cells and 36 channels, without its auxiliary head."""
-    network = SPACE.build(SPACE.parse(architecture), SPACE.scales["full"], inputs=3, classes=10)
+    network = SPACE.build(
+        SPACE.parse(architecture), SPACE.scales["full"], inputs=(3, 32, 32), classes=10
+    )
     return sum(parameter.numel() for parameter in network.parameters())
 
 

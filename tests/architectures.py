@@ -26,7 +26,7 @@ def network_of(
     classes: int = 10,
 ) -> N:
     """Built, and of this kind."""
-    network = space.build(architecture, scale, inputs=inputs, classes=classes)
+    network = space.build(architecture, scale, inputs=(inputs, 32, 32), classes=classes)
     assert isinstance(network, kind)
     return network
 

@@ -14,7 +14,7 @@ from untrained.images import Probe, ProbeSpec
 from untrained.scores import Reading, Score
 from untrained.search import Proposal, Searcher, Trial
 from untrained.search.random_search import RandomSearch
-from untrained.spaces import Architecture, Choice, Scale
+from untrained.spaces import Architecture, Choice, Scale, Shape
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
 
 # Scores
@@ -235,12 +235,12 @@ class FewScales(NASBench201):
 
 
 class OneLogit(NASBench201):
-    def build(self, architecture: Any, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
+    def build(self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
         return super().build(architecture, scale, inputs=inputs, classes=1)
 
 
 class BuildsAnew(NASBench201):
-    def build(self, architecture: Any, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
+    def build(self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
         network = super().build(architecture, scale, inputs=inputs, classes=classes)
         network.register_buffer(f"number_{next(_calls)}", torch.zeros(1))
         return network
@@ -258,7 +258,7 @@ class NoTerms(NASBench201):
 
 class ExportsOther(NASBench201):
     def export(
-        self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         other = self.neighbours(architecture)[0]
         return super().export(other, scale, inputs=inputs, classes=classes)
@@ -266,7 +266,7 @@ class ExportsOther(NASBench201):
 
 class ExportsUs(NASBench201):
     def export(
-        self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         found = super().export(architecture, scale, inputs=inputs, classes=classes)
         return f"import untrained\n{found[0]}", found[1]

@@ -33,7 +33,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def network(text: str = "") -> nn.Module:
     architecture = SPACE.parse(text) if text else SPACE.sample(random.Random(5))
-    model = SPACE.build(architecture, SCALE, inputs=1, classes=10)
+    model = SPACE.build(architecture, SCALE, inputs=(1, 32, 32), classes=10)
     draw_weights(model, "kaiming_fan_in", generator(1))
     return model.train()
 
@@ -50,9 +50,9 @@ def test_blocks_are_the_members_of_the_trunk() -> None:
     for name, count in (("nasbench201", 5), ("nasbench101", 5), ("darts", 2), ("mnas", 7)):
         space = get_space(name)
         architecture = space.sample(random.Random(0))
-        model = space.build(architecture, space.scales["small"], inputs=3, classes=10)
+        model = space.build(architecture, space.scales["small"], inputs=(3, 32, 32), classes=10)
         assert len(blocks_of(model)) >= count
-    thin = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=1, classes=10)
+    thin = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=(1, 32, 32), classes=10)
     assert blocks_of(thin) == [thin.get_submodule("body.0")]
 
 

@@ -46,7 +46,9 @@ def test_equal_to_the_exact_count(seed: int) -> None:
 
 def test_thin_supernet_in_training_mode_as_published() -> None:
     space = prunable(get_space("nasbench201"))
-    thin = space.build(space.supernet(), space.scales["thin"], inputs=1, classes=10).train()
+    thin = space.build(
+        space.supernet(), space.scales["thin"], inputs=(1, 32, 32), classes=10
+    ).train()
     x = torch.randn(600, 1, 3, 3)
     expected = naive.distinct_rows(patterns_of(thin, x))
     found = count_regions(thin, x, batchnorm="batch")

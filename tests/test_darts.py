@@ -691,12 +691,12 @@ def test_thin_network_takes_one_channel_without_a_stem() -> None:
 )
 def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SPACE.build(SPACE.supernet(), scale, inputs=3, classes=10)
+        SPACE.build(SPACE.supernet(), scale, inputs=(3, 32, 32), classes=10)
 
 
 def test_exported_source_builds_the_same_network() -> None:
     architecture, scale = samples(1)[0], DARTSScale(channels=4, cells=3, auxiliary=True)
-    source, constructor = SPACE.export(architecture, scale, inputs=3, classes=5)
+    source, constructor = SPACE.export(architecture, scale, inputs=(3, 32, 32), classes=5)
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse(source))

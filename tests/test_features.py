@@ -163,7 +163,7 @@ def test_a_linear_network_hands_on_its_input() -> None:
 
 def test_chunks_and_statistics() -> None:
     space = prunable(get_space("nasbench201"))
-    model = space.build(space.supernet(), space.scales["small"], inputs=3, classes=7)
+    model = space.build(space.supernet(), space.scales["small"], inputs=(3, 32, 32), classes=7)
     x = torch.randn(10, 3, 8, 8)
     model(x)
     whole, chunked = features(model, x), features(model, x, chunk=3)

@@ -119,7 +119,7 @@ def test_a_run_aims_at_the_largest_of_its_space(name: str) -> None:
     scale = space.scales["small"]
     sizes = []
     for _ in range(25):
-        built = space.build(space.sample(rng), scale, inputs=3, classes=10)
+        built = space.build(space.sample(rng), scale, inputs=(3, 32, 32), classes=10)
         sizes.append(sum(p.numel() for p in built.parameters()))
     score = make_setup("swap_regularised", space, {}).score
     assert score == RegularisedSWAP(mu=max(sizes) / 1000)
@@ -232,7 +232,7 @@ def test_epe_nas_sums_over_classes(classes: int, probe: Probe) -> None:
 
 def test_without_influence_of_the_image_there_is_no_jacobian(probe: Probe) -> None:
     dead = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    model = SPACE.build(dead, SPACE.scales["thin"], inputs=1, classes=10)
+    model = SPACE.build(dead, SPACE.scales["thin"], inputs=(1, 32, 32), classes=10)
     for name in ("jacob_cov", "epe_nas", "zen", "az_trainability"):
         reading = read(partial(SCORES[name](), model, probe, generator()))
         assert reading.value is None
@@ -244,7 +244,7 @@ def test_without_influence_of_the_image_there_is_no_jacobian(probe: Probe) -> No
 
 def cell_network() -> nn.Module:
     architecture = SPACE.sample(random.Random(5))
-    model = SPACE.build(architecture, SPACE.scales["small"], inputs=1, classes=10)
+    model = SPACE.build(architecture, SPACE.scales["small"], inputs=(1, 32, 32), classes=10)
     draw_weights(model, "normal", generator(1))
     return model.train()
 

@@ -51,7 +51,9 @@ def network(kind: str) -> nn.Module:
         draw_weights(found, "torch_default", generator(1))
         return found.eval()
     scale = replace(SPACE.scales["small"], channels=4)
-    found = SPACE.build(SPACE.sample(random.Random(int(kind))), scale, inputs=1, classes=10)
+    found = SPACE.build(
+        SPACE.sample(random.Random(int(kind))), scale, inputs=(1, 32, 32), classes=10
+    )
     draw_weights(found, "kaiming_fan_out", generator(1))
     return found.eval()
 

@@ -361,7 +361,7 @@ def test_the_published_network_takes_images_of(side: int) -> None:
 )
 def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        SPACE.build(SPACE.parse(TEXT), scale, inputs=3, classes=10)
+        SPACE.build(SPACE.parse(TEXT), scale, inputs=(3, 32, 32), classes=10)
     assert "\n" not in str(error.value)
 
 
@@ -372,7 +372,7 @@ def test_a_network_has_seven_blocks() -> None:
 
 def test_exported_source_builds_the_same_network() -> None:
     architecture, scale = samples(1)[0], SPACE.scales["small"]
-    source, constructor = SPACE.export(architecture, scale, inputs=3, classes=5)
+    source, constructor = SPACE.export(architecture, scale, inputs=(3, 32, 32), classes=5)
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse(source))

@@ -226,7 +226,7 @@ def naive(network: Any, architecture: NB101Architecture, x: torch.Tensor) -> tor
 def test_networks_compute_what_the_paper_says(text: str) -> None:
     architecture = SPACE.canonical(SPACE.parse(text))
     torch.manual_seed(0)
-    network = SPACE.build(architecture, CellScale(10, 2), inputs=3, classes=4).eval()
+    network = SPACE.build(architecture, CellScale(10, 2), inputs=(3, 32, 32), classes=4).eval()
     x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(network(x), naive(network, architecture, x))
 
@@ -235,16 +235,18 @@ def test_random_networks_too() -> None:
     x = torch.randn(2, 3, 8, 8)
     for found in samples(15):
         architecture = SPACE.canonical(found)
-        network = SPACE.build(architecture, SPACE.scales["small"], inputs=3, classes=4).eval()
+        network = SPACE.build(
+            architecture, SPACE.scales["small"], inputs=(3, 32, 32), classes=4
+        ).eval()
         torch.testing.assert_close(network(x), naive(network, architecture, x))
 
 
 def test_the_exported_source_builds_the_same_network() -> None:
     architecture, scale = SPACE.parse(INCEPTION), SPACE.scales["small"]
-    source, expression = SPACE.export(architecture, scale, inputs=3, classes=7)
+    source, expression = SPACE.export(architecture, scale, inputs=(3, 32, 32), classes=7)
     names: dict[str, Any] = {}
     exec(source, names)
-    built = SPACE.build(architecture, scale, inputs=3, classes=7)
+    built = SPACE.build(architecture, scale, inputs=(3, 32, 32), classes=7)
     again = eval(expression, names)
     again.load_state_dict(built.state_dict())
     x = torch.randn(2, 3, 8, 8)
@@ -258,7 +260,7 @@ def test_the_exported_source_builds_the_same_network() -> None:
 def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
     wide = SPACE.parse("i-c3-c3-c3-o:0-1,0-2,0-3,1-4,2-4,3-4")
     with pytest.raises(ValueError, match=message):
-        SPACE.build(wide, scale, inputs=3, classes=2)
+        SPACE.build(wide, scale, inputs=(3, 32, 32), classes=2)
 
 
 @pytest.mark.parametrize("searcher", ["pruning", "surrogate"])

@@ -80,7 +80,7 @@ def test_wrong_texts_say_what_was_expected(text: str, message: str) -> None:
 def test_parameter_formula(classes: int, base: int) -> None:
     rng = random.Random(2)
     for architecture in [SPACE.sample(rng) for _ in range(6)]:
-        network = SPACE.build(architecture, CellScale(), inputs=3, classes=classes)
+        network = SPACE.build(architecture, CellScale(), inputs=(3, 32, 32), classes=classes)
         ones, threes = (str(architecture).count(f"nor_conv_{k}") for k in ("1x1", "3x3"))
         count = sum(p.numel() for p in network.parameters())
         assert count == base + 28_000 * ones + 243_040 * threes
@@ -179,12 +179,14 @@ def test_neighbours_differ_in_one_edge() -> None:
 @pytest.mark.parametrize("side", [1, 3, 7, 8, 32])
 @pytest.mark.parametrize("inputs", [1, 3])
 def test_any_input_size_and_class_count(side: int, inputs: int) -> None:
-    network = SPACE.build(SPACE.supernet(), SPACE.scales["small"], inputs=inputs, classes=7)
+    network = SPACE.build(
+        SPACE.supernet(), SPACE.scales["small"], inputs=(inputs, side, side), classes=7
+    )
     assert network(torch.randn(2, inputs, side, side)).shape == (2, 7)
 
 
 def test_thin_network_has_the_published_number_of_neurons() -> None:
-    network = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=1, classes=10)
+    network = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=(1, 32, 32), classes=10)
     neurons = []
     for module in network.modules():
         if isinstance(module, torch.nn.ReLU):
@@ -195,7 +197,7 @@ def test_thin_network_has_the_published_number_of_neurons() -> None:
 
 def test_a_network_without_stem_needs_as_many_channels_as_the_images() -> None:
     with pytest.raises(ValueError, match="without a stem"):
-        SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=3, classes=10)
+        SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=(3, 32, 32), classes=10)
 
 
 def test_graph_leaves_none_out() -> None:

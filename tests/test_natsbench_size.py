@@ -164,7 +164,7 @@ def test_widths_keep_their_proportions(channels: int, widths: list[int]) -> None
 )
 def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SPACE.build(samples(1)[0], scale, inputs=3, classes=10)
+        SPACE.build(samples(1)[0], scale, inputs=(3, 32, 32), classes=10)
 
 
 def test_a_network_has_five_layers() -> None:
@@ -174,7 +174,7 @@ def test_a_network_has_five_layers() -> None:
 
 def test_exported_source_builds_the_same_network() -> None:
     architecture, scale = samples(1)[0], SPACE.scales["small"]
-    source, constructor = SPACE.export(architecture, scale, inputs=3, classes=5)
+    source, constructor = SPACE.export(architecture, scale, inputs=(3, 32, 32), classes=5)
     assert "import untrained" not in source
     assert "from untrained" not in source
     names: dict[str, Callable[..., nn.Module]] = {"__name__": "exported"}  # type: ignore[dict-item]

@@ -211,7 +211,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_a_network_of_the_zoo() -> None:
     space = prunable(get_space("nasbench201"))
-    model = space.build(space.supernet(), space.scales["small"], inputs=3, classes=10)
+    model = space.build(space.supernet(), space.scales["small"], inputs=(3, 32, 32), classes=10)
     found = nngp(model, images(6), generator=generator(), draws=2)
     assert (found.features, found.readout) == (12, "linear")
     assert torch.linalg.eigvalsh(found.mean)[0] > -1e-12

@@ -51,7 +51,7 @@ def setting(name: str, digits: Images) -> tuple[Score, nn.Module, Probe]:
         score = replace(score, draws=2)
     spec = ProbeSpec(12, patch=score.probe.patch, one_channel=score.probe.one_channel)
     network = SPACE.build(
-        SPACE.sample(random.Random(5)), SPACE.scales[small(score)], inputs=1, classes=10
+        SPACE.sample(random.Random(5)), SPACE.scales[small(score)], inputs=(1, 32, 32), classes=10
     )
     if score.weights is not None:
         draw_weights(network, score.weights, generator())
@@ -112,7 +112,9 @@ def test_every_architecture_of_the_space_can_be_asked(name: str, digits: Images)
     score, _, probe = setting(name, digits)
     empty = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     for architecture in (SPACE.parse(empty), SPACE.supernet()):
-        network = SPACE.build(architecture, SPACE.scales[small(score)], inputs=1, classes=10)
+        network = SPACE.build(
+            architecture, SPACE.scales[small(score)], inputs=(1, 32, 32), classes=10
+        )
         reading = read(partial(score, network, probe, generator()))
         assert (reading.value is None) == bool(reading.reason)
 
@@ -142,7 +144,9 @@ def test_sizes_against_closed_forms(digits: Images) -> None:
 
 def size_of(text: str, side: int, classes: int) -> tuple[float, float]:
     """Multiply-adds and parameters of a whole network of NAS-Bench-201, as published."""
-    network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=3, classes=classes)
+    network = SPACE.build(
+        SPACE.parse(text), SPACE.scales["full"], inputs=(3, 32, 32), classes=classes
+    )
     probe = Probe(
         torch.zeros(1, 3, side, side), torch.zeros(1, dtype=torch.int64), classes, "zero"
     )
@@ -223,7 +227,7 @@ def published_case(index: int, data: Path) -> tuple[nn.Module, dict[str, float]]
     proxies = pl.scan_parquet(data / "tables" / "nasbench201_published_proxies.parquet")
     at = pl.col("index") == index
     (text,) = table.filter(at).select("architecture").collect().row(0)
-    network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=3, classes=10)
+    network = SPACE.build(SPACE.parse(text), SPACE.scales["full"], inputs=(3, 32, 32), classes=10)
     draw_weights(network, "torch_default", generator())
     return network, proxies.filter(at, pl.col("dataset") == "cifar10").collect().row(0, named=True)
 
@@ -258,7 +262,7 @@ def test_released_eigenvalues_are_those_of_numpy_in_float32() -> None:
 
 
 def test_of_a_dead_network_it_says_1e5_where_the_default_says_why_not(digits: Images) -> None:
-    network = SPACE.build(SPACE.parse(DEAD), SPACE.scales["small"], inputs=1, classes=10)
+    network = SPACE.build(SPACE.parse(DEAD), SPACE.scales["small"], inputs=(1, 32, 32), classes=10)
     probe = draw_probe(digits, ProbeSpec(6), generator())
     released = ConditionNumber(batchnorm="batch", eigenvalues="released")
     assert released(network, probe, generator()) == Reading(1e5)
@@ -308,7 +312,9 @@ def test_nothing_is_as_released_by_default() -> None:
 def test_regions_of_three_batches_are_the_union_of_their_patterns(
     count: int, sizes: tuple[int, ...], digits: Images
 ) -> None:
-    network = SPACE.build(SPACE.supernet(), SPACE.scales["thin"], inputs=1, classes=10).train()
+    network = SPACE.build(
+        SPACE.supernet(), SPACE.scales["thin"], inputs=(1, 32, 32), classes=10
+    ).train()
     draw_weights(network, "torch_default", generator())
     probe = draw_probe(digits, ProbeSpec(count, patch=3, one_channel=True), generator())
     apart = [patterns_of(network, part) for part in probe.inputs.split(sizes)]
@@ -346,7 +352,7 @@ def test_nngp_scores_are_those_of_the_kernel_of_drawn_features(name: str, digits
     text = (
         "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
     )
-    network = SPACE.build(SPACE.parse(text), SPACE.scales["small"], inputs=1, classes=10)
+    network = SPACE.build(SPACE.parse(text), SPACE.scales["small"], inputs=(1, 32, 32), classes=10)
     probe = draw_probe(digits, ProbeSpec(50), generator())
     score = changed(SCORES[name](), {"ensemble": 3, "validation": 20}, "score")
     seen: list[Tensor] = []
@@ -375,12 +381,12 @@ def test_nngp_scores_are_those_of_the_kernel_of_drawn_features(name: str, digits
 
 def test_nngp_scores_say_why_they_have_no_value(digits: Images) -> None:
     score = SCORES["nngp_accuracy"]()
-    network = SPACE.build(SPACE.supernet(), SPACE.scales["small"], inputs=1, classes=10)
+    network = SPACE.build(SPACE.supernet(), SPACE.scales["small"], inputs=(1, 32, 32), classes=10)
     few = score(network, draw_probe(digits, ProbeSpec(100), generator()), generator())
     assert few.value is None
     assert "beside the 500 held out, got 100; set count" in few.reason
     nothing = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    dead = SPACE.build(nothing, SPACE.scales["small"], inputs=1, classes=10)
+    dead = SPACE.build(nothing, SPACE.scales["small"], inputs=(1, 32, 32), classes=10)
     probe = draw_probe(digits, ProbeSpec(100), generator())
     zero = changed(score, {"validation": 20}, "score")(dead, probe, generator())
     assert zero.value is None

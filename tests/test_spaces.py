@@ -31,7 +31,7 @@ def test_texts_hold_no_space_and_come_back(name: str) -> None:
 def test_networks_of_every_scale_give_logits(name: str, scale: str) -> None:
     space = SPACES[name]
     network = space.build(
-        space.sample(random.Random(1)), space.scales[scale], inputs=3, classes=5
+        space.sample(random.Random(1)), space.scales[scale], inputs=(3, 32, 32), classes=5
     ).eval()
     with torch.no_grad():
         assert network(torch.randn(2, 3, 16, 16)).shape == (2, 5)

@@ -53,7 +53,7 @@ def test_terms_hold_the_modules_of_the_network(name: str) -> None:
     scale = space.scales["thin"]
 
     def parameters(architecture: Architecture) -> int:
-        network = space.build(architecture, scale, inputs=1, classes=10)
+        network = space.build(architecture, scale, inputs=(1, 32, 32), classes=10)
         return sum(p.numel() for p in network.parameters())
 
     for seed in range(10):

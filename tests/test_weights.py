@@ -55,7 +55,8 @@ def test_networks_that_share_a_layer_share_its_weights(method: str) -> None:
     parent = space.supernet()
     child = space.without(parent, space.choices(parent)[5])
     networks = [
-        space.build(a, space.scales["small"], inputs=3, classes=10) for a in (parent, child)
+        space.build(a, space.scales["small"], inputs=(3, 32, 32), classes=10)
+        for a in (parent, child)
     ]
     if method == "ntk":
         networks = [ntk_parametrisation(network) for network in networks]

@@ -457,7 +457,7 @@ def in_place() -> nn.Module:
 def supernet() -> nn.Module:
     """NAS-Bench-201, one cell with every operation on every edge."""
     space = prunable(get_space("nasbench201"))
-    return space.build(space.supernet(), CellScale(3, 1, stages=1), inputs=3, classes=4)
+    return space.build(space.supernet(), CellScale(3, 1, stages=1), inputs=(3, 32, 32), classes=4)
 
 
 def cells() -> nn.Module:
@@ -466,7 +466,7 @@ def cells() -> nn.Module:
     cell = space.parse(
         "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
     )
-    return space.build(cell, CellScale(4, 1, stages=2), inputs=3, classes=4)
+    return space.build(cell, CellScale(4, 1, stages=2), inputs=(3, 32, 32), classes=4)
 
 
 # Layouts

@@ -10,6 +10,7 @@ from torch import nn
 from untrained.conformance.finding import Check, Verdict
 from untrained.conformance.sampled import (
     CLASSES,
+    SIDE,
     Sampled,
     inputs_of,
     logits,
@@ -118,7 +119,7 @@ def exports_the_same_network(sampled: Sampled) -> Verdict:
     """Source that needs torch alone, and gives the same logits with the same weights."""
     architecture, name = sampled.architectures[0], sampled.small
     source, constructor = sampled.space.export(
-        architecture, sampled.scale(name), inputs=inputs_of(name), classes=CLASSES
+        architecture, sampled.scale(name), inputs=(inputs_of(name), SIDE, SIDE), classes=CLASSES
     )
     foreign = sorted(imported(source) - {"torch", *sys.stdlib_module_names})
     if foreign:

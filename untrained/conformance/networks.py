@@ -103,7 +103,7 @@ def cell_network(text: str, stages: int) -> Build:
 
     def build(width: int, shape: torch.Size, classes: int) -> nn.Module:
         scale = replace(CellScale(), channels=width, cells=1, stages=stages)
-        network = space.build(cell, scale, inputs=shape[0], classes=classes)
+        network = space.build(cell, scale, inputs=shape, classes=classes)
         return connected(network, space, cell)
 
     return build

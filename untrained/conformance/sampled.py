@@ -41,7 +41,10 @@ class Sampled:
         name = scale or self.small
         with surroundings(0):
             return self.space.build(
-                architecture, self.scale(name), inputs=inputs_of(name), classes=CLASSES
+                architecture,
+                self.scale(name),
+                inputs=(inputs_of(name), SIDE, SIDE),
+                classes=CLASSES,
             )
 
     def scale(self, name: str) -> Scale:

@@ -176,7 +176,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     source, constructor = session.space.export(
         session.space.parse(task.architecture),
         task.scale,
-        inputs=session.images.shape[0],
+        inputs=session.images.shape,
         classes=len(session.images.classes),
     )
     try:

@@ -16,7 +16,7 @@ from untrained.runs.config import ResolvedConfig, Shrink
 from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
 from untrained.settings import Setting, changed, check_known, counted, typed
-from untrained.spaces import CellScale, Scale, Space
+from untrained.spaces import CellScale, Scale, Shape, Space
 from untrained.training import TrainingSpec
 
 
@@ -25,10 +25,17 @@ class NetworkSpec(NamedTuple):
 
     scale: Scale
     one_channel: bool
+    patch: int | None
+    "Side in pixels of the patches it is shown instead of images, if any."
     weights: str | None
     redraw: int
     training: ShortTraining | None
     "The training that comes first, however long."
+
+    def shape(self, images: Shape) -> Shape:
+        """Of what it is shown, of images of this shape."""
+        channels, *sides = images
+        return (1 if self.one_channel else channels, *([self.patch] * 2 if self.patch else sides))
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,9 @@ class ScoreSetup:
     def network_spec(self) -> NetworkSpec:
         """What it must be shown."""
         shared = self.short_training and self.short_training.shared
-        return NetworkSpec(self.scale, self.probe.one_channel, self.weights, self.redraw, shared)
+        return NetworkSpec(
+            self.scale, self.probe.one_channel, self.probe.patch, self.weights, self.redraw, shared
+        )
 
     @property
     def epochs(self) -> int:
@@ -175,7 +184,7 @@ def largest_parameters(space: Space[Any], scale: Scale) -> float:
     rng, counts = random.Random(0), []
     for _ in range(25):
         with torch.device("meta"):  # no memory for weights, and none drawn
-            network = space.build(space.sample(rng), scale, inputs=3, classes=10)
+            network = space.build(space.sample(rng), scale, inputs=(3, 32, 32), classes=10)
         counts.append(sum(p.numel() for p in network.parameters() if p.requires_grad))
     return float(max(counts))
 

@@ -21,7 +21,7 @@ from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setup
 from untrained.search import SEARCHERS, Proposal, Searcher
 from untrained.search.random_search import RandomSearch
-from untrained.spaces import Architecture, Scale, Space
+from untrained.spaces import Architecture, Scale, Shape, Space
 from untrained.spaces.graph import CellGraph
 
 POOL = 200
@@ -192,11 +192,11 @@ class ShrunkSpace(Space[Any]):
     def terms(self, architecture: Any) -> Mapping[Any, int]:
         return self.whole.terms(architecture)
 
-    def build(self, architecture: Any, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
+    def build(self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
         return self.whole.build(architecture, scale, inputs=inputs, classes=classes)
 
     def export(
-        self, architecture: Any, scale: Scale, *, inputs: int, classes: int
+        self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         return self.whole.export(architecture, scale, inputs=inputs, classes=classes)
 

@@ -20,6 +20,7 @@ from untrained.spaces.space import (
     Crowd,
     PrunableSpace,
     Scale,
+    Shape,
     Space,
     prunable,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Edge",
     "PrunableSpace",
     "Scale",
+    "Shape",
     "Space",
     "connectivity",
     "get_space",

@@ -34,7 +34,7 @@ from untrained.spaces.darts_architecture import (
 from untrained.spaces.darts_network import EDGES, DARTSNetwork
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
-from untrained.spaces.space import CellScale, Choice, Crowd, PrunableSpace, Scale
+from untrained.spaces.space import CellScale, Choice, Crowd, PrunableSpace, Scale, Shape
 
 __all__ = ["DARTS", "DARTSArchitecture", "DARTSScale", "genotype", "nasbench301"]
 
@@ -173,21 +173,21 @@ class DARTS(PrunableSpace[DARTSArchitecture]):
         return f"{choice.operation} on {i}-{j} of the {CELLS[cell]} cell"
 
     def build(
-        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
         """The network; a pair of logits in training mode where the scale has `auxiliary`."""
         return DARTSNetwork(
             architecture.normal,
             architecture.reduction,
-            inputs=inputs,
+            inputs=inputs[0],
             classes=classes,
             **arguments(scale, DARTSScale),
         )
 
     def export(
-        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: DARTSArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, DARTSScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, DARTSScale)}
         cells = architecture.normal, architecture.reduction
         return source_of(darts_network), call("DARTSNetwork", cells, sizes)
 

@@ -22,7 +22,7 @@ from untrained.spaces import mnas_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas_network import Block, MNASNetwork
-from untrained.spaces.space import Architecture, Scale, Space
+from untrained.spaces.space import Architecture, Scale, Shape, Space
 
 # The fields of a block, in order, and what each may be.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -138,21 +138,21 @@ class MNAS(Space[MNASArchitecture]):
         return architecture
 
     def build(
-        self, architecture: MNASArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: MNASArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
-        """The network, on images of shape (n, inputs, height, width) of any size.
+        """The network, on images of any size.
 
         Raises:
             ValueError: a scale of another space, or a size out of its range.
         """
         return MNASNetwork(
-            architecture.blocks, inputs=inputs, classes=classes, **arguments(scale, MNASScale)
+            architecture.blocks, inputs=inputs[0], classes=classes, **arguments(scale, MNASScale)
         )
 
     def export(
-        self, architecture: MNASArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: MNASArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, MNASScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, MNASScale)}
         return source_of(mnas_network), call("MNASNetwork", (architecture.blocks,), sizes)
 
     def graphs(self, architecture: MNASArchitecture) -> tuple[CellGraph, ...]:

@@ -24,7 +24,7 @@ from untrained.spaces import nasbench101_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench101_network import GraphNetwork
-from untrained.spaces.space import Architecture, CellScale, Scale, Space
+from untrained.spaces.space import Architecture, CellScale, Scale, Shape, Space
 
 VERTICES, EDGES = 7, 9
 "The most that a cell has."
@@ -168,23 +168,23 @@ class NASBench101(Space[NB101Architecture]):
         return _canonical(architecture)
 
     def build(
-        self, architecture: NB101Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB101Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
         """The network of the canonical cell, as trained for the benchmark's table."""
         trained = self.canonical(architecture)
         return GraphNetwork(
             trained.matrix,
             trained.operations,
-            inputs=inputs,
+            inputs=inputs[0],
             classes=classes,
             **arguments(scale, CellScale),
         )
 
     def export(
-        self, architecture: NB101Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB101Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         trained = self.canonical(architecture)
-        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, CellScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, CellScale)}
         values = (trained.matrix, trained.operations)
         return source_of(nasbench101_network), call("GraphNetwork", values, sizes)
 

@@ -25,7 +25,7 @@ from untrained.spaces import nasbench201_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench201_network import EDGES, CellNetwork
-from untrained.spaces.space import Architecture, CellScale, Choice, PrunableSpace, Scale
+from untrained.spaces.space import Architecture, CellScale, Choice, PrunableSpace, Scale, Shape
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -165,16 +165,16 @@ class NASBench201(PrunableSpace[NB201Architecture]):
         return terms
 
     def build(
-        self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
         return CellNetwork(
-            architecture.edges, inputs=inputs, classes=classes, **arguments(scale, CellScale)
+            architecture.edges, inputs=inputs[0], classes=classes, **arguments(scale, CellScale)
         )
 
     def export(
-        self, architecture: NB201Architecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, CellScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, CellScale)}
         return source_of(nasbench201_network), call("CellNetwork", (architecture.edges,), sizes)
 
     def graphs(self, architecture: NB201Architecture) -> tuple[CellGraph, ...]:

@@ -18,7 +18,7 @@ from untrained.spaces import nasbench201_network, natsbench_size_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.natsbench_size_network import WIDEST, SizeNetwork
-from untrained.spaces.space import Architecture, Scale, Space
+from untrained.spaces.space import Architecture, Scale, Shape, Space
 
 LAYERS = ("cell", "reduction", "cell", "reduction", "cell")
 "After the stem, which has the first one's channels; a reduction halves the resolution."
@@ -106,21 +106,21 @@ class NATSBenchSize(Space[SizeArchitecture]):
         return architecture
 
     def build(
-        self, architecture: SizeArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: SizeArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
-        """The network, on images of shape (n, inputs, height, width) of any size.
+        """The network, on images of any size.
 
         Raises:
             ValueError: a scale of another space, or a size out of its range.
         """
         return SizeNetwork(
-            architecture.widths, inputs=inputs, classes=classes, **arguments(scale, SizeScale)
+            architecture.widths, inputs=inputs[0], classes=classes, **arguments(scale, SizeScale)
         )
 
     def export(
-        self, architecture: SizeArchitecture, scale: Scale, *, inputs: int, classes: int
+        self, architecture: SizeArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs, "classes": classes, **arguments(scale, SizeScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, SizeScale)}
         source = source_of(nasbench201_network, natsbench_size_network)
         return source, call("SizeNetwork", (architecture.widths,), sizes)
 

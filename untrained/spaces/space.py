@@ -3,7 +3,7 @@
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -31,6 +31,9 @@ class Architecture(ABC):
 
 
 A = TypeVar("A", bound=Architecture)
+
+Shape = Sequence[int]
+"Channels, height and width of images."
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,12 @@ class Space(ABC, Generic[A]):
         return {architecture: 1}
 
     @abstractmethod
-    def build(self, architecture: A, scale: Scale, *, inputs: int, classes: int) -> nn.Module:
-        """The network on images of `inputs` channels, with `classes` logits."""
+    def build(self, architecture: A, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
+        """The network on images of shape `inputs`, with `classes` logits."""
 
     @abstractmethod
     def export(
-        self, architecture: A, scale: Scale, *, inputs: int, classes: int
+        self, architecture: A, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         """Source text that needs torch alone, and the expression in it that builds the network."""
 
