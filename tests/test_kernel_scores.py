@@ -23,7 +23,7 @@ from untrained.scores.kernel import (
     NTKScore,
 )
 from untrained.scores.ntk_regression import SplitNTKScore
-from untrained.spaces import get_space
+from untrained.spaces import CellScale, get_space
 
 SPACE = get_space("nasbench201")
 KERNELS = {name: score for name, score in SCORES.items() if issubclass(score, NTKScore)}
@@ -50,7 +50,7 @@ def network(kind: str) -> nn.Module:
         found: nn.Module = Perceptron()
         draw_weights(found, "torch_default", generator(1))
         return found.eval()
-    scale = replace(SPACE.scales["small"], channels=4)
+    scale = CellScale(4, cells=1)
     found = SPACE.build(
         SPACE.sample(random.Random(int(kind))), scale, inputs=(1, 32, 32), classes=10
     )

@@ -259,12 +259,28 @@ def none_free(architecture: Architecture) -> bool:
 
 def test_overlaps_count_operations_and_pairs_shared() -> None:
     rng = random.Random(0)
-    rows = [frozenset(SPACE.kept(SPACE.sample(rng))) for _ in range(6)]
+    architectures = [SPACE.sample(rng) for _ in range(6)]
+    rows = [frozenset(SPACE.kept(architecture)) for architecture in architectures]
+    features = [SPACE.features(architecture) for architecture in architectures]
+    found = overlaps(features, features)
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
             pairs = {frozenset(p) for p in combinations(a, 2)}
             shared = pairs & {frozenset(p) for p in combinations(b, 2)}
-            assert overlaps(rows, rows)[i, j] == len(a & b) + len(shared)
+            assert found[i, j] == len(a & b) + len(shared)
+
+
+def test_overlaps_of_numbers_fall_with_the_levels_between_them() -> None:
+    rows: list[dict[str, float | str]] = [
+        {"width": w, "norm": n} for w in (16.0, 24.0, 64.0) for n in ("batch", "layer")
+    ]
+    level = {16.0: 0, 24.0: 1, 64.0: 2}
+    for i, a in enumerate(rows):
+        for j, b in enumerate(rows):
+            near = 1 - abs(level[float(a["width"])] - level[float(b["width"])]) / 2
+            shared = near + (a["norm"] == b["norm"])
+            assert overlaps(rows, rows)[i, j] == pytest.approx(shared * (shared + 1) / 2)
+    assert np.linalg.eigvalsh(overlaps(rows, rows)).min() > -1e-9
 
 
 def test_the_ridge_is_chosen_by_leaving_one_out() -> None:

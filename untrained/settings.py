@@ -166,3 +166,27 @@ def plain(settings: Mapping[str, Setting]) -> dict[str, Setting]:
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in settings.items()
     }
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Texts as one setting, which `split_texts` takes apart.
+
+    Example:
+        >>> join_texts(["width=8 depth=2", "width=16 depth=1"]), join_texts(["a-b", "a-c"])
+        ('width=8 depth=2; width=16 depth=1;', 'a-b a-c')
+    """
+    kept = list(texts)
+    spaced = any(len(text.split()) > 1 for text in kept)
+    return " ".join(f"{text};" for text in kept) if spaced else " ".join(kept)
+
+
+def split_texts(architectures: str) -> list[str]:
+    """The texts in one setting.
+
+    Example:
+        >>> split_texts("width=8 depth=2; width=16 depth=1;"), split_texts("a-b  a-c")
+        (['width=8 depth=2', 'width=16 depth=1'], ['a-b', 'a-c'])
+    """
+    if ";" not in architectures:
+        return architectures.split()
+    return [text for part in architectures.split(";") if (text := part.strip())]

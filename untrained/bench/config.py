@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from untrained.bench.combination import Combination
 from untrained.runs.config import CommonConfig, RunConfig, TrainConfig, resolve_training
-from untrained.settings import Setting, check_range, checked
+from untrained.settings import Setting, check_range, checked, join_texts
 from untrained.training.recipe import TrainingSpec
 
 Named = Literal["all", "canonical", "reachable", "none-free"]
@@ -138,7 +138,7 @@ class BenchConfig(CommonConfig):
             **common,
             **trained,
             searcher="given",
-            options={"architectures": " ".join(architectures)},
+            options={"architectures": join_texts(architectures)},
             scores=self.measured,
             draws=self.draws,
             score_settings=self.score_settings,

@@ -18,6 +18,7 @@ from untrained.runs.config_file import as_toml
 from untrained.runs.presets import resolve
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
+from untrained.settings import join_texts
 from untrained.spaces import get_space
 
 
@@ -55,7 +56,7 @@ def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError("expected the text form of one architecture or more, got none")
     found = get_space(space)  # some published forms hold spaces, which separate here
     texts = [str(found.parse(text)) for text in architectures]
-    return {"searcher": "given", "options": {"architectures": " ".join(texts)}}
+    return {"searcher": "given", "options": {"architectures": join_texts(texts)}}
 
 
 def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run: bool) -> None:

@@ -1,6 +1,7 @@
 """The front door: whatever it is, what holds of it."""
 
 from collections.abc import Iterator, Mapping
+from inspect import isfunction
 from typing import Any
 
 from untrained.conformance.finding import Finding
@@ -13,7 +14,7 @@ from untrained.runs.setup import score_name
 from untrained.scores import SCORES, Score
 from untrained.search import SEARCHERS, Searcher
 from untrained.settings import Setting
-from untrained.spaces import SPACES, Space
+from untrained.spaces import SPACES, Space, get_space
 
 Subject = str | Score | type[Score] | Space[Any] | type[Searcher]
 "A name of ours, `package.module:name`, or the thing itself."
@@ -28,8 +29,9 @@ def check(subject: Subject, settings: Mapping[str, Setting] | None = None) -> tu
 
     Args:
         subject: a name (`naswot`, `label_alignment@2`, `nasbench201`, `evolution`),
-            `package.module:name`, a score or its class, a space, or a searcher's class. A name
-            that a score shares with a searcher is the score's.
+            `package.module:name`, of a function that makes a space too; a score or its class, a
+            space, or a searcher's class. A name that a score shares with a searcher is the
+            score's.
         settings: of the score and its probe, as in `--score-settings`; or options of the searcher.
 
     Returns:
@@ -61,7 +63,8 @@ def each_finding(subject: Subject, settings: Mapping[str, Setting]) -> Iterator[
         else:
             raise ValueError(
                 f"expected a score's class, a space or a searcher's class, which derive from "
-                f"Score, Space and Searcher of untrained, got {found!r}"
+                f"Score, Space and Searcher of untrained, or a function of choose, inputs and "
+                f"classes, got {found!r}"
             )
 
 
@@ -72,7 +75,7 @@ def _found(subject: Subject) -> tuple[str, Any]:
         found = find("score, space or searcher", score_name(subject), known, object)
         if subject != score_name(subject) and not _is_kind(found, Score):
             raise ValueError(f"expected epochs after the @ of a score alone, got {subject!r}")
-        return subject, found
+        return subject, get_space(subject) if isfunction(found) else found
     kind_of = subject if isinstance(subject, type) else type(subject)
     return f"{kind_of.__module__}:{kind_of.__qualname__}", subject
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from untrained.runs.config import ResolvedConfig, RunConfig, resolve_training
 from untrained.runs.setup import score_name
 from untrained.settings import Setting, checked
+from untrained.spaces import PrunableSpace, get_space
 from untrained.training import TrainingSpec
 
 Settings = Mapping[str, Setting]
@@ -23,7 +24,8 @@ class Preset:
     options: Settings = field(default_factory=dict)
     "Of the searcher."
     score_settings: Mapping[str, Settings] = field(default_factory=dict)
-    searcher: str = "pruning"
+    searcher: str = ""
+    "Empty for that of the space: `pruning` where it has supernets, else `surrogate`."
     draws: int = 3
     scores: tuple[str, ...] = ("condition_number", "linear_regions")
     short_training: TrainingSpec = NOTHING
@@ -125,14 +127,15 @@ def resolve(config: RunConfig) -> ResolvedConfig:
     """
     config = checked(config)
     preset = preset_of(config)
-    searcher = preset.searcher if config.searcher is None else config.searcher
+    usual = preset.searcher or usual_searcher(config.space)
+    searcher = usual if config.searcher is None else config.searcher
     scores = preset.scores if config.scores is None else config.scores
     given = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     chosen = {
         "searcher": searcher,
         "scores": scores,
         "draws": preset.draws if config.draws is None else config.draws,
-        "options": {**(preset.options if searcher == preset.searcher else {}), **config.options},
+        "options": {**(preset.options if searcher == usual else {}), **config.options},
         "score_settings": {
             **config.score_settings,
             **{
@@ -147,6 +150,11 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         "training": resolve_training(config.training),
     }
     return ResolvedConfig(**{**given, **chosen}).check()
+
+
+def usual_searcher(space: str) -> str:
+    """The searcher that is taken where none is named."""
+    return "pruning" if isinstance(get_space(space), PrunableSpace) else "surrogate"
 
 
 def preset_of(config: RunConfig) -> Preset:

@@ -236,6 +236,11 @@ def training_scale(space: Space[Any], config: ResolvedConfig) -> Scale:
         for name, value in (("channels", config.channels), ("cells", config.cells))
         if value is not None
     }
+    if "channels" in changes and not hasattr(found, "channels"):
+        raise ValueError(
+            f"channels: expected none on the space {space.name!r}, whose networks say theirs "
+            f"themselves, got {config.channels!r}"
+        )
     if "cells" in changes and not isinstance(found, CellScale):
         raise ValueError(
             f"cells: expected none on the space {space.name!r}, whose networks have no cells, got "

@@ -200,5 +200,8 @@ class ShrunkSpace(Space[Any]):
     ) -> tuple[str, str]:
         return self.whole.export(architecture, scale, inputs=inputs, classes=classes)
 
+    def features(self, architecture: Any) -> Mapping[str, float | str]:
+        return self.whole.features(architecture)
+
     def graphs(self, architecture: Any) -> tuple[CellGraph, ...]:
         return self.whole.graphs(architecture)

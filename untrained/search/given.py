@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from untrained.search.ranks import best
 from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.settings import split_texts
 from untrained.spaces.space import Architecture
 
 
@@ -14,14 +15,14 @@ class Given(Searcher):
     """Measures the architectures it is given, and selects the lowest sum of ranks among them."""
 
     architectures: str = ""
-    "Text forms, separated by spaces."
+    "Text forms, separated by spaces; each followed by `;` where they hold spaces themselves."
 
     def check(self) -> None:
-        if not self.architectures.split():
+        if not split_texts(self.architectures):
             raise ValueError("expected --options.architectures with at least one, got none")
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        texts, draws = self.architectures.split(), tuple(range(self.draws))
+        texts, draws = split_texts(self.architectures), tuple(range(self.draws))
         asked = [Proposal(self.space.parse(text), draws, "given") for text in texts]
         return list(dict.fromkeys(asked))[len(history) :]
 

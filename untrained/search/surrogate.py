@@ -3,14 +3,14 @@
 A score on one draw is mostly noise among good architectures: more draws of each would remove it,
 at the price of seeing fewer. But architectures share operations. A regression of the score on the
 operations that an architecture keeps, and on pairs of these, pools the draws of all that share
-them, and predicts the rest.
+them, and predicts the rest. Where a space has no operations on edges, it is its choices, by
+`Space.features`, that architectures share.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar
 
 import numpy as np
 import scipy  # whose `stats` take a second, and are imported when they are used
@@ -20,33 +20,32 @@ from untrained.search.history import canonical_forms
 from untrained.search.ranks import is_sound
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
 from untrained.search.within import neighbours_within, sample_within
-from untrained.spaces.space import Architecture, Choice, PrunableSpace
+from untrained.spaces.space import Architecture
 
 Vector = Float[np.ndarray, " n"]
-Kept = frozenset[Choice]
+Features = Mapping[str, float | str]
 
 RIDGES = 10.0 ** np.arange(-1, 4.1, 0.5)
 DRAW = 10.0
-"Variance of a draw's own effect beside that of one operation; large, so that it is fitted."
+"Variance of a draw's own effect beside that of one feature; large, so that it is fitted."
 
 
 @dataclass(frozen=True)
 class SurrogateSearch(Searcher):
-    """Architectures of the supernet at random, then those that a regression predicts to be best.
+    """Architectures at random, then those that a regression predicts to be best.
 
-    With y_s the values of score s as normal scores, higher is better, and m the number of
-    operations that two architectures share, the prediction for an architecture a is
+    Where the space has a supernet, architectures are those that it holds. With y_s the values of
+    score s as normal scores, higher is better, and m the number of features that two architectures
+    share (see `overlaps`), the prediction for an architecture a is
 
         f(a) = sum_s f_s(a),    f_s = kernel ridge regression of y_s,    k = m + m (m - 1) / 2
 
-    where k is the inner product of operations and of pairs of them. Each score's ridge has the
+    where k is the inner product of features and of pairs of them. Each score's ridge has the
     least error when every architecture is predicted from all others. A draw of weights and probe
     is shared by `group` architectures and has an effect of its own, which is fitted and left out
     of the prediction. Selected is the measured architecture with the highest prediction.
     """
 
-    prunes: ClassVar = True
-    space: PrunableSpace[Any]
     evaluations: int = 220
     "Architectures to try."
     explore: int = 160
@@ -110,7 +109,8 @@ class SurrogateSearch(Searcher):
 
     def _fitted(self, history: Sequence[Trial]) -> Callable[[Sequence[Architecture]], Vector]:
         """f, of any architectures."""
-        known = [frozenset(self.space.kept(trial.architecture)) for trial in history]
+        features = self.space.features
+        known = [features(trial.architecture) for trial in history]
         draws = np.array([trial.draws[0] for trial in history])
         gram = overlaps(known, known) + DRAW * (draws[:, None] == draws)
         decomposed = np.linalg.eigh(gram)
@@ -118,7 +118,7 @@ class SurrogateSearch(Searcher):
         alpha = np.sum(alphas, axis=0)
 
         def predict(asked: Sequence[Architecture]) -> Vector:
-            return overlaps([frozenset(self.space.kept(a)) for a in asked], known) @ alpha
+            return overlaps([features(a) for a in asked], known) @ alpha
 
         return predict
 
@@ -127,18 +127,43 @@ CLIMBERS = 16
 "Measured architectures from which predictions are followed upwards."
 
 
-def overlaps(a: Sequence[Kept], b: Sequence[Kept]) -> Float[np.ndarray, "n m"]:
-    """k = m + m (m - 1) / 2, with m the number of operations shared."""
-    columns = {choice: i for i, choice in enumerate(sorted(frozenset().union(*a, *b)))}
+def overlaps(a: Sequence[Features], b: Sequence[Features]) -> Float[np.ndarray, "n m"]:
+    """k = m + m (m - 1) / 2, with m the number of features shared.
 
-    def indicators(rows: Sequence[Kept]) -> np.ndarray:
-        matrix = np.zeros((len(rows), len(columns)))
-        for row, kept in zip(matrix, rows, strict=True):
-            row[[columns[choice] for choice in kept]] = 1.0
+    A word is shared or not. Of a number x with the levels l_1 < ... < l_L in `a` and `b`, two
+    architectures share 1 - |i - j| / (L - 1), with l_i and l_j theirs: nearly all between
+    neighbouring levels, nothing between the extremes.
+    """
+    levels: dict[str, set[float | str]] = {}
+    for name, value in chain.from_iterable(each.items() for each in (*a, *b)):
+        levels.setdefault(name, set()).add(value)
+    encoded = {name: _codes(found) for name, found in levels.items()}
+    columns = dict(zip(encoded, np.cumsum([0, *map(_width, encoded.values())]), strict=False))
+
+    def codes(rows: Sequence[Features]) -> np.ndarray:
+        matrix = np.zeros((len(rows), sum(map(_width, encoded.values()))))
+        for row, features in zip(matrix, rows, strict=True):
+            for name, value in features.items():
+                code = encoded[name][value]
+                row[columns[name] : columns[name] + len(code)] = code
         return matrix
 
-    shared = indicators(a) @ indicators(b).T
+    shared = codes(a) @ codes(b).T
     return shared * (shared + 1) / 2
+
+
+def _codes(levels: set[float | str]) -> dict[float | str, Vector]:
+    """A vector for each level, whose inner products are the share that two levels have."""
+    ordered = sorted(levels, key=lambda level: (isinstance(level, str), level))
+    if len(ordered) == 1 or any(isinstance(level, str) for level in ordered):
+        return dict(zip(ordered, np.eye(len(ordered)), strict=True))
+    above = np.tri(len(ordered), len(ordered) - 1, -1)  # row i: 1 for each level below l_i
+    codes = np.hstack([above, 1 - above]) / np.sqrt(len(ordered) - 1)
+    return dict(zip(ordered, codes, strict=True))
+
+
+def _width(codes: Mapping[float | str, Vector]) -> int:
+    return len(next(iter(codes.values())))
 
 
 def normal_scores(trials: Sequence[Trial], goal: Goal) -> Vector:

@@ -1,15 +1,16 @@
-"""The discrete architectures that a space's supernet holds, for the pruning search."""
+"""The discrete architectures that a space's supernet holds; all of a space without supernets."""
 
 import random
 from itertools import groupby
 from typing import Any
 
-from untrained.spaces.space import Architecture, Space, prunable
+from untrained.spaces.space import Architecture, PrunableSpace, Space
 
 
 def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
     """One of them: on each edge one operation, into each node as many edges as it keeps."""
-    space = prunable(space)
+    if not isinstance(space, PrunableSpace):
+        return space.sample(rng)
     parent = space.supernet()
     edges = [list(group) for _, group in groupby(space.choices(parent), key=lambda c: c.edge)]
     kept = {rng.choice(choices) for choices in edges}
@@ -22,6 +23,7 @@ def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
 
 def neighbours_within(space: Space[Any], architecture: Architecture) -> list[Architecture]:
     """The neighbours of one of them that are so too."""
-    space = prunable(space)
+    if not isinstance(space, PrunableSpace):
+        return [*space.neighbours(architecture)]
     everything = set(space.kept(space.supernet()))
     return [a for a in space.neighbours(architecture) if everything.issuperset(space.kept(a))]

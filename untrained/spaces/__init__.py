@@ -3,11 +3,13 @@
 A space samples, mutates, enumerates and builds. It knows nothing of images, scores or tables.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from untrained.plugins import find
 from untrained.spaces.connectivity import Connectivity, connectivity
 from untrained.spaces.darts import DARTS
+from untrained.spaces.function_space import FunctionSpace, space_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas import MNAS
 from untrained.spaces.nasbench101 import NASBench101
@@ -34,6 +36,7 @@ __all__ = [
     "Connectivity",
     "Crowd",
     "Edge",
+    "FunctionSpace",
     "PrunableSpace",
     "Scale",
     "Shape",
@@ -53,5 +56,19 @@ SPACES: dict[str, Space[Any]] = {
 
 
 def get_space(name: str) -> Space[Any]:
-    """The space of this name, or the one at `package.module:name`."""
-    return find("space", name, SPACES, Space)
+    """The space of this name, or the one at `package.module:name`.
+
+    That is a `Space`, or a function of `choose`, `inputs` and `classes`: see `FunctionSpace`.
+    """
+    found: Any = find("space", name, SPACES, object)
+    if isinstance(found, Space):
+        return found
+    if isinstance(found, type) or not callable(found):
+        raise ValueError(
+            f"space {name!r}: expected an instance of Space, or a function "
+            f"make(choose, inputs, classes), got {found!r}"
+        )
+    return _made(found, name)
+
+
+_made = lru_cache(maxsize=64)(space_of)

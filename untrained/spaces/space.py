@@ -1,6 +1,7 @@
 """What may be built."""
 
 import random
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,16 +39,15 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True)
 class Scale:
-    """How large an architecture is built."""
-
-    channels: int = 16
-    "Channels of the first stage, or of the stem where the space says so."
+    """How large an architecture is built; this base has one size alone."""
 
 
 @dataclass(frozen=True)
 class CellScale(Scale):
     """How large a network of equal cells in stages is built."""
 
+    channels: int = 16
+    "Channels of the first stage, or of the stem where the space says so."
     cells: int = 5
     "Cells a stage, or of the whole network where the space says so."
     stages: int = 3
@@ -55,6 +55,10 @@ class CellScale(Scale):
     stem: bool = True
     """Whether a convolution comes before the first cell; without it, the images' channels must
     equal `channels`."""
+
+
+SCALES = "full", "narrow", "small", "thin"
+"Those at which scores ask for networks."
 
 
 class Choice(NamedTuple):
@@ -74,10 +78,14 @@ class Crowd(NamedTuple):
 
 
 class Space(ABC, Generic[A]):
-    """A set of architectures, and how to build them."""
+    """A set of architectures, and how to build them.
+
+    `parse`, `sample`, `neighbours` and `build` are all that it must have. Spaces of one's own are
+    written faster as a function: see `untrained.spaces.function_space`.
+    """
 
     name: ClassVar[str]
-    scales: ClassVar[Mapping[str, Scale]]
+    scales: ClassVar[Mapping[str, Scale]] = dict.fromkeys(SCALES, Scale())
     """`full`, as published; `small` and `thin`, as the training-free literature measures it;
     `narrow` between them, for scores that need many images or a little training."""
     cells_are_graphs: ClassVar[bool] = False
@@ -95,17 +103,30 @@ class Space(ABC, Generic[A]):
     def neighbours(self, architecture: A) -> tuple[A, ...]:
         """Every discrete architecture that differs in one choice."""
 
+    @abstractmethod
+    def build(self, architecture: A, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
+        """The network on images of shape `inputs`, with `classes` logits."""
+
     def mutate(self, architecture: A, rng: random.Random) -> A:
         """A neighbour, uniformly."""
         return rng.choice(self.neighbours(architecture))
 
-    @abstractmethod
     def enumerate(self) -> Iterator[A]:
         """Every discrete architecture once, in a fixed order, where the space is finite."""
+        raise NotImplementedError(f"the space {self.name!r} does not enumerate its architectures")
 
-    @abstractmethod
     def canonical(self, architecture: A) -> A:
-        """The representative of all architectures known to compute the same function."""
+        """The representative of all architectures known to compute the same function; by default
+        itself."""
+        return architecture
+
+    def features(self, architecture: A) -> Mapping[str, float | str]:
+        """What architectures are compared by: numbers, whose order means something, and words.
+
+        By default the numbers and words of its text, by their place.
+        """
+        parts = [part for part in re.split(r"[^\w.]+", str(architecture)) if part]
+        return {str(i): float(p) if p.isdecimal() else p for i, p in enumerate(parts)}
 
     def terms(self, architecture: A) -> Mapping[A, int]:
         """Architectures a_k, n_k times each, whose modules together are those of this one.
@@ -117,19 +138,15 @@ class Space(ABC, Generic[A]):
         """
         return {architecture: 1}
 
-    @abstractmethod
-    def build(self, architecture: A, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
-        """The network on images of shape `inputs`, with `classes` logits."""
-
-    @abstractmethod
     def export(
         self, architecture: A, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         """Source text that needs torch alone, and the expression in it that builds the network."""
+        raise NotImplementedError(f"the space {self.name!r} does not export its networks")
 
-    @abstractmethod
     def graphs(self, architecture: A) -> tuple[CellGraph, ...]:
-        """The cells, to be drawn."""
+        """The cells, to be drawn; by default nothing is."""
+        return ()
 
     def connectivity(self, architecture: A) -> tuple[Connectivity, ...]:
         """Effective depth and width of each cell; nothing unless `cells_are_graphs`."""
@@ -155,6 +172,10 @@ class PrunableSpace(Space[A]):
     @abstractmethod
     def kept(self, architecture: A) -> tuple[Choice, ...]:
         """Every operation on every edge: equal tuples, equal architectures."""
+
+    def features(self, architecture: A) -> Mapping[str, float | str]:
+        """Every operation on every edge that it keeps."""
+        return {f"{edge}:{operation}": "kept" for edge, operation in self.kept(architecture)}
 
     def choices(self, architecture: A) -> tuple[Choice, ...]:
         """Every operation on every edge that keeps more than one."""

@@ -1,0 +1,28 @@
+"""Functions that choose as they make a network, as a user writes them."""
+
+from torch import Tensor, nn
+
+from untrained.spaces.choose import Choose
+
+
+def family(choose: Choose, inputs: int, classes: int) -> nn.Module:
+    width = choose.channels(choose("width", (8, 16, 24)))
+    layers: list[nn.Module] = [nn.Conv2d(inputs, width, 3, padding=1)]
+    for _ in range(choose.integer("depth", 0, 2)):
+        layers += [choose("unit", (nn.ReLU, nn.GELU))(), nn.Conv2d(width, width, 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+def operations(choose: Choose, inputs: int, classes: int) -> nn.Module:
+    def edge(name: str) -> nn.Module:
+        choices = {"conv": lambda: nn.Conv2d(inputs, inputs, 1), "skip": nn.Identity, "none": Zero}
+        return choose.operation(name, choices)
+
+    return nn.Sequential(
+        edge("a"), edge("b"), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)
+    )
+
+
+class Zero(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * x
