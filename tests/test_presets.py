@@ -8,7 +8,7 @@ import pytest
 
 from untrained.runs import RunConfig, driver, run
 from untrained.runs.config import ResolvedConfig
-from untrained.runs.presets import PRESETS, Preset, resolve
+from untrained.runs.presets import ANY, PRESETS, Preset, resolve
 from untrained.runs.setup import make_setups, training_scale
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
@@ -16,7 +16,8 @@ from untrained.spaces.darts import DARTS
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 
-NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces]
+NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces if space != ANY]
+NAMES += [("best", "mnas"), ("deep", "darts")]
 
 # Images for kappa are 32 in the text, 72, 14 and 24 in the code; patches for R 5000 and 3 x 1000.
 PAPER_SETTINGS = {
@@ -35,6 +36,13 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     ("paper_imagenet", "darts"): {
         "searcher": "pruning", "draws": 3, "score_settings": PAPER_SETTINGS,
         "options": {"prune": 2, "gain": "absolute", "digits": 12},
+    },
+    ("best", "mnas"): {
+        "searcher": "surrogate", "draws": 1, "options": {}, "score_settings": {},
+        "scores": ("independent_channels", "jacob_cov", "gradsign"),
+    },
+    ("deep", "darts"): {
+        "searcher": "surrogate", "draws": 1, "options": {}, "score_settings": {},
     },
     ("deep", "nasbench201"): {
         "searcher": "surrogate", "draws": 1, "options": {},
@@ -111,7 +119,7 @@ def test_without_a_name_the_defaults_are_those_that_the_help_says() -> None:
 
 
 GIVEN: dict[str, Any] = {
-    "searcher": Preset.searcher, "scores": Preset.scores, "draws": Preset.draws,
+    "searcher": "pruning", "scores": Preset.scores, "draws": Preset.draws,
 }  # fmt: skip
 
 
@@ -188,15 +196,15 @@ def test_settings_of_scores_that_are_not_asked_for_are_left_out() -> None:
         (
             "nonsense",
             "nasbench201",
-            "deep or lga or nngp or paper or released on the space 'nasbench201'",
+            "best or deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
         (
             "paper_imagenet",
             "nasbench201",
-            "deep or lga or nngp or paper or released on the space 'nasbench201'",
+            "best or deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
-        ("deep", "darts", "paper or paper_imagenet or released or released_imagenet on the space"),
-        ("paper", "my.own:Space", "none on the space 'my.own:Space'"),
+        ("lga", "darts", "best or deep or paper or paper_imagenet or released or released_imagen"),
+        ("paper", "function_spaces:family", "best or deep on the space 'function_spaces:family'"),
     ],
 )
 def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:

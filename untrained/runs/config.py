@@ -23,7 +23,8 @@ class CommonConfig:
     size: int | None = None
     "Side in pixels to which images are resized; by default their own, or 32 for a folder."
     space: str = "nasbench201"
-    "Search space: a name, or package.module:name."
+    """Search space: a name, or package.module:name of a function make(choose, inputs, classes)
+    that makes a network."""
     seed: int = 0
     "Seed of the run: other seeds, other draws, splits and choices."
     device: str = "cpu"
@@ -44,9 +45,10 @@ class ScoreConfig(CommonConfig):
     """What is scored, and how. Where `preset` may say what is not given, None stands for that."""
 
     preset: str | None = None
-    """Searcher, scores, draws, options, score settings and short training by name: `deep` (finds
-    better networks than the default), `lga`, `nngp`, `paper`, `released` (the authors' code), on
-    DARTS also `paper_imagenet` and `released_imagenet`. Flags and files take precedence."""
+    """Searcher, scores, draws, options, score settings and short training by name: `best` (the
+    scores that rank best together on benchmarks) and `deep` (finds better networks than the
+    default), on every space; `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS
+    also `paper_imagenet` and `released_imagenet`. Flags and files take precedence."""
     scores: tuple[str, ...] | None = None
     """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
     score after two epochs of short training. By default `condition_number` and
@@ -85,8 +87,8 @@ class RunConfig(ScoreConfig, TrainConfig):
     """From images to a ranked, and if asked trained and exported, network."""
 
     searcher: str | None = None
-    """`pruning` (by default), `surrogate`, `random`, `evolution`, `local`, `reinforce`, `nasi`,
-    `halving`, or package.module:name."""
+    """`pruning` (by default where the space has supernets), `surrogate` (elsewhere), `random`,
+    `evolution`, `local`, `reinforce`, `nasi`, `halving`, or package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     shrink: str | None = None

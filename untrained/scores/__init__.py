@@ -22,6 +22,7 @@ from untrained.scores.gradient_noise import (
     ZiCo,
 )
 from untrained.scores.grasp import GraSP
+from untrained.scores.independent_channels import IndependentChannels
 from untrained.scores.kernel import (
     CentredLabelAlignment,
     KernelMean,
@@ -135,6 +136,7 @@ SCORES: dict[str, type[Score]] = {
     "meco": MeCo,
     "meco_opt": MeCoOpt,
     "dextr": Dextr,
+    "independent_channels": IndependentChannels,
     "az_expressivity": Expressivity,
     "az_progressivity": Progressivity,
     "az_trainability": Trainability,
