@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from untrained.images.probe import Probe
 from untrained.networks.feature_maps import feature_maps
-from untrained.scores import IndependentChannels
-from untrained.scores.independent_channels import independent_channels
+from untrained.scores.independent_channels import IndependentChannels, independent_channels
 
 
 def generator(seed: int = 0) -> torch.Generator:

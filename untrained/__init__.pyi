@@ -32,5 +32,6 @@ from .search import Proposal as Proposal
 from .search import Searcher as Searcher
 from .search import Trial as Trial
 from .spaces import Architecture as Architecture
+from .spaces import Choose as Choose
 from .spaces import Space as Space
 from .training import TrainingSpec as TrainingSpec

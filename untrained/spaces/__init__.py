@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from untrained.plugins import find
+from untrained.spaces.choose import Choose
 from untrained.spaces.connectivity import Connectivity, connectivity
 from untrained.spaces.darts import DARTS
 from untrained.spaces.function_space import FunctionSpace, space_of
@@ -33,6 +34,7 @@ __all__ = [
     "CellGraph",
     "CellScale",
     "Choice",
+    "Choose",
     "Connectivity",
     "Crowd",
     "Edge",
