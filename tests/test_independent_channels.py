@@ -72,4 +72,47 @@ def test_a_network_without_feature_maps_has_a_reason() -> None:
         nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), probe, generator()
     )
     assert found.value is None
-    assert "no feature maps" in found.reason
+    assert "neither feature maps nor hidden units" in found.reason
+
+
+def test_without_positions_hidden_units_are_the_channels() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 5), nn.Linear(5, 3)
+    )
+    probe = Probe(torch.randn(40, 3, 2, 2), torch.zeros(40, dtype=torch.int64), 3, "noise")
+    first = net[1](probe.inputs.flatten(1))
+    hidden = [first, first.tanh(), net[3](first.tanh())]
+    found = IndependentChannels()(net, probe, generator())
+    expected = sum(naive(each.detach()[..., None]) for each in hidden)
+    assert found.value == pytest.approx(expected, rel=1e-4)
+
+
+class Tokens(nn.Module):
+    """A transformer's block on patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 6, 4, 4)
+        self.place = nn.Parameter(torch.zeros(1, 5, 6))
+        self.cls = nn.Parameter(torch.randn(1, 1, 6))
+        self.norm, self.query = nn.LayerNorm(6), nn.Linear(6, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls.expand(len(x), -1, -1), tokens], 1) + self.place
+        return self.head(torch.nn.functional.gelu(self.query(self.norm(tokens))).mean(1))
+
+
+def test_channels_of_tokens_are_the_last_dimension() -> None:
+    torch.manual_seed(0)
+    net = Tokens()
+    maps = feature_maps(net, torch.randn(2, 3, 8, 8))
+    # The patches; tokens with the class's, and with their place; normalised; queries; GELU.
+    assert [tuple(m.shape) for m in maps] == [(2, 6, 4), (2, 6, 5), (2, 6, 5), (2, 6, 5),
+                                              (2, 4, 5), (2, 4, 5)]  # fmt: skip
+    x = torch.randn(2, 3, 8, 8)
+    queries = feature_maps(net, x)[4]
+    tokens = torch.cat([net.cls.expand(2, -1, -1), net.patch(x).flatten(2).mT], 1)
+    torch.testing.assert_close(queries, net.query(net.norm(tokens)).mT.detach())

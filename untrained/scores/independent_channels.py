@@ -11,7 +11,6 @@ from untrained.analysis.pearson import row_correlations
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.choices import Policy
 from untrained.networks.feature_maps import feature_maps
-from untrained.scores.feature_maps import NO_MAPS
 from untrained.scores.score import Reading, Score
 
 RIDGE = 1e-6
@@ -32,7 +31,9 @@ class IndependentChannels(Score):
     one that correlates with no other counts 1, and one that is constant or that others give by
     a linear function, such as each of two copies, counts nothing. Feature maps are those of
     `untrained.networks.feature_maps`. Of a map with as many channels as it has images times
-    positions, or more, none counts: there any channel is a function of the others.
+    positions, or more, none counts: there any channel is a function of the others. A network
+    without positions, such as an MLP, is shown the whole probe, and the units of its hidden layers
+    are the channels.
 
     Source: ours; see `docs/scores.md`. `MeCo` takes the smallest eigenvalue of P, which any one
     channel decides, and which falls as channels are added.
@@ -43,18 +44,23 @@ class IndependentChannels(Score):
         "explain: the sum of what least squares leaves of each."
     )
     unit: ClassVar = "channels"
+    images: int = 8
+    "Images of the probe that a network with positions is shown."
     batchnorm: Policy = "batch"
     "How BatchNorm is treated; see `untrained.networks.batchnorm`."
 
     higher_is_better: ClassVar = True
     network: ClassVar = "narrow"
-    probe: ClassVar = ProbeSpec(count=8)
+    probe: ClassVar = ProbeSpec(count=256, at_most=True)
     weights: ClassVar = "kaiming_fan_in"
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        maps = feature_maps(network, probe.inputs, batchnorm=self.batchnorm)
+        some = probe.inputs[: self.images]
+        maps = feature_maps(network, some, batchnorm=self.batchnorm)
         if not maps:
-            return Reading(None, NO_MAPS)
+            maps = feature_maps(network, probe.inputs, batchnorm=self.batchnorm, units=True)[:-1]
+        if not maps:
+            return Reading(None, "the network has neither feature maps nor hidden units")
         return Reading(sum(map(independent_channels, maps)))
 
 
