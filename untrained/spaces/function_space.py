@@ -174,7 +174,7 @@ class FunctionSpace(Space[Choices]):
     def features(self, architecture: Choices) -> Mapping[str, float | str]:
         options = self.options_of(architecture)
         return {
-            f"{name}:{part}": value
+            f"{name} {part}".strip(): value
             for name, text in architecture.pairs
             for part, value in options[name].features(text).items()
         }
