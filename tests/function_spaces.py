@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from untrained.spaces.choose import Choose
+from untrained import Choose
 
 
 def family(choose: Choose, inputs: int, classes: int) -> nn.Module:

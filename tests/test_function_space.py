@@ -1,8 +1,10 @@
 """Spaces from functions that choose as they make a network."""
 
 import random
+import runpy
 from collections import Counter
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,13 @@ from torch import nn
 
 from untrained.conformance import check
 from untrained.networks import draw_weights
+from untrained.report.stored import report_run
+from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.search import Goal, History, Trial, make_searcher
 from untrained.spaces import FunctionSpace, PrunableSpace, get_space
 from untrained.spaces.choose import Choose
 from untrained.spaces.function_space import Choices, OperationSpace, space_of
+from untrained.training import TrainingSpec
 
 SHAPE = 3, 8, 8
 
@@ -286,3 +291,36 @@ def test_what_depends_on_the_images_is_noticed() -> None:
 def test_what_is_neither_space_nor_function_is_refused() -> None:
     with pytest.raises(ValueError, match=r"instance of Space, or a function make\(choose"):
         get_space("test_function_space:SHAPE")
+
+
+def searched(tmp_path: Path, space: str, **changes: Any) -> RunRecord:
+    asked: dict[str, Any] = {
+        "scores": ("synflow",), "draws": 1, "searcher": "random", "options": {"evaluations": 3},
+        "workers": 0, "out": tmp_path, "train": True, "compare": 1,
+        "training": TrainingSpec(epochs=1, images=100), **changes,
+    }  # fmt: skip
+    folder = run(RunConfig(space=space, **asked))
+    report_run(folder, space=get_space(space))
+    return load_record(folder.store, folder.name)
+
+
+def test_a_run_searches_trains_and_exports(tmp_path: Path) -> None:
+    record = searched(
+        tmp_path, "function_spaces:family", searcher=None, options={"evaluations": 4}
+    )
+    assert record.searcher == "surrogate"
+    assert str(FAMILY.parse(str(record.selected))) == record.selected
+    assert [t.role for t in record.trainings] == ["selected", "random"]
+    [loader] = tmp_path.glob("*/network/network.py")
+    load = runpy.run_path(str(loader), run_name="exported_network")["load"]
+    assert load()(torch.ones(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_a_space_of_four_methods_is_enough(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = searched(tmp_path, "least_space:WIDTHS")
+    assert record.trainings[0].test_accuracy is not None
+    assert "the space 'widths' does not export its networks" in caplog.text
+    broken = [f.statement for f in check("least_space:WIDTHS") if f.breaks]
+    assert broken == []

@@ -106,8 +106,8 @@ class Channels:
     """In which dimension a tensor has its channels.
 
     A view has them where it steps through memory as its base does along its channels. Any other
-    result has them where the first argument has that is of as many dimensions; and in the second one if
-    that is not known.
+    result has them where the first argument has that is of as many dimensions; and in the second
+    one if that is not known.
     """
 
     def __init__(self) -> None:

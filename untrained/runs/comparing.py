@@ -173,12 +173,16 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
         checkpoint=task.checkpoint,
         device=task.device,
     )
-    source, constructor = session.space.export(
-        session.space.parse(task.architecture),
-        task.scale,
-        inputs=session.images.shape,
-        classes=len(session.images.classes),
-    )
+    try:
+        source, constructor = session.space.export(
+            session.space.parse(task.architecture),
+            task.scale,
+            inputs=session.images.shape,
+            classes=len(session.images.classes),
+        )
+    except (NotImplementedError, ValueError) as error:  # the training is kept
+        logger.warning(f"the network is not exported: {error}")
+        return
     try:
         exported = export(
             network.cpu(),
@@ -189,7 +193,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
             title=f"{session.folder.name}: {row['architecture']}",
             accuracy=outcome.evaluation.accuracy,
         )
-    except RuntimeError as error:
+    except Exception as error:  # the source may be somebody else's
         raise ValueError(f"{session.folder.network}: {error}; the training is kept") from error
     keep_training(session, row, outcome._replace(evaluation=exported.evaluation))
     for note in exported.notes:

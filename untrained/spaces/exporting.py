@@ -1,6 +1,6 @@
 """What spaces share in building and exporting networks."""
 
-import re
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +8,6 @@ from types import ModuleType
 from typing import Any
 
 from untrained.spaces.space import Scale
-
-OF_OURS = re.compile(r"^from untrained\..* import [\w, ]+\n", re.MULTILINE)
-"Imports that need the library."
 
 
 def arguments(scale: Scale, kind: type[Scale]) -> dict[str, Any]:
@@ -28,7 +25,22 @@ def source_of(*modules: ModuleType) -> str:
     """The source text of modules that need torch and those before them alone, as one module."""
     files = [module.__file__ for module in modules]
     texts = [Path(file).read_text(encoding="utf-8") for file in files if file is not None]
-    return "\n\n".join(OF_OURS.sub("", text) for text in texts)
+    return "\n\n".join(map(without_ours, texts))
+
+
+def without_ours(text: str) -> str:
+    """The source text without imports of this library, whose names stand before it.
+
+    Example:
+        >>> without_ours("import torch\\nfrom untrained import (\\n    Choose,\\n)\\nx = 1\\n")
+        'import torch\\nx = 1\\n'
+    """
+    lines = text.splitlines(keepends=True)
+    for statement in reversed(ast.parse(text).body):
+        named = statement.module if isinstance(statement, ast.ImportFrom) else None
+        if (named or "").partition(".")[0] == "untrained":
+            del lines[statement.lineno - 1 : statement.end_lineno]
+    return "".join(lines)
 
 
 def call(name: str, values: Sequence[object], keywords: Mapping[str, object]) -> str:

@@ -95,7 +95,7 @@ class FunctionSpace(Space[Choices]):
                     f"{self.first()}, got {word!r} in {text!r}"
                 )
             asked[name] = option
-        found = self._asked(decided(asked), f" of {text!r}")
+        found = self._asked(decided(asked))
         if more := [name for name in asked if name not in found.texts]:
             near = get_close_matches(more[0], found.texts, n=1)
             raise ValueError(
@@ -195,7 +195,7 @@ class FunctionSpace(Space[Choices]):
 
         return _choices(self._asked(pick))
 
-    def _asked(self, pick: Pick, of: str = "") -> Choose:
+    def _asked(self, pick: Pick) -> Choose:
         """What the function asks for and is given; ValueError says what is wrong with either."""
         choose = Choose(pick)
         try:
@@ -216,9 +216,8 @@ class FunctionSpace(Space[Choices]):
         try:
             network = self.make(choose, **self._sizes(inputs, classes))
         except Exception as error:  # somebody else's function may raise anything
-            said = (
-                f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            )
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            said = kind + " ".join(str(error).split())
             chosen = " ".join(f"{n}={t}" for n, t in choose.texts.items())
             raise ValueError(f"{self.name}, at {chosen or 'its first choice'}: {said}") from error
         if not isinstance(network, nn.Module):
@@ -237,14 +236,15 @@ class OperationSpace(FunctionSpace, PrunableSpace[Choices]):
     """A function space whose choices are all operations on edges, so that it has a supernet."""
 
     def supernet(self) -> Choices:
-        kept = self._whole(self.first())
-        return Choices(tuple((n, OR.join(t for t in o if t != NONE) or NONE) for n, o in kept))
+        whole = self._whole()
+        return Choices(tuple((n, OR.join(t for t in o if t != NONE) or NONE) for n, o in whole))
 
     def everything(self) -> Choices:
-        return Choices(tuple((n, OR.join(o)) for n, o in self._whole(self.first())))
+        return Choices(tuple((n, OR.join(o)) for n, o in self._whole()))
 
-    def _whole(self, architecture: Choices) -> list[tuple[str, Options]]:
-        return [*self.options_of(architecture).items()]
+    def _whole(self) -> list[tuple[str, Options]]:
+        """Each edge with all that it may have."""
+        return [*self.options_of(self.first()).items()]
 
     def kept(self, architecture: Choices) -> tuple[Choice, ...]:
         pairs = enumerate(architecture.pairs)
