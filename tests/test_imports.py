@@ -42,6 +42,7 @@ FREE = (
     "data",
     "estimate",
     "files",
+    "memory",
     "outside",
     "plugins",
     "settings",

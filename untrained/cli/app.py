@@ -87,7 +87,7 @@ def main() -> None:
                  "the same command again: it resumes.", 1)  # fmt: skip
         fail(str(error), 1)
     except (RuntimeError, MemoryError) as error:
-        from untrained.runs.failures import out_of_memory
+        from untrained.memory import out_of_memory
 
         if not out_of_memory(error):
             raise

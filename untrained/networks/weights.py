@@ -15,6 +15,8 @@ and the same supernet without one operation differ by that operation alone.
                       `reset_parameters`, where it has one
     normal            W ~ N(0, 1), whatever the fans, as the Zen score and SWAP ask for
     ntk               W, b ~ N(0, 1), for networks in `ntk_parametrisation`
+    as_built          none is drawn: weights and statistics stay as the network was built, such as
+                      those that it has learnt
 
 Biases are zero where no law is given for them; normalisation layers are always gamma = 1,
 beta = 0. An embedding is a linear layer on one-hot inputs: its fan_in is 1. Weights under weight
@@ -63,7 +65,7 @@ def draw_weights(
 
     Args:
         model: any network.
-        method: one of `WEIGHTS`.
+        method: one of `WEIGHTS`, or `as_built`.
         generator: of the draw.
         x: an example or more.
         keep: names of parameters that stay as they are.
@@ -95,6 +97,8 @@ class Initialisation:
         """That of a network; arguments and errors are those of `draw_weights`."""
         check_weights(method)
         model = unwrapped(model)
+        if method == AS_BUILT:
+            return cls(method, (), (), (), _parts_of(model))
         modules = dict(model.named_modules())
         resets = {p: m for p, m in modules.items() if method == "torch_default" and _resets(m)}
         slots = find_slots(model, x, keep, without=resets)
@@ -135,6 +139,8 @@ class Initialisation:
             slot.held.write(drawn)
 
 
+AS_BUILT = "as_built"
+"The law that draws nothing."
 _BATCH = nn.modules.batchnorm._NormBase
 
 
@@ -192,10 +198,11 @@ def stacked_weights(
 
 def check_weights(method: str) -> None:
     """Refuse an unknown method, naming the nearest."""
-    if method not in WEIGHTS:
-        near = get_close_matches(str(method), WEIGHTS, n=1, cutoff=0)
+    known = (*WEIGHTS, AS_BUILT)
+    if method not in known:
+        near = get_close_matches(str(method), known, n=1, cutoff=0)
         raise ValueError(
-            f"unknown weight draw: expected one of {', '.join(WEIGHTS)}, got {method!r}; "
+            f"unknown weight draw: expected one of {', '.join(known)}, got {method!r}; "
             f"did you mean {near[0]}?"
         )
 

@@ -10,6 +10,7 @@ from untrained.spaces.connectivity import Connectivity, connectivity
 from untrained.spaces.darts import DARTS
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas import MNAS
+from untrained.spaces.models import Models
 from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.spaces.natsbench_size import NATSBenchSize
@@ -21,11 +22,13 @@ from untrained.spaces.space import (
     PrunableSpace,
     Scale,
     Shape,
+    Sources,
     Space,
     prunable,
 )
 
 __all__ = [
+    "MODELS",
     "SPACES",
     "Architecture",
     "CellGraph",
@@ -37,11 +40,15 @@ __all__ = [
     "PrunableSpace",
     "Scale",
     "Shape",
+    "Sources",
     "Space",
     "connectivity",
     "get_space",
     "prunable",
 ]
+
+MODELS = Models()
+"What is named and not searched; no name in a store is imported by it unless somebody asks."
 
 SPACES: dict[str, Space[Any]] = {
     "nasbench201": NASBench201(),
@@ -50,8 +57,9 @@ SPACES: dict[str, Space[Any]] = {
     "mnas": MNAS(),
     "natsbench_size": NATSBenchSize(),
 }
+"Those that are searched; `models` stands beside them."
 
 
 def get_space(name: str) -> Space[Any]:
     """The space of this name, or the one at `package.module:name`."""
-    return find("space", name, SPACES, Space)
+    return find("space", name, {**SPACES, Models.name: MODELS}, Space)

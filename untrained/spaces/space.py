@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import nn
@@ -57,6 +58,15 @@ class CellScale(Scale):
     equal `channels`."""
 
 
+class Sources(NamedTuple):
+    """What an architecture's network is made by, beside its space: it decides numbers too."""
+
+    modules: tuple[str, ...] = ()
+    "By name, with all that they import."
+    files: tuple[Path, ...] = ()
+    "By content."
+
+
 class Choice(NamedTuple):
     """An operation that a partial architecture keeps on an edge."""
 
@@ -80,6 +90,8 @@ class Space(ABC, Generic[A]):
     scales: ClassVar[Mapping[str, Scale]]
     """`full`, as published; `small` and `thin`, as the training-free literature measures it;
     `narrow` between them, for scores that need many images or a little training."""
+    initial_weights: ClassVar[str] = "kaiming_fan_out"
+    "The law of the weights that trainings to the end begin with."
     cells_are_graphs: ClassVar[bool] = False
     "Whether `graphs` have a cell's single operations, rather than stages or layers of several."
 
@@ -120,6 +132,10 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def build(self, architecture: A, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
         """The network on images of shape `inputs`, with `classes` logits."""
+
+    def sources(self, architecture: A) -> Sources:
+        """What makes this architecture's network beside the space; by default nothing."""
+        return Sources()
 
     @abstractmethod
     def export(
