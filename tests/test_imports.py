@@ -29,7 +29,7 @@ ARROWS = {
         "search",
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
-    "ranking": {"spaces", "scores", "training", "search", "runs"},
+    "ranking": {"spaces", "networks", "scores", "training", "search", "runs"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench", "ranking"},
     "cli": {

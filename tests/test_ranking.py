@@ -17,6 +17,7 @@ from untrained.ranking.naming import named_models as named
 from untrained.report import report_ranking
 from untrained.report.ranking_drawings import draw_scores, draw_sizes, ranked_models
 from untrained.spaces.models import Model
+from untrained.training import TrainingSpec
 
 __all__ = ["command"]  # a fixture
 
@@ -176,6 +177,20 @@ def test_models_that_have_learnt_keep_their_weights(tmp_path: Path) -> None:
     assert drawn["linear_probe"] is None
     assert learnt["place"] is None or learnt["nngp_leave_one_out"] < 0.2  # type: ignore[operator]
     assert learnt["linear_probe"] < 0.2  # type: ignore[operator]
+
+
+def test_a_score_that_draws_its_own_weights_cannot_be_of_learnt_ones(tmp_path: Path) -> None:
+    config = config_of(tmp_path, scores=("rntk_variance",), score_settings={})
+    with pytest.raises(ValueError, match="got rntk_variance, which draws its own; try"):
+        rank(["named_models:wide=built"], config=config)
+
+
+def test_every_draw_of_short_training_begins_with_the_learnt_weights(tmp_path: Path) -> None:
+    score = "training_loss@1"
+    few = TrainingSpec(images=64, learning_rate=1e-6)
+    config = config_of(tmp_path, scores=(score,), score_settings={}, short_training=few)
+    found = rank(["named_models:READY=built"], config=config).draws[score]
+    assert found.to_list() == pytest.approx([found[0]] * 3, rel=0.02)
 
 
 # The command

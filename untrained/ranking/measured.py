@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from untrained.files import write_whole
+from untrained.networks.weights import AS_BUILT
 from untrained.outside import command_line
-from untrained.ranking.config import PROBE, SIZES, RankConfig
+from untrained.ranking.config import PROBE, PROVISIONAL, SIZES, RankConfig
 from untrained.ranking.joined import GroupRun, plainly, ranking_of
 from untrained.ranking.naming import Given, Named, named_models
 from untrained.ranking.ranking import Ranking
@@ -23,6 +24,7 @@ from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress, Session, ignore
 from untrained.runs.setup import score_name
 from untrained.scores import get_score
+from untrained.scores.nngp import NNGP
 from untrained.search import Proposal
 from untrained.settings import Setting
 from untrained.spaces.loading import holding
@@ -121,27 +123,27 @@ def _telling(on_progress: OnProgress, count: int) -> OnProgress:
 
 
 def _asked(config: RankConfig, architectures: tuple[str, ...], learnt: bool) -> RunConfig:
-    """The run, with weights that are kept where they were learnt."""
+    """The run, which keeps the weights that were learnt."""
     scores = tuple(dict.fromkeys((*SIZES, *config.scores, *((PROBE,) if learnt else ()))))
-    # Latency takes no weights; told that it does, a run measures it once for each draw.
-    usual: dict[str, dict[str, Setting]] = {"latency": {"weights": "as_built"}}
-    if learnt:
-        usual |= {name: _keeping(score_name(name)) for name in scores}
-        usual["latency"] = {"weights": "as_built"}
-    given = config.score_settings
+    usual = {name: _keeping(name) for name in scores if learnt and name not in SIZES}
+    # Latency asks for no weights; where it is told some, it is measured once for each draw.
+    usual["latency"] = {"weights": AS_BUILT}
+    given = {n: s for n, s in config.score_settings.items() if n in scores or n != PROBE}
     settings = {n: {**usual.get(n, {}), **given.get(n, {})} for n in (*usual, *given)}
-    return config.run_config(
-        architectures, scores=scores, score_settings={n: s for n, s in settings.items() if s}
-    )
+    return config.run_config(architectures, scores=scores, score_settings=settings)
 
 
 def _keeping(name: str) -> dict[str, Setting]:
-    """Settings of a score that has it shown a network's own weights."""
-    kind = get_score(name)
-    settings: dict[str, Setting] = {} if kind.weights is None else {"weights": "as_built"}
-    if {"initialisation", "ensemble"} <= {f.name for f in fields(kind)}:
-        settings |= {"initialisation": "as_built", "ensemble": 1}
-    return settings
+    """Settings of a score that have it shown a network's own weights."""
+    kind = get_score(score_name(name))
+    draws_its_own = "initialisation" in {field.name for field in fields(kind)}
+    if draws_its_own and not issubclass(kind, NNGP):
+        raise ValueError(
+            f"scores: expected ones that can be shown weights that a model has learnt, got {name}, "
+            f"which draws its own; try {PROBE} or {PROVISIONAL}"
+        )
+    settings: dict[str, Setting] = {"weights": AS_BUILT}
+    return settings | ({"initialisation": AS_BUILT, "ensemble": 1} if draws_its_own else {})
 
 
 def _measure_sizes(session: Session, proposals: list[Proposal], names: Mapping[str, str]) -> None:
