@@ -170,6 +170,18 @@ def test_without_timm_a_line_says_so(path: str, monkeypatch: pytest.MonkeyPatch)
         MODELS.parse(expanded(path)[0])
 
 
+@pytest.mark.parametrize("name", ["wide", "Perceptron", "NETS.wide.one", "LISTED.0", "READY"])
+def test_a_source_builds_the_model_by_itself(name: str) -> None:
+    model = MODELS.parse(f"named_models:{name}")
+    source, constructor = MODELS.export(
+        model, MODELS.scales["full"], inputs=SHAPE, classes=CLASSES
+    )
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(source, namespace)
+    own, built = eval(constructor, namespace).state_dict(), build(str(model)).state_dict()
+    assert {n: v.shape for n, v in own.items()} == {n: v.shape for n, v in built.items()}
+
+
 # Weights
 
 

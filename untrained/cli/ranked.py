@@ -76,7 +76,7 @@ def show_models(ranking: Ranking) -> None:
 
 def interval(row: Mapping[str, Any], name: str) -> str:
     """`0.734 ± 0.021`, the mean and half its 95 % interval; a dash where there is none."""
-    mean, high = row[name], row[f"{name}_high"]
+    mean, high = row[name], row.get(f"{name}_high")  # a count has none
     if mean is None:
         return "-"
     return significant(mean) + ("" if high is None else f" ± {high - mean:,.2g}")

@@ -36,6 +36,7 @@ class GroupRun:
 def ranking_of(runs: Sequence[GroupRun], config: RankConfig) -> Ranking:
     """The ranking of all models of the runs."""
     readings = {name: each for run in runs for name, each in run.readings().items()}
+    learnt = {name: run.learnt for run in runs for name in run.names}
     directions = {n: d for run in runs for n, d in run.record.directions.items()}
     draws = {
         score: np.array([_values(of_model, score, config.draws) for of_model in readings.values()])
@@ -43,21 +44,15 @@ def ranking_of(runs: Sequence[GroupRun], config: RankConfig) -> Ranking:
     }
     merits = [directions[score] * draws[score] for score in config.scores]
     order = merits[0] if len(merits) == 1 else rank_sums(merits)
-    names, learnt = list(readings), {n for run in runs if run.learnt for n in run.names}
-    rows = []
-    for standing in standings(order):
-        i, name = standing.model, names[standing.model]
-        shown = {score: values[i] for score, values in draws.items()}
-        if len(merits) > 1:
-            shown = {RANK_SUM: -order[i], **shown}
-        rows.append(
-            {"model": name, "place": standing.place, "group": standing.group}
-            | {k: v for score, values in shown.items() for k, v in _cells(score, values).items()}
-            | {
-                "weights": "learnt" if name in learnt else "drawn",
-                "reason": _reason(readings[name], config.scores),
-            }
-        )
+    shown = draws if len(merits) == 1 else {RANK_SUM: -order, **draws}
+    names = list(readings)
+    rows: list[dict[str, Any]] = []
+    for model, place, group in standings(order):
+        row: dict[str, Any] = {"model": names[model], "place": place, "group": group}
+        for score, values in shown.items():
+            row |= _cells(score, values[model])
+        weights = "learnt" if learnt[names[model]] else "drawn"
+        rows.append(row | {"weights": weights, "reason": _reason(readings[names[model]], config)})
     return Ranking(
         models=pl.DataFrame(rows, schema_overrides=_types(rows), infer_schema_length=None),
         draws=_long(names, draws),
@@ -75,11 +70,9 @@ def _values(readings: Mapping[str, tuple[Reading, ...]], score: str, draws: int)
 
 def _cells(score: str, values: Float[np.ndarray, " d"]) -> dict[str, float | None]:
     """The mean of a score and, unless it is a count, its interval."""
-    found = Interval.of(values)
-    mean = found.mean if found else None
+    mean, low, high = Interval.of(values)
     if score in SIZES[:-1]:
         return {score: mean}
-    low, high = (found.low, found.high) if found else (None, None)
     return {score: mean, f"{score}_low": low, f"{score}_high": high}
 
 
@@ -101,9 +94,9 @@ def _long(names: Sequence[str], draws: Mapping[str, Float[np.ndarray, "n d"]]) -
     return pl.DataFrame(each | columns).fill_nan(None)
 
 
-def _reason(readings: Mapping[str, tuple[Reading, ...]], scores: Sequence[str]) -> str:
+def _reason(readings: Mapping[str, tuple[Reading, ...]], config: RankConfig) -> str:
     """Why a model has no value, or lacks some: of what fails first, as building comes first."""
-    for score in dict.fromkeys((SIZES[0], *scores, *readings)):
+    for score in dict.fromkeys((SIZES[0], *config.scores, *readings)):
         failed = [reading for reading in readings[score] if reading.value is None]
         if failed:
             some = len(failed) < len(readings[score])

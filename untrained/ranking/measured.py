@@ -139,8 +139,8 @@ def _keeping(name: str) -> dict[str, Setting]:
     draws_its_own = "initialisation" in {field.name for field in fields(kind)}
     if draws_its_own and not issubclass(kind, NNGP):
         raise ValueError(
-            f"scores: expected ones that can be shown weights that a model has learnt, got {name}, "
-            f"which draws its own; try {PROBE} or {PROVISIONAL}"
+            f"scores: expected ones that can be shown weights that were learnt, got {name}, which "
+            f"draws its own; try {PROBE} or {PROVISIONAL}"
         )
     settings: dict[str, Setting] = {"weights": AS_BUILT}
     return settings | ({"initialisation": AS_BUILT, "ensemble": 1} if draws_its_own else {})

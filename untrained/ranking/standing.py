@@ -11,8 +11,8 @@ It says nothing of how well the score agrees with accuracies.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,35 +22,34 @@ Draws = Float[np.ndarray, "n d"]
 "A row for each model, a column for each draw, higher meaning better; NaN where a score failed."
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The mean of some draws, and a 95 % interval of what it is over all."""
 
-    mean: float
+    mean: float | None
+    "None where some draw failed: those left would flatter it."
     low: float | None
-    "None for fewer than two draws."
+    "None for one draw too."
     high: float | None
 
     @classmethod
-    def of(cls, values: Float[np.ndarray, " d"]) -> "Interval | None":
-        """Over those that are finite; None if there are none."""
-        found = values[np.isfinite(values)]
-        n = len(found)
+    def of(cls, values: Float[np.ndarray, " d"]) -> "Interval":
+        """Over all of the draws."""
+        n, mean = len(values), float(values.mean())
+        if not isfinite(mean):
+            return cls(None, None, None)
         if n < 2:
-            return cls(float(found[0]), None, None) if n else None
-        mean = float(found.mean())
-        half = float(t.ppf(0.975, n - 1)) * float(found.std(ddof=1)) / sqrt(n)
+            return cls(mean, None, None)
+        half = float(t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / sqrt(n)
         return cls(mean, mean - half, mean + half)
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one of several models stands."""
 
     model: int
     "Its row."
     place: int | None
-    "From 1, the best; None where some draw failed: those left would flatter it."
+    "From 1, the best; None where some draw failed."
     group: int | None
     """From 1; models of a group cannot be told apart from its first. None where there is no place,
     or only one draw, which does not tell."""
@@ -80,10 +79,8 @@ def standings(draws: Draws) -> list[Standing]:
 
 def told_apart(one: Float[np.ndarray, " d"], other: Float[np.ndarray, " d"]) -> bool:
     """Whether the interval of the mean difference leaves out 0; not where one draw is all."""
-    difference = Interval.of(one - other)
-    if difference is None or difference.low is None or difference.high is None:
-        return False
-    return difference.low > 0 or difference.high < 0
+    _, low, high = Interval.of(one - other)
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def rank_sums(scores: Sequence[Draws]) -> Draws:

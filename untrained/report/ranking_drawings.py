@@ -31,9 +31,9 @@ def ranked_models(ranking: Ranking) -> list[Ranked]:
         Ranked(
             model=row["model"],
             group=row["group"],
-            score=row[by],
-            low=row[f"{by}_low"],
-            high=row[f"{by}_high"],
+            score=float(row[by]),
+            low=row.get(f"{by}_low"),  # a count has none
+            high=row.get(f"{by}_high"),
             parameters=row["parameters"],
             latency=row["latency"],
         )

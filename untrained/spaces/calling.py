@@ -37,7 +37,7 @@ def call_maker(path: str, maker: Any, *, inputs: Shape, classes: int) -> nn.Modu
     """
     if isinstance(maker, nn.Module):
         return deepcopy(maker)
-    given = _arguments(path, maker, inputs, classes)
+    given = given_to(path, maker, inputs, classes)
     said = ", ".join(f"{name}={value}" for name, value in given.items()) or "nothing"
     try:
         network: object = maker(**given)
@@ -52,10 +52,14 @@ def call_maker(path: str, maker: Any, *, inputs: Shape, classes: int) -> nn.Modu
     return network
 
 
-def _arguments(
+def given_to(
     path: str, maker: Callable[..., object], inputs: Shape, classes: int
 ) -> dict[str, int]:
-    """What the signature names."""
+    """What a maker is called with: those that its signature names.
+
+    Raises:
+        ValueError: it asks for something else.
+    """
     known = {
         **dict.fromkeys(CLASSES, classes),
         **dict.fromkeys(CHANNELS, inputs[0]),
