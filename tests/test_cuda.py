@@ -17,8 +17,8 @@ from torch import nn
 from untrained import draw_weights, ntk, spectrum
 from untrained.images import Images
 from untrained.kernels.choice import METHODS, Method
+from untrained.memory import memory_of
 from untrained.runs import load_record, run
-from untrained.runs.failures import memory_of
 from untrained.training import Recipe, evaluate, train_short
 
 __all__ = ["command"]  # a fixture

@@ -29,11 +29,12 @@ ARROWS = {
         "search",
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
+    "ranking": {"spaces", "networks", "scores", "training", "search", "runs"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
-    "report": {"spaces", "tables", "runs", "bench"},
+    "report": {"spaces", "tables", "runs", "bench", "ranking"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
-        *("conformance", "report"),
+        *("conformance", "ranking", "report"),
     },
 }
 
@@ -42,6 +43,7 @@ FREE = (
     "data",
     "estimate",
     "files",
+    "memory",
     "outside",
     "plugins",
     "settings",

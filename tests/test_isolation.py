@@ -15,10 +15,10 @@ from measured import readings
 from misbehaving import CHANGES, CRASHES, GIVEN, LOOPS, MEMORY, TRACES
 
 from untrained.images import Images
+from untrained.memory import out_of_memory
 from untrained.plugins import working_folder_last
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.engines import start_engine
-from untrained.runs.failures import out_of_memory
 from untrained.runs.presets import resolve
 from untrained.runs.setup import ScoreSetup, make_setup
 from untrained.runs.tasks import Outcome, ScoreTask, Trained, TrainTask, measure

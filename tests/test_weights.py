@@ -12,6 +12,7 @@ from untrained.kernels.choice import Method
 from untrained.kernels.ntk import ntk
 from untrained.networks.weights import (
     WEIGHTS,
+    Initialisation,
     draw_weights,
     ntk_parametrisation,
     stacked_weights,
@@ -280,3 +281,16 @@ def test_the_law_fits_the_parametrisation() -> None:
         draw_weights(ntk_parametrisation(nn.Linear(2, 2)), "kaiming_fan_in", generator())
     with pytest.raises(ValueError, match="at least one draw"):
         stacked_weights(nn.Linear(2, 2), "kaiming_fan_in", generator(), 0)
+
+
+def test_as_built_puts_back_what_was_there() -> None:
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    before = copy.deepcopy(network.state_dict())
+    drawing = Initialisation.of(network, "as_built")
+    drawing.draw(generator())
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())
+    network(torch.randn(8, 4)).sum().backward()
+    torch.optim.SGD(network.parameters(), 1.0).step()
+    assert not torch.equal(before["2.weight"], network.get_parameter("2.weight"))
+    drawing.draw(generator(1))
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())

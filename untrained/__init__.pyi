@@ -20,6 +20,9 @@ from .kernels import ntk_contributions as ntk_contributions
 from .kernels import ntk_operator as ntk_operator
 from .networks import draw_weights as draw_weights
 from .networks import features as features
+from .ranking import RankConfig as RankConfig
+from .ranking import Ranking as Ranking
+from .ranking import rank as rank
 from .regions import Regions as Regions
 from .regions import count_regions as count_regions
 from .runs import RunConfig as RunConfig

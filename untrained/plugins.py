@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -54,19 +55,35 @@ def working_folder_last(path: list[str]) -> list[str]:
     )
 
 
-def _import(kind: str, path: str, of: type, *, classes: bool) -> Any:
-    module_name, _, attribute = path.partition(":")
+def load_module(kind: str, path: str) -> ModuleType:
+    """The module of `package.module:name`; one in the working folder is found too.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
     if os.getcwd() not in sys.path:  # a console script does not put the working folder there
         sys.path.append(os.getcwd())
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        return importlib.import_module(path.partition(":")[0])
     except Exception as error:  # somebody else's module may raise anything
-        raise ValueError(
-            f"cannot load {kind} {path!r} ({type(error).__name__}: {error}): expected "
-            f"package.module:name, with the package installed or in the working folder"
-        ) from error
+        raise _unloadable(kind, path, error) from error
+
+
+def _import(kind: str, path: str, of: type, *, classes: bool) -> Any:
+    module = load_module(kind, path)
+    try:
+        found = getattr(module, path.partition(":")[2])
+    except Exception as error:  # its own __getattr__ may raise anything
+        raise _unloadable(kind, path, error) from error
     fits = isinstance(found, type) and issubclass(found, of) if classes else isinstance(found, of)
     if not fits:
         expected = f"a subclass of {of.__name__}" if classes else f"an instance of {of.__name__}"
         raise ValueError(f"{kind} {path!r}: expected {expected}, got {found!r}")
     return found
+
+
+def _unloadable(kind: str, path: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"cannot load {kind} {path!r} ({type(error).__name__}: {error}): expected "
+        f"package.module:name, with the package installed or in the working folder"
+    )

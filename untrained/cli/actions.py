@@ -12,6 +12,7 @@ from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
+from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
@@ -84,6 +85,18 @@ def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool
         else:
             board = boards.bench_run(RunFolder(folder.parent, folder.name), config, watch)
     boards.show(board, as_json)
+
+
+def rank(config: RankConfig, as_json: bool, dry_run: bool) -> None:
+    """Ranks models that somebody has."""
+    from untrained.cli import ranked  # with polars, which other commands do without
+
+    if dry_run:
+        ranked.plan(config)
+        return
+    with watching() as watch:
+        found = ranked.rank(config.models, config.images, config, on_progress=watch)
+    ranked.show(found, as_json)
 
 
 def check(names: tuple[str, ...], config: CheckConfig, as_json: bool) -> None:

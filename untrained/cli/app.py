@@ -15,6 +15,7 @@ from untrained.cli.commands import (
     data,
     demo,
     import_table,
+    rank,
     report,
     score,
     search,
@@ -47,7 +48,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, bench, check, train, track, report):
+for _command in (search, demo, score, rank, bench, check, train, track, report):
     app.command(_command)
 _data_app = App(name="data")
 _data_app.default(data)
@@ -87,7 +88,7 @@ def main() -> None:
                  "the same command again: it resumes.", 1)  # fmt: skip
         fail(str(error), 1)
     except (RuntimeError, MemoryError) as error:
-        from untrained.runs.failures import out_of_memory
+        from untrained.memory import out_of_memory
 
         if not out_of_memory(error):
             raise

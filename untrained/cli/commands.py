@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from untrained.bench.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
 from untrained.conformance.config import CheckConfig
+from untrained.ranking.config import RankConfig
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
 
@@ -20,6 +21,7 @@ ScoreFlags = Annotated[ScoreConfig, Parameter(name="*")]
 TrainFlags = Annotated[TrainConfig, Parameter(name="*")]
 TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
 BenchFlags = Annotated[BenchConfig, Parameter(name="*")]
+RankFlags = Annotated[RankConfig, Parameter(name="*")]
 CheckFlags = Annotated[CheckConfig, Parameter(name="*")]
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -100,6 +102,23 @@ def track(
         dry_run: Print the whole configuration as TOML, and do nothing.
     """
     actions().track(architecture, config, json, dry_run)
+
+
+def rank(
+    *, config: RankFlags = RankConfig(), json: Switch = False, dry_run: Switch = False
+) -> None:
+    """Rank models that you have, by training-free scores on your images: which of these?
+
+    Each is built for the images' size and classes, and shown with its parameters, multiply-adds,
+    memory in training and latency. Models that cannot be told apart have the same letter; those
+    that fail come last, with the reason.
+
+    Args:
+        json: Print one JSON object instead of a table.
+        dry_run: Print the whole configuration as TOML and the models that it names, and do
+            nothing.
+    """
+    actions().rank(config, json, dry_run)
 
 
 def bench(

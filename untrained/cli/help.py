@@ -5,6 +5,7 @@ from rich.console import Console, ConsoleOptions
 
 FIRST = (
     "--images",
+    "--models",
     "--space",
     "--network",
     "--preset",

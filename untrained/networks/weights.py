@@ -15,6 +15,8 @@ and the same supernet without one operation differ by that operation alone.
                       `reset_parameters`, where it has one
     normal            W ~ N(0, 1), whatever the fans, as the Zen score and SWAP ask for
     ntk               W, b ~ N(0, 1), for networks in `ntk_parametrisation`
+    as_built          none is drawn: weights and statistics are those that the network was built
+                      with, such as those that it has learnt, whatever has become of them since
 
 Biases are zero where no law is given for them; normalisation layers are always gamma = 1,
 beta = 0. An embedding is a linear layer on one-hot inputs: its fan_in is 1. Weights under weight
@@ -63,7 +65,7 @@ def draw_weights(
 
     Args:
         model: any network.
-        method: one of `WEIGHTS`.
+        method: one of `WEIGHTS`, or `as_built`.
         generator: of the draw.
         x: an example or more.
         keep: names of parameters that stay as they are.
@@ -87,6 +89,8 @@ class Initialisation:
     "Modules, by name, that draw themselves."
     parts: tuple[nn.Module | nn.Parameter, ...]
     "Modules and parameters of the network, all of them."
+    kept: tuple[tuple[Tensor, Tensor], ...] = ()
+    "Parameters and buffers with the values that they had, where these are what is drawn."
 
     @classmethod
     def of(
@@ -95,6 +99,9 @@ class Initialisation:
         """That of a network; arguments and errors are those of `draw_weights`."""
         check_weights(method)
         model = unwrapped(model)
+        if method == AS_BUILT:
+            kept = tuple((t, t.detach().clone()) for t in (*model.parameters(), *model.buffers()))
+            return cls(method, (), (), (), _parts_of(model), kept)
         modules = dict(model.named_modules())
         resets = {p: m for p, m in modules.items() if method == "torch_default" and _resets(m)}
         slots = find_slots(model, x, keep, without=resets)
@@ -121,6 +128,8 @@ class Initialisation:
     def draw(self, generator: torch.Generator) -> None:
         """The next draw."""
         base = int(torch.randint(2**62, (), generator=generator))
+        for tensor, value in self.kept:
+            tensor.copy_(value)
         for module in self.statistics:
             module.reset_running_stats()  # type: ignore[operator]  # a method of _BATCH
         for path, module in self.resets:
@@ -135,6 +144,8 @@ class Initialisation:
             slot.held.write(drawn)
 
 
+AS_BUILT = "as_built"
+"The law that draws nothing, and puts back what was there."
 _BATCH = nn.modules.batchnorm._NormBase
 
 
@@ -192,10 +203,11 @@ def stacked_weights(
 
 def check_weights(method: str) -> None:
     """Refuse an unknown method, naming the nearest."""
-    if method not in WEIGHTS:
-        near = get_close_matches(str(method), WEIGHTS, n=1, cutoff=0)
+    known = (*WEIGHTS, AS_BUILT)
+    if method not in known:
+        near = get_close_matches(str(method), known, n=1, cutoff=0)
         raise ValueError(
-            f"unknown weight draw: expected one of {', '.join(WEIGHTS)}, got {method!r}; "
+            f"unknown weight draw: expected one of {', '.join(known)}, got {method!r}; "
             f"did you mean {near[0]}?"
         )
 

@@ -21,6 +21,28 @@ def duration(seconds: float | int) -> str:
     return "{:,} h {:02d} min".format(*divmod(round(seconds / 60), 60))
 
 
+def milliseconds(seconds: float | int) -> str:
+    """Seconds in milliseconds, with two digits or more.
+
+    Example:
+        >>> milliseconds(0.0000213), milliseconds(0.00456), milliseconds(0.345)
+        ('0.021 ms', '4.6 ms', '345 ms')
+    """
+    thousandths = 1000 * seconds
+    return f"{thousandths:,.0f} ms" if thousandths >= 99.5 else f"{thousandths:.2g} ms"
+
+
+def memory(count: float | int) -> str:
+    """Bytes, with three digits.
+
+    Example:
+        >>> memory(96), memory(125_864), memory(1_598_376)
+        ('96 B', '126 kB', '1.6 MB')
+    """
+    short = compact(count)
+    return f"{short} B" if short[-1].isdigit() else f"{short[:-1]} {short[-1]}B"
+
+
 def compact(number: float | int) -> str:
     """Three digits and a letter: k, M, G, T.
 

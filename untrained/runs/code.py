@@ -8,15 +8,18 @@ Data that code reads beside itself does not count.
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import untrained
+from untrained.data import sha256
 from untrained.runs.closure import OURS, closure_of
 from untrained.runs.identity import digest
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
 from untrained.scores import SCORES
+from untrained.spaces import Space
 
 PACKAGE = Path(untrained.__file__).parent
 SHARED = tuple(
@@ -77,6 +80,18 @@ def version_of(*parts: object, training: bool = False) -> str:
     ours = {name for name in modules if name.partition(".")[0] == OURS}
     subpackages = {"spaces", "images", "kernels", "scores", *_subpackages(ours)}
     return code_version({*subpackages, *(["training"] if training else [])}, *(modules - ours))
+
+
+def made_by(space: Space[Any], architecture: str) -> dict[str, Any]:
+    """What makes an architecture's network beside its space, as a part of questions about it.
+
+    Empty for spaces that say of none.
+    """
+    modules, files = space.sources(space.parse(architecture))
+    if not modules and not files:
+        return {}
+    contents = [sha256(file) for file in files]
+    return {"made_by": [code_version((), *modules), *contents]}
 
 
 def modules_of(*parts: object) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from untrained.images import Images
-from untrained.runs.code import code_version, modules_of
+from untrained.runs.code import code_version, made_by, modules_of
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.identity import digest, question
 from untrained.runs.session import Progress, Session
@@ -81,6 +81,7 @@ def begin_training(
     """Notes a training in the store, and gives its key: equal for equal questions."""
     asked = {
         **training_question(session.config, session.space, session.images),
+        **made_by(session.space, str(architecture)),
         "seed": seed,
         "architecture": str(session.space.canonical(architecture)),
     }

@@ -14,17 +14,14 @@ from untrained.training.recipes import get_recipe
 
 
 @dataclass(frozen=True)
-class CommonConfig:
-    """What every run is asked: images, a search space, and where to compute."""
+class MachineConfig:
+    """What is asked of everything that measures networks: on which images, and where."""
 
     images: str = "digits"
     """`digits` (bundled), a .npz file, a folder with one subfolder per class, or a name in the
     data folder such as `cifar10`."""
     size: int | None = None
     "Side in pixels to which images are resized; by default their own, or 32 for a folder."
-    space: str = "nasbench201"
-    """Search space: a name, or package.module:name of a function make(choose, inputs, classes)
-    that makes a network."""
     seed: int = 0
     "Seed of the run: other seeds, other draws, splits and choices."
     device: str = "cpu"
@@ -38,6 +35,15 @@ class CommonConfig:
     workers, only Python code can be stopped."""
     out: Path = Path("untrained-runs")
     "Folder of the store and of one folder for each run; its name is taken literally, `~` too."
+
+
+@dataclass(frozen=True)
+class CommonConfig(MachineConfig):
+    """What every run is asked."""
+
+    space: str = "nasbench201"
+    """Search space: a name, or package.module:name of a function make(choose, inputs, classes)
+    that makes a network."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 import tomli_w
 
 from untrained.outside import command_line
-from untrained.runs.config import CommonConfig
+from untrained.runs.config import MachineConfig
 from untrained.runs.track_config import TrackConfig
 
 CONFIG = "config.toml"
 "The file of a run's or a tracking's folder that reproduces it."
 
 
-def as_toml(config: CommonConfig | TrackConfig, *command: str) -> str:
+def as_toml(config: MachineConfig | TrackConfig, *command: str) -> str:
     """A file that the command, `search` by default, reads as this configuration.
 
     What is open, as a size that is each image's own, is left out: TOML has no word for it.

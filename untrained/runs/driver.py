@@ -10,7 +10,8 @@ import random
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import nn
 
 from untrained.files import write_whole
 from untrained.images import Images, load_images
-from untrained.runs.code import version_of
+from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import ResolvedConfig, RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
@@ -32,6 +33,7 @@ from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
 from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.store import Store
+from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import build
 from untrained.scores import Score
 from untrained.search import Goal, Searcher, make_searcher
@@ -136,12 +138,20 @@ def _identities(
         *(setup.score for setup in setups),
         training=any(setup.short_training is not None for setup in setups),
     )
+    named = [made_by(space, text) for text in named_in(config)]
+    if any(named):
+        code = digest([code, named])
     searched = config.identity(images.fingerprint, code)
     name = run_name(config, images, searched)
     if not config.train:
         return searched, searched, name
     identity = digest([searched, training_question(config, space, images), config.compare])
     return searched, identity, f"{name}-trained-{identity[:8]}"
+
+
+def named_in(config: ResolvedConfig) -> list[str]:
+    """The architectures that somebody names, where nothing is searched."""
+    return str(config.options.get("architectures", "")).split()
 
 
 def _check_recipes(
@@ -152,23 +162,40 @@ def _check_recipes(
     images: Images,
 ) -> None:
     """Refuse a recipe, of training or before a score, that fits no network of the space here."""
-    some = str(space.sample(random.Random(0)))
     if config.train:
         change = f"--training.recipe (now {config.training.recipe}), --scale or --size"
-        network = build(config.space, some, scale, images)
+        network = _some_network(config, space, scale, images)
         _check_recipe_fits("training", network, images, config.recipe, change)
     for setup in setups:
         if setup.short_training is not None:
             name, recipe = setup.name, setup.short_training.recipe
             change = f"--score-settings.{name}.recipe or --score-settings.{name}.scale"
-            network = build(config.space, some, setup.scale, images)
+            network = _some_network(config, space, setup.scale, images)
             _check_recipe_fits(name, network, images, recipe, change)
 
 
+def _some_network(
+    config: ResolvedConfig, space: Space[Any], scale: Scale, images: Images
+) -> nn.Module | None:
+    """One of the space; of those that somebody names, the first that can be built, if any."""
+    named = named_in(config)
+    if not named:
+        return build(config.space, str(space.sample(random.Random(0))), scale, images)
+    for text in named:
+        network, _ = attempt_apart(
+            partial(build, config.space, text, scale, images), config.device, nullcontext, "build"
+        )
+        if network is not None:
+            return network
+    return None
+
+
 def _check_recipe_fits(
-    what: str, network: nn.Module, images: Images, recipe: Recipe, change: str
+    what: str, network: nn.Module | None, images: Images, recipe: Recipe, change: str
 ) -> None:
     """Refuse it in a line that says `what` asked for it, and what to `change`."""
+    if network is None:
+        return  # each fails for a reason of its own
     try:
         check_fits(network, images, recipe)
     except ValueError as error:

@@ -1,21 +1,17 @@
-"""What other people's networks and scores raise, told in a line; and what runs out, told apart."""
+"""What other people's networks and scores raise, told in a line; what runs out is told apart."""
 
-import errno
 import os
-import re
-import resource
 import signal
 import sysconfig
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-import torch
-
 import untrained
+from untrained.memory import memory_of, out_of_memory
 from untrained.scores.score import Bound
 
 T = TypeVar("T")
@@ -150,41 +146,3 @@ def _file(frame: FrameType) -> str:
     parts = Path(frame.f_code.co_filename).parts
     depth += parts[-1] == "__init__.py"
     return text_of("/".join(parts[-depth:]))
-
-
-# Running out
-
-
-_ALLOCATOR = re.compile(
-    r"\[enforce fail at alloc_cpu\.cpp:\d+\] .*DefaultCPUAllocator: "
-    r"(can't allocate|not enough) memory: you tried to allocate \d+ bytes"
-)
-"""How torch's allocator on the CPU says that malloc failed. It raises a plain RuntimeError, which
-no type tells apart from others; everything else does."""
-_CUDA_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, by its type."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if type(error) is RuntimeError:
-        return _ALLOCATOR.match(text_of(error)) is not None
-    accelerator = getattr(torch, "AcceleratorError", ())  # from torch 2.8 on
-    return isinstance(error, accelerator) and (
-        getattr(error, "error_code", None) == _CUDA_OUT_OF_MEMORY
-    )
-
-
-def memory_of(device: str) -> float:
-    """Bytes that a process may use there at most."""
-    if device.startswith("cuda"):
-        return float(torch.cuda.get_device_properties(device).total_memory)
-    machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    limits = [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit > 0]
-    container = Path("/sys/fs/cgroup/memory.max")  # `max` where there is no limit
-    with suppress(OSError, ValueError):
-        limits.append(int(container.read_text(encoding="ascii")))
-    return min([machine, *map(float, limits)])

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from untrained.images import Images
-from untrained.runs.code import version_of
+from untrained.memory import memory_of
+from untrained.runs.code import made_by, version_of
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import Engine
-from untrained.runs.failures import memory_of
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest, question
 from untrained.runs.setup import NetworkSpec, ScoreSetup
@@ -44,6 +44,8 @@ class Measuring:
     _shared: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, init=False)
     """Name and epochs of a setup -> what its questions share. Put together anew for each trial, it
     would take as long as a trial's other keys and rows."""
+    _made_by: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+    "Architecture -> what it is made by beside the space."
 
     def asked(self, architecture: str, setup: ScoreSetup, draw: int) -> dict[str, Any]:
         """The question that a measurement answers; its digest is the measurement's key."""
@@ -56,7 +58,20 @@ class Measuring:
                 space=self.config.space,
                 setup=setup,
             )
-        return {**self._shared[which], "architecture": architecture, "draw": draw}
+        return {
+            **self._shared[which],
+            **self.made_by(architecture),
+            "architecture": architecture,
+            "draw": draw,
+        }
+
+    def made_by(self, architecture: str) -> dict[str, Any]:
+        """What decides numbers of this architecture alone, as it was when first asked for."""
+        if type(self.space).sources is Space.sources:
+            return {}
+        if architecture not in self._made_by:
+            self._made_by[architecture] = made_by(self.space, architecture)
+        return self._made_by[architecture]
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
@@ -72,18 +87,19 @@ class Measuring:
             training=setup.short_training is not None,
         )
 
-    def check_code(self, setups: Iterable[ScoreSetup]) -> None:
+    def check_code(self, setups: Iterable[ScoreSetup], architectures: Iterable[str]) -> None:
         """Refuse to keep numbers where code was edited since the run began.
 
         A worker may have begun before or after: whose code it ran is not known.
         """
-        for setup in setups:
-            if self._version(setup) != self.versions[setup.name]:
-                raise ValueError(
-                    f"{setup.name}: expected the code that the run began with, got files "
-                    f"that were edited since; give the same command again: what was measured "
-                    f"before is kept"
-                )
+        edited = [s.name for s in setups if self._version(s) != self.versions[s.name]]
+        known = [a for a in architectures if a in self._made_by]
+        edited += [a for a in known if made_by(self.space, a) != self._made_by[a]]
+        if edited:
+            raise ValueError(
+                f"{edited[0]}: expected the code that the run began with, got files that were "
+                f"edited since; give the same command again: what was measured before is kept"
+            )
 
     def keys(self, proposal: Proposal) -> dict[str, list[str]]:
         """Score name -> the key of each draw's measurement."""
@@ -139,7 +155,10 @@ class Measuring:
 
     def keep(self, held: Sequence[tuple[ScoreTask, Scored]]) -> None:
         """Stores what tasks came to."""
-        self.check_code({setup.name: setup for task, _ in held for setup in task.setups}.values())
+        self.check_code(
+            {setup.name: setup for task, _ in held for setup in task.setups}.values(),
+            {task.architecture for task, _ in held},
+        )
         rows = [
             {
                 "key": digest(asked),
@@ -223,6 +242,7 @@ class Measuring:
             space=self.config.space,
             architecture=architecture,
             network=spec,
+            **self.made_by(architecture),
         )
         return RunFolder(self.config.out, self.run).checkpoint(digest(asked)).with_suffix("")
 

@@ -13,10 +13,11 @@ from filelock import FileLock
 from torch import nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
+from untrained.memory import out_of_memory
 from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
 from untrained.networks.weights import Initialisation
-from untrained.runs.failures import Failure, Interrupted, Step, attempt, out_of_memory, told
+from untrained.runs.failures import Failure, Interrupted, Step, attempt, told
 from untrained.runs.readings import Measurement, apply_setups
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.short_training import ShortTraining
@@ -279,7 +280,7 @@ def untrainable(reason: str) -> Trained:
 
 def _trained(task: TrainTask, images: Images) -> Trained:
     network = build(task.space, task.architecture, task.scale, images)
-    draw_weights(network, "kaiming_fan_out", stream(task.seed, "training"))
+    draw_weights(network, get_space(task.space).initial_weights, stream(task.seed, "training"))
     size = network_size(network, images)
     with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
         training = train(

@@ -36,8 +36,9 @@ class TrackConfig:
     """One network, followed through its training."""
 
     network: str | None = None
-    """package.module:name of a function that, called with `inputs` (channels) and `classes`,
-    returns a network with its initial weights; instead of an architecture."""
+    """module:name of a network of your own, as `untrained rank` takes it, instead of an
+    architecture: a function or class, called with `inputs` (channels), `size` and `classes` where
+    it has such parameters; or timm:NAME."""
     space: str = "nasbench201"
     "Space of the architecture: a name, or package.module:name."
     scale: str = "narrow"

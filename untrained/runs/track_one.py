@@ -12,7 +12,6 @@ from torch import nn
 from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.networks import draw_weights
-from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
@@ -24,7 +23,7 @@ from untrained.runs.tasks import build, training_images
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
-from untrained.spaces import get_space
+from untrained.spaces import MODELS, get_space
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."
@@ -134,25 +133,12 @@ def network_of(
     scale = named_scale(space, config.scale)
     assert architecture is not None
     network = build(config.space, architecture, scale, images)
-    draw_weights(network, "kaiming_fan_out", stream(config.seed, "training"))
+    draw_weights(network, space.initial_weights, stream(config.seed, "training"))
     return network, space.name
 
 
 def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
-    if ":" not in path:
-        raise ValueError(f"network: expected package.module:name, got {path!r}")
-    maker: object = find("network", path, {}, object)
-    if not callable(maker):
-        raise ValueError(f"network {path!r}: expected a function, got {maker!r}")
+    """The user's network, with initial weights of the configuration's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        try:
-            network = maker(inputs=images.shape[0], classes=len(images.classes))
-        except Exception as error:  # somebody else's function may raise anything
-            raise ValueError(
-                f"network {path!r}, called with inputs={images.shape[0]} and "
-                f"classes={len(images.classes)}: {type(error).__name__}: {error}"
-            ) from error
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"network {path!r}: expected it to give an nn.Module, got {network!r}")
-    return network
+        return build(MODELS.name, path, MODELS.scales["full"], images)

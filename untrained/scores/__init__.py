@@ -33,6 +33,7 @@ from untrained.scores.kernel import (
 )
 from untrained.scores.laplace import LaplaceEvidence
 from untrained.scores.latency import Latency
+from untrained.scores.linear_probe import LinearProbe
 from untrained.scores.linear_regions import LinearRegions
 from untrained.scores.nngp import (
     NNGPAccuracy,
@@ -74,6 +75,7 @@ from untrained.scores.trained import (
     ValidationAccuracy,
     ValidationLoss,
 )
+from untrained.scores.training_memory import TrainingMemory
 from untrained.scores.vkdnw import VKDNW, ReleasedVKDNW, VKDNWSingle
 from untrained.scores.weight_norm import WeightNorm
 from untrained.scores.zen import ReleasedZen, Zen
@@ -143,6 +145,7 @@ SCORES: dict[str, type[Score]] = {
     "jacob_cov": JacobianCovariance,
     "epe_nas": EPENAS,
     "contrastive_alignment": ContrastiveAlignment,
+    "linear_probe": LinearProbe,
     # after a little training
     "validation_accuracy": ValidationAccuracy,
     "validation_loss": ValidationLoss,
@@ -153,6 +156,7 @@ SCORES: dict[str, type[Score]] = {
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,
     "latency": Latency,
+    "training_memory": TrainingMemory,
     # of the graph of a cell
     "effective_depth": EffectiveDepth,
     "effective_width": EffectiveWidth,

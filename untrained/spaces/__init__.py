@@ -13,6 +13,7 @@ from untrained.spaces.darts import DARTS
 from untrained.spaces.function_space import FunctionSpace, space_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas import MNAS
+from untrained.spaces.models import Models
 from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.spaces.natsbench_size import NATSBenchSize
@@ -24,11 +25,13 @@ from untrained.spaces.space import (
     PrunableSpace,
     Scale,
     Shape,
+    Sources,
     Space,
     prunable,
 )
 
 __all__ = [
+    "MODELS",
     "SPACES",
     "Architecture",
     "CellGraph",
@@ -42,11 +45,15 @@ __all__ = [
     "PrunableSpace",
     "Scale",
     "Shape",
+    "Sources",
     "Space",
     "connectivity",
     "get_space",
     "prunable",
 ]
+
+MODELS = Models()
+"What is named and not searched; no name in a store is imported by it unless somebody asks."
 
 SPACES: dict[str, Space[Any]] = {
     "nasbench201": NASBench201(),
@@ -55,6 +62,7 @@ SPACES: dict[str, Space[Any]] = {
     "mnas": MNAS(),
     "natsbench_size": NATSBenchSize(),
 }
+"Those that are searched; `models` stands beside them."
 
 
 def get_space(name: str) -> Space[Any]:
@@ -62,7 +70,7 @@ def get_space(name: str) -> Space[Any]:
 
     That is a `Space`, or a function of `choose`, `inputs` and `classes`: see `FunctionSpace`.
     """
-    found: Any = find("space", name, SPACES, object)
+    found: Any = find("space", name, {**SPACES, Models.name: MODELS}, object)
     if isinstance(found, Space):
         return found
     if isinstance(found, type) or not callable(found):

@@ -71,6 +71,7 @@ class FunctionSpace(Space[Choices]):
         ValueError: it raises, returns no module or chooses nothing.
     """
 
+    initial_weights: ClassVar = "as_built"
     scales: ClassVar[Mapping[str, FunctionScale]] = {
         "full": FunctionScale(),
         "narrow": FunctionScale(0.5),

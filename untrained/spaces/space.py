@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import nn
@@ -61,6 +62,15 @@ SCALES = "full", "narrow", "small", "thin"
 "Those at which scores ask for networks."
 
 
+class Sources(NamedTuple):
+    """What an architecture's network is made by, beside its space: it decides numbers too."""
+
+    modules: tuple[str, ...] = ()
+    "By name, with all that they import."
+    files: tuple[Path, ...] = ()
+    "By content."
+
+
 class Choice(NamedTuple):
     """An operation that a partial architecture keeps on an edge."""
 
@@ -88,6 +98,8 @@ class Space(ABC, Generic[A]):
     scales: ClassVar[Mapping[str, Scale]] = dict.fromkeys(SCALES, Scale())
     """`full`, as published; `small` and `thin`, as the training-free literature measures it;
     `narrow` between them, for scores that need many images or a little training."""
+    initial_weights: ClassVar[str] = "kaiming_fan_out"
+    "The law of the weights that trainings to the end begin with."
     cells_are_graphs: ClassVar[bool] = False
     "Whether `graphs` have a cell's single operations, rather than stages or layers of several."
 
@@ -137,6 +149,10 @@ class Space(ABC, Generic[A]):
         multiply-adds. By default itself, once: nothing is known of its parts.
         """
         return {architecture: 1}
+
+    def sources(self, architecture: A) -> Sources:
+        """What makes this architecture's network beside the space; by default nothing."""
+        return Sources()
 
     def export(
         self, architecture: A, scale: Scale, *, inputs: Shape, classes: int

@@ -1,0 +1,100 @@
+"""A ranking of models, for people and for machines."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+
+from untrained.cli.terminal import PRINTED, say
+from untrained.outside import visible
+from untrained.ranking.config import PROBE, SIZES, RankConfig
+from untrained.ranking.measured import rank as rank
+from untrained.ranking.naming import named_models
+from untrained.ranking.ranking import FILES, Ranking
+from untrained.report.ranking_page import report_ranking
+from untrained.report.units import compact, letter, memory, milliseconds, significant
+from untrained.runs.config_file import as_toml
+
+
+def plan(config: RankConfig) -> None:
+    """What would be measured, as a line of comment and TOML."""
+    found = named_models(config.models)
+    print(f"# ranks {visible(', '.join(found.architectures))}")
+    print(as_toml(config.check(), "rank"), end="")
+
+
+def show(ranking: Ranking, as_json: bool) -> None:
+    """The ranking, and where its files are; exit code 1 where no model could be measured."""
+    assert ranking.folder is not None
+    page = report_ranking(ranking)
+    if as_json:
+        print(json.dumps({**plain(ranking), "page": str(page)}))
+    else:
+        show_models(ranking)
+        for model, reason in ranking.models.select("model", "reason").iter_rows():
+            if reason:
+                say(f"{model}: {reason}", style="yellow")
+        say(ranking.verdict, style="bold")
+        say(READING, style="dim")
+        for note in ranking.notes:
+            say(note, style="dim")
+        for name in FILES:
+            say(ranking.folder / name)
+        say(page, label="Page:", style="bold")
+    if not len(ranking.ranked):
+        sys.exit(1)
+
+
+READING = (
+    "± is half of a 95 % interval over draws. Models with the same letter cannot be told apart "
+    "from the first of them (paired t interval, not corrected for the number of models). memory: "
+    "of all tensors of a training step with AdamW and 64 images."
+)
+
+
+def show_models(ranking: Ranking) -> None:
+    """One row a model; those with the same letter cannot be told apart from the first of them."""
+    shown = [*dict.fromkeys((ranking.ordered_by, *ranking.scores))]
+    if PROBE in ranking.models.columns and PROBE not in shown:
+        shown.append(PROBE)
+    table = Table("", Column("model", overflow="fold", min_width=14), box=SIMPLE_HEAD, padding=0)
+    for name in shown:
+        table.add_column(visible(name), justify="right", overflow="fold")
+    for name in ("parameters", "MACs", "memory", "latency"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in ranking.models.iter_rows(named=True):
+        style = "dim" if row["place"] is None else ""
+        scores = [interval(row, name) for name in shown]
+        table.add_row(
+            letter(row["group"]), visible(row["model"]), *scores, *sizes(row), style=style
+        )
+    PRINTED.print(table)
+
+
+def interval(row: Mapping[str, Any], name: str) -> str:
+    """`0.734 ± 0.021`, the mean and half its 95 % interval; a dash where there is none."""
+    mean, high = row[name], row.get(f"{name}_high")  # a count has none
+    if mean is None:
+        return "-"
+    return significant(mean) + ("" if high is None else f" ± {high - mean:,.2g}")
+
+
+def sizes(row: Mapping[str, Any]) -> Iterator[str]:
+    """Parameters, multiply-adds, training memory and latency; a dash where one is not known."""
+    for name, shown in zip(SIZES, (compact, compact, memory, milliseconds), strict=True):
+        yield "-" if row[name] is None else shown(row[name])
+
+
+def plain(ranking: Ranking) -> dict[str, Any]:
+    """A ranking for machines."""
+    assert ranking.folder is not None
+    return {
+        "scores": list(ranking.scores),
+        "verdict": ranking.verdict,
+        "notes": list(ranking.notes),
+        "models": ranking.models.to_dicts(),
+        "files": [str(ranking.folder / name) for name in FILES],
+    }

@@ -1,0 +1,5 @@
+"""Models that somebody has, ranked by training-free scores on his images: which of these?"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,60 @@
+"""What a ranking is asked: one frozen value, from flags or TOML."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from untrained.runs.config import MOST_DRAWS, MachineConfig, RunConfig
+from untrained.settings import Setting, check_range, checked
+from untrained.training.recipe import TrainingSpec
+
+PROVISIONAL = "nngp_leave_one_out"
+"""The score that ranks where none is named: of those tried on ten ordinary networks, the one that
+agreed most with short trainings; what holds on more of them is yet to be seen."""
+SIZES = ("parameters", "macs", "training_memory", "latency")
+"Scores of size and speed, which are shown and not ranked by."
+PROBE = "linear_probe"
+"Shown beside the others of models that have learnt."
+
+
+@dataclass(frozen=True)
+class RankConfig(MachineConfig):
+    """Models, images, and the scores that rank the first on the second."""
+
+    models: tuple[str, ...] = ()
+    """Models by import path, each a function, a class or a module: `my_nets:small`; a dictionary
+    or list of them, or a pattern in quotes, `"my_nets:resnet_*"`; where timm is installed,
+    `timm:resnet18` and `"timm:convnext_*"`. With `=FILE` at its end, a .safetensors file or a
+    state dict, a model is judged by the weights that it has learnt; with `=built`, by those that
+    it is built with."""
+    scores: tuple[str, ...] = (PROVISIONAL,)
+    """Scores that rank; several, by the sum of their ranks. Names, or package.module:name;
+    `validation_accuracy@1` is that score after an epoch of short training."""
+    draws: int = 5
+    "Draws of weights and images for each score of each model; of learnt weights, of images."
+    score_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    "Settings of one score, as in `untrained score`."
+    short_training: TrainingSpec = field(default_factory=TrainingSpec)
+    "A few epochs before all scores that ask for them, as in `untrained score`."
+
+    def check(self) -> "RankConfig":
+        """Itself, each field of its type, or ValueError for a value that makes no sense here.
+
+        Models, images and the device are checked where they are used.
+        """
+        config = checked(self)
+        if not config.scores:
+            raise ValueError(f"scores: expected at least one, got none; try {PROVISIONAL}")
+        check_range("draws", config.draws, 1, MOST_DRAWS)
+        return config
+
+    def run_config(self, architectures: tuple[str, ...], **changes: Any) -> RunConfig:
+        """The run that measures models by their text forms, with what the caller changes."""
+        common = {f.name: getattr(self, f.name) for f in fields(MachineConfig)}
+        asked = {
+            "space": "models",
+            "searcher": "given",
+            "options": {"architectures": " ".join(architectures)},
+            "draws": self.draws,
+            "short_training": self.short_training,
+        }
+        return RunConfig(**{**common, **asked, **changes})

@@ -1,0 +1,76 @@
+"""Models in the order of their scores, as a value and as files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+FILES = ("ranking.csv", "ranking.parquet", "draws.parquet")
+RANK_SUM = "rank_sum"
+"The column that orders models by several scores; higher is worse."
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What `rank` found; `models` is the table that is shown."""
+
+    models: pl.DataFrame
+    """One row a model, the best first, those that could not be measured last: `model`; `place`;
+    `group`, of models that cannot be told apart from its first, numbered from 1; of each score its
+    mean over draws, with `_low` and `_high`, a 95 % interval over draws; `rank_sum` alike, where
+    there are several scores; those of `SIZES`, latency with its interval; `linear_probe` where
+    some model has learnt; `weights`: drawn, or learnt; `reason`, why it, or some score or draw
+    of it, could not be measured. A model without some draw of a score has no place."""
+    draws: pl.DataFrame
+    "One row for each draw of each model: `model`, `draw`, and every score as it was measured."
+    scores: tuple[str, ...]
+    "Those that rank."
+    directions: dict[str, int]
+    "Of each score that was measured: +1 where higher is better, -1 where lower is."
+    notes: tuple[str, ...] = ()
+    "What must be known to read the numbers."
+    folder: Path | None = None
+    "Where its files are; None where none were written."
+    command: str = ""
+    "The command line that makes it again; empty if there is none."
+
+    @property
+    def ordered_by(self) -> str:
+        """The column that the order is by."""
+        return self.scores[0] if len(self.scores) == 1 else RANK_SUM
+
+    @property
+    def ranked(self) -> pl.DataFrame:
+        """The models that have a place."""
+        return self.models.filter(pl.col("place").is_not_null())
+
+    @property
+    def failed(self) -> pl.DataFrame:
+        """The models that could not be measured."""
+        return self.models.filter(pl.col("place").is_null())
+
+    @property
+    def verdict(self) -> str:
+        """Which model is the best by the scores, and which cannot be told apart from it."""
+        ranked = self.ranked
+        if not len(ranked):
+            return "No model could be measured."
+        by = " and ".join(self.scores)
+        first, *others = ranked.filter((pl.col("group") == 1) | pl.col("group").is_null())[
+            "model"
+        ].to_list()
+        if ranked["group"].is_null().all():
+            return f"{first} is first by {by}; one draw does not tell by how much that is chance."
+        if not others:
+            return f"{first} is first by {by}, and told apart from all others."
+        few = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        return f"{first} is first by {by}; {few} cannot be told apart from it."
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes ranking.csv, ranking.parquet and draws.parquet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / name for name in FILES]
+        self.models.write_csv(paths[0])
+        self.models.write_parquet(paths[1])
+        self.draws.write_parquet(paths[2])
+        return paths

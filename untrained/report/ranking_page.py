@@ -1,0 +1,43 @@
+"""A ranking of models as one self-contained page."""
+
+from pathlib import Path
+
+from untrained.ranking import Ranking
+from untrained.ranking.config import PROBE
+from untrained.report import units
+from untrained.report.ranking_drawings import draw_scores, draw_sizes, ranked_models
+from untrained.report.writing import write_page
+
+
+def report_ranking(ranking: Ranking, page: Path | None = None) -> Path:
+    """Writes the page of a ranking, and returns its path.
+
+    Args:
+        ranking: as `rank` returns it.
+        page: where to write; by default `ranking.html` in its folder.
+
+    Raises:
+        ValueError: neither the ranking nor `page` says where.
+        OSError: the page cannot be written.
+    """
+    if page is None:
+        if ranking.folder is None:
+            raise ValueError("expected a page, as the ranking has no folder, got None")
+        page = ranking.folder / "ranking.html"
+    by, models = ranking.ordered_by, ranked_models(ranking)
+    beside = (PROBE,) if PROBE in ranking.models.columns else ()
+    write_page(
+        page,
+        "ranking.html.j2",
+        ranking=ranking,
+        columns=list(dict.fromkeys((by, *ranking.scores, *beside))),
+        rows=ranking.models.to_dicts(),
+        scores=draw_scores(models, by) if models else None,
+        costs=[
+            (label, figure)
+            for cost, label in (("parameters", "Parameters"), ("latency", "Latency"))
+            if (figure := draw_sizes(models, by, cost)) is not None
+        ],
+        units=units,
+    )
+    return page
