@@ -10,7 +10,7 @@ from .loop import train as train
 from .loop import train_short as train_short
 from .recipe import Recipe as Recipe
 from .recipe import TrainingSpec as TrainingSpec
-from .recipe import learning_rate as learning_rate
-from .recipe import steady as steady
 from .recipes import RECIPES as RECIPES
 from .recipes import get_recipe as get_recipe
+from .schedule import learning_rate as learning_rate
+from .schedule import steady as steady
