@@ -24,6 +24,7 @@ SHARED = tuple(
     for name in (
         "tasks",
         "readings",
+        "references",
         "keeping",
         "surroundings",
         "streams",

@@ -1,3 +1,4 @@
+from .auto import auto_recipe as auto_recipe
 from .checkpoint import ShortTrained as ShortTrained
 from .epoch import Epoch as Epoch
 from .evaluation import Evaluation as Evaluation

@@ -102,7 +102,8 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": flat_decay},
     ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999))
+        betas = recipe.momentum, 0.999
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=True)
     return torch.optim.SGD(
         groups,
         lr=recipe.learning_rate,

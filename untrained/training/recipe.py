@@ -11,6 +11,9 @@ Schedule = Literal["cosine", "exponential", "linear", "constant"]
 Clock = Literal["step", "epoch"]
 Precision = Literal["float32", "bfloat16", "mixed"]
 
+AUTO = "auto"
+"The recipe that images, epochs and device decide; see `auto_recipe`."
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -20,8 +23,9 @@ class TrainingSpec:
     """
 
     recipe: str | None = None
-    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `calibration` (5
-    epochs), `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
+    """Of trainings to the end, `auto`, which images, epochs and device decide; or a recipe by
+    name: `default` (20 epochs, batches of 64, learning rate 0.1), `calibration` (5 epochs),
+    `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
     package.module:name."""
     epochs: int | None = None
     "Passes over the training images."
