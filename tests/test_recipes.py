@@ -19,7 +19,7 @@ from untrained.images.augment import (
     resize_boxes,
 )
 from untrained.training import RECIPES, Recipe, evaluate, get_recipe, loop, train
-from untrained.training.batches import draw_batches
+from untrained.training.batches import Shown, draw_batches
 from untrained.training.descent import descend, losses, set_up, split_outputs, train_on
 from untrained.training.recipe import check_recipe
 
@@ -88,7 +88,7 @@ def test_the_auxiliary_loss_by_hand() -> None:
     logits, aside = torch.randn(2, 6, 4, dtype=torch.float64, generator=draw)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
     recipe = Recipe(auxiliary=0.4, label_smoothing=0.1)
-    main, objective = losses(logits, aside, labels, recipe)
+    main, objective = losses(logits, aside, Shown(torch.empty(6, 0, 0, 0), labels), recipe)
     assert main.item() == pytest.approx(smoothed(logits, labels, 0.1))
     by_hand = smoothed(logits, labels, 0.1) + 0.4 * smoothed(aside, labels, 0.1)
     assert objective.item() == pytest.approx(by_hand)

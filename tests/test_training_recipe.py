@@ -8,14 +8,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 
-from untrained.training.recipe import (
-    Clock,
-    Recipe,
-    check_recipe,
-    drop_probability,
-    flips,
-    learning_rate,
-)
+from untrained.training.recipe import Clock, Recipe, check_recipe, flips
+from untrained.training.schedule import drop_probability, learning_rate
 
 
 def test_warm_up_is_linear_and_reaches_the_peak() -> None:
@@ -140,7 +134,12 @@ def test_only_colour_images_are_flipped_unless_told() -> None:
         {"clip": math.nan},
         {"drop_path": 1.0},
         {"auxiliary": -0.4},
-        {"schedule": "linear"},
+        {"schedule": "sawtooth"},
+        {"optimizer": "adam"},
+        {"mixup": -0.2},
+        {"trivial_augment": 1},
+        {"balance": math.nan},
+        {"ema": 1.0},
         {"clock": "minute"},
         {"precision": "float16"},
     ],

@@ -14,24 +14,33 @@ from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, RunFolder, run
-from untrained.runs.config import ScoreConfig, TrainConfig
+from untrained.runs.config import ResolvedConfig, ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
-from untrained.runs.presets import resolve
+from untrained.runs.presets import fit, resolve
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
 from untrained.settings import join_texts
 from untrained.spaces import get_space
+from untrained.training.recipe import AUTO
 
 
 def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> None:
     """Runs under a progress bar, writes the report and shows what was found; or shows the plan."""
     if dry_run:
-        print(as_toml(resolve(config)), end="")
+        print(as_toml(planned(config)), end="")
         return
     with watching() as watch:
         folder = run(config, watch)
     pages.report_run(folder, space=get_space(config.space))  # whose module the run has imported
     show(folder, as_json)
+
+
+def planned(config: RunConfig) -> ResolvedConfig:
+    """The configuration that would be run; images are loaded only where they decide on it."""
+    resolved = resolve(config)
+    if resolved.training.recipe != AUTO:
+        return resolved
+    return fit(resolved, images.load_images(config.images, size=config.size, seed=config.seed))
 
 
 def scoring(architectures: tuple[str, ...], config: ScoreConfig) -> RunConfig:

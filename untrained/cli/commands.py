@@ -33,7 +33,7 @@ def search(
 
     Args:
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, and do nothing.
+        dry_run: Print the whole configuration as TOML, and do nothing else.
     """
     actions().search(config, json, dry_run)
 

@@ -10,6 +10,8 @@ from rich.table import Column, Table
 from untrained import tables
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
+from untrained.report.compared import Compared, compared
+from untrained.report.headline import headline, image_facts
 from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
@@ -147,24 +149,41 @@ def show_standings(record: RunRecord) -> None:
 
 
 def show_trainings(record: RunRecord) -> None:
-    """The selected architecture beside the random architectures, trained with the same recipe."""
+    """The selected architecture beside the others, trained with the same recipe; the verdict."""
     if not record.trainings:
         return
     table = Table("network", "test accuracy", "parameters", _texts())
-    for training in record.trainings:
-        accuracy = training.test_accuracy
+    for network in compared(record):
         table.add_row(
-            visible(training.role),
-            visible(training.reason) or ("" if accuracy is None else f"{accuracy:.2%}"),
-            f"{training.parameters:,}",
-            visible(training.architecture),
-            style="bold" if training.role == "selected" else "",
+            visible(network.role),
+            visible(network.reason) or accuracy_of(network),
+            f"{network.parameters:,}",
+            visible(network.architecture),
+            style="bold" if network.role == "selected" else "",
         )
     PRINTED.print(table)
+    found = headline(record, image_facts(record.images).test)
+    if found.selected_accuracy is not None and len(compared(record)) > 1:
+        say(found.verdict, style="bold")
+        for sentence in found.references:
+            say(sentence, style="bold")
+        if found.caution:
+            say(found.caution, style="dim")
+
+
+def accuracy_of(network: Compared) -> str:
+    """`93.12%`; of several trainings the mean, `93.12% ± 0.20 (3 trainings)`."""
+    if network.accuracy is None:
+        return ""
+    if len(network.accuracies) == 1:
+        return f"{network.accuracy:.2%}"
+    error = f"{100 * network.between_trainings:.2f}"
+    return f"{network.accuracy:.2%} ± {error} ({len(network.accuracies)} trainings)"
 
 
 def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
     """A run for machines."""
+    found = headline(record, image_facts(record.images).test)
     return {
         "run": record.name,
         "selected": record.selected,
@@ -182,6 +201,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
             }
             for training in record.trainings
         ],
+        "verdict": [found.verdict, *found.references] if record.trainings else [],
         "seconds": dict(record.wall_seconds),
         "report": str(folder.report),
     }

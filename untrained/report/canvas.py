@@ -13,6 +13,7 @@ from untrained.report.units import compact
 
 SELECTED = "#e8590c"
 RANDOM = "#8791a3"
+REFERENCE = "#1c7ed6"
 ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 "Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
 

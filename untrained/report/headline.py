@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import cast
 
+from untrained.report.compared import against_references, compared
 from untrained.report.measured import any_scored
 from untrained.report.trained import accuracy_error, selected_training
 from untrained.runs.record import RunRecord
@@ -62,12 +63,14 @@ class Headline:
     "Whether the search helped, in a sentence."
     caution: str
     "How far the verdict can be trusted; empty without a verdict."
+    references: tuple[str, ...] = ()
+    "How the selected architecture compares with each network by name, in a sentence."
 
 
 def headline(run: RunRecord, test_images: int | None) -> Headline:
     """The headline of a run."""
     selected = selected_training(run)
-    accuracy = selected.test_accuracy if selected else None
+    accuracy = next((n.accuracy for n in compared(run) if n.role == "selected"), None)
     error = None if accuracy is None else accuracy_error(accuracy, test_images)
     randoms = random_accuracies(run)
     return Headline(
@@ -79,13 +82,19 @@ def headline(run: RunRecord, test_images: int | None) -> Headline:
         parameters=selected.parameters if selected else None,
         macs=selected.macs if selected else None,
         verdict=verdict(accuracy, randoms) if accuracy is not None else unfinished(run),
-        caution=caution(accuracy, error, randoms),
+        caution=caution(accuracy, error, randoms, trained_times(run)),
+        references=against_references(run, test_images),
     )
 
 
+def trained_times(run: RunRecord) -> int:
+    """How often each network was trained."""
+    return max((network.trainings for network in compared(run)), default=0)
+
+
 def random_accuracies(run: RunRecord) -> tuple[float, ...]:
-    """Test accuracies of the random architectures, the best first."""
-    found = [t.test_accuracy for t in run.trainings if t.role == "random"]
+    """Test accuracies of the random architectures, as means over trainings, the best first."""
+    found = [network.accuracy for network in compared(run) if network.role == "random"]
     return tuple(sorted((a for a in found if a is not None), reverse=True))
 
 
@@ -150,7 +159,9 @@ def nothing_selected(run: RunRecord) -> str:
     return "The search was interrupted before it selected one: the same command resumes it."
 
 
-def caution(accuracy: float | None, error: float | None, randoms: Sequence[float]) -> str:
+def caution(
+    accuracy: float | None, error: float | None, randoms: Sequence[float], trainings: int = 1
+) -> str:
     """How large the difference from the mean of m random ones is, against chance.
 
     With mistakes independent between networks its standard error, from the choice of test images
@@ -163,5 +174,5 @@ def caution(accuracy: float | None, error: float | None, randoms: Sequence[float
     return (
         f"The choice of test images alone gives this difference a standard error of about "
         f"{100 * spread:.1f} points, so it {'may well be' if small else 'is unlikely to be'} "
-        f"chance. Each network was trained once."
+        f"chance. Each network was trained {'once' if trainings == 1 else f'{trainings} times'}."
     )

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from untrained.report.canvas import (
     RANDOM,
+    REFERENCE,
     SELECTED,
     SELECTED_MARKER,
     Properties,
@@ -17,11 +18,19 @@ from untrained.report.canvas import (
 from untrained.report.trained import Curve, Curves, TrainedPoint
 from untrained.report.units import percent
 
+COLOURS = {"random": RANDOM, "reference": REFERENCE, "selected": SELECTED}
+"Role of a trained network -> its colour, in the order in which they are drawn."
+NAMES = {
+    "random": "random architecture",
+    "reference": "network by name",
+    "selected": "the selected architecture",
+}
+
 
 def draw_sizes(points: Sequence[TrainedPoint]) -> go.Figure:
     """Test accuracy against parameters."""
     figure = blank_figure(height=380)
-    for role, colour in (("random", RANDOM), ("selected", SELECTED)):
+    for role, colour in COLOURS.items():
         shown = [point for point in points if point.role == role]
         if shown:
             figure.add_scatter(**_size_trace(shown, role, colour))
@@ -47,7 +56,7 @@ def _size_trace(points: Sequence[TrainedPoint], role: str, colour: str) -> Prope
         "error_y": error_bar(errors, colour),
         "mode": "markers",
         "marker": {"color": colour, "size": 10} | (SELECTED_MARKER if selected else {}),
-        "name": "the selected architecture" if selected else "random architecture",
+        "name": NAMES[role],
         "hovertext": [_size_hover(point) for point in points],
         "hoverinfo": "text",
     }
@@ -78,13 +87,13 @@ def draw_curves(curves: Curves) -> go.Figure:
 
 def _curve_trace(curve: Curve) -> Properties:
     selected = curve.role == "selected"
-    heading = f"<b>{'the selected architecture' if selected else 'random'}, {curve.split}</b>"
+    heading = f"<b>{NAMES[curve.role]}, {curve.split}</b>"
     return {
         "x": curve.epochs,
         "y": curve.values,
         "mode": "lines" if len(curve.epochs) > 1 else "markers",
         "line": {
-            "color": SELECTED if selected else RANDOM,
+            "color": COLOURS[curve.role],
             "width": 2.5 if selected else 1.2,
             "dash": "dot" if curve.split == "train" else "solid",
         },

@@ -27,6 +27,7 @@ SHARED = tuple(
     for name in (
         "tasks",
         "readings",
+        "references",
         "keeping",
         "surroundings",
         "streams",

@@ -1,5 +1,5 @@
-"""Training with one recipe: the selected architecture beside random ones, and its export; or a
-sample of architectures."""
+"""Training with one recipe: the selected architecture beside others, and its export; or a sample
+of architectures."""
 
 import logging
 import random
@@ -11,10 +11,18 @@ from untrained.images import Images
 from untrained.runs.code import code_version, made_by, modules_of
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.identity import digest, question
+from untrained.runs.references import sized
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import training_scale
 from untrained.runs.streams import stream
-from untrained.runs.tasks import Trained, TrainTask, build, training_images
+from untrained.runs.tasks import (
+    Trained,
+    TrainTask,
+    build,
+    initialised,
+    network_size,
+    training_images,
+)
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
@@ -24,25 +32,31 @@ logger = logging.getLogger(__name__)
 
 
 def train_all(session: Session, selected: Architecture) -> None:
-    """Trains the selected architecture and random ones beside it, and exports the former."""
-    roles = [("selected", selected), *(("random", a) for a in comparison(session, selected))]
-    seed = session.config.seed
-    keys = [begin_training(session, i, role, a, seed) for i, (role, a) in enumerate(roles)]
+    """Trains the selected architecture and others beside it, and exports the former."""
+    roles = [
+        ("selected", selected),
+        *(("random", architecture) for architecture in comparison(session, selected)),
+        *(("reference", name) for name in references(session, selected)),
+    ]
+    seeds = seeds_of(session, session.config.repeats)
+    asked = [(*role, seed) for seed in seeds for role in roles]
+    keys = [begin_training(session, i, *each) for i, each in enumerate(asked)]
     rows = train_each(session, keys)
     export_selected(session, rows[keys[0]])
 
 
 def train_sample(session: Session, architectures: Sequence[Architecture], repeats: int) -> None:
     """Trains every architecture so many times, each time with other weights and batches."""
-    seeds = [session.config.seed, *(_repeated(session, k) for k in range(1, repeats))]
+    seeds = seeds_of(session, repeats)
     asked = [(architecture, seed) for seed in seeds for architecture in architectures]
     keys = [begin_training(session, i, "random", *each) for i, each in enumerate(asked)]
     train_each(session, keys)
 
 
-def _repeated(session: Session, number: int) -> int:
-    """The seed of a repeated training, which no other run's seed is."""
-    return stream(session.config.seed, "repeat", number).initial_seed()
+def seeds_of(session: Session, repeats: int) -> list[int]:
+    """The run's own seed, and those of repeated trainings, which no other run's seed is."""
+    seed = session.config.seed
+    return [seed, *(stream(seed, "repeat", k).initial_seed() for k in range(1, repeats))]
 
 
 def train_each(session: Session, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -68,23 +82,38 @@ def train_each(session: Session, keys: Sequence[str]) -> dict[str, dict[str, Any
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:
     """Random architectures, none of which computes what the selected or another one computes."""
-    compare = session.config.compare
+    compare = session.config.beside.random
     rng = random.Random(f"{session.config.seed}/compare")
     sampler = RandomSearch(session.space, (), 0, evaluations=compare + 1)
     proposals = sampler.propose([Trial(selected, (), "selected", {})], compare, rng)
     return [proposal.architecture for proposal in proposals]
 
 
+def references(session: Session, selected: Architecture) -> list[str]:
+    """The networks by name that are trained beside it, each with the size that it is to have."""
+    config = session.config
+    if not config.beside.names:
+        return []
+    scale = training_scale(session.space, config)
+    network = build(config.space, str(selected), scale, session.images)
+    parameters, _ = network_size(network, session.images)
+    return [sized(name, parameters, session.images) for name in config.beside.names]
+
+
 def begin_training(
-    session: Session, position: int, role: str, architecture: Architecture, seed: int
+    session: Session, position: int, role: str, architecture: Architecture | str, seed: int
 ) -> str:
-    """Notes a training in the store, and gives its key: equal for equal questions."""
-    asked = {
-        **training_question(session.config, session.space, session.images),
-        **made_by(session.space, str(architecture)),
-        "seed": seed,
-        "architecture": str(session.space.canonical(architecture)),
-    }
+    """Notes a training in the store, and gives its key: equal for equal questions.
+
+    A text is the name of a network that is no architecture of the space.
+    """
+    asked = training_question(session.config, session.space, session.images)
+    if isinstance(architecture, str):
+        asked |= reference_question(architecture)
+    else:
+        asked |= made_by(session.space, str(architecture))
+        asked |= {"architecture": str(session.space.canonical(architecture))}
+    asked["seed"] = seed
     key = digest(asked)
     named = {"position": position, "role": role, "architecture": str(architecture)}
     session.store.begin_training(session.run, named, {"key": key, "question": asked})
@@ -106,11 +135,17 @@ def training_question(config: ResolvedConfig, space: Space[Any], images: Images)
     )
 
 
+def reference_question(name: str) -> dict[str, Any]:
+    """What is asked otherwise of a network by name: the space and its scale have no part in it."""
+    version = code_version(("spaces", "images", "training"), *modules_of(name))
+    return {"architecture": name, "space": None, "scale": None, "version": version}
+
+
 def training_task(session: Session, row: dict[str, Any], until: int) -> TrainTask:
     """The training of this row up to an epoch."""
     config = session.config
     return TrainTask(
-        space=config.space,
+        space=row["question"]["space"],
         architecture=row["question"]["architecture"],
         scale=training_scale(session.space, config),
         recipe=config.recipe,
@@ -129,6 +164,8 @@ def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> No
         ValueError: code was edited since the run began, so that what was trained is not known.
     """
     now = training_question(session.config, session.space, session.images)
+    if row["question"]["space"] is None:
+        now |= reference_question(row["question"]["architecture"])
     if now["version"] != row["question"]["version"]:
         raise ValueError(
             "expected the code that the training began with, got files that were edited since; "
@@ -165,7 +202,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     keep_training(session, row, outcome)
     if outcome.evaluation is None:
         return
-    network = build(task.space, task.architecture, task.scale, session.images)
+    network = initialised(task, session.images)
     train(
         network,
         training_images(session.images, task.images, task.seed),

@@ -7,9 +7,16 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from untrained.runs.beside import Beside, Compare
 from untrained.runs.identity import digest
 from untrained.settings import LARGEST, Setting, check_range, plain
-from untrained.training.recipe import Recipe, TrainingSpec, check_precision, check_recipe
+from untrained.training.recipe import (
+    AUTO,
+    Recipe,
+    TrainingSpec,
+    check_precision,
+    check_recipe,
+)
 from untrained.training.recipes import get_recipe
 
 
@@ -78,8 +85,12 @@ class TrainConfig(CommonConfig):
 
     training: TrainingSpec = field(default_factory=TrainingSpec)
     "Training to the end, such as `--training.epochs 100`."
-    compare: int = 5
-    "Random architectures of the space trained beside the selected one."
+    compare: Compare = 5
+    """What is trained beside it: a number of random architectures of the space, and networks by
+    name: `resnet` (a residual network with about as many parameters), or package.module:name of a
+    function that, called with `inputs` (channels) and `classes`, returns a network."""
+    repeats: int = 1
+    "Trainings of each network, from other weights and in other orders; means are compared."
     scale: str = "full"
     "Scale of the trained networks: `full` (as published), `narrow` or `small`."
     channels: int | None = None
@@ -103,7 +114,7 @@ class RunConfig(ScoreConfig, TrainConfig):
     proposals: int = 8
     "Architectures proposed at a time, where the searcher is free to choose."
     train: bool = False
-    "Train the selected architecture, and `compare` random ones, with the same recipe."
+    "Train the selected architecture, and what `compare` names, with the same recipe."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +127,17 @@ class ResolvedConfig(RunConfig):
 
     @property
     def recipe(self) -> Recipe:
-        """Of the training to the end; `training` says all of it."""
+        """Of the training to the end; `training` says all of it, once `auto` is fitted."""
         return self.training.altered(Recipe())
+
+    @property
+    def beside(self) -> Beside:
+        """What is trained beside the selected architecture."""
+        return Beside.parse(self.compare)
 
     def check(self) -> "ResolvedConfig":
         """Itself, or ValueError for a number that makes no sense."""
-        least = {"draws": 1, "proposals": 1, "compare": 0, "workers": 0, "size": 1, "seed": 0,
+        least = {"draws": 1, "proposals": 1, "repeats": 1, "workers": 0, "size": 1, "seed": 0,
                  "channels": 1, "cells": 1}  # fmt: skip
         most = {"draws": MOST_DRAWS, "seed": LARGEST_SEED}
         for name, bound in least.items():
@@ -133,15 +149,17 @@ class ResolvedConfig(RunConfig):
                 f"time_limit: expected more than 0 seconds, got {self.time_limit!r}; leave it "
                 f"out for none"
             )
+        _ = self.beside  # which refuses what names no network
         check_images(self.images)
-        check_recipe(self.recipe)
+        if self.training.recipe != AUTO:  # which is checked once it is fitted to the images
+            check_recipe(self.recipe)
+            check_precision(self.recipe, self.device)
         for what in ("training", "short_training"):
             if (count := getattr(self, what).images) is not None:
                 check_range(f"{what}.images", count, 2)
         if (epochs := self.short_training.epochs) is not None:
             check_range("short_training.epochs", epochs, 0)
         check_device(self.device)
-        check_precision(self.recipe, self.device)
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
         if self.shrink is not None:
@@ -211,23 +229,29 @@ LARGEST_SEED = 2**63 - 1
 "Of torch's generators."
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
-    "images", "size", "preset", "train", "compare", "scale", "channels", "cells", "training",
-    "workers", "time_limit", "out",
+    "images", "size", "preset", "train", "compare", "repeats", "scale", "channels", "cells",
+    "training", "workers", "time_limit", "out",
 }  # fmt: skip
 
 
 def resolve_training(spec: TrainingSpec) -> TrainingSpec:
-    """The same with every choice of its recipe.
+    """The same with every choice of its recipe; `auto` as it is, since images decide its choices.
 
     Raises:
         ValueError: an unknown name.
     """
     named = "default" if spec.recipe is None else spec.recipe
+    if named == AUTO:
+        return spec
     try:
-        recipe = spec.altered(get_recipe(named))
+        return chosen(named, spec, get_recipe(named))
     except ValueError as error:
         raise ValueError(f"training.recipe: {error}") from error
-    return TrainingSpec(recipe=named, images=spec.images, **vars(recipe))
+
+
+def chosen(name: str, spec: TrainingSpec, recipe: Recipe) -> TrainingSpec:
+    """Every choice of the recipe called so, but for what `spec` asks otherwise."""
+    return TrainingSpec(recipe=name, images=spec.images, **vars(spec.altered(recipe)))
 
 
 def check_images(images: str) -> None:

@@ -5,6 +5,7 @@ measurement as soon as it is made. So a run that begins again proposes the batch
 the same history, with the same random numbers, and finds what it had measured of it.
 """
 
+import logging
 import platform
 import random
 import re
@@ -27,18 +28,22 @@ from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
 from untrained.runs.measuring import Measuring
-from untrained.runs.presets import resolve
+from untrained.runs.presets import fit, resolve
+from untrained.runs.references import build_reference, sized
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
 from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.store import Store
 from untrained.runs.surroundings import attempt_apart
-from untrained.runs.tasks import build
+from untrained.runs.tasks import build, training_images
 from untrained.scores import Score
 from untrained.search import Goal, Searcher, make_searcher
 from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
+from untrained.training.auto import notes_on
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
@@ -82,6 +87,7 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
         check_shrinks(searcher)
     scale = training_scale(space, config)  # refuse it now, not later
     images = load_images(config.images, size=config.size, seed=config.seed)
+    config = fit(config, images)
     for setup in (*setups, *cheap):
         check_probe(setup, images)
     _check_recipes(config, space, scale, (*setups, *cheap), images)
@@ -145,7 +151,8 @@ def _identities(
     name = run_name(config, images, searched)
     if not config.train:
         return searched, searched, name
-    identity = digest([searched, training_question(config, space, images), config.compare])
+    asked = [training_question(config, space, images), config.compare, config.repeats]
+    identity = digest([searched, *asked])
     return searched, identity, f"{name}-trained-{identity[:8]}"
 
 
@@ -166,6 +173,9 @@ def _check_recipes(
         change = f"--training.recipe (now {config.training.recipe}), --scale or --size"
         network = _some_network(config, space, scale, images)
         _check_recipe_fits("training", network, images, config.recipe, change)
+        for name in config.beside.names:
+            network = build_reference(sized(name, 10_000, images), images, config.seed)
+            _check_recipe_fits(f"compare: {name}", network, images, config.recipe, change)
     for setup in setups:
         if setup.short_training is not None:
             name, recipe = setup.name, setup.short_training.recipe
@@ -212,6 +222,7 @@ def describe(
     config: ResolvedConfig, images: Images, setups: tuple[ScoreSetup, ...], name: str
 ) -> dict[str, Any]:
     """The run's row in the store."""
+    notes = [*images.notes, *_training_notes(config, images)]
     return {
         "name": name,
         "space": config.space,
@@ -225,7 +236,7 @@ def describe(
             "test": len(images.test),
             "shape": list(images.shape),
             "fingerprint": images.fingerprint,
-            "notes": list(images.notes),
+            "notes": notes,
         },
         "versions": {
             **{package: version(package) for package in ("untrained", "torch", "numpy")},
@@ -237,6 +248,17 @@ def describe(
         "meanings": {i.name: meaning_of(i.score) for i in setups},
         "counts": [i.name for i in setups if i.score.is_count],
     }
+
+
+def _training_notes(config: ResolvedConfig, images: Images) -> tuple[str, ...]:
+    """What the images mean for training, if there is any; said once more to whoever watches."""
+    if not config.train:
+        return ()
+    trained_on = training_images(images, config.training.images, config.seed)
+    notes = notes_on(trained_on, config.recipe)
+    for note in notes:
+        logger.warning(note)
+    return notes
 
 
 def meaning_of(score: Score) -> str:

@@ -1,17 +1,22 @@
 """Settings of a published search or training, by name; and what they leave of a configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
-from untrained.runs.config import ResolvedConfig, RunConfig, resolve_training
+from untrained.images import Images
+from untrained.runs.config import ResolvedConfig, RunConfig, chosen, resolve_training
 from untrained.runs.setup import score_name
+from untrained.runs.tasks import training_images
 from untrained.settings import Setting, checked
 from untrained.spaces import PrunableSpace, get_space
-from untrained.training import TrainingSpec
+from untrained.training import TrainingSpec, auto_recipe
+from untrained.training.recipe import AUTO, check_precision, check_recipe
 
 Settings = Mapping[str, Setting]
 NOTHING = TrainingSpec()
 "Asks for nothing beside what is usual."
+AUTOMATIC = TrainingSpec(recipe=AUTO)
+"How networks are trained to the end, where nothing is said."
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,10 @@ def resolve(config: RunConfig) -> ResolvedConfig:
     searcher = usual if config.searcher is None else config.searcher
     scores = preset.scores if config.scores is None else config.scores
     given = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
-    chosen = {
+    resolved = {
         "searcher": searcher,
         "scores": scores,
+        "compare": config.compare if isinstance(config.compare, tuple) else (config.compare,),
         "draws": preset.draws if config.draws is None else config.draws,
         "options": {**(preset.options if searcher == usual else {}), **config.options},
         "score_settings": {
@@ -157,9 +163,26 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         "short_training": config.short_training.over(
             preset.short_training if scores == preset.scores else NOTHING
         ),
-        "training": resolve_training(config.training),
+        "training": resolve_training(config.training.over(AUTOMATIC if config.train else NOTHING)),
     }
-    return ResolvedConfig(**{**given, **chosen}).check()
+    return ResolvedConfig(**{**given, **resolved}).check()
+
+
+def fit(config: ResolvedConfig, images: Images) -> ResolvedConfig:
+    """The configuration with every choice of its training, which images decide where it is `auto`.
+
+    Raises:
+        ValueError: a choice that was asked for beside `auto` and cannot be trained with.
+    """
+    spec = config.training
+    if spec.recipe != AUTO:
+        return config
+    trained_on = training_images(images, spec.images, config.seed)
+    recipe = auto_recipe(trained_on, epochs=spec.epochs, device=config.device)
+    fitted = replace(config, training=chosen(AUTO, spec, recipe))
+    check_recipe(fitted.recipe)
+    check_precision(fitted.recipe, config.device)
+    return fitted
 
 
 def usual_searcher(space: str) -> str:

@@ -25,7 +25,7 @@ class TrainingRecord:
 
     architecture: str
     role: str
-    "`selected` or `random`."
+    "`selected`, `random`, or `reference` for a network by name."
     parameters: int
     "Number of trainable parameters."
     macs: int

@@ -19,6 +19,7 @@ from untrained.networks.layout import channels_last
 from untrained.networks.weights import Initialisation
 from untrained.runs.failures import Failure, Interrupted, Step, attempt, told
 from untrained.runs.readings import Measurement, apply_setups
+from untrained.runs.references import build_reference
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.short_training import ShortTraining
 from untrained.runs.streams import SHORT_TRAINING, stream
@@ -58,10 +59,12 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train one architecture until the end of some epoch, resumed from its checkpoint."""
+    """Train one network until the end of some epoch, resumed from its checkpoint."""
 
-    space: str
+    space: str | None
+    "None for a network by name."
     architecture: str
+    "Text form of the canonical architecture, or a name that `build_reference` knows."
     scale: Scale
     recipe: Recipe
     images: int | None
@@ -279,8 +282,7 @@ def untrainable(reason: str) -> Trained:
 
 
 def _trained(task: TrainTask, images: Images) -> Trained:
-    network = build(task.space, task.architecture, task.scale, images)
-    draw_weights(network, get_space(task.space).initial_weights, stream(task.seed, "training"))
+    network = initialised(task, images)
     size = network_size(network, images)
     with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
         training = train(
@@ -299,6 +301,19 @@ def _trained(task: TrainTask, images: Images) -> Trained:
         except FloatingPointError as error:
             training = replace(training, reason=f"on the test images: {error}")
     return Trained(training, evaluation, *size)
+
+
+def initialised(task: TrainTask, images: Images) -> nn.Module:
+    """The network that is trained, with its initial weights.
+
+    Raises:
+        ValueError: no such network.
+    """
+    if task.space is None:
+        return build_reference(task.architecture, images, task.seed)
+    network = build(task.space, task.architecture, task.scale, images)
+    draw_weights(network, get_space(task.space).initial_weights, stream(task.seed, "training"))
+    return network
 
 
 def network_size(network: nn.Module, images: Images) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from untrained.networks.choices import Named, Policy
 from untrained.outside import command_line
 from untrained.runs.config import LARGEST_SEED, check_device, check_images, resolve_training
 from untrained.settings import check_range, checked
-from untrained.training.recipe import Recipe, TrainingSpec, check_recipe
+from untrained.training.recipe import AUTO, Recipe, TrainingSpec, check_recipe
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,16 @@ class TrackConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """The named recipe with what is asked otherwise."""
+        """The named recipe with what is asked otherwise.
+
+        Raises:
+            ValueError: a recipe that is not there or cannot be trained with, or `auto`.
+        """
+        if self.training.recipe == AUTO:
+            raise ValueError(
+                "training.recipe: expected a recipe by name for a network that is tracked, got "
+                "'auto'; try default"
+            )
         recipe = resolve_training(self.training).altered(Recipe())
         check_recipe(recipe)
         return recipe
@@ -108,6 +117,7 @@ class TrackConfig:
             if value is not None:
                 check_range(name, value, least)
         check_range("seed", found.seed, 0, LARGEST_SEED)
+        _ = found.recipe  # which refuses what cannot be trained with
         check_tracking(found.tracking)
         check_images(found.images)
         check_device(found.device)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any, get_type_hints
 
-import torch
 from torch import nn
 
 from untrained.files import write_whole
@@ -16,6 +15,7 @@ from untrained.runs.code import code_version, modules_of
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
+from untrained.runs.references import own_network
 from untrained.runs.setup import named_scale
 from untrained.runs.snapshots import Snapshot
 from untrained.runs.streams import stream
@@ -23,7 +23,7 @@ from untrained.runs.tasks import build, training_images
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
-from untrained.spaces import MODELS, get_space
+from untrained.spaces import get_space
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."
@@ -128,17 +128,11 @@ def network_of(
             f"got {'neither' if architecture is None else both}"
         )
     if config.network is not None:
-        return _own(config, config.network, images), config.network.partition(":")[2]
+        network = own_network(config.network, images, config.seed)
+        return network, config.network.partition(":")[2]
     space = get_space(config.space)
     scale = named_scale(space, config.scale)
     assert architecture is not None
     network = build(config.space, architecture, scale, images)
     draw_weights(network, space.initial_weights, stream(config.seed, "training"))
     return network, space.name
-
-
-def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
-    """The user's network, with initial weights of the configuration's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
-        return build(MODELS.name, path, MODELS.scales["full"], images)

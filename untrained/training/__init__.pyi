@@ -1,3 +1,4 @@
+from .auto import auto_recipe as auto_recipe
 from .checkpoint import ShortTrained as ShortTrained
 from .epoch import Epoch as Epoch
 from .evaluation import Evaluation as Evaluation
@@ -10,7 +11,7 @@ from .loop import train as train
 from .loop import train_short as train_short
 from .recipe import Recipe as Recipe
 from .recipe import TrainingSpec as TrainingSpec
-from .recipe import learning_rate as learning_rate
-from .recipe import steady as steady
 from .recipes import RECIPES as RECIPES
 from .recipes import get_recipe as get_recipe
+from .schedule import learning_rate as learning_rate
+from .schedule import steady as steady

@@ -18,7 +18,7 @@ from untrained.images.dataset import Images
 from untrained.training.epoch import Epoch
 from untrained.training.recipe import Recipe
 
-LAYOUT = 2  # raise when a field changes its meaning
+LAYOUT = 3  # raise when a field changes its meaning
 
 # What reading a damaged file raises, then what a whole file with other contents leads to.
 DAMAGED = (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError)
@@ -43,9 +43,11 @@ class Checkpoint:
     best: Mapping[str, Tensor]
     "Parameters and buffers after the best epoch so far; the initial ones, if there was none."
     optimizer: Mapping[str, object]
-    "State of the optimizer: momentum."
+    "State of the optimizer: momentum, and what else it keeps."
     scaler: Mapping[str, object]
-    "State of the scaler of mixed precision; empty in float32."
+    "State of the scaler of mixed precision; empty without one."
+    average: Mapping[str, Tensor]
+    "Moving average of the network, and of how many steps; empty without one."
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class ShortTrained:
     network: Mapping[str, Tensor]
     "Parameters and buffers."
     optimizer: Mapping[str, object]
-    "State of the optimizer: momentum."
+    "State of the optimizer: momentum, and what else it keeps."
     scaler: Mapping[str, object]
-    "State of the scaler of mixed precision; empty in float32."
+    "State of the scaler of mixed precision; empty without one."
+    average: Mapping[str, Tensor]
+    "Moving average of the network, and of how many steps; empty without one."
 
 
 def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> dict[str, object]:
@@ -124,7 +128,7 @@ def _whole(found: Checkpoint) -> bool:
     """Whether each value is of its kind."""
     numbers = [epoch.number for epoch in found.epochs]
     values = [value for epoch in found.epochs for value in vars(epoch).values()]
-    mappings = found.network, found.best, found.optimizer, found.scaler
+    mappings = found.network, found.best, found.optimizer, found.scaler, found.average
     return (
         numbers == list(range(1, len(numbers) + 1))
         and all(type(value) in (int, float) for value in values)

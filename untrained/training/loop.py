@@ -27,9 +27,8 @@ from untrained.training.recipe import (
     Recipe,
     check_precision,
     check_recipe,
-    drop_probability,
-    learning_rate,
 )
+from untrained.training.schedule import drop_probability, learning_rate
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ def train(
 
     A training cut anywhere and called again with its checkpoint ends as an unbroken one, bit for
     bit: order of the images, augmentation and dropout are drawn from (seed, epoch), so weights,
-    momentum, the scaler of mixed precision and history are the whole state. The global random
-    state is left as it was.
+    optimizer, average, the scaler of mixed precision and history are the whole state. The global
+    random state is left as it was.
 
     A loss that is not finite ends the training; the history and the best weights are kept (the
     initial ones, if it was the first epoch), and a checkpoint remembers the failure.
@@ -74,7 +73,7 @@ def train(
         network: maps normalised images (n, c, h, w) to logits (n, classes); in training mode it
             may give (logits, auxiliary logits). Moved to `device`, and left in evaluation mode:
             with the weights of the best epoch once training is finished, until then with the
-            current ones.
+            current ones, or their average where the recipe has one.
         images: trains on `train`, chooses the epoch on `validation`, does not touch `test`.
         recipe: every choice of the training.
         seed: with the epoch's number, fixes everything random but the initial weights.
@@ -100,8 +99,7 @@ def train(
         if on_epoch is not None and not state.reason:
             on_epoch(state.epochs[-1])
     finished = len(state.epochs) == recipe.epochs or bool(state.reason)
-    if finished:
-        network.load_state_dict(state.best)
+    network.load_state_dict(state.best if finished else setup.judged.state_dict())
     network.eval()
     return Training(state.epochs, best_epoch(state.epochs), state.reason, finished)
 
@@ -150,18 +148,17 @@ def train_short(
             raise ValueError(
                 f"since: expected a training of at most {last} epochs, got {since.epochs!r}"
             )
-        network.load_state_dict(since.network)
-        setup.optimizer.load_state_dict(dict(since.optimizer))
-        setup.scaler.load_state_dict(dict(since.scaler))
+        setup.restore(since)
         done = since.epochs
     for number in range(done + 1, last + 1):
         try:
             pass_over(setup, number)
         except FloatingPointError as error:
             raise FloatingPointError(f"epoch {number}, {error}") from error
+    trained = ShortTrained(last, **setup.state())
+    network.load_state_dict(setup.judged.state_dict())
     network.eval()
-    weights, momentum = network.state_dict(), setup.optimizer.state_dict()
-    return ShortTrained(last, deepcopy(weights), deepcopy(momentum), setup.scaler.state_dict())
+    return trained
 
 
 def run_epoch(setup: Setup, number: int) -> Epoch:
@@ -172,9 +169,7 @@ def run_epoch(setup: Setup, number: int) -> Epoch:
     """
     began = time.perf_counter()
     rate, loss, accuracy = pass_over(setup, number)
-    validation = evaluate(
-        setup.network, setup.images.validation, setup.images, device=setup.device
-    )
+    validation = evaluate(setup.judged, setup.images.validation, setup.images, device=setup.device)
     return Epoch(
         number=number,
         learning_rate=rate,
@@ -204,18 +199,14 @@ def pass_over(setup: Setup, number: int) -> tuple[float, float, float]:
 
 
 def _begin(setup: Setup, path: Path | None) -> Checkpoint:
-    """The state before the next epoch, with network, optimizer and scaler brought to it."""
-    network, optimizer, scaler = setup.network, setup.optimizer, setup.scaler
-    asked = describe(network, setup.images, setup.recipe, setup.seed)
+    """The state before the next epoch, to which `setup` is brought."""
+    asked = describe(setup.network, setup.images, setup.recipe, setup.seed)
     if path is None or not path.exists():
-        weights = deepcopy(network.state_dict())
-        momentum = deepcopy(optimizer.state_dict())
-        return Checkpoint(asked, (), "", weights, weights, momentum, scaler.state_dict())
-    state = load_checkpoint(path, asked)
-    network.load_state_dict(state.network)
-    optimizer.load_state_dict(dict(state.optimizer))
-    scaler.load_state_dict(dict(state.scaler))
-    return state
+        state = setup.state()
+        return Checkpoint(asked, (), "", best=state["network"], **state)
+    found = load_checkpoint(path, asked)
+    setup.restore(found)
+    return found
 
 
 def _advance(state: Checkpoint, setup: Setup) -> Checkpoint:
@@ -228,15 +219,10 @@ def _advance(state: Checkpoint, setup: Setup) -> Checkpoint:
         advice = f"try a learning rate below {rate:g}" + ", or precision float32" * mixed
         return replace(state, reason=f"epoch {number}, {error}; {advice}")
     epochs = (*state.epochs, epoch)
-    weights = deepcopy(setup.network.state_dict())
-    return replace(
-        state,
-        epochs=epochs,
-        network=weights,
-        best=weights if best_epoch(epochs) == number else state.best,
-        optimizer=deepcopy(setup.optimizer.state_dict()),
-        scaler=setup.scaler.state_dict(),
-    )
+    best = state.best
+    if best_epoch(epochs) == number:
+        best = deepcopy(setup.judged.state_dict())
+    return replace(state, epochs=epochs, best=best, **setup.state())
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """How a network is trained: every choice, as one frozen value."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from untrained.settings import LARGEST
 
-Schedule = Literal["cosine", "exponential", "constant"]
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["cosine", "exponential", "linear", "constant"]
 Clock = Literal["step", "epoch"]
-Precision = Literal["float32", "mixed"]
+Precision = Literal["float32", "bfloat16", "mixed"]
+
+AUTO = "auto"
+"The recipe that images, epochs and device decide; see `auto_recipe`."
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,9 @@ class TrainingSpec:
     """
 
     recipe: str | None = None
-    """Named recipe: `default` (20 epochs, batches of 64, learning rate 0.1), `calibration` (5
-    epochs), `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
+    """Of trainings to the end, `auto`, which images, epochs and device decide; or a recipe by
+    name: `default` (20 epochs, batches of 64, learning rate 0.1), `calibration` (5 epochs),
+    `darts_cifar10`, `te_nas_cifar10`, `..._imagenet`, `short` (1 epoch), or
     package.module:name."""
     epochs: int | None = None
     "Passes over the training images."
@@ -31,10 +35,14 @@ class TrainingSpec:
     "Peak learning rate, reached linearly over the warm-up; then it falls by the schedule."
     images: int | None = None
     "Training images, drawn at random; by default all."
+    optimizer: Optimizer | None = None
+    """`sgd` with momentum, or `adamw`, for which try a learning rate of 0.002 and a weight decay
+    of 0.05."""
     momentum: float | None = None
-    "Share of the last step's velocity that is kept."
+    "Share of the last step's velocity that is kept; of AdamW, of its mean gradient."
     weight_decay: float | None = None
-    "L2 penalty on convolution and linear weights, not on biases and normalisation."
+    """Of convolution and linear weights, not of biases and normalisation: an L2 penalty, or with
+    AdamW the share of a weight that a step at a learning rate of 1 would take away."""
     label_smoothing: float | None = None
     "Share of the target spread evenly over all classes."
     crop: bool | None = None
@@ -48,9 +56,9 @@ class TrainingSpec:
     jitter: float | None = None
     "Largest relative change of brightness, contrast and saturation, each at random; below 1."
     nesterov: bool | None = None
-    "Nesterov momentum instead of plain momentum."
+    "Nesterov momentum instead of plain momentum, of SGD."
     decay_all: bool | None = None
-    "Apply the L2 penalty to biases and normalisation too."
+    "Apply the weight decay to biases and normalisation too."
     schedule: Schedule | None = None
     "How the learning rate falls after the warm-up."
     clock: Clock | None = None
@@ -66,7 +74,22 @@ class TrainingSpec:
     """Weight of the auxiliary head's loss. In training the network returns (logits, auxiliary
     logits); with a weight of 0 the latter are ignored."""
     precision: Precision | None = None
-    "`mixed` computes most of the forward pass in float16 and scales the loss; CUDA only."
+    """Of most of the forward pass: `bfloat16`, or `mixed`, which is float16 with a scaled loss, on
+    CUDA only."""
+    channels_last: bool | None = None
+    """Lay weights and images out with channels last, where the network can: a quarter faster on a
+    CPU, with other last bits."""
+    mixup: float | None = None
+    """Parameter a of a Beta(a, a), from which each batch draws the share of a second image that is
+    mixed into each of its images; 0 mixes none."""
+    trivial_augment: bool | None = None
+    "One alteration of each image, at random and of random strength, as TrivialAugment has it."
+    balance: float | None = None
+    """How far the loss makes up for unequal classes: the weight of a class with n training images
+    is proportional to n^-balance, so 0 changes nothing and 1 lets all classes weigh the same."""
+    ema: float | None = None
+    """Largest decay of a moving average of the weights over steps, such as 0.999; the average is
+    what is evaluated and kept. 0 keeps the weights themselves."""
 
     def over(self, other: "TrainingSpec") -> "TrainingSpec":
         """What this one asks for, and the other where this one asks for nothing.
@@ -93,7 +116,7 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum under a falling learning rate, and what regularises it: every choice.
+    """An optimizer under a falling learning rate, and what regularises it: every choice.
 
     `TrainingSpec` says what each value means.
     """
@@ -118,90 +141,12 @@ class Recipe:
     drop_path: float = 0.0
     auxiliary: float = 0.0
     precision: Precision = "float32"
-
-
-FALLS: dict[str, Callable[[float], float]] = {
-    "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
-    # DARTS on ImageNet: 0.97 after each of 250 epochs. A shorter training falls as far.
-    "exponential": lambda x: 0.97 ** (250 * x),
-    "constant": lambda x: 1.0,
-}
-
-
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of one step.
-
-    With the peak η, and f the fall of the schedule, where x runs from 0 to 1:
-
-        f(x) = (1 + cos(π x)) / 2    cosine
-        f(x) = 0.97^(250 x)          exponential
-        f(x) = 1                     constant
-
-    The clock `step` rises first and falls after. With T steps in all, of which the first W warm
-    up:
-
-        η_t = η (t + 1) / W                        for t < W
-        η_t = η f((t + 1 - W) / (T + 1 - W))       for t >= W
-
-    The fall starts from the peak at t = W - 1 and would end at t = T, so no step is spent at a
-    rate of zero.
-
-    The clock `epoch` has one rate for all steps of epoch e, counted from 0, of E; the first W
-    epochs are damped, as the codes of DARTS and its successors do:
-
-        η_e = η f(e / E) min(1, (e + 1) / W)
-
-    Either way W is at most half of the training.
-
-    Args:
-        recipe: gives η, schedule, clock, warm-up and the number of epochs.
-        step: t, from 0, counted over the whole training.
-        steps_per_epoch: steps in one epoch.
-
-    Example:
-        >>> [round(learning_rate(Recipe(epochs=3), step, 2), 4) for step in range(6)]
-        [0.05, 0.1, 0.0905, 0.0655, 0.0345, 0.0095]
-        >>> recipe = Recipe(epochs=3, clock="epoch", warm_up=0)
-        >>> [round(learning_rate(recipe, step, 2), 4) for step in range(6)]
-        [0.1, 0.1, 0.075, 0.075, 0.025, 0.025]
-    """
-    peak, fall = recipe.learning_rate, FALLS[recipe.schedule]
-    if recipe.clock == "epoch":
-        epoch, warm_up = step // steps_per_epoch, min(recipe.warm_up, recipe.epochs // 2)
-        risen = min(1, (epoch + 1) / warm_up) if warm_up else 1
-        return peak * fall(epoch / recipe.epochs) * risen
-    steps = recipe.epochs * steps_per_epoch
-    warm_up = min(recipe.warm_up * steps_per_epoch, steps // 2)
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * fall((step + 1 - warm_up) / (steps + 1 - warm_up))
-
-
-def steady(recipe: Recipe) -> bool:
-    """Whether fewer epochs of it are the beginning of more.
-
-    Example:
-        >>> steady(Recipe()), steady(Recipe(schedule="constant", warm_up=0))
-        (False, True)
-    """
-    return recipe.schedule == "constant" and recipe.warm_up == 0 and recipe.drop_path == 0
-
-
-def drop_probability(recipe: Recipe, epoch: int) -> float:
-    """Probability of dropping a path in one epoch, counted from 1.
-
-        p_e = p (e - 1) / E
-
-    So the first epoch drops none, and p itself would be that of the epoch after the last.
-
-    Example:
-        >>> [round(drop_probability(Recipe(epochs=4, drop_path=0.2), e), 2) for e in (1, 2, 3, 4)]
-        [0.0, 0.05, 0.1, 0.15]
-
-    Source:
-        The code of Liu, Simonyan and Yang 2019, DARTS, https://arxiv.org/abs/1806.09055
-    """
-    return recipe.drop_path * (epoch - 1) / recipe.epochs
+    optimizer: Optimizer = "sgd"
+    channels_last: bool = False
+    mixup: float = 0.0
+    trivial_augment: bool = False
+    balance: float = 0.0
+    ema: float = 0.0
 
 
 def flips(recipe: Recipe, channels: int) -> bool:
@@ -210,6 +155,10 @@ def flips(recipe: Recipe, channels: int) -> bool:
     Digits and letters are mostly grey and change their meaning in a mirror.
     """
     return channels == 3 if recipe.flip is None else recipe.flip
+
+
+LARGEST_OF_ADAMW = 0.05
+"Learning rate, above which every step would change most weights by their own size."
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -224,14 +173,30 @@ def check_recipe(recipe: Recipe) -> None:
     _check_rate("clip", recipe.clip, math.inf, "try 5, or 0 for none")
     _check_rate("drop_path", recipe.drop_path, 1.0, "try 0.2, or 0 for none")
     _check_rate("auxiliary", recipe.auxiliary, math.inf, "try 0.4, or 0 for none")
-    for name in ("crop", "resized_crop", "nesterov", "decay_all"):
+    _check_rate("mixup", recipe.mixup, math.inf, "try 0.2, or 0 for none")
+    _check_rate("balance", recipe.balance, math.inf, "try 0.5, or 0 for none")
+    _check_rate("ema", recipe.ema, 1.0, "try 0.999, or 0 for none")
+    for name in (
+        "crop",
+        "resized_crop",
+        "nesterov",
+        "decay_all",
+        "trivial_augment",
+        "channels_last",
+    ):
         _check_choice(name, getattr(recipe, name), (True, False))
     _check_choice("flip", recipe.flip, (None, True, False))
+    _check_choice("optimizer", recipe.optimizer, get_args(Optimizer))
     _check_choice("schedule", recipe.schedule, get_args(Schedule))
     _check_choice("clock", recipe.clock, get_args(Clock))
     _check_choice("precision", recipe.precision, get_args(Precision))
     if recipe.learning_rate == 0:
         raise ValueError("learning_rate: expected more than 0, got 0; try 0.1")
+    if recipe.optimizer == "adamw" and recipe.learning_rate > LARGEST_OF_ADAMW:
+        raise ValueError(
+            f"learning_rate: expected at most {LARGEST_OF_ADAMW:g} with adamw, whose steps do not "
+            f"depend on the gradient's size, got {recipe.learning_rate!r}; try 0.002"
+        )
 
 
 def check_precision(recipe: Recipe, device: str) -> None:
