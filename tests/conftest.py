@@ -69,10 +69,17 @@ def data() -> Path:
 
 
 @pytest.fixture
-def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports as where `untrained[onnx]` is not installed: tracing a network takes seconds."""
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports without ONNX and `torch.export`: tracing a network takes seconds."""
+    spare_graphs(monkeypatch)
+
+
+def spare_graphs(patch: pytest.MonkeyPatch) -> None:
+    """What the fixture does, where the patch is made otherwise."""
+    from untrained.training.graphs import Graphs
+
     module = import_module("untrained.training.export")  # the package has a function of this name
-    monkeypatch.setattr(module, "missing_packages", lambda: ("onnx",))
+    patch.setattr(module, "write_graphs", lambda *_: Graphs(None, None))
 
 
 @pytest.fixture
