@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from untrained.runs.config import ResolvedConfig, RunConfig, resolve_training
+from untrained.runs.config import ResolvedConfig, RunConfig, concrete_device, resolve_training
 from untrained.runs.setup import score_name
 from untrained.settings import Setting, checked
 from untrained.training import TrainingSpec
@@ -145,6 +145,7 @@ def resolve(config: RunConfig) -> ResolvedConfig:
             preset.short_training if scores == preset.scores else NOTHING
         ),
         "training": resolve_training(config.training),
+        "device": concrete_device(config.device),
     }
     return ResolvedConfig(**{**given, **chosen}).check()
 
