@@ -4,6 +4,7 @@ What takes seconds to import is imported in them: this file is also read by the 
 the tests out, for which the others wait.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_pictures_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pictures that tests decode are not kept among the user's."""
+    os.environ["UNTRAINED_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,7 @@ def train_on(
     loss, correct = 0.0, 0
     setup.network.train()
     for step, (rows, rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        inputs = augment(train.pixels[rows], setup.images, recipe, generator, device)
+        inputs = augment(train.at(rows), setup.images, recipe, generator, device)
         labels = train.labels[rows].to(device)
         mixed = recipe.precision == "mixed"
         with torch.autocast(torch.device(device).type, dtype=torch.float16, enabled=mixed):

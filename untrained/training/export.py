@@ -135,7 +135,7 @@ def comparison_batches(images: Images) -> list[Float32[Tensor, "_ c h w"]]:
     """Noise and, where there are any, test images: one, and several."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(5, *images.shape, generator=generator)
-    real = images.normalise(images.test.pixels[:8])
+    real = images.normalise(next(images.test.batches(8)))
     return [batch for batch in (noise[:1], noise, real[:1], real) if len(batch)]
 
 
