@@ -4,6 +4,7 @@ What takes seconds to import is imported in them: this file is also read by the 
 the tests out, for which the others wait.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_pictures_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pictures that tests decode are not kept among the user's."""
+    os.environ["UNTRAINED_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def digits() -> "Images":
     from untrained.images import load_images
@@ -69,10 +76,17 @@ def data() -> Path:
 
 
 @pytest.fixture
-def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports as where `untrained[onnx]` is not installed: tracing a network takes seconds."""
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports without ONNX and `torch.export`: tracing a network takes seconds."""
+    spare_graphs(monkeypatch)
+
+
+def spare_graphs(patch: pytest.MonkeyPatch) -> None:
+    """What the fixture does, where the patch is made otherwise."""
+    from untrained.training.graphs import Graphs
+
     module = import_module("untrained.training.export")  # the package has a function of this name
-    monkeypatch.setattr(module, "missing_packages", lambda: ("onnx",))
+    patch.setattr(module, "write_graphs", lambda *_: Graphs(None, None))
 
 
 @pytest.fixture

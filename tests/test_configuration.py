@@ -95,10 +95,11 @@ ASKED = {
         "--images", "a'b\"c",
     ),
     "score": (CELL, "--draws", "2", "--scores", "macs", "parameters", "--seed", str(2**63 - 1)),
+    "score on some device": (CELL, "--device", "auto"),
     "score after training": (CELL, "--scores", "ntk_norm@2", "--short-training.clip", ".1"),
     "train": (CELL, "--training.epochs", "3", "--compare", "0", "--scale", "small"),
     "track": (CELL, "--training.images", "64", "--support", "0", "--batchnorm", "batch"),
-    "track one's own": ("--network", "a.b:c", "--training.recipe", "short"),
+    "track one's own": ("--network", "a.b:c", "--training.recipe", "short", "--device", "auto"),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import spare_graphs
 from torch import nn
 
 from untrained.images import Images
@@ -65,10 +66,10 @@ def told(call: Callable[[], object], *names: str) -> bool:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_onnx() -> Iterator[None]:
-    """It takes seconds, and is not what is damaged here."""
+def no_graphs() -> Iterator[None]:
+    """They take seconds, and are not what is damaged here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "onnxruntime", None)
+        spare_graphs(patch)
         yield
 
 

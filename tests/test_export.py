@@ -1,6 +1,8 @@
 """Exported files work without the library, and give the network's own logits."""
 
+import csv
 import errno
+import json
 import logging
 import os
 import re
@@ -10,6 +12,7 @@ import sys
 import warnings
 from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -27,10 +30,14 @@ from torch import Tensor, nn
 from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
 from untrained.images.resizing import resize_square
-from untrained.training import evaluate, export
-from untrained.training.export import Exported, defined_names, render
-from untrained.training.onnx_file import compare, missing_packages
+from untrained.training import Recipe, evaluate, export
+from untrained.training.export import Exported
+from untrained.training.graphs import compare
+from untrained.training.loader import defined_names, render
+from untrained.training.model_card import Origin
+from untrained.training.onnx_file import missing_packages, onnx_logits
 
+EXPORT = sys.modules["untrained.training.export"]  # the package has a function of that name
 CELLS = Path(__file__).parents[1] / "untrained" / "spaces" / "nasbench201_network.py"
 SOURCE = CELLS.read_text(encoding="utf-8")
 needs_onnx = pytest.mark.skipif(bool(missing_packages()), reason="needs untrained[onnx]")
@@ -79,7 +86,7 @@ def write(folder: Path, channels: int = 3, **change: Any) -> tuple[nn.Module, Ex
         "images": noise_images(channels),
         "source": SOURCE,
         "constructor": constructor(channels),
-        "title": "Noise,\n told apart",
+        "origin": Origin("Noise,\n told apart", "a cell"),
         **change,
     }
     network = asked.pop("network", None) or cell_network(channels)
@@ -120,10 +127,8 @@ def run_here(folder: Path, loader: Path, *arguments: str) -> subprocess.Complete
 # ---- Loader -------------------------------------------------------------------------------------
 
 
-def test_loader_works_elsewhere_without_the_library(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_works_elsewhere_without_the_library(tmp_path: Path) -> None:
     network, exported = write(tmp_path / "exported")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -144,10 +149,8 @@ def test_loader_works_elsewhere_without_the_library(
     torch.testing.assert_close(torch.load(elsewhere / "logits.pt"), expected)
 
 
-def test_loader_classifies_pictures_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_classifies_pictures_on_the_command_line(tmp_path: Path) -> None:
     network, exported = write(tmp_path / "exported")
     images = noise_images()
     for k, pixels in enumerate(images.test.pixels):
@@ -155,16 +158,14 @@ def test_loader_classifies_pictures_on_the_command_line(
     with torch.no_grad():
         inputs = images.normalise(images.test.pixels)
         probability, label = network.eval()(inputs).softmax(1).max(1)
-    done = run(tmp_path, str(exported.loader), *(f"{k}.png" for k in range(4)))
+    done = run_here(tmp_path, exported.loader, *(f"{k}.png" for k in range(4)))
     assert done.returncode == 0, done.stderr
     expected = [f"{k}.png: {images.classes[label[k]]} ({probability[k]:.1%})" for k in range(4)]
     assert done.stdout.splitlines() == expected
 
 
-def test_loader_goes_on_after_a_broken_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_goes_on_after_a_broken_picture(tmp_path: Path) -> None:
     _, exported = write(tmp_path / "exported")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
@@ -175,7 +176,76 @@ def test_loader_goes_on_after_a_broken_picture(
         "broken.png",
         "missing.png",
     ]
-    assert run_here(tmp_path, exported.loader).returncode == 2
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_ranks_the_pictures_of_folders_in_a_table(tmp_path: Path) -> None:
+    """In a process of its own, where the library cannot be imported."""
+    network, exported = write(tmp_path / "exported")
+    images = noise_images()
+    files = [tmp_path / "shown" / f"{'deep/' * (k % 2)}{k}.png" for k in range(4)]
+    for file, pixels in zip(files, images.test.pixels, strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(file)
+    for name in ("deep/broken.png", ".hidden.png", "notes.txt", "__MACOSX/0.png"):
+        (tmp_path / "shown" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "shown" / name).write_text("words")
+    (tmp_path / "empty").mkdir()
+    arguments = ("empty", "shown", "--top-k", "9", "--csv", "out.csv")
+    done = run(tmp_path, str(exported.loader), *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    told = [line.split(": ") for line in done.stderr.splitlines()]
+    assert [line[:2] for line in told] == [
+        ["empty", "cannot be read"],
+        ["shown/deep/broken.png", "cannot be read"],
+    ]
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert list(rows[0]) == ["file", "rank", "class", "probability"]
+    with torch.no_grad():
+        inputs = images.normalise(images.test.pixels)
+        probabilities = network.eval()(inputs).softmax(1)
+    order = [0, 2, 1, 3]  # files of a folder come before those of the folders in it
+    expected = [
+        (f"shown/{files[k].relative_to(tmp_path / 'shown')}", str(rank + 1), images.classes[label])
+        for k in order
+        for rank, label in enumerate(probabilities[k].argsort(descending=True))
+    ]
+    assert [(row["file"], row["rank"], row["class"]) for row in rows] == expected
+    shown = torch.tensor([float(row["probability"]) for row in rows]).view(4, 3)
+    torch.testing.assert_close(shown, probabilities[order].sort(1, descending=True).values)
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_prints_more_than_one_batch_in_order(tmp_path: Path) -> None:
+    _, exported = write(tmp_path / "exported")
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    names = ["red.png", "gone.png", "red.png"] * 30
+    done = run_here(tmp_path, exported.loader, *names, "--top-k", "2")
+    assert len(done.stderr.splitlines()) == 30
+    lines = done.stdout.splitlines()
+    assert len(lines) == 60
+    assert re.fullmatch(r"red\.png: .+ \(\d+\.\d%\), .+ \(\d+\.\d%\)", lines[0])
+    assert set(lines) == {lines[0]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "required: PATH"),
+        (("a.png", "--top-k", "0"), "expected a number of 1 or more, got '0'"),
+        (("a.png", "--top-k", "x"), "expected a number of 1 or more, got 'x'"),
+        (("a.png", "--csv", "no/such/folder.csv"), "--csv: [Errno 2]"),
+    ],
+)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_refuses_wrong_arguments_in_a_line(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    _, exported = write(tmp_path / "exported")
+    done = run_here(tmp_path, exported.loader, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -199,11 +269,9 @@ def pictures() -> dict[str, Image.Image]:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 13])
-def test_loader_reads_arrays_of_every_number_of_channels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
-) -> None:
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_reads_arrays_of_every_number_of_channels(tmp_path: Path, channels: int) -> None:
     """Of the size that the network was trained on they are as they are, larger ones resized."""
-    without_onnx(monkeypatch)
     network, exported = write(tmp_path / "exported", channels)
     images = noise_images(channels)
     large = torch.randint(256, (1, channels, 20, 31), dtype=torch.uint8)
@@ -220,10 +288,10 @@ def test_loader_reads_arrays_of_every_number_of_channels(
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
+@pytest.mark.usefixtures("without_graphs")
 def test_loader_takes_pictures_of_two_and_four_channels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, mode: str
+    tmp_path: Path, channels: int, mode: str
 ) -> None:
-    without_onnx(monkeypatch)
     _, exported = write(tmp_path / "exported", channels)
     images = noise_images(channels)
     bands = [Image.fromarray(band.numpy()) for band in images.test.pixels[0]]
@@ -244,10 +312,8 @@ WRONG_ARRAYS: dict[str, np.ndarray] = {
 }
 
 
-def test_loader_says_which_arrays_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_says_which_arrays_it_takes(tmp_path: Path) -> None:
     _, exported = write(tmp_path / "exported")
     files = [f"{name}.npy" for name in WRONG_ARRAYS]
     for name, array in WRONG_ARRAYS.items():
@@ -258,10 +324,8 @@ def test_loader_says_which_arrays_it_takes(
     assert [line.partition(": cannot be read: ")[0] for line in lines] == files
 
 
-def test_loader_of_many_channels_refuses_pictures_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_of_many_channels_refuses_pictures_in_a_line(tmp_path: Path) -> None:
     _, exported = write(tmp_path / "exported", 6)
     Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
     done = run_here(tmp_path, exported.loader, "red.png")
@@ -270,8 +334,8 @@ def test_loader_of_many_channels_refuses_pictures_in_a_line(
 
 
 @pytest.mark.parametrize("channels", [1, 6])
-def test_loader_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_loader_helps(tmp_path: Path, channels: int) -> None:
     _, exported = write(tmp_path / "exported", channels)
     done = run_here(tmp_path, exported.loader, "--help")
     assert done.returncode == 0
@@ -286,18 +350,18 @@ NAMES = (
 )  # fmt: skip
 
 
-def test_names_of_any_text_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_graphs")
+def test_names_of_any_text_survive(tmp_path: Path) -> None:
     """Quotes, control characters, bytes that are not UTF-8, templates: as they are in CLASSES,
     and without control characters on the terminal."""
-    without_onnx(monkeypatch)
     images = replace(noise_images(), classes=NAMES)
     text = constructor().replace("classes=3", f"classes={len(NAMES)}")
     names: dict[str, Any] = {"__name__": "cells"}
     exec(SOURCE, names)
     network = eval(text, names)
-    title = "coding: utf-16 \x00 \udcff {{ title }}"
+    origin = Origin("coding: utf-16 \x00 \udcff {{ title }}", "\udcff | `\n")
     _, exported = write(
-        tmp_path / "exported", network=network, images=images, constructor=text, title=title
+        tmp_path / "exported", network=network, images=images, constructor=text, origin=origin
     )
     loaded = runpy.run_path(str(exported.loader))
     assert loaded["CLASSES"] == NAMES
@@ -310,10 +374,10 @@ def test_names_of_any_text_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("bits", [9, 16])
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.usefixtures("without_graphs")
 def test_loader_prepares_pictures_as_the_folder_source_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int
+    tmp_path: Path, channels: int, bits: int
 ) -> None:
-    without_onnx(monkeypatch)
     images = replace(noise_images(channels), grey_bits=bits)
     _, exported = write(tmp_path / "exported", channels, images=images)
     preprocess = runpy.run_path(str(exported.loader))["preprocess"]
@@ -362,10 +426,8 @@ def test_wrong_sources_are_explained_before_anything_is_written(
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_constructor_of_another_network_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_a_constructor_of_another_network_is_noticed(tmp_path: Path) -> None:
     other = constructor().replace("avg_pool_3x3", "skip_connect")  # has the same weights
     with pytest.raises(RuntimeError, match="must build the same network"):
         write(tmp_path, constructor=other)
@@ -385,19 +447,21 @@ class Cut(Exception):
     """Stands for whatever interrupts."""
 
 
-EXPORT = sys.modules["untrained.training.export"]  # the package has a function of that name
 STEPS = [
-    *((EXPORT, name, 1) for name in ("_write_weights", "check_loader", "evaluate", "_write_onnx")),
+    *(
+        (EXPORT, name, 1)
+        for name in ("_write_weights", "check_loader", "evaluate", "write_graphs")
+    ),
     *((os, name, call) for name in ("fsync", "rename") for call in (1, 2, 3)),
 ]
 
 
 @pytest.mark.parametrize(("module", "name", "call"), STEPS)
+@pytest.mark.usefixtures("without_graphs")
 def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, call: int
 ) -> None:
     """A kill between two renames leaves the old one beside, for the next export to put back."""
-    without_onnx(monkeypatch)
     folder = tmp_path / "network"
     write(folder)
     (folder / "notes.txt").write_text("mine")
@@ -430,11 +494,11 @@ def test_an_export_cut_anywhere_leaves_the_old_or_the_new_one(
     assert all(torch.equal(loaded[name], tensor) for name, tensor in new.state_dict().items())
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_a_full_disk_is_said_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    without_onnx(monkeypatch)
     monkeypatch.setattr(EXPORT, "save_model", full)
     with pytest.raises(OSError, match="No space left") as caught:
         write(tmp_path / "network")
@@ -442,10 +506,10 @@ def test_a_full_disk_is_said_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_the_working_folder_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_onnx(monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="replaced as a whole"):
         write(Path())
@@ -454,10 +518,8 @@ def test_the_working_folder_is_not_replaced(
         write(tmp_path / "file")
 
 
-def test_an_export_must_reach_the_accuracy_that_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_an_export_must_reach_the_accuracy_that_is_known(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
     labels = torch.randint(3, (200,), generator=generator)
@@ -475,8 +537,8 @@ def test_an_export_must_reach_the_accuracy_that_is_known(
 # ---- Weights ------------------------------------------------------------------------------------
 
 
-def test_weights_are_those_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_weights_are_those_of_the_network(tmp_path: Path) -> None:
     network, exported = write(tmp_path)
     kept = load_file(exported.weights)
     assert kept.keys() == network.state_dict().keys()
@@ -501,8 +563,8 @@ class Tied(nn.Module):
 """
 
 
-def test_tied_weights_are_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_onnx(monkeypatch)
+@pytest.mark.usefixtures("without_graphs")
+def test_tied_weights_are_exported_once(tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "tied"}
     exec(TIED, names)
     _, exported = write(tmp_path, network=names["Tied"](), source=TIED, constructor="Tied()")
@@ -520,22 +582,19 @@ def test_network_and_global_state_are_left_as_they_were(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
     assert not {"network", "exported_network"} & set(sys.modules)
     assert {p.name for p in tmp_path.iterdir()} <= {
-        *("network.py", "network.onnx", "weights.safetensors")
+        *("network.py", "network.onnx", "network.pt2", "weights.safetensors", "MODEL_CARD.md")
     }
 
 
-# ---- ONNX ---------------------------------------------------------------------------------------
+# ---- Graphs -------------------------------------------------------------------------------------
 
 
-def logits_of(path: Path, inputs: Tensor) -> Tensor:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(["logits"], {"images": inputs.numpy()})[0])
+def program_logits(path: Path, inputs: Tensor) -> Tensor:
+    return torch.export.load(path).module()(inputs)
 
 
 @needs_onnx
-def test_onnx_agrees_with_torch_for_any_batch(
+def test_graphs_agree_with_torch_for_any_batch(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -543,20 +602,46 @@ def test_onnx_agrees_with_torch_for_any_batch(
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert exported.notes == ()
+    assert exported.program == tmp_path / "network.pt2"
     assert exported.onnx == tmp_path / "network.onnx"
+    assert exported.program_difference is not None
     assert exported.onnx_difference is not None
-    assert 0 <= exported.onnx_difference < 1e-5
+    assert max(exported.program_difference, exported.onnx_difference) < 1e-5
+    of_onnx = onnx_logits(exported.onnx)
     for count in (1, 2, 7):
         inputs = torch.randn(count, 3, 8, 8)
         with torch.no_grad():
             expected = network.eval()(inputs)
-        torch.testing.assert_close(logits_of(exported.onnx, inputs), expected)
-        with pytest.raises(RuntimeError, match="expected the logits of onnxruntime"):
-            compare(nn.Sequential(network, nn.Softplus()), exported.onnx, [inputs])
+        torch.testing.assert_close(of_onnx(inputs), expected)
+        torch.testing.assert_close(program_logits(exported.program, inputs), expected)
+        with pytest.raises(RuntimeError, match=r"network.onnx: expected the logits of the netw"):
+            compare(of_onnx, nn.Sequential(network, nn.Softplus()), [inputs], "network.onnx")
+    check_metadata(exported)
+
+
+def check_metadata(exported: Exported) -> None:
+    """What both files tell is enough to use them."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported.onnx, providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map
+    files = {"metadata.json": ""}
+    assert exported.program is not None
+    torch.export.load(exported.program, extra_files=files)
+    assert json.loads(files["metadata.json"]) == told
+    images = noise_images()
+    assert tuple(json.loads(told["classes"])) == images.classes
+    assert (json.loads(told["channels"]), json.loads(told["size"])) == (3, [8, 8])
+    pixels = images.test.pixels.double()
+    mean, std = (torch.tensor(json.loads(told[k]))[:, None, None] for k in ("mean", "std"))
+    by_formula = eval(told["normalisation"].split(",")[0], {}, locals())
+    torch.testing.assert_close(by_formula.float(), images.normalise(images.test.pixels))
+    assert told["architecture"] == "a cell"
+    assert told["library"] == f"untrained {version('untrained')}"
 
 
 @needs_onnx
-def test_onnx_that_cannot_be_written_is_a_note(
+def test_a_network_that_cannot_be_traced_is_a_note(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = (
@@ -573,22 +658,88 @@ def test_onnx_that_cannot_be_written_is_a_note(
     exec(source, names)
     (tmp_path / "network.onnx").write_bytes(b"of another network")
     _, exported = write(tmp_path, network=names["Odd"](), source=source, constructor="Odd()")
-    assert exported.onnx is None
-    assert exported.notes[0].startswith("no ONNX file: the network cannot be expressed: ")
-    assert "\n" not in exported.notes[0]
-    assert "\x1b" not in exported.notes[0]
+    assert (exported.program, exported.onnx) == (None, None)
+    for kind, note in zip(("torch.export", "ONNX"), exported.notes, strict=True):
+        assert note.startswith(f"no {kind} file: the network cannot be expressed: ")
+        assert "\n" not in note
+        assert "\x1b" not in note
     assert capfd.readouterr() == ("", "")
-    assert exported.loader.exists()
-    assert not (tmp_path / "network.onnx").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("network.py", "weights.safetensors", "MODEL_CARD.md")
+    }
+    assert "network.onnx" not in exported.card.read_text(encoding="utf-8")
 
 
 def test_without_onnx_there_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_onnx(monkeypatch)
     _, exported = write(tmp_path, images=replace(noise_images(), test=noise_images().train))
-    assert exported.onnx is None
-    assert exported.onnx_difference is None
+    assert (exported.onnx, exported.onnx_difference) == (None, None)
+    assert exported.program is not None
     [note] = exported.notes
     missing = "(onnx, onnxscript, )?onnxruntime"
     assert re.fullmatch(
         rf"no ONNX file: {missing} not installed; pip install 'untrained\[onnx\]'", note
     )
+
+
+# ---- Model card ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_model_card_tells_what_the_network_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(3, (200,), generator=generator)
+    images = replace(noise_images(), test=Labelled(pixels, labels))
+    recipe = Recipe(epochs=7, learning_rate=0.05)
+    origin = Origin("run|1", "|a~0|+`b`", recipe, trained_on=4, best_epoch=3)
+    network, exported = write(tmp_path / "network", images=images, origin=origin)
+    text = exported.card.read_text(encoding="utf-8")
+    found = evaluate(network, images.test, images)
+    interval = proportion_confint(round(found.accuracy * 200), 200)
+    for said in (
+        f"**{100 * found.accuracy:.1f} % of 200 test images are classified correctly**",
+        "interval {:.1f} to {:.1f} %".format(*(100 * end for end in interval)),
+        f"would give {100 * int(labels.bincount().max()) / 200:.1f} %",
+        "# run\\|1\n",
+        "    |a~0|+`b`\n",
+        "The weights of epoch 3 were kept",
+        "| epochs | 7 |\n",
+        "| learning rate | 0.05 |\n",
+        'Classes: cat, a "quoted" dog, été.',
+        "4 to train on, 4 to choose the epoch, 200 to test",
+        f"  - {{type: accuracy, value: {found.accuracy:.4f}}}".strip(),
+    ):
+        assert said in text, said
+    for k, name in enumerate(images.classes):
+        row = found.confusion[k]
+        assert f"| {name} | {sum(row)} | {100 * row[k] / sum(row):.1f} % |" in text
+    [program] = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "network" / "picture.png")
+    with chdir(tmp_path / "network"), redirect_stdout(StringIO()) as out:
+        monkeypatch.syspath_prepend(".")
+        exec(program, {})
+    del sys.modules["network"]
+    assert out.getvalue().startswith(images.classes)
+
+
+def proportion_confint(hits: int, count: int) -> tuple[float, float]:
+    """Every p that a score test does not reject."""
+    p = np.linspace(0, 1, 1_000_001)
+    kept = p[abs(hits / count - p) <= 1.959964 * np.sqrt(p * (1 - p) / count)]
+    return float(kept[0]), float(kept[-1])
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_model_card_without_test_images_or_recipe(tmp_path: Path) -> None:
+    images = noise_images(6)
+    empty = Labelled(images.test.pixels[:0], images.test.labels[:0])
+    _, exported = write(tmp_path, 6, images=replace(images, test=empty, classes=NAMES[:3]))
+    text = exported.card.read_text(encoding="utf-8")
+    assert "It was not tested" in text
+    assert "| setting |" not in text
+    assert "accuracy, value" not in text
+    assert "two\\\\nlines" not in text
+    assert "python network.py array.npy" in text

@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pixels = np.zeros((count, 4, 4, 3), np.uint8)
         np.savez(folder / "images" / f"{name}.npz", x_train=pixels, y_train=np.zeros(count, int))
     monkeypatch.setenv("UNTRAINED_DATA", str(folder))
+    monkeypatch.setenv("UNTRAINED_CACHE", "")
     return folder
 
 

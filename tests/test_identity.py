@@ -118,7 +118,7 @@ def test_what_is_asked_does_not_travel_to_workers(measuring: Asking) -> None:
     assert pickle.dumps(asking.setups) == before
 
 
-@pytest.mark.usefixtures("without_onnx")
+@pytest.mark.usefixtures("without_graphs")
 def test_every_key_in_a_store_is_that_of_the_question_beside_it(tmp_path: Path) -> None:
     config = RunConfig(
         searcher="given", options={"architectures": CELL}, scores=("parameters", "macs"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from untrained.data import data_folder
 from untrained.images import Images, Labelled, load_images
-from untrained.images.collection import channel_statistics
+from untrained.images.description import channel_statistics
 
 CIFAR10 = data_folder() / "images" / "cifar10.npz"
 
@@ -144,7 +144,7 @@ def test_statistics_are_numpys(tmp_path: Path) -> None:
 
 def test_constant_channel_is_not_divided_by_zero() -> None:
     pixels = torch.full((4, 1, 2, 2), 9, dtype=torch.uint8)
-    assert channel_statistics(pixels)[1].item() == pytest.approx(1 / 255)
+    assert channel_statistics([pixels])[1].item() == pytest.approx(1 / 255)
 
 
 def test_loading_leaves_the_global_random_states(tmp_path: Path) -> None:

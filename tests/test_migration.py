@@ -74,7 +74,7 @@ def facts(folder: RunFolder) -> list[Any]:
     return [record.config, record.selected, record.trials, record.trainings]
 
 
-@pytest.mark.usefixtures("without_onnx")
+@pytest.mark.usefixtures("without_graphs")
 @pytest.mark.parametrize("version", [3, 1])
 def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Path) -> None:
     """In the first schema, a search and its trainings were one run."""

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch
 
-from untrained.runs import RunConfig, driver, run
+from untrained.runs import RunConfig, config, driver, run, track_config
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.presets import ANY, PRESETS, Preset, resolve
 from untrained.runs.setup import make_setups, training_scale
+from untrained.runs.track_config import TrackConfig
 from untrained.search import Goal, make_searcher
 from untrained.spaces import get_space
 from untrained.spaces.darts import DARTS
@@ -138,6 +140,19 @@ def test_equal_resolutions_are_one_question_however_they_were_asked() -> None:
     by_hand = resolve(RunConfig(scores=DEFAULT_SCORES, **expected))
     assert by_name.identity("images", "code") == by_hand.identity("images", "code")
     assert by_name.identity("images", "code") != resolve(RunConfig()).identity("images", "code")
+
+
+def test_an_automatic_device_is_one_question_with_the_device_it_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for there, device in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(config, "check_device", lambda _: None)  # of a GPU that is not there
+        monkeypatch.setattr(track_config, "check_device", lambda _: None)
+        found, named = (resolve(RunConfig(device=asked)) for asked in ("auto", device))
+        assert found == named
+        assert found.plain()["device"] == device
+        assert TrackConfig(device="auto").resolved() == TrackConfig(device=device).resolved()
 
 
 @pytest.mark.parametrize(("name", "space"), NAMES)

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import spare_graphs
 from measured import readings
 
 from untrained.cli import main
@@ -35,7 +36,7 @@ from untrained.runs.tasks import Outcome, ScoreTask, measure
 from untrained.spaces import get_space, prunable
 from untrained.training import TrainingSpec, evaluate
 
-pytestmark = pytest.mark.usefixtures("without_onnx")  # commands in other processes have it
+pytestmark = pytest.mark.usefixtures("without_graphs")  # commands in other processes have them
 
 QUICK: dict[str, dict[str, float | bool | str]] = {
     "condition_number": {"count": 8, "channels": 2},
@@ -116,7 +117,7 @@ def carried_out(out: Path, workers: int) -> RunFolder:
     printed = StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setattr("sys.argv", ["untrained", *words(out, workers)])
-        patch.setitem(sys.modules, "onnxruntime", None)  # tracing a network takes seconds
+        spare_graphs(patch)
         with pytest.raises(SystemExit) as ended:
             main()
     assert not ended.value.code

@@ -40,7 +40,7 @@ def test_networks_of_every_scale_give_logits(name: str, scale: str) -> None:
 @pytest.mark.parametrize(
     ("name", "channels"), [("nasbench101", 6), ("mnas", 4), ("natsbench_size", 8)]
 )
-@pytest.mark.usefixtures("without_onnx")
+@pytest.mark.usefixtures("without_graphs")
 def test_spaces_without_supernets_are_searched_and_trained(
     name: str, channels: int, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_data_path
+from platformdirs import user_cache_path, user_data_path
 
 
 def data_folder() -> Path:
@@ -16,6 +16,18 @@ def data_folder() -> Path:
     """
     named = os.environ.get("UNTRAINED_DATA")
     return Path(named).expanduser() if named else user_data_path("untrained")
+
+
+def cache_folder() -> Path | None:
+    """The folder of what can be made again, such as decoded pictures; it need not exist.
+
+    UNTRAINED_CACHE names it; without it, it is the user's cache folder, such as
+    `~/.cache/untrained` on Linux. Where it is set to nothing, nothing is kept: None.
+    """
+    named = os.environ.get("UNTRAINED_CACHE")
+    if named is None:
+        return user_cache_path("untrained")
+    return Path(named).expanduser() if named else None
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,13 @@ def data(as_json: bool) -> None:
     show_held((*tables.known_tables(), *images.known_images()), as_json)
 
 
+def clear_pictures() -> None:
+    """Removes what is kept of folders of pictures."""
+    from untrained.images.kept import clear
+
+    say(f"Removed {clear() / 1e6:,.1f} MB of decoded pictures.")
+
+
 def import_table(format: str, path: Path, replace: bool) -> None:
     """Writes a table from a benchmark's own files."""
     with reading() as watched:

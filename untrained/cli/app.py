@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from untrained.cli.commands import (
     bench,
     check,
+    clear_pictures,
     data,
     demo,
     import_table,
@@ -53,6 +54,7 @@ for _command in (search, demo, score, rank, bench, check, train, track, report):
 _data_app = App(name="data")
 _data_app.default(data)
 _data_app.command(import_table, name="import")
+_data_app.command(clear_pictures, name="clear")
 app.command(_data_app)
 
 

@@ -168,6 +168,9 @@ def report(folder: Path, *, page: Path | None = None) -> None:
 def data(*, json: Switch = False) -> None:
     """List the benchmark tables and image sets: what is here, and how to get the rest.
 
+    Beneath are the folders of pictures that are kept decoded, so that later commands start at
+    once.
+
     Args:
         json: Print one JSON list instead of a table.
     """
@@ -185,6 +188,11 @@ def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
         replace: Replace a table that is there.
     """
     actions().import_table(format, path, replace)
+
+
+def clear_pictures() -> None:
+    """Remove the pictures that are kept decoded; a command that needs some decodes them again."""
+    actions().clear_pictures()
 
 
 def actions() -> ModuleType:

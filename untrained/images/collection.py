@@ -1,24 +1,18 @@
 """From what a source holds to a data set: missing splits, statistics, fingerprint."""
 
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from jaxtyping import Float32, UInt8
-from torch import Tensor
-
 from untrained.images.dataset import Images, Labelled
-from untrained.images.repeated import note_repeated, pixel_digests
+from untrained.images.description import Description, describe
+from untrained.images.kept import Entry
 from untrained.images.splits import complete_splits
 
 logger = logging.getLogger(__name__)
-
-LEAST_STD = 1 / 255
-"One grey level: a channel that is (nearly) constant is divided by this, not by zero."
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,8 @@ class Collection:
     "Split -> the file of each image, where each has one."
     grey_bits: int = 16
     "As in `Images`."
+    entry: Entry | None = None
+    "Where decoded pixels are kept, and what is computed of them; None: nowhere."
 
 
 def assemble(collection: Collection, seed: int) -> Images:
@@ -54,60 +50,36 @@ def assemble(collection: Collection, seed: int) -> Images:
     splits = complete_splits(
         collection.train, collection.validation, collection.test, collection.classes, seed
     )
-    mean, std = channel_statistics(splits[0].pixels)
-    repeated = note_repeated(splits, collection.classes, files_by_pixels(collection))
-    for note in repeated:
+    found = described(collection, splits, seed)
+    for note in found.repeated:
         logger.warning(note)
     return Images(
         collection.name,
         collection.classes,
         *splits,
-        mean=mean,
-        std=std,
-        fingerprint=hash_splits(splits, collection.classes),
-        notes=(*collection.notes, *repeated),
+        mean=found.mean,
+        std=found.std,
+        fingerprint=found.fingerprint,
+        notes=(*collection.notes, *found.repeated),
         grey_bits=collection.grey_bits,
+        pixel_file=collection.entry.pixels if collection.entry else None,
     )
 
 
-def files_by_pixels(collection: Collection) -> dict[bytes, list[str]]:
-    """Digest of pixels -> the files that show them."""
-    found: dict[bytes, list[str]] = {}
-    for split, files in collection.files.items():
-        for key, file in zip(pixel_digests(getattr(collection, split)), files, strict=True):
-            found.setdefault(key, []).append(file)
+def described(
+    collection: Collection, splits: tuple[Labelled, Labelled, Labelled], seed: int
+) -> Description:
+    """What every pixel has a part in, computed at the first start with this seed."""
+    name, entry = f"seed-{seed}", collection.entry
+    kept = entry.recall(name) if entry else None
+    if kept is not None:
+        return Description.of_plain(kept)
+    originals = {split: getattr(collection, split) for split in collection.files}
+    found = describe(splits, collection.classes, originals, collection.files)
+    if entry:
+        with suppress(OSError):  # of a full disk, or one that is only to be read
+            entry.remember(name, found.plain())
     return found
-
-
-def channel_statistics(
-    pixels: UInt8[Tensor, "n c h w"],
-) -> tuple[Float32[Tensor, " c"], Float32[Tensor, " c"]]:
-    """Compute mean and population standard deviation of each channel of pixels / 255.
-
-    They come from exact counts of the 256 values, so they are the same bits on every machine.
-    A standard deviation below 1/255 is returned as 1/255.
-
-    Example:
-        >>> channel_statistics(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2))
-        (tensor([0.5000]), tensor([0.5000]))
-    """
-    channels = pixels.transpose(0, 1).flatten(1)
-    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
-    share = counts.double() / counts.sum(1, keepdim=True)
-    values = torch.arange(256, dtype=torch.float64) / 255
-    mean = (share * values).sum(1)
-    std = (share * (values - mean[:, None]) ** 2).sum(1).sqrt().clamp_min(LEAST_STD)
-    return mean.float(), std.float()
-
-
-def hash_splits(splits: tuple[Labelled, ...], classes: tuple[str, ...]) -> str:
-    """Hash shapes, class names, pixels and labels to 16 hexadecimal characters (SHA-256)."""
-    shapes = [tuple(split.pixels.shape) for split in splits]
-    digest = hashlib.sha256(repr((shapes, classes)).encode())
-    for split in splits:
-        digest.update(split.pixels.contiguous().numpy().data)
-        digest.update(split.labels.contiguous().numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def short_name(path: Path) -> str:

@@ -1,53 +1,28 @@
 """Images from a folder of pictures, one subfolder per class."""
 
+import hashlib
+import io
 import logging
-import warnings
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import __version__ as pillow
+from torch import Tensor
 
 from untrained.images.collection import Collection, short_name
 from untrained.images.dataset import Labelled
-from untrained.images.layout import (
-    ADVICE,
-    Layout,
-    files_below,
-    find_layout,
-    is_picture,
-    note_links,
-    readable,
-)
-from untrained.images.picture import Picture, read_picture
-from untrained.images.splits import shorten
+from untrained.images.decoding import Decoded, decode
+from untrained.images.kept import Entry, home_of_entries
+from untrained.images.layout import Layout, files_below, find_layout, note_links
+from untrained.images.mapping import map_pixels
 
 SIZE = 32
 "Side in pixels when none is asked for."
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The pictures of one class in one split."""
-
-    squares: UInt8[np.ndarray, "n side side 3"]
-    files: tuple[str, ...]
-    "Where each lies, below the data set's folder."
-    filled: int
-    "Most bits that the values of a 16-bit grey picture fill; 0 if there is none."
-    narrowed: int
-    "Pictures of 16-bit colour, of which Pillow gives the upper 8 bits."
-
-
-Pictures = Mapping[str, Mapping[str, Found]]
-"Split -> class -> what was found; classes without pictures are left out."
 
 
 def read_folder(path: Path, size: int | None) -> Collection:
@@ -63,6 +38,9 @@ def read_folder(path: Path, size: int | None) -> Collection:
     Each picture is read as `read_picture` says. If all pictures are grey the data set has one
     channel, otherwise three.
 
+    Pictures are decoded once and kept in the user's cache folder; as long as names, sizes and
+    times of change of all files stay, later calls map the pixels from there.
+
     Args:
         path: The folder; its name names the data set.
         size: Side in pixels of the squares made of the pictures; None means 32.
@@ -76,116 +54,92 @@ def read_folder(path: Path, size: int | None) -> Collection:
     """
     side = SIZE if size is None else size
     layout = find_layout(path)
-    notes = [*layout.notes, *note_links(path, layout)]
-    pictures, more = read_layout(layout, path, side, bits=16)
-    notes += more
-    for note in notes:
+    pixels, decoded, entry, unkept = pictures_of(layout, path, side)
+    left_out = (*layout.notes, *note_links(path, layout), *decoded.warnings, *unkept)
+    for note in left_out:
         logger.warning(note)
-    classes = tuple(pictures["train"])
-    if not classes:
-        raise ValueError(
-            f"expected pictures in the class folders of {readable(path)}, got none; {ADVICE}"
-        )
-    check_known(pictures, classes, path)
-    every = [found for classwise in pictures.values() for found in classwise.values()]
-    filled = max(found.filled for found in every)
-    bits = max(8, filled) if filled else 16
-    if bits < 16:
-        pictures, _ = read_layout(layout, path, side, bits)
-        notes.append(f"16-bit grey pictures fill {filled} bits: the upper 8 of these were kept")
-    if narrowed := sum(found.narrowed for found in every):
-        notes.append(f"of {narrowed} pictures in 16-bit colour the upper 8 bits were kept")
-    grey = all(is_grey(found.squares) for found in every)
-    if grey:
-        notes.append("all pictures are grey: one channel")
-    splits = {split: found for split, found in pictures.items() if found}
+    classes = tuple(group.name for group in decoded.groups if group.split == "train")
     return Collection(
         short_name(path),
         classes,
-        **{split: label(found, classes, grey) for split, found in splits.items()},
+        **label(decoded, classes, pixels),
         notes=(
             f"centre square of each picture resized to {side} x {side}, transparency over white",
-            *notes,
+            *left_out,
+            *decoded.remarks,
         ),
-        grey_bits=bits,
-        files={split: sum((f.files for f in p.values()), ()) for split, p in splits.items()},
+        grey_bits=decoded.grey_bits,
+        files=files_of(decoded),
+        entry=entry,
     )
 
 
-def read_layout(layout: Layout, path: Path, side: int, bits: int) -> tuple[Pictures, list[str]]:
-    """Read the pictures of every class of every split; return them, and notes."""
-    pictures: dict[str, dict[str, Found]] = {}
-    notes = []
-    for split, classes in layout.splits.items():
-        pictures[split] = {}
-        for name, folders in classes.items():
-            found, more = read_class(name, folders, path, side, bits)
-            notes += more
-            if len(found.squares):
-                pictures[split][name] = found
-    return pictures, notes
-
-
-def read_class(
-    name: str, folders: tuple[Path, ...], path: Path, side: int, bits: int
-) -> tuple[Found, list[str]]:
-    """Read the pictures at any depth below the folders of a class, in order of their paths."""
-    files = [file for folder in folders for file in sorted(files_below(folder))]
-    pictures = [file for file in files if is_picture(file)]
-    # Pillow decodes outside the interpreter's lock. Its warning of large pictures is for servers:
-    # here they are read one at a time, and those twice as large are refused.
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = list(pool.map(partial(read_or_explain, side=side, bits=bits), pictures))
-    read = [(f, r) for f, r in zip(pictures, results, strict=True) if isinstance(r, Picture)]
-    left_out = [result for result in results if isinstance(result, str)]
-    if not read:
-        where = " and ".join(map(readable, folders))
-        left_out.append(f"left out class {name!r}: no readable picture in {where}")
-    others = [readable(file.name) for file in files if not is_picture(file)]
-    skipped = [f"skipped files of {name!r} that are no pictures: {shorten(others)}"]
-    found = Found(
-        np.array([p.square for _, p in read], dtype=np.uint8).reshape(-1, side, side, 3),
-        tuple(readable(file.relative_to(path)) for file, _ in read),
-        max((p.filled for _, p in read), default=0),
-        sum(p.narrowed for _, p in read),
-    )
-    return found, left_out + (skipped if others else [])
-
-
-def read_or_explain(path: Path, side: int, bits: int) -> Picture | str:
-    """Read a picture; if it is broken, return the line that says so."""
-    try:
-        return read_picture(path, side, bits)
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise nearly anything on broken files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return readable(f"left out {path}: {reason}")
-
-
-def check_known(pictures: Pictures, classes: tuple[str, ...], path: Path) -> None:
-    """Refuse classes that train does not show."""
-    for split, found in pictures.items():
-        strange = [name for name in found if name not in classes]
-        if strange:
-            raise ValueError(
-                f"expected the class folders of {split} in {readable(path)} to be among those of "
-                f"train, got {shorten(strange)}; add training pictures or rename"
+def pictures_of(
+    layout: Layout, path: Path, side: int
+) -> tuple[UInt8[Tensor, "n c h w"], Decoded, Entry | None, tuple[str, ...]]:
+    """Pixels, mapped from where they are kept or in memory; what they are; where; and notes."""
+    home, notes = home_of_entries(), tuple[str, ...]()
+    if home is not None:
+        name = hashlib.sha256(repr((str(path.resolve()), side)).encode()).hexdigest()[:16]
+        entry = Entry(home / name, digest(layout, path, side))
+        try:
+            if (told := entry.open(path)) is None:
+                entry.write(path, lambda file: decode(layout, path, side, file).plain())
+                told = entry.open(path)
+            if told is not None:
+                decoded = Decoded.of_plain(told)
+                return map_pixels(entry.pixels, decoded.shape), decoded, entry, ()
+        except OSError as error:
+            notes = (
+                f"decoded pictures stay in memory, since they cannot be kept in {home}: "
+                f"{error.strerror or error}; name another folder by UNTRAINED_CACHE",
             )
+    buffer = io.BytesIO()
+    decoded = decode(layout, path, side, buffer)
+    pixels = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8).view(-1, *decoded.shape)
+    return pixels, decoded, None, notes
 
 
-def is_grey(pixels: UInt8[np.ndarray, "n h w 3"]) -> bool:
-    """Tell whether red, green and blue agree everywhere."""
-    return bool((pixels == pixels[..., :1]).all())
+def digest(layout: Layout, path: Path, side: int) -> str:
+    """Of all that decides the pixels: name, size and time of every file, side, and the code."""
+    found = hashlib.sha256(repr((reader(), side)).encode())
+    for split, classes in layout.splits.items():
+        for name, folders in classes.items():
+            found.update(repr((split, name)).encode())
+            for file in (file for folder in folders for file in files_below(folder)):
+                state = file.stat() if file.exists() else file.lstat()  # of a link to nowhere
+                below = str(file).removeprefix(str(path))
+                found.update(repr((below, state.st_size, state.st_mtime_ns)).encode())
+    return found.hexdigest()
 
 
-def label(pictures: Mapping[str, Found], classes: tuple[str, ...], grey: bool) -> Labelled:
-    """Join the pictures of all classes, channels first; of grey ones a single channel."""
-    channels = 1 if grey else 3
-    squares = [found.squares[..., :channels] for found in pictures.values()]
-    pixels = np.concatenate(squares).transpose(0, 3, 1, 2)
-    labels = np.repeat([classes.index(name) for name in pictures], list(map(len, squares)))
-    return Labelled(
-        torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels.astype(np.int64))
+@cache
+def reader() -> str:
+    """Digest of the code that reads pictures and describes them: this subpackage, and Pillow."""
+    found = hashlib.sha256(pillow.encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def files_of(decoded: Decoded) -> dict[str, tuple[str, ...]]:
+    """Split -> the file of each picture."""
+    files: dict[str, tuple[str, ...]] = {}
+    for group in decoded.groups:
+        files[group.split] = files.get(group.split, ()) + group.files
+    return files
+
+
+def label(
+    decoded: Decoded, classes: tuple[str, ...], pixels: UInt8[Tensor, "n c h w"]
+) -> dict[str, Labelled]:
+    """Split -> its pictures, as rows of all pixels."""
+    splits = np.repeat([g.split for g in decoded.groups], [len(g.files) for g in decoded.groups])
+    labels = np.repeat(
+        [classes.index(g.name) for g in decoded.groups], [len(g.files) for g in decoded.groups]
     )
+    found = {}
+    for split in dict.fromkeys(g.split for g in decoded.groups):
+        rows = torch.from_numpy((splits == split).nonzero()[0])
+        found[split] = Labelled(pixels, torch.from_numpy(labels)[rows], rows)
+    return found

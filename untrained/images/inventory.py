@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data import Holding, data_folder, sha256, where
+from untrained.images.kept import Kept, kept_pictures
 from untrained.images.npz import LAYOUT
 
 KNOWN = {
@@ -21,10 +22,25 @@ KNOWN = {
 
 
 def known_images() -> tuple[Holding, ...]:
-    """The bundled digits, the image sets of `KNOWN`, and whatever else the data folder names."""
+    """The bundled digits, the image sets of `KNOWN`, whatever else the data folder names, and the
+    pictures that are kept decoded."""
     digits = Holding("digits", "8 x 8 handwritten digits", "", where="bundled", rows=1_797)
     others = {path.stem for path in (data_folder() / "images").glob("*.npz")} - KNOWN.keys()
-    return (digits, *(_holding(name) for name in (*KNOWN, *sorted(others))))
+    sets = (_holding(name) for name in (*KNOWN, *sorted(others)))
+    return (digits, *sets, *map(_decoded, kept_pictures()))
+
+
+def _decoded(kept: Kept) -> Holding:
+    side = " x ".join(map(str, kept.shape[1:]))
+    return Holding(
+        f"pictures/{kept.folder.name}",
+        f"decoded pictures of {kept.of} at {side}" if kept.of else "decoded pictures",
+        "",
+        where=f"cache folder, {kept.bytes / 1e6:,.1f} MB; untrained data clear removes them",
+        path=kept.folder,
+        rows=kept.pictures,
+        reason="" if kept.of else "damaged",
+    )
 
 
 def _holding(name: str) -> Holding:

@@ -145,7 +145,8 @@ def split_of(name: str) -> str | None:
 
 def visible_folders(path: Path) -> list[Path]:
     """List subfolders that may hold pictures, by name; links to folders are among them."""
-    return sorted(p for p in path.iterdir() if p.is_dir() and visible(p.name))
+    with os.scandir(path) as entries:
+        return sorted(path / e.name for e in entries if visible(e.name) and e.is_dir())
 
 
 def visible(name: str) -> bool:

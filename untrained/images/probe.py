@@ -72,15 +72,15 @@ def draw_probe(images: Images, spec: ProbeSpec, generator: torch.Generator) -> P
         (torch.Size([32, 1, 3, 3]), '32 of digits/train, 3 x 3 patches')
     """
     check_spec(spec, images)
-    source = spec.of(images)
+    split = spec.of(images)
     if spec.at_most:
-        spec = replace(spec, count=min(spec.count, len(source)))
-    rows = draw_rows(len(source), spec.count, generator).to(source.pixels.device)
+        spec = replace(spec, count=min(spec.count, len(split)))
+    rows = draw_rows(len(split), spec.count, generator).to(split.source.device)
     inputs = images.normalise(draw_pixels(images, rows, spec, generator))
     if spec.one_channel:
         channel = draw_integers(inputs.shape[1], spec.count, generator).to(inputs.device)
         inputs = inputs[torch.arange(spec.count, device=inputs.device), channel][:, None]
-    return Probe(inputs, source.labels[rows], len(images.classes), describe(images, spec))
+    return Probe(inputs, split.labels[rows], len(images.classes), describe(images, spec))
 
 
 def check_spec(spec: ProbeSpec, images: Images) -> None:
@@ -116,16 +116,17 @@ def draw_pixels(
 ) -> UInt8[Tensor, "n c h w"]:
     """Crop, flip and cut patches from the given rows of the split."""
     channels, height, width = images.shape
-    pixels = spec.of(images).pixels
+    split = spec.of(images)
+    pixels, places = split.source, split.places(rows)
     if spec.augment:
         padding = min(height, width) // 8
-        pixels = random_crop_flip(pixels[rows], generator, padding=padding, flip=channels == 3)
-        rows = torch.arange(len(rows), device=pixels.device)
+        pixels = random_crop_flip(pixels[places], generator, padding=padding, flip=channels == 3)
+        places = torch.arange(len(rows), device=pixels.device)
     if spec.patch is None:
-        return pixels if spec.augment else pixels[rows]
+        return pixels if spec.augment else pixels[places]
     tops = draw_integers(height - spec.patch + 1, len(rows), generator).to(pixels.device)
     lefts = draw_integers(width - spec.patch + 1, len(rows), generator).to(pixels.device)
-    return windows(pixels, rows, tops, lefts, (spec.patch, spec.patch))
+    return windows(pixels, places, tops, lefts, (spec.patch, spec.patch))
 
 
 def describe(images: Images, spec: ProbeSpec) -> str:

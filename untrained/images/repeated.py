@@ -11,7 +11,7 @@ SPLITS = ("train", "validation", "test")
 
 def pixel_digests(data: Labelled) -> list[bytes]:
     """One digest an image: equal for equal pixels."""
-    rows = data.pixels.contiguous().numpy()
+    rows = (row for batch in data.batches() for row in batch.contiguous().numpy())
     return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
 
 

@@ -73,10 +73,7 @@ def hold_out(data: Labelled, most: int, rng: np.random.Generator) -> tuple[Label
     place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     out = torch.zeros(len(labels), dtype=torch.bool)
     out[torch.from_numpy(by_class[place < np.repeat(held, counts)])] = True
-    return (
-        Labelled(data.pixels[~out], data.labels[~out]),
-        Labelled(data.pixels[out], data.labels[out]),
-    )
+    return data.select((~out).nonzero().flatten()), data.select(out.nonzero().flatten())
 
 
 def shorten(items: list[str], most: int = 3) -> str:

@@ -24,6 +24,8 @@ EXPORTED = {
     "network.py": "loader: needs torch and safetensors alone",
     "weights.safetensors": "weights",
     "network.onnx": "ONNX",
+    "network.pt2": "torch.export",
+    "MODEL_CARD.md": "model card",
 }
 
 

@@ -26,7 +26,7 @@ from untrained.runs.tasks import (
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
-from untrained.training import export, train
+from untrained.training import Origin, export, train
 
 logger = logging.getLogger(__name__)
 
@@ -228,7 +228,13 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
             images=session.images,
             source=source,
             constructor=constructor,
-            title=f"{session.folder.name}: {row['architecture']}",
+            origin=Origin(
+                session.folder.name,
+                row["architecture"],
+                task.recipe,
+                task.images,
+                outcome.training.best_epoch,
+            ),
             accuracy=outcome.evaluation.accuracy,
         )
     except Exception as error:  # the source may be somebody else's

@@ -32,7 +32,7 @@ class MachineConfig:
     seed: int = 0
     "Seed of the run: other seeds, other draws, splits and choices."
     device: str = "cpu"
-    "`cpu`, `cuda`, `cuda:1`."
+    "`cpu`, `cuda`, `cuda:1`, or `auto`: `cuda` where there is one, otherwise `cpu`."
     workers: int = os.cpu_count() or 1
     """Worker processes, one torch thread each; how many there are changes no result. With 0,
     a network that crashes ends the command; with workers, only that network fails."""
@@ -262,14 +262,23 @@ def check_images(images: str) -> None:
         )
 
 
+def concrete_device(device: str) -> str:
+    """The device that `auto` stands for here; any other as it is."""
+    import torch  # which takes seconds, and flags are read without it
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_device(device: str) -> None:
     """Refuse a device that torch cannot compute on here."""
-    import torch  # which takes seconds, and flags are read without it
+    import torch  # as above
 
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"device: expected cpu, or cuda where there is one, got {device!r}: {reason}"
+            f"device: expected cpu, auto, or cuda where there is one, got {device!r}: {reason}"
         ) from error

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from multiprocessing.connection import wait
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -25,7 +25,7 @@ from untrained.runs.tasks import (
     unmeasured,
     untrainable,
 )
-from untrained.runs.workers import Answer, Lost, Raised, Worker, images_file
+from untrained.runs.workers import Answer, ImageFiles, Lost, Raised, Worker, images_files
 from untrained.scores import Reading
 
 
@@ -63,8 +63,8 @@ def start_engine(
         with one_thread(), interruptible():
             yield lambda tasks: ((i, perform(task, images, step)) for i, task in enumerate(tasks))
         return
-    with images_file(images) as file:
-        pool = Pool(workers, file, time_limit)
+    with images_files(images) as files:
+        pool = Pool(workers, files, time_limit)
         try:
             yield pool
         finally:
@@ -74,7 +74,7 @@ def start_engine(
 class Pool:
     """An engine of worker processes."""
 
-    def __init__(self, count: int, images: IO[bytes], time_limit: float | None):
+    def __init__(self, count: int, images: ImageFiles, time_limit: float | None):
         self.count = count
         self.images = images
         self.time_limit = time_limit

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from untrained.images import Images
-from untrained.runs.config import ResolvedConfig, RunConfig, chosen, resolve_training
+from untrained.runs.config import (
+    ResolvedConfig,
+    RunConfig,
+    chosen,
+    concrete_device,
+    resolve_training,
+)
 from untrained.runs.setup import score_name
 from untrained.runs.tasks import training_images
 from untrained.settings import Setting, checked
@@ -164,6 +170,7 @@ def resolve(config: RunConfig) -> ResolvedConfig:
             preset.short_training if scores == preset.scores else NOTHING
         ),
         "training": resolve_training(config.training.over(AUTOMATIC if config.train else NOTHING)),
+        "device": concrete_device(config.device),
     }
     return ResolvedConfig(**{**given, **resolved}).check()
 

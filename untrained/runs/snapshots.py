@@ -120,7 +120,7 @@ def draw_tracked_images(
     probe = images.validation.some(spec.probe, generator)
     order = probe.labels.sort(stable=True).indices
     return TrackedImages(
-        Labelled(probe.pixels[order], probe.labels[order]),
+        probe.select(order),
         images.train.some(spec.support, generator),
         images.validation.some(spec.held_out, generator),
     )

@@ -6,7 +6,13 @@ from typing import Literal
 
 from untrained.networks.choices import Named, Policy
 from untrained.outside import command_line
-from untrained.runs.config import LARGEST_SEED, check_device, check_images, resolve_training
+from untrained.runs.config import (
+    LARGEST_SEED,
+    check_device,
+    check_images,
+    concrete_device,
+    resolve_training,
+)
 from untrained.settings import check_range, checked
 from untrained.training.recipe import AUTO, Recipe, TrainingSpec, check_recipe
 
@@ -66,7 +72,7 @@ class TrackConfig:
     seed: int = 0
     "Seed of initial weights, splits, choice of images and training."
     device: str = "cpu"
-    "`cpu`, `cuda`, `cuda:1`."
+    "`cpu`, `cuda`, `cuda:1`, or `auto`: `cuda` where there is one, otherwise `cpu`."
     out: Path = Path("untrained-runs")
     "Folder in which the tracking makes a folder of its own."
 
@@ -108,8 +114,13 @@ class TrackConfig:
         return replace(self.check(), training=resolve_training(self.training))
 
     def check(self) -> "TrackConfig":
-        """Itself, each value of its type, or ValueError for one that makes no sense."""
+        """Itself, each value of its type and the device a concrete one.
+
+        Raises:
+            ValueError: a value that makes no sense.
+        """
         found = checked(self)
+        found = replace(found, device=concrete_device(found.device))
         for name, value, least in (
             ("size", found.size, 1),
             ("training.images", found.training.images, 2),

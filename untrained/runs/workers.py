@@ -13,8 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
 from typing import IO, Any, NamedTuple
@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import torch
 
 from untrained.images import Images
+from untrained.images.mapping import with_pixels, without_pixels
 from untrained.plugins import working_folder_last
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
@@ -57,12 +58,13 @@ Answer = Outcome | Raised | Lost
 class Worker:
     """A process that does one task after another, one torch thread and a process group its own."""
 
-    def __init__(self, images: IO[bytes], time_limit: float | None):
+    def __init__(self, images: "ImageFiles", time_limit: float | None):
         self.time_limit = time_limit
         self.begun: float | None = None
         self.device, self.timed = "cpu", False
         self.pipe, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_serve, args=(theirs, _descriptor(images), time_limit))
+        handed = tuple(map(_descriptor, images))
+        self.process = SPAWN.Process(target=_serve, args=(theirs, handed, time_limit))
         with theirs, _clean_start():
             self.process.start()
 
@@ -137,22 +139,33 @@ GRACE = 1.0
 "Seconds that a worker is given to end a step by itself, as it can where Python code runs."
 
 
-def images_file(images: Images) -> IO[bytes]:
-    """The images in a file without a name, which every worker maps; it needs no shared memory.
+ImageFiles = Sequence[IO[bytes]]
+"""The images, in a file without a name; and the file that their pixels are mapped from, where that
+is another."""
+
+
+@contextmanager
+def images_files(images: Images) -> Iterator[ImageFiles]:
+    """What every worker maps, without shared memory; pixels that are in a file are not copied.
 
     Raises:
         OSError: there is no space for it.
     """
-    file = tempfile.TemporaryFile(prefix="untrained")  # noqa: SIM115  # the caller closes it
-    try:
-        torch.save(images, file)
-        file.flush()
-    except (OSError, RuntimeError) as error:  # torch's writer has its own
-        raise OSError(
-            f"cannot write the images for worker processes to {tempfile.gettempdir()}: set TMPDIR "
-            f"to a folder with more space, or try --workers 0"
-        ) from error
-    return file
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile(prefix="untrained"))
+        files: list[IO[bytes]] = [file]
+        if images.pixel_file is not None:
+            with suppress(OSError):  # just removed, but mapped here: copied as from memory
+                files.append(stack.enter_context(images.pixel_file.open("rb")))
+        try:
+            torch.save(images if len(files) == 1 else without_pixels(images), file)
+            file.flush()
+        except (OSError, RuntimeError) as error:  # torch's writer has its own
+            raise OSError(
+                f"cannot write the images for worker processes to {tempfile.gettempdir()}: set "
+                f"TMPDIR to a folder with more space, or try --workers 0"
+            ) from error
+        yield files
 
 
 class _descriptor:
@@ -195,7 +208,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 # What a worker does itself
 
 
-def _serve(pipe: Connection, descriptor: int, time_limit: float | None) -> None:
+def _serve(pipe: Connection, descriptors: Sequence[int], time_limit: float | None) -> None:
     os.environ.pop("PYTHONSAFEPATH", None)  # what scores start is theirs
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
@@ -205,8 +218,9 @@ def _serve(pipe: Connection, descriptor: int, time_limit: float | None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(2, 1)  # the output is the driver's
     torch.set_num_threads(1)
-    images = torch.load(f"/dev/fd/{descriptor}", mmap=True, weights_only=False)
-    os.close(descriptor)
+    images = _mapped(*(f"/dev/fd/{descriptor}" for descriptor in descriptors))
+    for descriptor in descriptors:
+        os.close(descriptor)
 
     @contextmanager
     def step() -> Iterator[None]:
@@ -224,6 +238,11 @@ def _serve(pipe: Connection, descriptor: int, time_limit: float | None) -> None:
 
 
 _PR_SET_PDEATHSIG = 1
+
+
+def _mapped(file: str, pixels: str | None = None) -> Images:
+    images = torch.load(file, mmap=True, weights_only=False)
+    return images if pixels is None else with_pixels(images, pixels)
 
 
 def _say(pipe: Connection, said: Any) -> None:

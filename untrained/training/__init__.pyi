@@ -9,6 +9,7 @@ from .loop import Training as Training
 from .loop import check_fits as check_fits
 from .loop import train as train
 from .loop import train_short as train_short
+from .model_card import Origin as Origin
 from .recipe import Recipe as Recipe
 from .recipe import TrainingSpec as TrainingSpec
 from .recipes import RECIPES as RECIPES

@@ -71,7 +71,7 @@ def show(
     device: str,
 ) -> Shown:
     """These rows of the training images on the device, altered and mixed as the recipe says."""
-    inputs = augment(images.train.pixels[rows], images, recipe, generator, device)
+    inputs = augment(images.train.at(rows), images, recipe, generator, device)
     shown = Shown(inputs, images.train.labels[rows].to(device))
     return mix(shown, recipe.mixup, generator) if recipe.mixup else shown
 

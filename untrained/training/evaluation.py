@@ -89,7 +89,7 @@ def _logits(
     with _evaluating(network):
         outputs = [
             check_logits(network(images.normalise(pixels.to(device))), images)
-            for pixels in labelled.pixels.split(batch)
+            for pixels in labelled.batches(batch)
         ]
     return torch.cat(outputs).double().cpu()
 
