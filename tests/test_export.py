@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
 from untrained.images.resizing import resize_square
+from untrained.networks.onnx_graph import missing_packages
 from untrained.training import evaluate, export
 from untrained.training.export import Exported, defined_names, render
-from untrained.training.onnx_file import compare, missing_packages
+from untrained.training.onnx_file import compare
 
 CELLS = Path(__file__).parents[1] / "untrained" / "spaces" / "nasbench201_network.py"
 SOURCE = CELLS.read_text(encoding="utf-8")

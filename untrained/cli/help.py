@@ -10,6 +10,7 @@ FIRST = (
     "--preset",
     "--searcher",
     "--scores",
+    "--limit",
     "--combine",
     "--dataset",
     "--sample",

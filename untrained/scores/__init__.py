@@ -33,6 +33,7 @@ from untrained.scores.kernel import (
 from untrained.scores.laplace import LaplaceEvidence
 from untrained.scores.latency import Latency
 from untrained.scores.linear_regions import LinearRegions
+from untrained.scores.memory import InferenceMemory, TrainingMemory
 from untrained.scores.nngp import (
     NNGPAccuracy,
     NNGPLeaveOneOut,
@@ -150,6 +151,8 @@ SCORES: dict[str, type[Score]] = {
     "parameters": Parameters,
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,
+    "memory": InferenceMemory,
+    "training_memory": TrainingMemory,
     "latency": Latency,
     # of the graph of a cell
     "effective_depth": EffectiveDepth,

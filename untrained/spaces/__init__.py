@@ -13,6 +13,7 @@ from untrained.spaces.mnas import MNAS
 from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.spaces.natsbench_size import NATSBenchSize
+from untrained.spaces.restricted import NothingKept, RestrictedSpace, restricted
 from untrained.spaces.space import (
     Architecture,
     CellScale,
@@ -34,13 +35,16 @@ __all__ = [
     "Connectivity",
     "Crowd",
     "Edge",
+    "NothingKept",
     "PrunableSpace",
+    "RestrictedSpace",
     "Scale",
     "Shape",
     "Space",
     "connectivity",
     "get_space",
     "prunable",
+    "restricted",
 ]
 
 SPACES: dict[str, Space[Any]] = {

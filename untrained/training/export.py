@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from untrained.files import folder_written_whole
 from untrained.images.dataset import Images
+from untrained.networks.onnx_graph import missing_packages
 from untrained.training.evaluation import Evaluation, evaluate
-from untrained.training.onnx_file import export_onnx, missing_packages
+from untrained.training.onnx_file import export_onnx
 
 WEIGHTS = "weights.safetensors"
 LOADER = "network.py"

@@ -1,26 +1,15 @@
 """A network as an ONNX file, checked against onnxruntime. Needs `untrained[onnx]`."""
 
-import importlib.util
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-OPSET = 18
+from untrained.networks.onnx_graph import write_graph
+
 TOLERANCE = 1e-3  # of the largest logit; float32 runtimes differ by about 1e-6
-CHATTERING = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-
-
-def missing_packages() -> tuple[str, ...]:
-    """The packages among those ONNX needs that are not installed."""
-    return tuple(name for name in PACKAGES if importlib.util.find_spec(name) is None)
 
 
 def export_onnx(
@@ -44,19 +33,7 @@ def export_onnx(
         RuntimeError: if the two differ by more than a thousandth of the largest logit.
     """
     example = torch.zeros(2, *batches[0].shape[1:])  # a batch of one would become a constant
-    with _quiet():
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    write_graph(network, path, example, any_batch=True)
     return compare(network, path, batches)
 
 
@@ -81,20 +58,3 @@ def compare(
             f"loader beside it"
         )
     return difference
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from warning about itself and about packages nobody needs."""
-    loggers = [logging.getLogger(name) for name in CHATTERING]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        # A failing export prints its graph.
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
