@@ -161,7 +161,17 @@ def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -
         began = time.process_time()
         search_in(
             Session(
-                config, images, found, asking, measuring, folder, store, _at_once, ignore, "run"
+                config=config,
+                images=images,
+                space=found,
+                eligible=found,
+                searcher=asking,
+                measuring=measuring,
+                folder=folder,
+                store=store,
+                engine=_at_once,
+                on_progress=ignore,
+                run="run",
             )
         )
         spent = time.process_time() - began

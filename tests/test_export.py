@@ -30,12 +30,13 @@ from torch import Tensor, nn
 from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
 from untrained.images.resizing import resize_square
+from untrained.networks.onnx_graph import missing_packages
 from untrained.training import Recipe, evaluate, export
 from untrained.training.export import Exported
 from untrained.training.graphs import compare
 from untrained.training.loader import defined_names, render
 from untrained.training.model_card import Origin
-from untrained.training.onnx_file import missing_packages, onnx_logits
+from untrained.training.onnx_file import onnx_logits
 
 EXPORT = sys.modules["untrained.training.export"]  # the package has a function of that name
 CELLS = Path(__file__).parents[1] / "untrained" / "spaces" / "nasbench201_network.py"

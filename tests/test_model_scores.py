@@ -11,7 +11,7 @@ from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.scores.linear_probe import LinearProbe
-from untrained.scores.training_memory import TrainingMemory
+from untrained.scores.memory import TrainingMemory
 
 
 def generator() -> torch.Generator:
@@ -24,7 +24,7 @@ def probe(digits: Images) -> Probe:
 
 
 def memory(network: nn.Module, probe: Probe) -> float:
-    value = TrainingMemory()(network, probe, generator()).value
+    value = TrainingMemory(states=2)(network, probe, generator()).value
     assert value is not None
     return value
 

@@ -1,6 +1,5 @@
 """Searches within what a cheap score keeps of a space."""
 
-import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +14,6 @@ from untrained.runs import RunConfig, RunFolder, load_record, run, shrinking
 from untrained.runs.config import Shrink
 from untrained.runs.presets import resolve
 from untrained.runs.record import RunRecord, Shrunk
-from untrained.runs.shrinking import ShrunkSpace
 from untrained.spaces import get_space
 
 __all__ = ["command"]  # a fixture
@@ -143,37 +141,6 @@ def test_a_search_without_it_is_named_as_ever(tmp_path: Path) -> None:
     whole, shrunk = (resolve(asked(tmp_path, shrink=s)) for s in (None, "parameters=.25"))
     assert whole.identity("f", "code") != shrunk.identity("f", "code")
     assert "shrink" in whole.plain()
-
-
-# The smaller space
-
-
-def by_convolutions(architectures: Sequence[Any]) -> list[bool]:
-    return [str(a).count("conv") >= 3 for a in architectures]
-
-
-def test_a_shrunk_space_has_what_is_kept_and_nothing_else() -> None:
-    space = ShrunkSpace(SPACE, by_convolutions, 2)
-    rng = random.Random(0)
-    some = [space.sample(rng) for _ in range(20)]
-    assert all(by_convolutions(some))
-    assert len(set(some)) > 15
-    for one in some:
-        near = space.neighbours(one)
-        assert near == tuple(a for a in SPACE.neighbours(one) if by_convolutions([a])[0])
-        assert space.mutate(one, rng) in near
-    kept = sum(1 for _ in space.enumerate())
-    assert kept == sum(by_convolutions([*SPACE.enumerate()]))
-    assert (space.name, space.scales) == (SPACE.name, SPACE.scales)
-
-
-def test_where_no_neighbour_is_kept_another_architecture_is_drawn() -> None:
-    one, other = (SPACE.sample(random.Random(seed)) for seed in (0, 1))
-    pair = ShrunkSpace(SPACE, lambda some: [a in (one, other) for a in some], 500)
-    assert pair.mutate(one, random.Random(0)) in (one, other)
-    empty = ShrunkSpace(SPACE, lambda some: [False] * len(some), 1)
-    with pytest.raises(ValueError, match="that is kept among 100 random ones, got none"):
-        empty.sample(random.Random(0))
 
 
 def test_a_threshold_with_failures() -> None:

@@ -11,6 +11,7 @@ FIRST = (
     "--preset",
     "--searcher",
     "--scores",
+    "--limit",
     "--combine",
     "--dataset",
     "--sample",

@@ -12,6 +12,7 @@ from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.compared import Compared, compared
 from untrained.report.headline import headline, image_facts
+from untrained.report.limited import limited_in_words
 from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
@@ -60,6 +61,8 @@ def show_found(record: RunRecord) -> None:
     else:
         tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
+        if record.limited is not None:
+            say(limited_in_words(record.limited))
         if record.shrunk is not None:
             say(discarded_in_words(record.shrunk))
         PRINTED.print(f"\nSelected architecture ({tried}, {seconds:.0f} s):")
@@ -188,6 +191,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "run": record.name,
         "selected": record.selected,
         "shrunk": record.shrunk and asdict(record.shrunk),
+        "limited": record.limited and asdict(record.limited),
         "trials": [trial_as_plain(trial, record) for trial in record.trials],
         "failures": [asdict(failure) for failure in failures(record)],
         "trained": [

@@ -9,6 +9,7 @@ from untrained.report import score_drawings, training_drawings
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
+from untrained.report.limited import limited_in_words
 from untrained.report.measured import failures, score_cloud, trajectory
 from untrained.report.pruned import parents, prunings
 from untrained.report.shrunk import discarded_in_words
@@ -58,6 +59,7 @@ def write_report(
         **_score_parts(run, space),
         unknown_space=space is None,
         **_training_parts(run, image_facts(run.images)),
+        limits=run.limited and limited_in_words(run.limited),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
         beside={name: quote(file) for name, file in beside.items()},

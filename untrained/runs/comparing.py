@@ -81,10 +81,10 @@ def train_each(session: Session, keys: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:
-    """Random architectures, none of which computes what the selected or another one computes."""
+    """Random architectures within the limits; none computes what the selected or another does."""
     compare = session.config.beside.random
     rng = random.Random(f"{session.config.seed}/compare")
-    sampler = RandomSearch(session.space, (), 0, evaluations=compare + 1)
+    sampler = RandomSearch(session.eligible, (), 0, evaluations=compare + 1)
     proposals = sampler.propose([Trial(selected, (), "selected", {})], compare, rng)
     return [proposal.architecture for proposal in proposals]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from untrained.runs.beside import Beside, Compare
 from untrained.runs.identity import digest
+from untrained.runs.limit import parse_limits
 from untrained.settings import LARGEST, Setting, check_range, plain
 from untrained.training.recipe import (
     AUTO,
@@ -111,6 +112,11 @@ class RunConfig(ScoreConfig, TrainConfig):
     shrink: str | None = None
     """Search only what a cheap score keeps of the space, such as `naswot=.5` for its better half;
     the score ranks 200 random architectures, and discards what falls below the last it keeps."""
+    limit: tuple[str, ...] = ()
+    """Search only among networks within limits, such as `parameters=100k macs=50M latency=5ms
+    memory=100MB`: of the network that would be trained (`scale`, `channels`, `cells`, your images
+    and classes). Also `training_memory`, `latency_32` (a batch of 32), `latency_onnx`,
+    `latency_onnx_32`; `latency:pixel3` and others of HW-NAS-Bench."""
     proposals: int = 8
     "Architectures proposed at a time, where the searcher is free to choose."
     train: bool = False
@@ -164,6 +170,7 @@ class ResolvedConfig(RunConfig):
             raise ValueError("scores: expected at least one, got none; try condition_number")
         if self.shrink is not None:
             Shrink.parse(self.shrink)
+        parse_limits(self.limit)
         for name in self.scores:
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores: expected each once, got {name!r} twice or more")
@@ -176,6 +183,7 @@ class ResolvedConfig(RunConfig):
             "options": plain(self.options),
             "score_settings": {name: plain(s) for name, s in self.score_settings.items()},
             "scores": list(self.scores),
+            "limit": list(self.limit),
             "out": str(self.out),
         }
 
@@ -186,8 +194,12 @@ class ResolvedConfig(RunConfig):
         same command with `--train` continues the same search.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
-        if self.shrink is None:  # runs from before it could be asked for keep their name
-            del asked["shrink"]
+        for name in ("shrink", "limit"):  # older runs, which lack them, keep their name
+            if not asked[name]:
+                del asked[name]
+        if self.limit:  # they are of the networks that would be trained
+            asked |= {name: self.plain()[name] for name in ("scale", "channels", "cells")}
+            asked["batch"] = self.recipe.batch
         return digest([asked, fingerprint, code])
 
 

@@ -27,6 +27,7 @@ from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
+from untrained.runs.limiting import check_limits, limited
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
@@ -86,6 +87,7 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
     if cheap:
         check_shrinks(searcher)
     scale = training_scale(space, config)  # refuse it now, not later
+    check_limits(space, config)
     images = load_images(config.images, size=config.size, seed=config.seed)
     config = fit(config, images)
     for setup in (*setups, *cheap):
@@ -102,10 +104,11 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
         described = describe(config, images, setups, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
-        yield Session(
+        session = Session(
             config=config,
             images=images,
             space=space,
+            eligible=space,
             searcher=searcher,
             measuring=Measuring(searched, config, space, setups, images, store, engine),
             folder=folder,
@@ -114,6 +117,7 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
             on_progress=on_progress,
             run=identity,
         )
+        yield limited(session)
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:

@@ -71,6 +71,20 @@ class Shrunk:
 
 
 @dataclass(frozen=True)
+class Limited:
+    """What limits leave of a space."""
+
+    limits: Mapping[str, float]
+    "Quantity -> the most of it."
+    drawn: int
+    "Random architectures of the whole space that were compared with the limits."
+    within: int
+    "How many of them are within."
+    tries: int
+    "Architectures drawn for one that is within, before one is walked to."
+
+
+@dataclass(frozen=True)
 class Cost:
     """A line of the cost ledger."""
 
@@ -114,6 +128,8 @@ class RunRecord:
     "Whether a process is at work on it."
     shrunk: Shrunk | None = None
     "What was discarded before the search; None for nothing."
+    limited: Limited | None = None
+    "What limits leave of the space; None without limits."
     beside: tuple[str, ...] = ()
     "Names of the other runs of the same search: with another training, or with none."
 
@@ -196,6 +212,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         ended=row["selected"] is not None or row["ended"] is not None,
         running=running,
         shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
+        limited=Limited(**row["limited"]) if row["limited"] else None,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 

@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData,
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -42,6 +42,7 @@ runs = Table(
     Column("meanings", JSON),  # what each score measures; NULL in runs of older schemas
     Column("counts", JSON),  # scores that count; NULL in runs of older schemas
     Column("shrunk", JSON),  # what a cheap score discarded, see `Shrunk`; NULL for nothing
+    Column("limited", JSON),  # which networks exceed the limits, see `Limited`; NULL without
     Column("selected", String),
     Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),

@@ -37,6 +37,8 @@ class Session:
     config: ResolvedConfig
     images: Images
     space: Space[Any]
+    eligible: Space[Any]
+    "What may be proposed or compared: the space, or what is within limits of it."
     searcher: Searcher
     measuring: Measuring
     folder: RunFolder

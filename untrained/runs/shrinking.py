@@ -5,24 +5,20 @@ https://arxiv.org/abs/2011.06006; there a population is ranked, here any space b
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import compress
-from statistics import fmean
+from math import inf
 from typing import Any
 
-from torch import nn
-
 from untrained.runs.config import ResolvedConfig, Shrink
-from untrained.runs.measuring import Measuring
 from untrained.runs.record import Shrunk
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setup
-from untrained.search import SEARCHERS, Proposal, Searcher
+from untrained.runs.values import Values
+from untrained.search import SEARCHERS, Searcher
 from untrained.search.random_search import RandomSearch
-from untrained.spaces import Architecture, Scale, Shape, Space
-from untrained.spaces.graph import CellGraph
+from untrained.spaces import Architecture, Space, restricted
 
 POOL = 200
 "Random architectures from which the threshold is taken."
@@ -67,13 +63,14 @@ def shrunk(session: Session) -> Session:
     assert session.config.shrink is not None
     asked = Shrink.parse(session.config.shrink)
     [setup] = shrink_setup(session.space, session.config)
-    cheap = _Cheap(replace(session.measuring, setups=(setup,)), setup, session.config.draws)
-    drawn = RandomSearch(session.space, (), 0, evaluations=POOL).propose(
+    measuring = replace(session.measuring, setups=(setup,))
+    cheap = Values(measuring, setup, session.config.draws, "shrink")
+    drawn = RandomSearch(session.eligible, (), 0, evaluations=POOL).propose(
         (), POOL, random.Random(f"{session.config.seed}/shrink")
     )
     pool = [proposal.architecture for proposal in drawn]
     phase = f"search, {asked.score} of {len(pool)} random architectures"
-    values = cheap.values(
+    values = cheap.means(
         pool, lambda done, total: session.on_progress(Progress(phase, done, total))
     )
     found = Shrunk(
@@ -84,34 +81,18 @@ def shrunk(session: Session) -> Session:
         values={str(a): value for a, value in zip(pool, values, strict=True)},
     )
     session.store.set_shrunk(session.id, vars(found))
-    keeps = partial(_kept, cheap, found, {})
-    space = ShrunkSpace(session.space, keeps, block=round(1 / asked.share))
+    block = round(1 / asked.share)
+    space = restricted(
+        session.eligible,
+        partial(_over, cheap, found, {}),
+        block=block,
+        tries=TRIES * block,
+        nothing=lambda _: (
+            f"shrink: expected some architecture that is kept among {TRIES * block:,} random "
+            f"ones, got none; keep a larger share"
+        ),
+    )
     return replace(session, searcher=replace(session.searcher, space=space))
-
-
-@dataclass(frozen=True)
-class _Cheap:
-    """What measures the cheap score."""
-
-    measuring: Measuring
-    setup: ScoreSetup
-    draws: int
-
-    def values(
-        self,
-        architectures: Sequence[Architecture],
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[float | None]:
-        """Means over draws, measured or looked up; None where one of them failed."""
-        proposals = [Proposal(a, tuple(range(self.draws)), "shrink") for a in architectures]
-        self.measuring.measure(proposals, on_progress)
-        columns = [self.measuring.keys(proposal)[self.setup.name] for proposal in proposals]
-        known = self.measuring.store.known([key for column in columns for key in column])
-        readings = [[known[key].value for key in column] for column in columns]
-        return [
-            None if None in column else fmean(v for v in column if v is not None)
-            for column in readings
-        ]
 
 
 def _threshold(asked: Shrink, values: Sequence[float | None], *, higher_is_better: bool) -> float:
@@ -126,82 +107,15 @@ def _threshold(asked: Shrink, values: Sequence[float | None], *, higher_is_bette
     return best_first[min(len(known), max(1, round(asked.share * len(values)))) - 1]
 
 
-def _kept(
-    cheap: _Cheap,
+def _over(
+    cheap: Values,
     found: Shrunk,
-    memory: dict[Architecture, bool],
+    memory: dict[Architecture, float],
     architectures: Sequence[Architecture],
-) -> list[bool]:
-    """Which of them reach the threshold; `memory` spares looking up what was met before."""
+) -> list[float]:
+    """0 for those that reach the threshold, else infinite; `memory` spares looking up what was
+    met before."""
     new = [a for a in dict.fromkeys(architectures) if a not in memory]
-    memory.update(zip(new, map(found.keeps, cheap.values(new)), strict=True))
+    for architecture, value in zip(new, cheap.means(new), strict=True):
+        memory[architecture] = 0.0 if found.keeps(value) else inf
     return [memory[a] for a in architectures]
-
-
-class ShrunkSpace(Space[Any]):
-    """A space without those of its architectures that are not kept.
-
-    Args:
-        whole: the space.
-        keeps: which of some architectures are kept; always the same.
-        block: how many are drawn, and measured, together.
-    """
-
-    def __init__(
-        self,
-        whole: Space[Any],
-        keeps: Callable[[Sequence[Any]], list[bool]],
-        block: int,
-    ):
-        self.whole, self.keeps, self.block = whole, keeps, block
-        self.name, self.scales = whole.name, whole.scales  # type: ignore[misc]  # of this alone
-
-    def sample(self, rng: random.Random) -> Any:
-        for _ in range(TRIES):
-            some = [self.whole.sample(rng) for _ in range(self.block)]
-            for architecture in compress(some, self.keeps(some)):
-                return architecture
-        raise ValueError(
-            f"shrink: expected some architecture that is kept among {TRIES * self.block:,} random "
-            f"ones, got none; keep a larger share"
-        )
-
-    def neighbours(self, architecture: Any) -> tuple[Any, ...]:
-        near = self.whole.neighbours(architecture)
-        return tuple(compress(near, self.keeps(near)))
-
-    def mutate(self, architecture: Any, rng: random.Random) -> Any:
-        """A neighbour that is kept, uniformly; any other one that is kept where none is."""
-        near = list(self.whole.neighbours(architecture))
-        rng.shuffle(near)
-        for start in range(0, len(near), self.block):
-            some = near[start : start + self.block]
-            for neighbour in compress(some, self.keeps(some)):
-                return neighbour
-        return self.sample(rng)
-
-    def enumerate(self) -> Iterator[Any]:
-        return (a for a in self.whole.enumerate() if self.keeps((a,))[0])
-
-    def parse(self, text: str) -> Any:
-        return self.whole.parse(text)
-
-    def canonical(self, architecture: Any) -> Any:
-        return self.whole.canonical(architecture)
-
-    def terms(self, architecture: Any) -> Mapping[Any, int]:
-        return self.whole.terms(architecture)
-
-    def build(self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int) -> nn.Module:
-        return self.whole.build(architecture, scale, inputs=inputs, classes=classes)
-
-    def export(
-        self, architecture: Any, scale: Scale, *, inputs: Shape, classes: int
-    ) -> tuple[str, str]:
-        return self.whole.export(architecture, scale, inputs=inputs, classes=classes)
-
-    def features(self, architecture: Any) -> Mapping[str, float | str]:
-        return self.whole.features(architecture)
-
-    def graphs(self, architecture: Any) -> tuple[CellGraph, ...]:
-        return self.whole.graphs(architecture)

@@ -117,6 +117,11 @@ class Store:
         with self._write() as connection:
             connection.execute(runs.update().where(shared == search).values(shrunk=dict(shrunk)))
 
+    def set_limited(self, search: str, limited: Mapping[str, Any]) -> None:
+        """Notes what limits leave of the space, in every run that shares the search."""
+        with self._write() as connection:
+            connection.execute(runs.update().where(shared == search).values(limited=dict(limited)))
+
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""
         rows = self._rows(select(runs).where(runs.c.name == name))

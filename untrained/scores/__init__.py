@@ -35,6 +35,7 @@ from untrained.scores.laplace import LaplaceEvidence
 from untrained.scores.latency import Latency
 from untrained.scores.linear_probe import LinearProbe
 from untrained.scores.linear_regions import LinearRegions
+from untrained.scores.memory import InferenceMemory, TrainingMemory
 from untrained.scores.nngp import (
     NNGPAccuracy,
     NNGPLeaveOneOut,
@@ -75,7 +76,6 @@ from untrained.scores.trained import (
     ValidationAccuracy,
     ValidationLoss,
 )
-from untrained.scores.training_memory import TrainingMemory
 from untrained.scores.vkdnw import VKDNW, ReleasedVKDNW, VKDNWSingle
 from untrained.scores.weight_norm import WeightNorm
 from untrained.scores.zen import ReleasedZen, Zen
@@ -155,8 +155,9 @@ SCORES: dict[str, type[Score]] = {
     "parameters": Parameters,
     "macs": MultiplyAdds,
     "trainable_layers": TrainableLayers,
-    "latency": Latency,
+    "memory": InferenceMemory,
     "training_memory": TrainingMemory,
+    "latency": Latency,
     # of the graph of a cell
     "effective_depth": EffectiveDepth,
     "effective_width": EffectiveWidth,

@@ -1,55 +1,176 @@
 """Measured latency: seconds of a forward pass on this machine."""
 
+import gc
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from math import ceil, sqrt
+from pathlib import Path
 from statistics import median
-from typing import ClassVar
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.batchnorm import evaluating
 from untrained.networks.foreign import foreign
+from untrained.networks.onnx_graph import missing_packages, write_graph
 from untrained.scores.score import Reading, Score
 
-WARM_UP = 3
-"Passes before the first that counts: caches fill, and a GPU chooses its kernels."
+WARM_UP, WARM_SECONDS, SETTLED = 3, 1.0, 0.95
+"""Passes of a round of warming up, in which caches fill and a GPU chooses its kernels; seconds
+after which no further round is begun; and the share of the last round's median that the next one
+must fall below to be followed by another."""
+LEAST = 3
+"Passes that are timed however long they take."
+NORMAL = 1.96
+"Quantile of the normal distribution that leaves 5 % outside."
+
+
+class Timing(NamedTuple):
+    """How long a call takes."""
+
+    median: float
+    "In seconds."
+    low: float
+    high: float
+    "Ends of an interval that holds the median in 95 of 100 timings, by order statistics."
+    passes: int
 
 
 @dataclass(frozen=True)
 class Latency(Score):
-    """The median seconds that `passes` forward passes of the probe took, in evaluation mode.
+    """The median seconds of a forward pass of the probe, in evaluation mode.
 
-    It measures the machine as it is: the processor, its threads, and whatever else runs. A
-    median keeps out what disturbs fewer than half of the passes; a machine that is busy
-    throughout is slower throughout. Readings that were stored elsewhere are of that machine.
-    As in every score, products are in full float32, without TF32; recurrent layers run without
-    cuDNN, and what is compiled runs as it was written.
+    Passes are timed after rounds of warming up, until one is no faster than the one before. They
+    run on `threads` threads, without the garbage collector. A median keeps out what disturbs
+    fewer than half of the passes; a machine that is busy throughout is slower throughout.
+    Readings that were stored elsewhere are of that machine.
+
+    In PyTorch, as in every score, products are in full float32, without TF32; recurrent layers
+    run without cuDNN, and what is compiled runs as it was written. ONNX Runtime gets the network
+    as `untrained search --train` exports it, and runs on the processor; it needs
+    `untrained[onnx]`.
     """
 
     meaning: ClassVar = "Median seconds of a forward pass of one image on this machine."
     unit: ClassVar = "s"
-    passes: int = 10
-    "How many are timed."
+    passes: int = 50
+    "How many are timed, if `seconds` allow."
+    seconds: float = 2.0
+    "Seconds after which no further pass is timed."
+    threads: int = 1
+    "Of PyTorch or ONNX Runtime, on the processor."
+    runtime: Literal["torch", "onnx"] = "torch"
 
     higher_is_better: ClassVar = False
     of_machine: ClassVar = True
+    is_size: ClassVar = True
     network: ClassVar = "full"
     probe: ClassVar = ProbeSpec(count=1)
     weights: ClassVar = None
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
-        if self.passes < 1:
-            return Reading(None, f"expected one pass or more, got passes={self.passes!r}")
-        x, seconds = probe.inputs, []
-        with evaluating(network), torch.no_grad(), foreign(x):
-            for _ in range(WARM_UP + self.passes):
-                images = x.clone()  # a network may change its input in place
-                began = _now(x.device)
-                network(images)
-                seconds.append(_now(x.device) - began)
-        return Reading(median(seconds[WARM_UP:]))
+        for name in ("passes", "threads"):
+            if getattr(self, name) < 1:
+                return Reading(None, f"expected 1 or more, got {name}={getattr(self, name)!r}")
+        if self.runtime == "onnx":
+            return self._in_onnx_runtime(network, probe.inputs)
+        return Reading(self.timing(network, probe.inputs).median)
+
+    def timing(self, network: nn.Module, x: Tensor) -> Timing:
+        """Of PyTorch, on these images, where they and the network lie."""
+
+        def once() -> float:
+            images = x.clone()  # a network may change its input in place
+            began = _now(x.device)
+            network(images)
+            return _now(x.device) - began
+
+        with evaluating(network), torch.no_grad(), foreign(x), _on_threads(self.threads):
+            return timed(once, self.passes, self.seconds)
+
+    def _in_onnx_runtime(self, network: nn.Module, x: Tensor) -> Reading:
+        if missing := missing_packages():
+            return Reading(None, f"needs {', '.join(missing)}: install untrained[onnx]")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "network.onnx"
+            write_graph(deepcopy(network).cpu().eval(), path, x.cpu(), any_batch=False)
+            session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        images = {"images": x.cpu().numpy()}
+
+        def once() -> float:
+            began = time.perf_counter()
+            session.run(None, images)
+            return time.perf_counter() - began
+
+        return Reading(timed(once, self.passes, self.seconds).median)
+
+
+def timed(once: Callable[[], float], passes: int, seconds: float) -> Timing:
+    """The median of what so many calls say, after warming up.
+
+    Args:
+        once: does it, and gives the seconds that it took.
+        passes: calls that count.
+        seconds: after which no further call is made, once `LEAST` are.
+
+    Example:
+        >>> clock = iter([9.0, 9.0, 9.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 5.0, 3.0, 4.0])
+        >>> timed(clock.__next__, passes=3, seconds=9)
+        Timing(median=4.0, low=3.0, high=5.0, passes=3)
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        spent, last = 0.0, float("inf")
+        while True:
+            rounds = [once() for _ in range(WARM_UP)]
+            spent += sum(rounds)
+            if median(rounds) > SETTLED * last or spent > WARM_SECONDS:
+                break
+            last = median(rounds)
+        taken: list[float] = []
+        while len(taken) < passes and (len(taken) < LEAST or sum(taken) < seconds):
+            taken.append(once())
+    finally:
+        if collects:
+            gc.enable()
+    return Timing(median(taken), *interval(taken), len(taken))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of a 95 % interval of the median, by order statistics and the normal approximation.
+
+        x_(k) ... x_(n + 1 - k),    k = ceil(n / 2 - 1.96 sqrt(n) / 2), 1 at least
+
+    Example:
+        >>> interval(range(1, 101))
+        (41, 60)
+    """
+    ordered, n = sorted(values), len(values)
+    k = max(ceil(n / 2 - NORMAL * sqrt(n) / 2), 1)
+    return ordered[k - 1], ordered[n - k]
+
+
+@contextmanager
+def _on_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _now(device: torch.device) -> float:

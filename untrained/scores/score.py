@@ -92,6 +92,11 @@ class Score(ABC):
     is_count: ClassVar[bool] = False
     "Whether it counts something, so that a value is shown as a whole number."
 
+    is_size: ClassVar[bool] = False
+    """Whether it measures what a network costs, such as parameters or bytes: a limit, an axis that
+    a Pareto front keeps low, and a baseline that other scores must beat, of which more is better
+    by itself only in that last part."""
+
     def aiming(self, largest: Callable[[], float]) -> "Score":
         """Itself as a run asks it: at which size it aims, where it does and nothing was said.
 

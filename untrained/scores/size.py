@@ -21,6 +21,7 @@ class Parameters(Score):
     meaning: ClassVar = "Number of trainable parameters."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
+    is_size: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     weights: ClassVar = None
     is_sum: ClassVar = True
@@ -43,6 +44,7 @@ class MultiplyAdds(Score):
     meaning: ClassVar = "Multiply-adds of convolutions and matrix products for one image."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
+    is_size: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     weights: ClassVar = None
     is_sum: ClassVar = True
@@ -83,6 +85,7 @@ class TrainableLayers(Score):
     meaning: ClassVar = "Number of convolutions and linear layers."
     higher_is_better: ClassVar = True
     is_count: ClassVar = True
+    is_size: ClassVar = True
     of_function: ClassVar = False  # unreachable operations count, as in the benchmarks' tables
     weights: ClassVar = None
     is_sum: ClassVar = True

@@ -7,6 +7,7 @@ Initialization", ICLR 2022, https://arxiv.org/abs/2109.00817.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,12 +63,16 @@ class NASISearch(Searcher):
         decisions = decisions_of(self.space)
         uniform = [np.zeros(len(decision.options)) for decision in decisions]
         if done < samples:
+            draw = partial(sampled, self.space, decisions, uniform, rng)
             return [
-                Proposal(sampled(self.space, decisions, uniform, rng), self._draws(t), "sample")
+                Proposal(self.space.drawn(draw, rng), self._draws(t), "sample")
                 for t in range(done, min(done + count, samples))
             ]
         found = self._best(history[:samples]) if done == samples else None
-        return [Proposal(found, self._draws(samples), "step")] if found else []
+        if found is None:
+            return []
+        nearest = self.space.drawn(lambda: found, rng)  # itself, unless it exceeds a limit
+        return [Proposal(nearest, self._draws(samples), "step")]
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         """The last one, where its scores could be measured."""

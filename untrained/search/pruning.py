@@ -15,6 +15,8 @@ import numpy as np
 
 from untrained.search.ranks import dense_ranks
 from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.within import sample_within
+from untrained.spaces.restricted import NothingKept
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
 
 Key = tuple[Architecture, tuple[int, ...]]
@@ -91,9 +93,35 @@ class PruningSearch(Searcher):
             ]
             if any(all(gain is None for gain in column) for column in gains):
                 return parent, []  # a score says nothing at all: better none than a blind choice
-            parent = self.space.without(parent, *least_missed(contests, gains, self.combine))
+            parent = self._pruned(parent, contests, gains)
             number += 1
         return parent, [Proposal(parent, self._draws(number, 0), "parent", role="parent")]
+
+    def _pruned(
+        self, parent: Architecture, contests: Sequence[Contest], gains: Gains
+    ) -> Architecture:
+        """The parent without the losers; in a restricted space it then still holds an
+        architecture of that, so that some losers may be others."""
+        orders = least_missed_first(contests, gains, self.combine)
+        pruned = self.space.without(parent, *losers_of(contests, orders))
+        if self._held_by(pruned) is not None:
+            return pruned
+        held = sample_within(self.space, random.Random(0), parent)
+        for contest, order in zip(contests, orders, strict=True):
+            left = contest.losers
+            for choice in order if left else ():
+                fewer = self.space.without(parent, choice)
+                its = self._held_by(fewer) if choice in self.space.kept(held) else held
+                if left and its is not None:
+                    parent, held, left = fewer, its, left - 1
+        return parent
+
+    def _held_by(self, partial: Architecture) -> Architecture | None:
+        """An architecture of the space that a partial one holds, if one is found."""
+        try:
+            return sample_within(self.space, random.Random(0), partial)
+        except NothingKept:
+            return None
 
     def _contests(self, parent: Architecture) -> list[Contest]:
         """What the next round decides: operations of each edge, then edges of each node."""
@@ -160,17 +188,32 @@ def least_missed(
         gains: over the choices of all contests.
         combine: how ranks, or gains, of several scores become one number.
     """
+    return losers_of(contests, least_missed_first(contests, gains, combine))
+
+
+def losers_of(
+    contests: Sequence[Contest], orders: Sequence[Sequence[Choice]]
+) -> tuple[Choice, ...]:
+    """As many of the first in each contest's order as must go."""
+    pairs = zip(contests, orders, strict=True)
+    return tuple(choice for contest, order in pairs for choice in order[: contest.losers])
+
+
+def least_missed_first(
+    contests: Sequence[Contest], gains: Gains, combine: Combination
+) -> list[list[Choice]]:
+    """Each contest's choices in the order in which they may go; see `least_missed`."""
     missed = combined(gains, combine)
-    lost: list[Choice] = []
+    orders: list[list[Choice]] = []
     first = 0
-    for choices, losers in contests:
+    for choices, _ in contests:
         order = sorted(
             range(first, first + len(choices)),
             key=lambda k: (any(column[k] is None for column in gains), missed[k]),
         )
-        lost += [choices[k - first] for k in order[:losers]]
+        orders.append([choices[k - first] for k in order])
         first += len(choices)
-    return tuple(lost)
+    return orders
 
 
 def combined(gains: Gains, combine: Combination) -> list[float]:

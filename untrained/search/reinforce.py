@@ -13,6 +13,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -52,7 +53,8 @@ class Reinforce(Searcher):
     published one is the metric itself, which has no meaning across several goals.
 
     Two more departures. Proposals of one batch are samples of one policy, so a batch of 1 is the
-    published algorithm. And what was measured is sampled anew, up to `TRIES` times.
+    published algorithm. And what was measured is sampled anew, up to `TRIES` times; so is what
+    exceeds a limit, which p_theta does not know of.
     """
 
     prunes: ClassVar = True
@@ -85,7 +87,8 @@ class Reinforce(Searcher):
         found = []
         for _ in range(min(count, self.evaluations - len(history))):
             for _ in range(TRIES):
-                architecture = sampled(self.space, policy.decisions, policy.logits, rng)
+                draw = partial(sampled, self.space, policy.decisions, policy.logits, rng)
+                architecture = self.space.drawn(draw, rng)
                 canonical = self.space.canonical(architecture)
                 if canonical not in seen and canonical not in new:
                     break

@@ -1,17 +1,34 @@
 """The discrete architectures that a space's supernet holds; all of a space without supernets."""
 
 import random
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from untrained.spaces.space import Architecture, PrunableSpace, Space
 
 
-def sample_within(space: Space[Any], rng: random.Random) -> Architecture:
-    """One of them: on each edge one operation, into each node as many edges as it keeps."""
+def sample_within(
+    space: Space[Any], rng: random.Random, parent: Architecture | None = None
+) -> Architecture:
+    """One of them, or of those that a partial architecture holds.
+
+    Raises:
+        NothingKept: of a restricted space, where none was found.
+    """
     if not isinstance(space, PrunableSpace):
         return space.sample(rng)
-    parent = space.supernet()
+    parent = parent or space.supernet()
+    everything = set(space.kept(parent))
+    return space.drawn(
+        partial(_one_of, space, parent, rng),
+        rng,
+        lambda architecture: everything.issuperset(space.kept(architecture)),
+    )
+
+
+def _one_of(space: PrunableSpace[Any], parent: Architecture, rng: random.Random) -> Architecture:
+    """On each edge one operation, into each node as many edges as it keeps."""
     edges = [list(group) for _, group in groupby(space.choices(parent), key=lambda c: c.edge)]
     kept = {rng.choice(choices) for choices in edges}
     parent = space.without(parent, *(c for choices in edges for c in choices if c not in kept))

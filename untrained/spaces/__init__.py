@@ -17,6 +17,7 @@ from untrained.spaces.models import Models
 from untrained.spaces.nasbench101 import NASBench101
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.spaces.natsbench_size import NATSBenchSize
+from untrained.spaces.restricted import NothingKept, RestrictedSpace, restricted
 from untrained.spaces.space import (
     Architecture,
     CellScale,
@@ -42,7 +43,9 @@ __all__ = [
     "Crowd",
     "Edge",
     "FunctionSpace",
+    "NothingKept",
     "PrunableSpace",
+    "RestrictedSpace",
     "Scale",
     "Shape",
     "Sources",
@@ -50,6 +53,7 @@ __all__ = [
     "connectivity",
     "get_space",
     "prunable",
+    "restricted",
 ]
 
 MODELS = Models()

@@ -128,6 +128,17 @@ class FunctionSpace(Space[Choices]):
         changes = self._changes(architecture)
         return self._changed(architecture, *rng.choice(changes)) if changes else architecture
 
+    def cross(self, first: Choices, second: Choices, rng: random.Random) -> Choices:
+        """Each choice as one of the two has it, by chance; as the other has it, where that one
+        was not asked for it."""
+
+        def pick(name: str, options: Options) -> str:
+            texts = [dict(each.pairs).get(name) for each in rng.sample((first, second), 2)]
+            known = [text for text in texts if text is not None and text in options]
+            return known[0] if known else next(iter(options))
+
+        return _choices(self._asked(pick))
+
     def enumerate(self) -> Iterator[Choices]:
         """Every architecture once: the last choices change first."""
         prefix: list[str] | None = []

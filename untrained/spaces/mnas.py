@@ -11,7 +11,8 @@ Sustainable Benchmarking for Accelerator-Aware NAS", https://arxiv.org/abs/2404.
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from untrained.spaces import mnas_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.mnas_network import Block, MNASNetwork
-from untrained.spaces.space import Architecture, Scale, Shape, Space
+from untrained.spaces.space import Architecture, Scale, Shape, Space, crossed
 
 # The fields of a block, in order, and what each may be.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -126,6 +127,11 @@ class MNAS(Space[MNASArchitecture]):
             if other != getattr(block, name)
         )
 
+    def cross(
+        self, first: MNASArchitecture, second: MNASArchitecture, rng: random.Random
+    ) -> MNASArchitecture:
+        return MNASArchitecture(crossed(first.blocks, second.blocks, rng))
+
     def enumerate(self) -> Iterator[MNASArchitecture]:
         """Every architecture once, one at a time: there are 5.87e11."""
         return map(MNASArchitecture, itertools.product(BLOCKS.values(), repeat=STAGES))
@@ -136,6 +142,17 @@ class MNAS(Space[MNASArchitecture]):
         A scale with `depth` below 1 may build the same network from two of them.
         """
         return architecture
+
+    def terms(self, architecture: MNASArchitecture) -> Mapping[MNASArchitecture, int]:
+        """Each block in its stage, with the smallest in all others; and what a network of the
+        smallest then has too often."""
+        smallest = (BLOCKS["e1k3l1se0"],) * STAGES
+        terms = Counter(
+            MNASArchitecture((*smallest[:k], block, *smallest[k + 1 :]))
+            for k, block in enumerate(architecture.blocks)
+        )
+        terms[MNASArchitecture(smallest)] += 1 - STAGES
+        return {term: n for term, n in terms.items() if n}
 
     def build(
         self, architecture: MNASArchitecture, scale: Scale, *, inputs: Shape, classes: int

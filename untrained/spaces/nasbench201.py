@@ -25,7 +25,15 @@ from untrained.spaces import nasbench201_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench201_network import EDGES, CellNetwork
-from untrained.spaces.space import Architecture, CellScale, Choice, PrunableSpace, Scale, Shape
+from untrained.spaces.space import (
+    Architecture,
+    CellScale,
+    Choice,
+    PrunableSpace,
+    Scale,
+    Shape,
+    crossed,
+)
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -106,6 +114,11 @@ class NASBench201(PrunableSpace[NB201Architecture]):
             for operation in OPERATIONS
             if (operation,) != edges[e]
         )
+
+    def cross(
+        self, first: NB201Architecture, second: NB201Architecture, rng: random.Random
+    ) -> NB201Architecture:
+        return NB201Architecture(crossed(first.edges, second.edges, rng))
 
     def enumerate(self) -> Iterator[NB201Architecture]:
         return (_discrete(choice) for choice in itertools.product(OPERATIONS, repeat=len(EDGES)))

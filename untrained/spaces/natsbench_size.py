@@ -8,7 +8,8 @@ Topology and Size", TPAMI 2021, https://arxiv.org/abs/2009.00437.
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from untrained.spaces import nasbench201_network, natsbench_size_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.natsbench_size_network import WIDEST, SizeNetwork
-from untrained.spaces.space import Architecture, Scale, Shape, Space
+from untrained.spaces.space import Architecture, Scale, Shape, Space, crossed
 
 LAYERS = ("cell", "reduction", "cell", "reduction", "cell")
 "After the stem, which has the first one's channels; a reduction halves the resolution."
@@ -97,6 +98,11 @@ class NATSBenchSize(Space[SizeArchitecture]):
             if other != width
         )
 
+    def cross(
+        self, first: SizeArchitecture, second: SizeArchitecture, rng: random.Random
+    ) -> SizeArchitecture:
+        return SizeArchitecture(crossed(first.widths, second.widths, rng))
+
     def enumerate(self) -> Iterator[SizeArchitecture]:
         """Every architecture once, in the order of the benchmark's indices."""
         return map(SizeArchitecture, itertools.product(CHANNELS, repeat=len(LAYERS)))
@@ -104,6 +110,19 @@ class NATSBenchSize(Space[SizeArchitecture]):
     def canonical(self, architecture: SizeArchitecture) -> SizeArchitecture:
         """Itself: no two architectures compute the same function as published."""
         return architecture
+
+    def terms(self, architecture: SizeArchitecture) -> Mapping[SizeArchitecture, int]:
+        """Each pair of successive layers, with the others at their narrowest; without each layer
+        between two others, which would then count twice."""
+        narrowest = (CHANNELS[0],) * len(LAYERS)
+
+        def with_layers(start: int, stop: int) -> SizeArchitecture:
+            kept = architecture.widths[start:stop]
+            return SizeArchitecture((*narrowest[:start], *kept, *narrowest[stop:]))
+
+        terms = Counter(with_layers(k, k + 2) for k in range(len(LAYERS) - 1))
+        terms.subtract(with_layers(k, k + 1) for k in range(1, len(LAYERS) - 1))
+        return {term: n for term, n in terms.items() if n}
 
     def build(
         self, architecture: SizeArchitecture, scale: Scale, *, inputs: Shape, classes: int

@@ -4,7 +4,7 @@ import random
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -33,6 +33,7 @@ class Architecture(ABC):
 
 
 A = TypeVar("A", bound=Architecture)
+T = TypeVar("T")
 
 Shape = Sequence[int]
 "Channels, height and width of images."
@@ -87,6 +88,11 @@ class Crowd(NamedTuple):
     "How many of them a discrete architecture keeps."
 
 
+def anything(architecture: object) -> bool:
+    """True."""
+    return True
+
+
 class Space(ABC, Generic[A]):
     """A set of architectures, and how to build them.
 
@@ -111,6 +117,19 @@ class Space(ABC, Generic[A]):
     def sample(self, rng: random.Random) -> A:
         """A discrete architecture, uniformly."""
 
+    def drawn(
+        self, draw: Callable[[], A], rng: random.Random, among: Callable[[A], bool] = anything
+    ) -> A:
+        """What `draw` gives, drawn again until the space has it: a part of a space has not all.
+
+        Args:
+            draw: draws a discrete architecture.
+            rng: feeds the choices of a search for one that the space has, where many draws in a
+                row gave none.
+            among: what such a search may pass through and end with.
+        """
+        return draw()
+
     @abstractmethod
     def neighbours(self, architecture: A) -> tuple[A, ...]:
         """Every discrete architecture that differs in one choice."""
@@ -122,6 +141,11 @@ class Space(ABC, Generic[A]):
     def mutate(self, architecture: A, rng: random.Random) -> A:
         """A neighbour, uniformly."""
         return rng.choice(self.neighbours(architecture))
+
+    def cross(self, first: A, second: A, rng: random.Random) -> A:
+        """Each choice from one of two discrete architectures, by chance; by default, where a space
+        says nothing of choices, one of them as it is."""
+        return rng.choice((first, second))
 
     def enumerate(self) -> Iterator[A]:
         """Every discrete architecture once, in a fixed order, where the space is finite."""
@@ -167,6 +191,11 @@ class Space(ABC, Generic[A]):
     def connectivity(self, architecture: A) -> tuple[Connectivity, ...]:
         """Effective depth and width of each cell; nothing unless `cells_are_graphs`."""
         return tuple(map(connectivity, self.graphs(architecture))) if self.cells_are_graphs else ()
+
+
+def crossed(first: Sequence[T], second: Sequence[T], rng: random.Random) -> tuple[T, ...]:
+    """At each place what one of two sequences of one length has there, by chance."""
+    return tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
 
 
 class PrunableSpace(Space[A]):

@@ -14,7 +14,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from untrained.training.onnx_file import missing_packages, onnx_logits, save_onnx
+from untrained.networks.onnx_graph import missing_packages
+from untrained.training.onnx_file import onnx_logits, save_onnx
 
 PROGRAM = "network.pt2"
 GRAPH = "network.onnx"

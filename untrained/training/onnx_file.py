@@ -1,6 +1,5 @@
 """A network as an ONNX file. Needs `untrained[onnx]`."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,13 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.export import ExportedProgram
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-OPSET = 18
-
-
-def missing_packages() -> tuple[str, ...]:
-    """The packages among those ONNX needs that are not installed."""
-    return tuple(name for name in PACKAGES if importlib.util.find_spec(name) is None)
+from untrained.networks.onnx_graph import OPSET
 
 
 def save_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:

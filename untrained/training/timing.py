@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from untrained.images.dataset import Images, Labelled
+from untrained.images.dataset import Images
 from untrained.training.auto import auto_recipe
 from untrained.training.batches import draw_batches
 from untrained.training.descent import set_up, train_on
