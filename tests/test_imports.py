@@ -29,11 +29,12 @@ ARROWS = {
         "search",
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
+    "inspection": {"images", "networks", "kernels", "analysis", "runs", "report"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
-        *("conformance", "report"),
+        *("conformance", "report", "inspection"),
     },
 }
 
@@ -113,6 +114,7 @@ def loaded_by(program: str) -> set[str]:
         "track --help",
         "bench --help",
         "check --help",
+        "inspect --help",
         "data import --help",
         "search --seed x",
     ],

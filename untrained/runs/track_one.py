@@ -6,21 +6,17 @@ from collections.abc import Callable
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any, get_type_hints
 
-import torch
 from torch import nn
 
 from untrained.files import write_whole
 from untrained.images import Images, load_images
-from untrained.networks import draw_weights
-from untrained.plugins import find
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
-from untrained.runs.setup import named_scale
+from untrained.runs.initial_network import initial_network, own_network
 from untrained.runs.snapshots import Snapshot
-from untrained.runs.streams import stream
-from untrained.runs.tasks import build, training_images
+from untrained.runs.tasks import training_images
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
@@ -129,30 +125,8 @@ def network_of(
             f"got {'neither' if architecture is None else both}"
         )
     if config.network is not None:
-        return _own(config, config.network, images), config.network.partition(":")[2]
-    space = get_space(config.space)
-    scale = named_scale(space, config.scale)
+        network = own_network(config.network, images, config.seed)
+        return network, config.network.partition(":")[2]
     assert architecture is not None
-    network = build(config.space, architecture, scale, images)
-    draw_weights(network, "kaiming_fan_out", stream(config.seed, "training"))
-    return network, space.name
-
-
-def _own(config: TrackConfig, path: str, images: Images) -> nn.Module:
-    if ":" not in path:
-        raise ValueError(f"network: expected package.module:name, got {path!r}")
-    maker: object = find("network", path, {}, object)
-    if not callable(maker):
-        raise ValueError(f"network {path!r}: expected a function, got {maker!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
-        try:
-            network = maker(inputs=images.shape[0], classes=len(images.classes))
-        except Exception as error:  # somebody else's function may raise anything
-            raise ValueError(
-                f"network {path!r}, called with inputs={images.shape[0]} and "
-                f"classes={len(images.classes)}: {type(error).__name__}: {error}"
-            ) from error
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"network {path!r}: expected it to give an nn.Module, got {network!r}")
-    return network
+    found = initial_network(config.space, config.scale, architecture, images, config.seed)
+    return found, get_space(config.space).name
