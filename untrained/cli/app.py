@@ -15,6 +15,7 @@ from untrained.cli.commands import (
     data,
     demo,
     import_table,
+    inspect,
     report,
     score,
     search,
@@ -47,7 +48,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, bench, check, train, track, report):
+for _command in (search, demo, score, bench, check, train, track, inspect, report):
     app.command(_command)
 _data_app = App(name="data")
 _data_app.default(data)
