@@ -3,8 +3,8 @@
     python benchmarks/recipes.py --save results/training/recipes.csv
 
 The recipe `auto`, a plain loop with AdamW, and the defaults of timm's training script train the
-same ResNet-8, half as wide as usual, from the same weights. A line is written as soon as a training ends, and what the
-file has already is not trained again.
+same ResNet-8, half as wide as usual, from the same weights. A line is written as soon as a
+training ends, and what the file has already is not trained again.
 """
 
 import argparse

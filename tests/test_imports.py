@@ -30,11 +30,12 @@ ARROWS = {
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
     "ranking": {"spaces", "networks", "scores", "training", "search", "runs"},
+    "inspection": {"images", "networks", "kernels", "analysis", "runs", "report"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench", "ranking"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
-        *("conformance", "ranking", "report"),
+        *("conformance", "inspection", "ranking", "report"),
     },
 }
 
@@ -115,6 +116,7 @@ def loaded_by(program: str) -> set[str]:
         "track --help",
         "bench --help",
         "check --help",
+        "inspect --help",
         "data import --help",
         "search --seed x",
     ],

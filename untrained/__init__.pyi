@@ -13,6 +13,8 @@ from .estimate import Quantity as Quantity
 from .images import Probe as Probe
 from .images import ProbeSpec as ProbeSpec
 from .images import load_images as load_images
+from .inspection import Inspection as Inspection
+from .inspection import inspect as inspect
 from .kernels import NNGP as NNGP
 from .kernels import nngp as nngp
 from .kernels import ntk as ntk

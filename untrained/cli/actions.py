@@ -12,6 +12,7 @@ from untrained.cli.shown import show
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
+from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.config import ResolvedConfig, ScoreConfig, TrainConfig
@@ -113,6 +114,13 @@ def check(names: tuple[str, ...], config: CheckConfig, as_json: bool) -> None:
     from untrained.cli.checked import show_checked  # with what only it needs
 
     show_checked(names, config, as_json)
+
+
+def inspect(model: str, config: InspectConfig, as_json: bool) -> None:
+    """Says what hinders a network's training, and writes its page."""
+    from untrained.cli.inspected import show_inspected  # with polars and plotly
+
+    show_inspected(model, config, as_json)
 
 
 def report(folder: Path, page: Path | None) -> None:

@@ -16,6 +16,7 @@ from untrained.cli.commands import (
     data,
     demo,
     import_table,
+    inspect,
     rank,
     report,
     score,
@@ -49,7 +50,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, rank, bench, check, train, track, report):
+for _command in (search, demo, score, rank, bench, check, train, track, inspect, report):
     app.command(_command)
 _data_app = App(name="data")
 _data_app.default(data)

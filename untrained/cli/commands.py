@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from untrained.bench.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
 from untrained.conformance.config import CheckConfig
+from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
@@ -22,6 +23,7 @@ TrainFlags = Annotated[TrainConfig, Parameter(name="*")]
 TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
 BenchFlags = Annotated[BenchConfig, Parameter(name="*")]
 RankFlags = Annotated[RankConfig, Parameter(name="*")]
+InspectFlags = Annotated[InspectConfig, Parameter(name="*")]
 CheckFlags = Annotated[CheckConfig, Parameter(name="*")]
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -153,6 +155,21 @@ def check(*names: str, config: CheckFlags = CheckConfig(), json: Switch = False)
         json: Print one JSON list instead of tables.
     """
     actions().check(names, config, json)
+
+
+def inspect(model: str, *, config: InspectFlags = InspectConfig(), json: Switch = False) -> None:
+    """Say what hinders a network's training, before it is trained, and what to change.
+
+    Signals and gradients by depth, dead and saturated units, weights of a wrong scale, and each
+    layer's share of the NTK, from one batch of your images.
+
+    Args:
+        model: package.module:name of a function that, called with `inputs` (channels), `classes`
+            and, if it takes it, `size`, returns a network with its initial weights; or the text
+            form of an architecture of --space, in quotes.
+        json: Print one JSON object instead of tables.
+    """
+    actions().inspect(model, config, json)
 
 
 def report(folder: Path, *, page: Path | None = None) -> None:

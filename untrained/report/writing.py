@@ -11,17 +11,20 @@ from untrained.files import write_whole
 from untrained.outside import visible
 from untrained.report import units
 
+HERE = Path(__file__).parent
 
-def write_page(path: Path, template: str, **parts: Any) -> None:
-    """Render a template of this folder, with plotly in it; an older page is replaced in one step.
+
+def write_page(path: Path, template: str, *, folder: Path = HERE, **parts: Any) -> None:
+    """Render a template, with plotly in it; an older page is replaced in one step.
 
     Args:
         path: the HTML file; its folder must exist.
         template: file name of the template.
+        folder: of the template, if not this one; it may include templates of this one.
         parts: names that the template reads.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         finalize=_shown,
         undefined=StrictUndefined,

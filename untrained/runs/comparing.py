@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 def train_all(session: Session, selected: Architecture) -> None:
     """Trains the selected architecture and others beside it, and exports the former."""
-    roles = [
+    roles: list[tuple[str, Architecture | str]] = [
         ("selected", selected),
         *(("random", architecture) for architecture in comparison(session, selected)),
         *(("reference", name) for name in references(session, selected)),
     ]
     seeds = seeds_of(session, session.config.repeats)
-    asked = [(*role, seed) for seed in seeds for role in roles]
+    asked = [(role, network, seed) for seed in seeds for role, network in roles]
     keys = [begin_training(session, i, *each) for i, each in enumerate(asked)]
     rows = train_each(session, keys)
     export_selected(session, rows[keys[0]])

@@ -10,16 +10,14 @@ from torch import nn
 
 from untrained.files import write_whole
 from untrained.images import Images, load_images
-from untrained.networks import draw_weights
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
+from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
-from untrained.runs.setup import named_scale
 from untrained.runs.snapshots import Snapshot
-from untrained.runs.streams import stream
-from untrained.runs.tasks import build, training_images
+from untrained.runs.tasks import training_images
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
@@ -130,9 +128,6 @@ def network_of(
     if config.network is not None:
         network = own_network(config.network, images, config.seed)
         return network, config.network.partition(":")[2]
-    space = get_space(config.space)
-    scale = named_scale(space, config.scale)
     assert architecture is not None
-    network = build(config.space, architecture, scale, images)
-    draw_weights(network, space.initial_weights, stream(config.seed, "training"))
-    return network, space.name
+    found = initial_network(config.space, config.scale, architecture, images, config.seed)
+    return found, get_space(config.space).name
