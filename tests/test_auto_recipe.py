@@ -83,7 +83,7 @@ def test_it_is_the_default_of_what_is_trained_alone() -> None:
 
 def test_what_cannot_be_trained_with_is_refused_beside_it() -> None:
     for wrong in ({"learning_rate": 0.5}, {"epochs": 0}, {"precision": "mixed"}):
-        spec = TrainingSpec(recipe=AUTO, **wrong)  # type: ignore[arg-type]
+        spec = TrainingSpec(recipe=AUTO, **wrong)
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
             fit(resolve(RunConfig(training=spec)), digits())
     with pytest.raises(ValueError, match="expected a recipe by name for a network that is track"):
