@@ -180,7 +180,7 @@ def test_repeated_trainings_are_one_network() -> None:
     ]  # fmt: skip
     found = headline(record, 900)
     assert found.selected_accuracy == pytest.approx(0.85)
-    assert list(found.random_accuracies) == [pytest.approx(0.7)]
+    assert list(found.random_accuracies) == pytest.approx([0.7])
     assert "beats 1 of 1" in found.verdict
     assert "trained 2 times" in found.caution
     assert found.references == against_references(record, 900)

@@ -12,7 +12,7 @@ from untrained.runs import RunConfig, RunFolder, load_record, run
 from untrained.runs.schema import SCHEMA
 from untrained.training import TrainingSpec
 
-SPEC = TrainingSpec(epochs=1, images=64)
+SPEC = TrainingSpec(recipe="default", epochs=1, images=64)
 COLUMNS = {"runs": {"selected": "pick"}, "trainings": {"reason": "failure"}}
 "Table -> today's columns by their names in schema 3."
 SETTINGS = {

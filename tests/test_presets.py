@@ -307,7 +307,7 @@ SMALL = {"space": "darts", "channels": 2, "cells": 3}
     ("changes", "message"),
     [
         ({**SMALL, "training": TrainingSpec(auxiliary=0.4)},
-         r"training: the auxiliary head reads maps of 8 to 10 .*--training\.recipe \(now default\)"
+         r"training: the auxiliary head reads maps of 8 to 10 .*--training\.recipe \(now auto\)"
          ", --scale or --size"),
         ({**SMALL, "training": TrainingSpec("te_nas_cifar10")},
          "training: cutout: .* at most .* 8, got 16.*size"),

@@ -16,6 +16,7 @@ from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
+from untrained.training.recipe import TrainingSpec
 
 SearchFlags = Annotated[RunConfig, Parameter(name="*")]
 ScoreFlags = Annotated[ScoreConfig, Parameter(name="*")]
@@ -47,7 +48,8 @@ def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().worke
         out: Folder of the store and of the run.
         workers: Worker processes.
     """
-    asked = RunConfig(train=True, channels=16, cells=1, out=out, workers=workers)
+    epochs = TrainingSpec(epochs=20)
+    asked = RunConfig(train=True, channels=16, cells=1, training=epochs, out=out, workers=workers)
     actions().search(asked)
 
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from untrained.data import sha256
 from untrained.images import Images
+from untrained.images.splits import shorten
 from untrained.runs.code import code_version, made_by, modules_of
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.identity import digest, question
@@ -27,6 +29,7 @@ from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
 from untrained.training import Origin, export, train
+from untrained.training.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ def train_all(session: Session, selected: Architecture) -> None:
         *(("random", architecture) for architecture in comparison(session, selected)),
         *(("reference", name) for name in references(session, selected)),
     ]
+    tell_weights(session, selected)
     seeds = seeds_of(session, session.config.repeats)
     asked = [(role, network, seed) for seed in seeds for role, network in roles]
     keys = [begin_training(session, i, *each) for i, each in enumerate(asked)]
@@ -89,6 +93,22 @@ def comparison(session: Session, selected: Architecture) -> list[Architecture]:
     return [proposal.architecture for proposal in proposals]
 
 
+def tell_weights(session: Session, selected: Architecture) -> None:
+    """Says which weights of the selected architecture the file that it begins with lacks.
+
+    Raises:
+        ValueError: it has none of this network.
+    """
+    config = session.config
+    if config.weights is None:
+        return
+    scale = training_scale(session.space, config)
+    network = build(config.space, str(selected), scale, session.images)
+    if left := load_pretrained(network, config.weights):
+        names = shorten(list(left))
+        logger.warning("%s: drawn at random, since nothing fits: %s", config.weights, names)
+
+
 def references(session: Session, selected: Architecture) -> list[str]:
     """The networks by name that are trained beside it, each with the size that it is to have."""
     config = session.config
@@ -114,6 +134,8 @@ def begin_training(
         asked |= made_by(session.space, str(architecture))
         asked |= {"architecture": str(session.space.canonical(architecture))}
     asked["seed"] = seed
+    if role == "selected" and session.config.weights is not None:
+        asked["weights"] = sha256(session.config.weights)
     key = digest(asked)
     named = {"position": position, "role": role, "architecture": str(architecture)}
     session.store.begin_training(session.run, named, {"key": key, "question": asked})
@@ -154,6 +176,7 @@ def training_task(session: Session, row: dict[str, Any], until: int) -> TrainTas
         until=until,
         checkpoint=session.folder.checkpoint(row["key"]),
         device=config.device,
+        weights=config.weights if "weights" in row["question"] else None,
     )
 
 

@@ -90,6 +90,9 @@ class TrainConfig(CommonConfig):
     """What is trained beside it: a number of random architectures of the space, and networks by
     name: `resnet` (a residual network with about as many parameters), or package.module:name of a
     function that, called with `inputs` (channels) and `classes`, returns a network."""
+    weights: Path | None = None
+    """Weights that the training of the selected architecture begins with, where they fit: a
+    .safetensors file, such as another run's export, or what torch.save wrote of a state_dict."""
     repeats: int = 1
     "Trainings of each network, from other weights and in other orders; means are compared."
     scale: str = "full"
@@ -185,6 +188,7 @@ class ResolvedConfig(RunConfig):
             "scores": list(self.scores),
             "limit": list(self.limit),
             "out": str(self.out),
+            "weights": None if self.weights is None else str(self.weights),
         }
 
     def identity(self, fingerprint: str, code: str) -> str:
@@ -241,8 +245,8 @@ LARGEST_SEED = 2**63 - 1
 "Of torch's generators."
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
-    "images", "size", "preset", "train", "compare", "repeats", "scale", "channels", "cells",
-    "training", "workers", "time_limit", "out",
+    "images", "size", "preset", "train", "compare", "repeats", "weights", "scale", "channels",
+    "cells", "training", "workers", "time_limit", "out",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import nn
 
+from untrained.data import sha256
 from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.runs.code import made_by, version_of
@@ -155,7 +156,8 @@ def _identities(
     name = run_name(config, images, searched)
     if not config.train:
         return searched, searched, name
-    asked = [training_question(config, space, images), config.compare, config.repeats]
+    begun = None if config.weights is None else sha256(config.weights)
+    asked = [training_question(config, space, images), config.compare, config.repeats, begun]
     identity = digest([searched, *asked])
     return searched, identity, f"{name}-trained-{identity[:8]}"
 

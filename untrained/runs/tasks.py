@@ -38,6 +38,7 @@ from untrained.training import (
     train_short,
 )
 from untrained.training.checkpoint import load_short, save_short
+from untrained.training.pretrained import load_pretrained
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class TrainTask:
     until: int
     checkpoint: Path
     device: str
+    weights: Path | None = None
+    "What the network begins with, where it fits; None for weights drawn from the seed."
 
 
 class Trained(NamedTuple):
@@ -313,6 +316,8 @@ def initialised(task: TrainTask, images: Images) -> nn.Module:
         return build_reference(task.architecture, images, task.seed)
     network = build(task.space, task.architecture, task.scale, images)
     draw_weights(network, get_space(task.space).initial_weights, stream(task.seed, "training"))
+    if task.weights is not None:
+        load_pretrained(network, task.weights)
     return network
 
 

@@ -71,9 +71,10 @@ def computes_in_bfloat16(device: str) -> bool:
     """Whether the device has instructions for it; without, it is slower than float32."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # older torch has none
-    capabilities: dict[str, bool] = tell()
-    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    if not hasattr(torch.cpu, "get_capabilities"):  # older torch does not tell
+        return False
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def notes_on(images: Images, recipe: Recipe) -> tuple[str, ...]:
