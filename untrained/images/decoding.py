@@ -130,12 +130,24 @@ def decode_class(
 ) -> Found:
     """Write the pictures at any depth below the folders of a class, in order of their paths."""
     files = [found for folder in folders for found in sorted(files_below(folder))]
-    pictures = [found for found in files if is_picture(found)]
+    found = write_pictures([each for each in files if is_picture(each)], path, side, bits, file)
+    warned = list(found.warnings)
+    if not found.files:
+        where = " and ".join(map(readable, folders))
+        warned.append(f"left out class {name!r}: no readable picture in {where}")
+    others = [readable(each.name) for each in files if not is_picture(each)]
+    if others:
+        warned.append(f"skipped files of {name!r} that are no pictures: {shorten(others)}")
+    return found._replace(warnings=tuple(warned))
+
+
+def write_pictures(pictures: list[Path], path: Path, side: int, bits: int, file: Open) -> Found:
+    """Write one after the other, and say what they are; those that are broken are left out."""
     read, left_out = [], []
     filled, narrowed, grey = 0, 0, True
+    read_one = partial(read_or_explain, side=side, bits=bits)
     # Pillow decodes outside the interpreter's lock. Its warning of large pictures is for servers:
     # here they are read one at a time, and those twice as large are refused.
-    read_one = partial(read_or_explain, side=side, bits=bits)
     with (
         warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
         ThreadPoolExecutor() as pool,
@@ -150,12 +162,6 @@ def decode_class(
             read.append(readable(picture.relative_to(path)))
             filled, narrowed = max(filled, result.filled), narrowed + result.narrowed
             grey = grey and is_grey(result.square)
-    if not read:
-        where = " and ".join(map(readable, folders))
-        left_out.append(f"left out class {name!r}: no readable picture in {where}")
-    others = [readable(found.name) for found in files if not is_picture(found)]
-    if others:
-        left_out.append(f"skipped files of {name!r} that are no pictures: {shorten(others)}")
     return Found(tuple(read), filled, narrowed, grey, tuple(left_out))
 
 

@@ -3,12 +3,15 @@
 import hashlib
 import io
 import logging
+import os
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image, ImageFile
 from PIL import __version__ as pillow
 from torch import Tensor
 
@@ -17,7 +20,6 @@ from untrained.images.dataset import Labelled
 from untrained.images.decoding import Decoded, decode
 from untrained.images.kept import Entry, home_of_entries
 from untrained.images.layout import Layout, files_below, find_layout, note_links
-from untrained.images.mapping import map_pixels
 
 SIZE = 32
 "Side in pixels when none is asked for."
@@ -74,42 +76,58 @@ def read_folder(path: Path, size: int | None) -> Collection:
     )
 
 
-def pictures_of(
-    layout: Layout, path: Path, side: int
-) -> tuple[UInt8[Tensor, "n c h w"], Decoded, Entry | None, tuple[str, ...]]:
-    """Pixels, mapped from where they are kept or in memory; what they are; where; and notes."""
-    home, notes = home_of_entries(), tuple[str, ...]()
-    if home is not None:
-        name = hashlib.sha256(repr((str(path.resolve()), side)).encode()).hexdigest()[:16]
-        entry = Entry(home / name, digest(layout, path, side))
-        try:
-            if (told := entry.open(path)) is None:
-                entry.write(path, lambda file: decode(layout, path, side, file).plain())
-                told = entry.open(path)
-            if told is not None:
-                decoded = Decoded.of_plain(told)
-                return map_pixels(entry.pixels, decoded.shape), decoded, entry, ()
-        except OSError as error:
-            notes = (
-                f"decoded pictures stay in memory, since they cannot be kept in {home}: "
-                f"{error.strerror or error}; name another folder by UNTRAINED_CACHE",
-            )
+class Pictures(NamedTuple):
+    """The decoded pictures of a folder."""
+
+    pixels: UInt8[Tensor, "n c h w"]
+    decoded: Decoded
+    entry: Entry | None = None
+    "Where the pixels are mapped from; None: they are in memory."
+    notes: tuple[str, ...] = ()
+    "Why they are not kept, where they should be."
+
+
+def pictures_of(layout: Layout, path: Path, side: int) -> Pictures:
+    """What is kept of them, decoded first where it must be; in memory where nothing can be."""
+    home = home_of_entries()
+    if home is None:
+        return in_memory(layout, path, side)
+    name = hashlib.sha256(repr((str(path.resolve()), side)).encode()).hexdigest()[:16]
+    entry = Entry(home / name, digest(layout, path, side))
+    try:
+        told, pixels = entry.open(path) or entry.write(
+            path, lambda file: decode(layout, path, side, file).plain()
+        )
+        return Pictures(pixels, Decoded.of_plain(told), entry)
+    except OSError as error:
+        note = (
+            f"decoded pictures stay in memory, since they cannot be kept in {home}: "
+            f"{error.strerror or error}; name another folder by UNTRAINED_CACHE"
+        )
+    return in_memory(layout, path, side)._replace(notes=(note,))
+
+
+def in_memory(layout: Layout, path: Path, side: int) -> Pictures:
+    """All of them, decoded anew."""
     buffer = io.BytesIO()
     decoded = decode(layout, path, side, buffer)
-    pixels = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8).view(-1, *decoded.shape)
-    return pixels, decoded, None, notes
+    pixels = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
+    return Pictures(pixels.view(-1, *decoded.shape), decoded)
 
 
 def digest(layout: Layout, path: Path, side: int) -> str:
     """Of all that decides the pixels: name, size and time of every file, side, and the code."""
-    found = hashlib.sha256(repr((reader(), side)).encode())
+    limits = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    formats = sorted(Image.registered_extensions().items())
+    found = hashlib.sha256(repr((reader(), limits, formats, side)).encode())
     for split, classes in layout.splits.items():
         for name, folders in classes.items():
             found.update(repr((split, name)).encode())
             for file in (file for folder in folders for file in files_below(folder)):
                 state = file.stat() if file.exists() else file.lstat()  # of a link to nowhere
                 below = str(file).removeprefix(str(path))
-                found.update(repr((below, state.st_size, state.st_mtime_ns)).encode())
+                readable = os.access(file, os.R_OK)
+                found.update(repr((below, state.st_size, state.st_mtime_ns, readable)).encode())
     return found.hexdigest()
 
 
@@ -134,12 +152,11 @@ def label(
     decoded: Decoded, classes: tuple[str, ...], pixels: UInt8[Tensor, "n c h w"]
 ) -> dict[str, Labelled]:
     """Split -> its pictures, as rows of all pixels."""
-    splits = np.repeat([g.split for g in decoded.groups], [len(g.files) for g in decoded.groups])
-    labels = np.repeat(
-        [classes.index(g.name) for g in decoded.groups], [len(g.files) for g in decoded.groups]
-    )
-    found = {}
-    for split in dict.fromkeys(g.split for g in decoded.groups):
-        rows = torch.from_numpy((splits == split).nonzero()[0])
-        found[split] = Labelled(pixels, torch.from_numpy(labels)[rows], rows)
-    return found
+    counts = [len(group.files) for group in decoded.groups]
+    splits = np.repeat([group.split for group in decoded.groups], counts)
+    labels = np.repeat([classes.index(group.name) for group in decoded.groups], counts)
+    rows = {split: torch.from_numpy((splits == split).nonzero()[0]) for split in set(splits)}
+    return {
+        str(split): Labelled(pixels, torch.from_numpy(labels)[found], found)
+        for split, found in rows.items()
+    }

@@ -15,8 +15,12 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxtyping import UInt8
+from torch import Tensor
+
 from untrained.data import cache_folder
 from untrained.files import write_whole
+from untrained.images.mapping import map_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -59,36 +63,44 @@ class Entry:
         text = json.dumps([self.made_of, dict(told)])
         write_whole(self.folder / f"{name}.json", f"{checksum(text)}\n{text}".encode())
 
-    def open(self, of: Path) -> Any:
-        """What is told of the pixels; None, and a warning, where they are others or damaged.
+    def fitting(self) -> Any:
+        """What is told of the pixels, where they are whole and made of the same; else None."""
+        told = self.recall(INDEX)
+        with suppress(*UNREADABLE):
+            return told["pictures"] if told["file"] == state_of(self.pixels) else None
+
+    def open(self, of: Path) -> "Mapped | None":
+        """The pixels and what is told of them; None, and a warning if there are others.
 
         Args:
             of: the folder of pictures.
         """
-        if not self.folder.exists():
-            return None
-        try:
-            made_of, told = read(self.folder / f"{INDEX}.json")
-            if made_of != self.made_of:
-                logger.warning(
-                    f"{of}: pictures changed since they were decoded: decoding them again"
-                )
-                return None
-            if told["file"] == state_of(self.pixels):
+        with suppress(OSError):  # just removed
+            if (told := self.fitting()) is not None:
+                mapped = Mapped(told, map_pixels(self.pixels, told["shape"]))
                 with suppress(OSError):  # a folder that is only to be read
                     os.utime(self.folder)
-                return told["pictures"]
-        except UNREADABLE:
-            pass
-        logger.warning(f"{self.folder}: decoded pictures are damaged: decoding them again")
+                return mapped
+        if self.folder.exists():
+            logger.warning(f"{self._complaint(of)}: decoding them again")
         return None
 
-    def write(self, of: Path, decode: Callable[[BufferedRandom], Mapping[str, Any]]) -> None:
+    def _complaint(self, of: Path) -> str:
+        with suppress(*UNREADABLE):
+            made_of, _ = read(self.folder / f"{INDEX}.json")
+            if made_of != self.made_of:
+                return f"{of}: pictures changed since they were decoded"
+        return f"{self.folder}: decoded pictures are damaged"
+
+    def write(self, of: Path, decode: Callable[[BufferedRandom], Mapping[str, Any]]) -> "Mapped":
         """Make the entry, whole or not at all; it takes the place of an older one.
 
         Args:
             of: the folder of pictures.
             decode: writes the pixels to a file, and returns what is told of them.
+
+        Returns:
+            As `open`; whatever becomes of the entry, the pixels stay mapped.
 
         Raises:
             OSError: it cannot be written.
@@ -103,15 +115,31 @@ class Entry:
                 os.fsync(file.fileno())
             told = {"of": str(of.resolve()), "file": state_of(new.pixels), "pictures": pictures}
             new.remember(INDEX, told)
-            remove(self.folder)
-            try:
-                os.rename(new.folder, self.folder)
-            except OSError:
-                if not self.folder.exists():  # else another start was faster
-                    raise
+            mapped = Mapped(pictures, map_pixels(new.pixels, pictures["shape"]))
+            self._replace(new.folder)
         finally:
             shutil.rmtree(new.folder, ignore_errors=True)
         trim(self.folder)
+        return mapped
+
+    def _replace(self, new: Path) -> None:
+        """Put another folder in its place, unless another start was faster."""
+        if self.fitting() is not None:
+            return
+        remove(self.folder)
+        try:
+            os.rename(new, self.folder)
+        except OSError:
+            if not self.folder.exists():
+                raise
+
+
+class Mapped(NamedTuple):
+    """Pixels that are mapped from a file."""
+
+    told: Mapping[str, Any]
+    "What they are."
+    pixels: UInt8[Tensor, "n c h w"]
 
 
 class Kept(NamedTuple):

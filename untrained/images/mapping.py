@@ -1,5 +1,6 @@
 """Pixels mapped from a file: what is used is read, and shared between processes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from untrained.images.dataset import Images
 
 
-def map_pixels(file: Path | str, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
+def map_pixels(file: Path | str, shape: Sequence[int]) -> UInt8[Tensor, "n c h w"]:
     """The pixels of a file of images of this shape (channels, height, width)."""
     size = Path(file).stat().st_size
     return torch.from_file(str(file), size=size, dtype=torch.uint8).view(-1, *shape)
