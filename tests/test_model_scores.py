@@ -12,6 +12,7 @@ from torch import nn
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.scores.linear_probe import LinearProbe
 from untrained.scores.memory import TrainingMemory
+from untrained.scores.size import MultiplyAdds
 
 
 def generator() -> torch.Generator:
@@ -62,6 +63,19 @@ def test_more_images_take_more_and_nothing_is_left_behind(digits: Images) -> Non
     assert memory(network, more) > 1.8 * memory(network, few)
     assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_multiply_adds_of_a_transformer_are_those_of_its_products() -> None:
+    n, w, hidden, depth = 16, 8, 24, 3
+    layer = nn.TransformerEncoderLayer(w, 2, hidden, 0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+    network = nn.Sequential(nn.Flatten(1, 2), encoder)
+    probe = Probe(torch.zeros(1, 1, n, w), torch.zeros(1, dtype=torch.long), 2, "tokens")
+    projections, mixing, perceptron = 4 * n * w * w, 2 * n * n * w, 2 * n * w * hidden
+    fast = torch.backends.mha.get_fastpath_enabled()
+    found = MultiplyAdds()(network, probe, generator()).value
+    assert found == depth * (projections + mixing + perceptron)
+    assert torch.backends.mha.get_fastpath_enabled() == fast
 
 
 def test_a_linear_probe_is_logistic_regression_on_each_fold(digits: Images) -> None:

@@ -10,7 +10,7 @@ from test_training import same_bits, small_network, weights
 from torch import nn
 
 from untrained.runs import load_record, run
-from untrained.training.pretrained import load_pretrained
+from untrained.spaces.pretrained import load_weights
 
 
 def written(path: Path, network: nn.Module) -> Path:
@@ -27,7 +27,7 @@ def written(path: Path, network: nn.Module) -> Path:
 def test_all_weights_and_statistics_are_those_of_the_file(name: str, tmp_path: Path) -> None:
     trained, network = small_network(1), small_network(2)
     trained.state_dict()["1.running_mean"] += 3
-    assert load_pretrained(network, written(tmp_path / name, trained)) == ()
+    assert load_weights(network, written(tmp_path / name, trained)) == ()
     assert same_bits(weights(network), weights(trained))
 
 
@@ -35,7 +35,7 @@ def test_a_classifier_for_other_classes_keeps_its_own(tmp_path: Path) -> None:
     trained, network = small_network(1), small_network(2)
     trained[9] = nn.Linear(32 * 16, 7)
     before = weights(network)
-    left = load_pretrained(network, written(tmp_path / "w.safetensors", trained))
+    left = load_weights(network, written(tmp_path / "w.safetensors", trained))
     assert left == ("9.weight", "9.bias")
     assert torch.equal(network.state_dict()["9.weight"], before["9.weight"])
     assert torch.equal(network.state_dict()["4.weight"], trained.state_dict()["4.weight"])
@@ -48,14 +48,14 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     torch.save(3, tmp_path / "number.pt")
     for name in ("text.pt", "text.safetensors", "code.pt", "number.pt"):
         with pytest.raises(ValueError, match=f"{name}: expected weights as safetensors"):
-            load_pretrained(small_network(), tmp_path / name)
+            load_weights(small_network(), tmp_path / name)
     other = written(tmp_path / "other.pt", nn.Linear(3, 2))
     with pytest.raises(
         ValueError, match="expected weights of this network, got a file with 0 of its 16"
     ):
-        load_pretrained(small_network(), other)
+        load_weights(small_network(), other)
     with pytest.raises(FileNotFoundError):
-        load_pretrained(small_network(), tmp_path / "none.pt")
+        load_weights(small_network(), tmp_path / "none.pt")
 
 
 @pytest.mark.usefixtures("without_onnx")

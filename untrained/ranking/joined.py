@@ -69,10 +69,16 @@ def _values(readings: Mapping[str, tuple[Reading, ...]], score: str, draws: int)
 
 
 def _cells(score: str, values: Float[np.ndarray, " d"]) -> dict[str, float | None]:
-    """The mean of a score and, unless it is a count, its interval."""
+    """The mean of a score and, unless it is a count, its interval.
+
+    Of latency the median, which a busy moment of the machine moves least, from the least to the
+    largest: of five draws, that is a 94 % interval of the median.
+    """
     mean, low, high = Interval.of(values)
     if score in SIZES[:-1]:
         return {score: mean}
+    if score == SIZES[-1] and mean is not None:
+        mean, low, high = (float(of(values)) for of in (np.median, np.min, np.max))
     return {score: mean, f"{score}_low": low, f"{score}_high": high}
 
 

@@ -18,9 +18,10 @@ class Ranking:
     """One row a model, the best first, those that could not be measured last: `model`; `place`;
     `group`, of models that cannot be told apart from its first, numbered from 1; of each score its
     mean over draws, with `_low` and `_high`, a 95 % interval over draws; `rank_sum` alike, where
-    there are several scores; those of `SIZES`, latency with its interval; `linear_probe` where
-    some model has learnt; `weights`: drawn, or learnt; `reason`, why it, or some score or draw
-    of it, could not be measured. A model without some draw of a score has no place."""
+    there are several scores; those of `SIZES`, latency as the median of the draws, with the least
+    and the largest; `linear_probe` where some model has learnt; `weights`: drawn, or learnt;
+    `reason`, why it, or some score or draw of it, could not be measured. A model without some draw
+    of a score has no place."""
     draws: pl.DataFrame
     "One row for each draw of each model: `model`, `draw`, and every score as it was measured."
     scores: tuple[str, ...]

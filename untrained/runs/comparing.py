@@ -28,8 +28,8 @@ from untrained.runs.tasks import (
 from untrained.search import Trial
 from untrained.search.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
+from untrained.spaces.pretrained import load_weights
 from untrained.training import Origin, export, train
-from untrained.training.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def tell_weights(session: Session, selected: Architecture) -> None:
         return
     scale = training_scale(session.space, config)
     network = build(config.space, str(selected), scale, session.images)
-    if left := load_pretrained(network, config.weights):
+    if left := load_weights(network, config.weights):
         names = shorten(list(left))
         logger.warning("%s: drawn at random, since nothing fits: %s", config.weights, names)
 

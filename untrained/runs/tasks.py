@@ -28,6 +28,7 @@ from untrained.runs.surroundings import attempt_apart, surroundings
 from untrained.scores import Reading
 from untrained.scores.size import MultiplyAdds, Parameters
 from untrained.spaces import Architecture, Scale, Shape, Space, get_space
+from untrained.spaces.pretrained import load_weights
 from untrained.training import (
     Evaluation,
     Recipe,
@@ -38,7 +39,6 @@ from untrained.training import (
     train_short,
 )
 from untrained.training.checkpoint import load_short, save_short
-from untrained.training.pretrained import load_pretrained
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ def initialised(task: TrainTask, images: Images) -> nn.Module:
     network = build(task.space, task.architecture, task.scale, images)
     draw_weights(network, get_space(task.space).initial_weights, stream(task.seed, "training"))
     if task.weights is not None:
-        load_pretrained(network, task.weights)
+        load_weights(network, task.weights)
     return network
 
 

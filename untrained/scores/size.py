@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.images.probe import Probe, ProbeSpec
@@ -52,9 +53,28 @@ class MultiplyAdds(Score):
 
     def __call__(self, network: nn.Module, probe: Probe, generator: torch.Generator) -> Reading:
         counter = FlopCounterMode(display=False)
-        with evaluating(network), torch.no_grad(), _running_unreached(network), counter:
+        with (
+            evaluating(network),
+            torch.no_grad(),
+            _running_unreached(network),
+            _unfused(),
+            counter,
+        ):
             network(probe.inputs[:1])
         return Reading(counter.get_total_flops() / 2)
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Attention as plain products: of what is fused, such as a whole layer of a transformer, the
+    counter knows nothing."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ PREFIX = "module."
 "What `nn.DataParallel` puts before every name."
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path) -> tuple[str, ...]:
     """Gives a network the weights of a file, but for its head where that is of other classes.
 
     All that the file lacks, or has in another shape, must be of one module, the head, whose
@@ -24,6 +24,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Args:
         network: whose parameters and buffers are written.
         path: a .safetensors file, or one that `torch.save` made of tensors alone.
+
+    Returns:
+        The names that keep their values.
 
     Raises:
         ValueError: it cannot be read, or is of another network.
@@ -38,6 +41,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
             f"have"
         )
     network.load_state_dict(own | {n: kept[n] for n in own if n not in lacking})
+    return tuple(lacking)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
