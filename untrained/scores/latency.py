@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, sqrt
 from pathlib import Path
 from statistics import median
@@ -47,8 +48,10 @@ class Latency(Score):
     """The median seconds of a forward pass of the probe, in evaluation mode.
 
     Passes are timed after rounds of warming up, until one is no faster than the one before. They
-    run on `threads` threads, without the garbage collector. A median keeps out what disturbs
-    fewer than half of the passes; a machine that is busy throughout is slower throughout.
+    run on `threads` threads, without the garbage collector. On one thread of the processor,
+    what counts is the time that it works on the pass: while other programs have the processor,
+    that clock stands still. On several, or on another device, a median keeps out what disturbs
+    fewer than half of the passes, and a machine that is busy throughout is slower throughout.
     Readings that were stored elsewhere are of that machine.
 
     In PyTorch, as in every score, products are in full float32, without TF32; recurrent layers
@@ -85,11 +88,13 @@ class Latency(Score):
     def timing(self, network: nn.Module, x: Tensor) -> Timing:
         """Of PyTorch, on these images, where they and the network lie."""
 
+        now = clock(x.device, self.threads)
+
         def once() -> float:
             images = x.clone()  # a network may change its input in place
-            began = _now(x.device)
+            began = now()
             network(images)
-            return _now(x.device) - began
+            return now() - began
 
         with evaluating(network), torch.no_grad(), foreign(x), _on_threads(self.threads):
             return timed(once, self.passes, self.seconds)
@@ -108,11 +113,12 @@ class Latency(Score):
                 path, options, providers=["CPUExecutionProvider"]
             )
         images = {"images": x.cpu().numpy()}
+        now = clock(torch.device("cpu"), self.threads)
 
         def once() -> float:
-            began = time.perf_counter()
+            began = now()
             session.run(None, images)
-            return time.perf_counter() - began
+            return now() - began
 
         return Reading(timed(once, self.passes, self.seconds).median)
 
@@ -173,8 +179,14 @@ def _on_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _now(device: torch.device) -> float:
-    """The time, once the device has done what it was given."""
+def clock(device: torch.device, threads: int) -> Callable[[], float]:
+    """Tells the seconds by which passes are timed."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return partial(_synchronised, device)
+    return time.thread_time if threads == 1 and device.type == "cpu" else time.perf_counter
+
+
+def _synchronised(device: torch.device) -> float:
+    """The time, once the device has done what it was given."""
+    torch.cuda.synchronize(device)
     return time.perf_counter()
