@@ -42,7 +42,7 @@ def test_it_is_the_median_of_passes_after_warming_up(monkeypatch: pytest.MonkeyP
     """A round that is no faster than the one before ends the warming up."""
     few = [0.09, 0.09, 0.09, 0.04, 0.04, 0.04, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]
     left = ticking(monkeypatch, [*few, 1.0, 9.0, 1.0, 7.0])
-    assert read(Latency(passes=3, seconds=60)) == Reading(1)
+    assert read(Latency(passes=3, seconds=60.0)) == Reading(1)
     assert list(left) == [0.0, 7.0]
 
 
@@ -50,7 +50,7 @@ def test_slow_networks_are_warmed_up_and_timed_a_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = ticking(monkeypatch, [5.0, 5.0, 5.0, 2.0, 3.0, 4.0, 9.0])
-    assert read(Latency(passes=50, seconds=2)) == Reading(3)
+    assert read(Latency(passes=50, seconds=2.0)) == Reading(3)
     assert list(left) == [0.0, 9.0]
 
 
@@ -106,13 +106,13 @@ def test_less_than_one(option: str) -> None:
 
 
 def test_it_covers_the_median_as_often_as_it_says() -> None:
-    """Of skewed times: in 95 of 100 samples, give and take three standard errors."""
+    """Of skewed times: in 95 of 100 samples or a few more, give and take the error of 2,000."""
     rng = np.random.default_rng(0)
     for n in (20, 50):
         samples = rng.exponential(size=(2000, n))
         ends = np.array([interval(sample) for sample in samples.tolist()])
         covered = ((ends[:, 0] <= np.log(2)) & (np.log(2) <= ends[:, 1])).mean()
-        assert 0.935 < covered < 0.98
+        assert 0.94 < covered < 0.985
 
 
 def test_of_few_it_is_all() -> None:
@@ -124,7 +124,7 @@ def test_timed_says_how_often() -> None:
         rng = random.Random(0)
         return lambda: rng.uniform(1e-3, 2e-3)
 
-    found = timed(once(), passes=40, seconds=9)
+    found = timed(once(), passes=40, seconds=9.0)
     assert found.passes == 40
     assert found.low <= found.median <= found.high
     assert timed(once(), passes=40, seconds=0.0).passes == 3

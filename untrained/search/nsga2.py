@@ -49,26 +49,33 @@ class NSGA2(Searcher):
             )
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        first = min(self.population, self.evaluations)
-        sampler = RandomSearch(self.space, self.goals, self.draws, first)
+        wanted = min(count, self.evaluations - len(history))
+        if wanted < 1:
+            return []
         living = summary(self.space, history, Population, self.goals, self.population)
-        if len(history) < first or not living.trials:
-            return sampler.propose(history, count, rng)
-        draws = tuple(range(self.draws))
-        seen, found = canonical_forms(self.space, history), dict[Architecture, Proposal]()
-        for _ in range(TRIES * count):
-            if len(found) == min(count, self.evaluations - len(history)):
+        first = min(self.population, self.evaluations)
+        if len(history) >= first and living.trials:
+            if children := self._children(living, history, wanted, rng):
+                return children
+            first = self.evaluations  # all around is measured
+        sampler = RandomSearch(self.space, self.goals, self.draws, max(first, len(history) + 1))
+        return sampler.propose(history, wanted, rng)
+
+    def _children(
+        self, living: "Population", history: Sequence[Trial], wanted: int, rng: random.Random
+    ) -> list[Proposal]:
+        """Of parents, by canonical form; fewer than wanted where few are new."""
+        draws, seen = tuple(range(self.draws)), canonical_forms(self.space, history)
+        found: dict[Architecture, Proposal] = {}
+        for _ in range(TRIES * wanted):
+            if len(found) == wanted:
                 break
-            first_parent, second_parent = living.parent(rng), living.parent(rng)
-            crossed = self.space.cross(first_parent, second_parent, rng)
+            crossed = self.space.cross(living.parent(rng), living.parent(rng), rng)
             child = self.space.mutate(crossed, rng)
             canonical = self.space.canonical(child)
             if canonical not in seen and canonical not in found:
                 found[canonical] = Proposal(child, draws, "child")
-        if found or len(history) >= self.evaluations:
-            return list(found.values())
-        sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
-        return sampler.propose(history, count, rng)  # all around is measured
+        return list(found.values())
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         return chosen(history, self.goals)

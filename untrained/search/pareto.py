@@ -98,7 +98,7 @@ def hypervolume(points: Points, reference: Sequence[float]) -> float:
             f"of shape {points.shape} and reference {tuple(reference)!r}"
         )
     inside = points[(points < bound).all(1)]
-    return _volume(inside[front(inside)], bound)
+    return float(_volume(inside[front(inside)], bound))
 
 
 def _volume(points: Points, reference: Float[np.ndarray, " d"]) -> float:
