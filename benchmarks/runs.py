@@ -156,7 +156,7 @@ def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -
     folder = RunFolder(out, "run")
     folder.path.mkdir(parents=True)
     with Store.open(folder.store) as store:
-        store.begin_run("run", {**describe(config, images, setups, "run"), "search": "run"})
+        store.begin_run("run", {**describe(config, images, setups, goals, "run"), "search": "run"})
         measuring = Measuring("run", config, found, setups, images, store, _at_once)
         began = time.process_time()
         search_in(

@@ -79,15 +79,9 @@ def data() -> Path:
 @pytest.fixture
 def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports without ONNX and `torch.export`: tracing a network takes seconds."""
+    from spared import spare_graphs
+
     spare_graphs(monkeypatch)
-
-
-def spare_graphs(patch: pytest.MonkeyPatch) -> None:
-    """What the fixture does, where the patch is made otherwise."""
-    from untrained.training.graphs import Graphs
-
-    module = import_module("untrained.training.export")  # the package has a function of this name
-    patch.setattr(module, "write_graphs", lambda *_: Graphs(None, None))
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def told(folder: RunFolder) -> list[tuple[str, str, float | None]]:
     return [(t.role, t.architecture, t.test_accuracy) for t in record.trainings]
 
 
-@pytest.mark.usefixtures("without_onnx", "_networks")
+@pytest.mark.usefixtures("without_graphs", "_networks")
 def test_networks_by_name_are_trained_beside_it_several_times(tmp_path: Path) -> None:
     compare = (1, "resnet", "compared_nets:linear")
     folder = run(asked(tmp_path, compare=compare, repeats=2))

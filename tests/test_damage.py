@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import spare_graphs
+from spared import spare_graphs
 from torch import nn
 
 from untrained.images import Images

@@ -24,7 +24,6 @@ from untrained.scores.contrastive import ContrastiveAlignment
 from untrained.scores.data_jacobian import EPENAS, JacobianCovariance
 from untrained.scores.dextr import Dextr, curvature, motion
 from untrained.scores.feature_maps import MeCo, MeCoOpt
-from untrained.scores.latency import Latency
 from untrained.scores.zen import Zen
 from untrained.spaces import get_space
 
@@ -353,16 +352,6 @@ def test_dextr_is_that_of_differences_along_the_circle(probe: Probe) -> None:
     first, second = log1p(sum(s[-1] / s[0] for s in values)), log1p(kappa)
     found = Dextr()(network(), probe, generator(4))
     assert found.value == pytest.approx(first * second / (first + second), rel=1e-3)
-
-
-# Latency
-
-
-def test_latency_is_the_median_of_passes(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
-    """By a clock of ours: three passes to warm up, then some of one second and one of nine."""
-    clock = iter([time for seconds in (100, 100, 100, 1, 9, 1) for time in (0, seconds)])
-    monkeypatch.setattr("untrained.scores.latency._now", lambda device: next(clock))
-    assert Latency(passes=3)(network(), probe, generator()) == Reading(1)
 
 
 # What no score may see, or do

@@ -91,7 +91,7 @@ def test_multiply_adds_are_those_of_the_network_that_would_be_trained(tmp_path: 
 
 
 def test_random_networks_beside_the_selected_one_are_within(
-    tmp_path: Path, without_onnx: None
+    tmp_path: Path, without_graphs: None
 ) -> None:
     from untrained.training import TrainingSpec
 

@@ -47,18 +47,18 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     torch.save(Path("a"), tmp_path / "code.pt")
     torch.save(3, tmp_path / "number.pt")
     for name in ("text.pt", "text.safetensors", "code.pt", "number.pt"):
-        with pytest.raises(ValueError, match=f"{name}: expected weights as safetensors"):
+        with pytest.raises(ValueError, match=f"{name}: expected (a .safetensors file|tensors by)"):
             load_weights(small_network(), tmp_path / name)
     other = written(tmp_path / "other.pt", nn.Linear(3, 2))
     with pytest.raises(
-        ValueError, match="expected weights of this network, got a file with 0 of its 16"
+        ValueError, match="expected weights of this network, but for a head of other classes"
     ):
         load_weights(small_network(), other)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"No such file|FileNotFoundError"):
         load_weights(small_network(), tmp_path / "none.pt")
 
 
-@pytest.mark.usefixtures("without_onnx")
+@pytest.mark.usefixtures("without_graphs")
 def test_a_run_begins_with_what_another_exported(tmp_path: Path) -> None:
     first = run(asked(tmp_path, compare=0))
     second = run(asked(tmp_path, compare=1, weights=first.network / "weights.safetensors"))

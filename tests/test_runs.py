@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import spare_graphs
 from measured import readings
+from spared import spare_graphs
 
 from untrained.cli import main
 from untrained.images import Images, load_images

@@ -1,13 +1,16 @@
 """The cell graph laid out from top to bottom, to be written as inline SVG."""
 
+import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from untrained.spaces.graph import CellGraph, Edge
+from untrained.spaces import CellGraph, Edge, Space
+
+logger = logging.getLogger(__name__)
 
 NODE_STEP = 104.0
 "Vertical distance between neighbouring nodes; all lengths are in SVG units, pixels at full size."
@@ -115,6 +118,15 @@ class CellDrawing:
     top: float
     width: float
     height: float
+
+
+def graphs_of(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | None:
+    """The cells, to be drawn; None where the space cannot read the architecture."""
+    try:
+        return space.graphs(space.parse(architecture))
+    except Exception as error:  # somebody else's space may raise anything
+        logger.warning("cannot draw %s: %s: %s", architecture, type(error).__name__, error)
+        return None
 
 
 def operations(graphs: Sequence[CellGraph]) -> dict[str, int]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from untrained.report import score_drawings, training_drawings
-from untrained.report.cell import draw_cell, operations
+from untrained.report import front_drawings, score_drawings, training_drawings
+from untrained.report.cell import draw_cell, graphs_of, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
 from untrained.report.limited import limited_in_words
@@ -15,12 +15,15 @@ from untrained.report.pruned import parents, prunings
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
+from untrained.runs.fronts import front_of
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables.table import Standing
 
 CLASSES_IN_MATRIX = 20
 "More classes than this are not readable as a matrix."
+MEMBERS = 100
+"Networks of a front, the best by the first score, that the page shows."
 
 Parts = dict[str, Any]
 "Names that the template reads, and what they stand for."
@@ -58,6 +61,7 @@ def write_report(
         **_selected_parts(graphs, standings, exported),
         **_score_parts(run, space),
         unknown_space=space is None,
+        **_front_parts(run, space),
         **_training_parts(run, image_facts(run.images)),
         limits=run.limited and limited_in_words(run.limited),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
@@ -92,6 +96,30 @@ def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
         "cloud": cloud,
         "cloud_plot": score_drawings.draw_cloud(cloud, kind) if cloud.points else None,
         "points_with_errors": score_drawings.POINTS_WITH_ERRORS,
+    }
+
+
+def _front_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
+    front = front_of(run)
+    if front is None:
+        return {"front": None}
+    members = front.members[:MEMBERS]
+    anchors = {each.trial.architecture: f"front-{k}" for k, each in enumerate(members)}
+    graphs = {text: (graphs_of(space, text) if space else None) or () for text in anchors}
+    colours = operations([graph for found in graphs.values() for graph in found])
+    return {
+        "front": front,
+        "front_plot": front_drawings.draw_front(front, run.selected, anchors),
+        "front_colours": colours,
+        "front_members": [
+            (
+                anchors[each.trial.architecture],
+                each.trial.architecture,
+                front_drawings.values_of(front, each),
+                [draw_cell(graph, colours) for graph in graphs[each.trial.architecture]],
+            )
+            for each in members
+        ],
     }
 
 

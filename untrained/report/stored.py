@@ -1,7 +1,6 @@
 """Reports of what is stored: of runs and of trackings, finished or under way."""
 
 import errno
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +9,14 @@ from typing import Any
 
 from untrained import tables
 from untrained.outside import command_line
+from untrained.report.cell import graphs_of
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
 from untrained.runs import RunFolder, load_record
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
-from untrained.spaces import SPACES, CellGraph, Space
-
-logger = logging.getLogger(__name__)
+from untrained.spaces import SPACES, Space
 
 EXPORTED = {
     "network.py": "loader: needs torch and safetensors alone",
@@ -47,7 +45,7 @@ def report_run(
     page = page or folder.report
     record = load_record(folder.store, folder.name)
     space = space or SPACES.get(record.space)
-    graphs = _graphs(space, record.selected) if space and record.selected else None
+    graphs = graphs_of(space, record.selected) if space and record.selected else None
     files = {
         label: _link(folder.network / file, page)
         for file, label in EXPORTED.items()
@@ -69,15 +67,6 @@ def report_run(
             command=command_line("untrained", "report", str(folder.path)),
         )
     return page
-
-
-def _graphs(space: Space[Any], architecture: str) -> tuple[CellGraph, ...] | None:
-    """The cells, to be drawn; None where the space cannot read the architecture."""
-    try:
-        return space.graphs(space.parse(architecture))
-    except Exception as error:  # somebody else's space may raise anything
-        logger.warning("cannot draw %s: %s: %s", architecture, type(error).__name__, error)
-        return None
 
 
 def report_track(folder: RunFolder, page: Path | None = None) -> Path:

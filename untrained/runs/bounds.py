@@ -154,7 +154,7 @@ def counted_scale(session: Session) -> Scale:
 def _measured(session: Session, limit: Limit) -> Bounds:
     name, settings = MEASURED[limit.quantity]
     if name == "training_memory":
-        settings = {"count": session.config.recipe.batch}
+        settings = {"count": session.config.recipe.batch, "at_most": True}
     setup = make_setup(name, session.space, settings)
     setup = replace(setup, scale=counted_scale(session))
     measuring = replace(session.measuring, setups=(setup,))

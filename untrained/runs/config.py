@@ -109,7 +109,8 @@ class RunConfig(ScoreConfig, TrainConfig):
 
     searcher: str | None = None
     """`pruning` (by default where the space has supernets), `surrogate` (elsewhere), `random`,
-    `evolution`, `local`, `reinforce`, `nasi`, `halving`, or package.module:name."""
+    `evolution`, `local`, `reinforce`, `nasi`, `halving`, `nsga2` (a Pareto front), or
+    package.module:name."""
     options: dict[str, Setting] = field(default_factory=dict)
     "Settings of the searcher, such as `--options.evaluations 50`."
     shrink: str | None = None
@@ -120,6 +121,10 @@ class RunConfig(ScoreConfig, TrainConfig):
     memory=100MB`: of the network that would be trained (`scale`, `channels`, `cells`, your images
     and classes). Also `training_memory`, `latency_32` (a batch of 32), `latency_onnx`,
     `latency_onnx_32`; `latency:pixel3` and others of HW-NAS-Bench."""
+    select: str | None = None
+    """What is selected of the Pareto front of everything tried, between two scores or more, of
+    which sizes count as costs: `knee`, or the score whose best it is. By default what the
+    searcher selects."""
     proposals: int = 8
     "Architectures proposed at a time, where the searcher is free to choose."
     train: bool = False
@@ -174,10 +179,24 @@ class ResolvedConfig(RunConfig):
         if self.shrink is not None:
             Shrink.parse(self.shrink)
         parse_limits(self.limit)
+        self._check_select()
         for name in self.scores:
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores: expected each once, got {name!r} twice or more")
         return self
+
+    def _check_select(self) -> None:
+        if self.select is None:
+            return
+        if len(self.scores) < 2:
+            raise ValueError(
+                f"select: expected two scores or more, between which there is a front, got "
+                f"{self.scores[0]}; try --scores {self.scores[0]} parameters"
+            )
+        if self.select not in (KNEE, *self.scores):
+            raise ValueError(
+                f"select: expected {KNEE} or {' or '.join(self.scores)}, got {self.select!r}"
+            )
 
     def plain(self) -> dict[str, object]:
         """Itself as values that JSON holds."""
@@ -198,7 +217,7 @@ class ResolvedConfig(RunConfig):
         same command with `--train` continues the same search.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
-        for name in ("shrink", "limit"):  # older runs, which lack them, keep their name
+        for name in ("shrink", "limit", "select"):  # older runs, which lack them, keep their name
             if not asked[name]:
                 del asked[name]
         if self.limit:  # they are of the networks that would be trained
@@ -239,6 +258,8 @@ class Shrink:
         return cls(score, share)
 
 
+KNEE = "knee"
+"The network of a front that loses least of each score by what it gains of others."
 MOST_DRAWS = 10_000
 "A pruning search needs up to `search.pruning.ROUND` draws for each, of `measuring.SEEDS_APART`."
 LARGEST_SEED = 2**63 - 1

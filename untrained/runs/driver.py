@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,7 @@ from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
+from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import fit, resolve
@@ -102,7 +104,7 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
         Store.open(folder.store) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())
-        described = describe(config, images, setups, folder.name)
+        described = describe(config, images, setups, searcher.goals, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
@@ -122,8 +124,11 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:
-    goals = tuple(Goal(setup.name, setup.score.higher_is_better) for setup in setups)
+    goals = goals_of(setups, sizes_are_costs=config.select is not None)
     searcher = make_searcher(config.searcher, space, goals, config.draws, config.options)
+    if searcher.axes:
+        searcher = replace(searcher, goals=goals_of(setups, sizes_are_costs=True))
+    warn_of_sizes(config, searcher, setups)
     if searcher.rungs and all(setup.short_training is None for setup in setups):
         raise ValueError(
             f"searcher: {config.searcher!r} trains networks longer from rung to rung: expected a "
@@ -131,6 +136,32 @@ def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreS
             f"label_alignment"
         )
     return searcher
+
+
+def goals_of(setups: Sequence[ScoreSetup], *, sizes_are_costs: bool) -> tuple[Goal, ...]:
+    """What is ranked by; sizes are to be small where they are costs, else as baselines large."""
+    return tuple(
+        Goal(setup.name, score.higher_is_better and not (sizes_are_costs and score.is_size))
+        for setup in setups
+        for score in [setup.score]
+    )
+
+
+def warn_of_sizes(
+    config: ResolvedConfig, searcher: Searcher, setups: Sequence[ScoreSetup]
+) -> None:
+    """Warn of a search for the largest networks, which is seldom what was meant."""
+    large = [
+        goal.score
+        for goal, setup in zip(searcher.goals, setups, strict=True)
+        if setup.score.is_size and goal.higher_is_better
+    ]
+    if large and config.searcher != "given":
+        logger.warning(
+            "%s: the more the better, as in benchmarks, so that this search prefers the largest "
+            "networks; to keep them small, try --limit %s=..., or a front: --searcher nsga2",
+            *(", ".join(large), large[0] if large[0] in QUANTITIES else "parameters"),
+        )
 
 
 def _identities(
@@ -225,7 +256,11 @@ def run_name(config: ResolvedConfig, images: Images, identity: str) -> str:
 
 
 def describe(
-    config: ResolvedConfig, images: Images, setups: tuple[ScoreSetup, ...], name: str
+    config: ResolvedConfig,
+    images: Images,
+    setups: tuple[ScoreSetup, ...],
+    goals: Sequence[Goal],
+    name: str,
 ) -> dict[str, Any]:
     """The run's row in the store."""
     notes = [*images.notes, *_training_notes(config, images)]
@@ -250,7 +285,7 @@ def describe(
             "python": platform.python_version(),
             "machine": f"{platform.machine()}, {platform.system()}",
         },
-        "directions": {i.name: 1 if i.score.higher_is_better else -1 for i in setups},
+        "directions": {goal.score: 1 if goal.higher_is_better else -1 for goal in goals},
         "meanings": {i.name: meaning_of(i.score) for i in setups},
         "counts": [i.name for i in setups if i.score.is_count],
     }

@@ -120,7 +120,7 @@ def units_of(quantity: str) -> Units:
     )
 
 
-def shown(quantity: str, value: float) -> str:
+def shown(quantity: str, value: float | int) -> str:
     """A value of a quantity for people.
 
     Example:

@@ -11,6 +11,7 @@ from untrained.runs.shrinking import shrunk
 from untrained.runs.store import LOST
 from untrained.runs.trial_record import TrialRecord
 from untrained.search import History, Proposal
+from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ def search(session: Session) -> Architecture | None:
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
-    selected = searcher.select(history)
+    by = session.config.select
+    selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
     store.set_selected(session.id, None if selected is None else str(selected))
     return selected
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from math import ceil, sqrt
+from functools import partial
+from math import comb
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -27,8 +28,8 @@ after which no further round is begun; and the share of the last round's median 
 must fall below to be followed by another."""
 LEAST = 3
 "Passes that are timed however long they take."
-NORMAL = 1.96
-"Quantile of the normal distribution that leaves 5 % outside."
+TAIL = 0.025
+"Probability that the median lies beyond one end of its interval, at most."
 
 
 class Timing(NamedTuple):
@@ -47,8 +48,10 @@ class Latency(Score):
     """The median seconds of a forward pass of the probe, in evaluation mode.
 
     Passes are timed after rounds of warming up, until one is no faster than the one before. They
-    run on `threads` threads, without the garbage collector. A median keeps out what disturbs
-    fewer than half of the passes; a machine that is busy throughout is slower throughout.
+    run on `threads` threads, without the garbage collector. On one thread of the processor,
+    what counts is the time that it works on the pass: while other programs have the processor,
+    that clock stands still. On several, or on another device, a median keeps out what disturbs
+    fewer than half of the passes, and a machine that is busy throughout is slower throughout.
     Readings that were stored elsewhere are of that machine.
 
     In PyTorch, as in every score, products are in full float32, without TF32; recurrent layers
@@ -85,11 +88,13 @@ class Latency(Score):
     def timing(self, network: nn.Module, x: Tensor) -> Timing:
         """Of PyTorch, on these images, where they and the network lie."""
 
+        now = clock(x.device, self.threads)
+
         def once() -> float:
             images = x.clone()  # a network may change its input in place
-            began = _now(x.device)
+            began = now()
             network(images)
-            return _now(x.device) - began
+            return now() - began
 
         with evaluating(network), torch.no_grad(), foreign(x), _on_threads(self.threads):
             return timed(once, self.passes, self.seconds)
@@ -108,11 +113,12 @@ class Latency(Score):
                 path, options, providers=["CPUExecutionProvider"]
             )
         images = {"images": x.cpu().numpy()}
+        now = clock(torch.device("cpu"), self.threads)
 
         def once() -> float:
-            began = time.perf_counter()
+            began = now()
             session.run(None, images)
-            return time.perf_counter() - began
+            return now() - began
 
         return Reading(timed(once, self.passes, self.seconds).median)
 
@@ -126,9 +132,9 @@ def timed(once: Callable[[], float], passes: int, seconds: float) -> Timing:
         seconds: after which no further call is made, once `LEAST` are.
 
     Example:
-        >>> clock = iter([9.0, 9.0, 9.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 5.0, 3.0, 4.0])
-        >>> timed(clock.__next__, passes=3, seconds=9)
-        Timing(median=4.0, low=3.0, high=5.0, passes=3)
+        >>> clock = iter([0.09] * 3 + [0.03] * 6 + [0.03, 0.05, 0.04])
+        >>> timed(clock.__next__, passes=3, seconds=9.0)
+        Timing(median=0.04, low=0.03, high=0.05, passes=3)
     """
     collects = gc.isenabled()
     gc.disable()
@@ -150,16 +156,22 @@ def timed(once: Callable[[], float], passes: int, seconds: float) -> Timing:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of a 95 % interval of the median, by order statistics and the normal approximation.
+    """Ends of an interval that holds the median with a probability of 95 % or more.
 
-        x_(k) ... x_(n + 1 - k),    k = ceil(n / 2 - 1.96 sqrt(n) / 2), 1 at least
+        x_(k) ... x_(n + 1 - k),    k the largest with P(Binomial(n, 1/2) < k) <= 0.025, or 1
+
+    Of five values or fewer, all of them lie in it, and the probability is less.
 
     Example:
-        >>> interval(range(1, 101))
-        (41, 60)
+        >>> interval([float(each) for each in range(1, 101)])
+        (40.0, 61.0)
     """
     ordered, n = sorted(values), len(values)
-    k = max(ceil(n / 2 - NORMAL * sqrt(n) / 2), 1)
+    below, k = 0.0, 0
+    while below <= TAIL:
+        below += comb(n, k) / 2**n
+        k += 1
+    k = max(k - 1, 1)
     return ordered[k - 1], ordered[n - k]
 
 
@@ -173,8 +185,14 @@ def _on_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _now(device: torch.device) -> float:
-    """The time, once the device has done what it was given."""
+def clock(device: torch.device, threads: int) -> Callable[[], float]:
+    """Tells the seconds by which passes are timed."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return partial(_synchronised, device)
+    return time.thread_time if threads == 1 and device.type == "cpu" else time.perf_counter
+
+
+def _synchronised(device: torch.device) -> float:
+    """The time, once the device has done what it was given."""
+    torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -14,6 +14,7 @@ from untrained.search.halving import SuccessiveHalving
 from untrained.search.history import History, Summary, summary
 from untrained.search.local_search import LocalSearch
 from untrained.search.nasi import NASISearch
+from untrained.search.nsga2 import NSGA2
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
 from untrained.search.reinforce import Reinforce
@@ -43,6 +44,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "nasi": NASISearch,
     "halving": SuccessiveHalving,
     "surrogate": SurrogateSearch,
+    "nsga2": NSGA2,
     "given": Given,
 }
 

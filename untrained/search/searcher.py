@@ -58,6 +58,9 @@ class Searcher(ABC):
     "Whether it needs a space with supernets."
     rungs: ClassVar[bool] = False
     "Whether it says after how many epochs scores come, and so needs some that train."
+    axes: ClassVar[bool] = False
+    """Whether goals are the axes of a front, on which sizes are to be small, and not summed to one
+    order."""
     space: Space[Any]
     goals: tuple[Goal, ...]
     draws: int

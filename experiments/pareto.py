@@ -1,0 +1,231 @@
+"""How much of NAS-Bench-201's front of accuracy and latency a search finds, and limits cost.
+
+    python experiments/pareto.py nsga2      # results/pareto/nsga2.csv
+    python experiments/pareto.py scores     # results/pareto/scores.csv
+    python experiments/pareto.py limits     # results/pareto/limits.csv
+
+Accuracy is that of CIFAR-10's test images after 200 epochs, latency that of HW-NAS-Bench, both of
+the table. `share` is the hypervolume of what was found as a share of the whole front's, up to the
+worst accuracy and latency of the population; `nadir` up to the worst ones on the front, where
+what is left over counts for more.
+"""
+
+import csv
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import cyclopts
+import numpy as np
+import polars as pl
+import torch
+
+from untrained.data import data_folder
+from untrained.runs.config import RunConfig
+from untrained.runs.driver import opened
+from untrained.search import Goal, History, Trial, make_searcher
+from untrained.search.pareto import Points, front, hypervolume
+from untrained.spaces import Architecture, Space, get_space
+from untrained.spaces.nasbench201 import NASBench201
+from untrained.tables import NASBench201Table
+from untrained.tables.hardware import DEVICES, of_device
+
+ROOT = Path(__file__).parents[1]
+SAVED = ROOT / "results" / "pareto"
+GOALS = (Goal("accuracy", True), Goal("latency", False))
+
+app = cyclopts.App(help=__doc__)
+
+
+class EveryRow(NASBench201):
+    """Each of the 15,625 rows counts by itself: isomorphic cells were measured one by one, with
+    other results."""
+
+    def canonical(self, architecture: Any) -> Any:
+        return architecture
+
+
+SPACES: dict[str, Space[Any]] = {"forms": get_space("nasbench201"), "rows": EveryRow()}
+"""The 6,466 canonical forms, which is what a run measures, each with its own row of the table; and
+all rows."""
+
+
+def accuracies() -> dict[str, float]:
+    """Architecture -> its accuracy."""
+    frame = NASBench201Table().frame
+    return dict(zip(frame["architecture"], frame["cifar10_test_200"], strict=True))
+
+
+class Front:
+    """A population with the hypervolume of its front."""
+
+    def __init__(self, points: Points):
+        best = points[front(points)]
+        self.size = len(np.unique(best, axis=0))
+        self.references = points.max(0), best.max(0)
+        self.whole = [hypervolume(best, tuple(r)) for r in self.references]
+
+    def shares(self, points: Points) -> tuple[float, float]:
+        """Of the hypervolume, up to the population's worst values and up to the front's."""
+        pairs = zip(self.references, self.whole, strict=True)
+        worst, nadir = (hypervolume(points, tuple(r)) / whole for r, whole in pairs)
+        return worst, nadir
+
+
+@app.command
+def nsga2(*, evaluations: int = 500, seeds: int = 10) -> None:
+    """What NSGA-II and random search find by the table's accuracies and latencies."""
+    save("nsga2", searched(evaluations, seeds))
+
+
+def searched(evaluations: int, seeds: int) -> Iterator[dict[str, Any]]:
+    accuracy = accuracies()
+    for device in DEVICES["latency"]:
+        latency = of_device("latency", device)
+        for name, space in SPACES.items():
+            points = {
+                str(a): (-accuracy[str(a)], latency[str(a)])
+                for a in {space.canonical(a) for a in space.enumerate()}
+            }
+            whole = Front(np.array([*points.values()]))
+            for searcher in ("nsga2", "random"):
+                for seed in range(seeds):
+                    found = [
+                        points[str(a)] for a in tried(searcher, space, points, evaluations, seed)
+                    ]
+                    share, nadir = whole.shares(np.array(found))
+                    yield {
+                        "device": device, "population": name, "size": len(points),
+                        "front": whole.size, "searcher": searcher, "seed": seed,
+                        "evaluations": len(found), "share": share, "nadir": nadir,
+                    }  # fmt: skip
+
+
+def tried(
+    name: str,
+    space: Space[Any],
+    points: dict[str, tuple[float, float]],
+    evaluations: int,
+    seed: int,
+) -> list[Architecture]:
+    """The canonical forms of what a searcher tried."""
+    searcher = make_searcher(name, space, GOALS, 1, {"evaluations": evaluations})
+    history = History(space)
+    while proposals := searcher.propose(history, 8, random.Random(f"{seed}/{len(history)}")):
+        for proposal in proposals:
+            turned, latency = points[str(space.canonical(proposal.architecture))]
+            values = {"accuracy": (-turned,), "latency": (latency,)}
+            history.append(Trial(**vars(proposal), values=values))
+    return [space.canonical(trial.architecture) for trial in history]
+
+
+@app.command
+def scores() -> None:
+    """How much of the front lies in that of a training-free score and latency.
+
+    The scores are NAS-Bench-Suite-Zero's published values, of the architectures that they are
+    published for, without an accuracy in sight; those on their front are judged by the table.
+    `random` are as many networks drawn at random, 100 times.
+    """
+    save("scores", judged())
+
+
+def judged() -> Iterator[dict[str, Any]]:
+    accuracy = accuracies()
+    path = data_folder() / "tables" / "nasbench201_published_proxies.parquet"
+    named = NASBench201Table().frame.select(pl.col("index").cast(pl.Int64), "architecture")
+    published = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
+    texts = published["architecture"].to_list()
+    y = np.array([-accuracy[text] for text in texts])
+    columns = {
+        name: published[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for name in published.columns
+        if published[name].dtype.is_numeric() and name not in ("index", "seed")
+    }
+    rng = np.random.default_rng(0)
+    for device in DEVICES["latency"]:
+        latency = np.array([of_device("latency", device)[text] for text in texts])
+        whole = Front(np.stack([y, latency], 1))
+        for name, values in columns.items():
+            sound = np.isfinite(values)
+            kept = np.flatnonzero(sound)[front(np.stack([-values, latency], 1)[sound])]
+            share, nadir = whole.shares(np.stack([y, latency], 1)[kept])
+            chance = [
+                whole.shares(np.stack([y, latency], 1)[rng.choice(len(y), len(kept), False)])
+                for _ in range(100)
+            ]
+            yield {
+                "device": device, "score": name, "architectures": len(y), "selected": len(kept),
+                "share": share, "nadir": nadir,
+                "share_random": float(np.mean([c[0] for c in chance])),
+                "nadir_random": float(np.mean([c[1] for c in chance])),
+            }  # fmt: skip
+
+
+@app.command
+def limits(*, proposals: int = 1000) -> None:
+    """Proposals under a limit on parameters that one architecture in a hundred meets."""
+    save("limits", proposed(proposals))
+
+
+def proposed(count: int) -> Iterator[dict[str, Any]]:
+    for name in ("nasbench201", "natsbench_size", "mnas"):
+        most = round(hundredth(name))
+        with tempfile.TemporaryDirectory() as out:
+            began = time.process_time()
+            with opened(asked(name, Path(out), f"parameters={most}")) as session:
+                ready = time.process_time()
+                rng = random.Random(0)
+                drawn = [session.eligible.sample(rng) for _ in range(count)]
+                seconds = time.process_time() - ready
+                limited = session.store.run(session.folder.name)["limited"]
+                sizes = sizes_of(session.eligible, drawn)
+        yield {
+            "space": name, "limit": most, "share": limited["within"] / limited["drawn"],
+            "drawn_for_share": limited["drawn"], "proposals": count,
+            "different": len(set(drawn)), "over": sum(size > most for size in sizes),
+            "start_seconds": ready - began, "proposals_a_second": count / seconds,
+        }  # fmt: skip
+
+
+def asked(space: str, out: Path, *limits: str) -> RunConfig:
+    """A random search of images that come with the package."""
+    return RunConfig(
+        space=space, searcher="random", scores=("effective_depth",), draws=1, workers=0, out=out,
+        limit=limits,
+    )  # fmt: skip
+
+
+def sizes_of(space: Space[Any], architectures: Sequence[Any]) -> list[int]:
+    """Parameters, of networks that are built, each canonical form once; at most 100 of them."""
+    forms = list(dict.fromkeys(map(space.canonical, architectures)))[:100]
+    with torch.device("meta"):
+        built = (space.build(a, space.scales["full"], inputs=(1, 8, 8), classes=10) for a in forms)
+        return [sum(p.numel() for p in network.parameters()) for network in built]
+
+
+def hundredth(name: str) -> float:
+    """Parameters that about one in a hundred random architectures has at most."""
+    space, rng = get_space(name), random.Random("hundredth")
+    return quantiles(sizes_of(space, [space.sample(rng) for _ in range(110)]), n=100)[0]
+
+
+def save(name: str, rows: Iterator[dict[str, Any]]) -> None:
+    """As a file of results, printed as they come."""
+    SAVED.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for row in rows:
+        kept.append({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+        print(kept[-1], flush=True)
+    with (SAVED / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*kept[0]], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+
+
+if __name__ == "__main__":
+    app()
