@@ -149,14 +149,17 @@ def test_a_page_is_written_where_nothing_could_be_measured(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("inspected_nets:large", "does not take inputs of shape .*: mat1 and mat2"),
+        ("inspected_nets:large", r"takes images of shape \(1, 8, 8\), got .*: mat1 and mat2"),
         ("inspected_nets:breaks", "called with inputs=1, classes=10: RuntimeError: no weights"),
-        ("inspected_nets:two", "does not take inputs .* missing 1 required"),
-        ("inspected_nets:maps", "expected a logit for each of 10 classes, .* got outputs of 360"),
-        ("inspected_nets:pair", "expected outputs as one real tensor .* got tuple"),
+        ("inspected_nets:two", "takes images alone, got one whose forward needs input2 too"),
+        (
+            "inspected_nets:maps",
+            r"expected outputs of shape \(2, 10\) .* got shape \(2, 10, 6, 6\)",
+        ),
+        ("inspected_nets:pair", r"expected outputs of shape \(2, 10\) .* got tuple"),
         ("inspected_nets:text", "expected it to give an nn.Module, got 'a network'"),
-        ("inspected_nets:absent", "cannot load network .* has no attribute 'absent'"),
-        ("no_such_module:make", "cannot load network .* No module named"),
+        ("inspected_nets:absent", "cannot load model .* has no attribute 'absent'"),
+        ("no_such_module:make", "cannot load model .* No module named"),
         ("|nor|", "not a NAS-Bench-201 cell"),
     ],
 )

@@ -61,7 +61,7 @@ LEAST = parameters("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
 def test_nothing_over_a_limit_is_tried(searcher: str, tmp_path: Path) -> None:
     limit = LEAST + 500
     options = {} if searcher == "pruning" else FEW
-    scores = ("trainable_layers",) if searcher == "pruning" else ("effective_depth",)
+    scores = ("trainable_layers",) if searcher == "pruning" else ("effective_depth", "synflow")
     folder = run(
         asked(tmp_path, f"parameters={limit}", searcher=searcher, options=options, scores=scores)
     )

@@ -263,7 +263,7 @@ def test_impossible_scales_are_refused(scale: Scale, message: str) -> None:
         SPACE.build(wide, scale, inputs=(3, 32, 32), classes=2)
 
 
-@pytest.mark.parametrize("searcher", ["pruning", "surrogate"])
+@pytest.mark.parametrize("searcher", ["pruning", "nasi"])
 def test_searches_that_prune_say_that_there_is_no_supernet(searcher: str) -> None:
     with pytest.raises(ValueError, match=r"supernets.*try --searcher random, evolution or local"):
         make_searcher(searcher, get_space("nasbench101"), (), 1, {})

@@ -194,7 +194,7 @@ def test_the_command(
         ((CELL, "--scale", "huge"), "unknown scale 'huge'"),
         ((CELL, "--training.epochs", "0"), "epochs: expected a whole number of 1 or more"),
         ((CELL, "--every", "0"), "every: expected a number of at least 1"),
-        (("--network", "nowhere:make"), "cannot load network"),
+        (("--network", "nowhere:make"), "cannot load model"),
         ((CELL, "--batchnorm", "none"), "batchnorm"),
     ],
 )

@@ -295,7 +295,7 @@ def test_weights_that_were_not_trained_are_not_exported(
 def test_other_seeds_and_settings_are_other_runs(tmp_path: Path) -> None:
     config = quick(tmp_path)
     changes: tuple[dict[str, Any], ...] = (
-        *({}, {"seed": 1}, {"draws": 3}, {"score_settings": {}}, {"space": "other"}),
+        *({}, {"seed": 1}, {"draws": 3}, {"score_settings": {}}, {"space": "darts"}),
     )
     names = {resolve(quick(tmp_path, **change)).identity("f", "code") for change in changes}
     assert len(names) == 5
@@ -351,7 +351,9 @@ def test_the_ledger_adds_up(unbroken: RunFolder) -> None:
 
 
 def test_a_diverging_training_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    folder = run(quick(tmp_path, train=True, training=replace(SHORT, learning_rate=1e9)))
+    folder = run(
+        quick(tmp_path, train=True, training=replace(SHORT, recipe="default", learning_rate=1e9))
+    )
     record = load_record(folder.store, folder.name)
     assert all(t.reason and t.test_accuracy is None for t in record.trainings)
     assert not folder.network.exists()

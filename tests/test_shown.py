@@ -154,7 +154,8 @@ def test_an_estimate_as_it_is_printed(
 
 def test_scores_that_count() -> None:
     assert {name for name, score in SCORES.items() if score.is_count} == {
-        "parameters", "macs", "trainable_layers", "linear_regions", "swap",
+        "parameters", "macs", "trainable_layers", "linear_regions", "swap", "memory",
+        "training_memory",
     }  # fmt: skip
 
 
