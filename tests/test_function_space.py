@@ -304,6 +304,7 @@ def searched(tmp_path: Path, space: str, **changes: Any) -> RunRecord:
     return load_record(folder.store, folder.name)
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_a_run_searches_trains_and_exports(tmp_path: Path) -> None:
     record = searched(
         tmp_path, "function_spaces:family", searcher=None, options={"evaluations": 4}
