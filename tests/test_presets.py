@@ -19,7 +19,7 @@ from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 
 NAMES = [(name, space) for name, spaces in PRESETS.items() for space in spaces if space != ANY]
-NAMES += [("best", "mnas"), ("deep", "darts")]
+NAMES += [("deep", "darts")]
 
 # Images for kappa are 32 in the text, 72, 14 and 24 in the code; patches for R 5000 and 3 x 1000.
 PAPER_SETTINGS = {
@@ -38,10 +38,6 @@ EXPECTED: dict[tuple[str, str], dict[str, Any]] = {
     ("paper_imagenet", "darts"): {
         "searcher": "pruning", "draws": 3, "score_settings": PAPER_SETTINGS,
         "options": {"prune": 2, "gain": "absolute", "digits": 12},
-    },
-    ("best", "mnas"): {
-        "searcher": "surrogate", "draws": 1, "options": {}, "score_settings": {},
-        "scores": ("independent_channels", "jacob_cov", "gradsign"),
     },
     ("deep", "darts"): {
         "searcher": "surrogate", "draws": 1, "options": {}, "score_settings": {},
@@ -211,15 +207,15 @@ def test_settings_of_scores_that_are_not_asked_for_are_left_out() -> None:
         (
             "nonsense",
             "nasbench201",
-            "best or deep or lga or nngp or paper or released on the space 'nasbench201'",
+            "deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
         (
             "paper_imagenet",
             "nasbench201",
-            "best or deep or lga or nngp or paper or released on the space 'nasbench201'",
+            "deep or lga or nngp or paper or released on the space 'nasbench201'",
         ),
-        ("lga", "darts", "best or deep or paper or paper_imagenet or released or released_imagen"),
-        ("paper", "function_spaces:family", "best or deep on the space 'function_spaces:family'"),
+        ("lga", "darts", "deep or paper or paper_imagenet or released or released_imagen"),
+        ("paper", "function_spaces:family", "deep on the space 'function_spaces:family'"),
     ],
 )
 def test_a_name_that_is_not_there_says_which_are(name: str, space: str, there: str) -> None:

@@ -59,9 +59,8 @@ class ScoreConfig(CommonConfig):
     """What is scored, and how. Where `preset` may say what is not given, None stands for that."""
 
     preset: str | None = None
-    """Searcher, scores, draws, options, score settings and short training by name: `best` (the
-    scores that rank best together on benchmarks) and `deep` (finds better networks than the
-    default), on every space; `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS
+    """Searcher, scores, draws, options, score settings and short training by name: `deep` (finds
+    better networks than the default; on every space), `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS
     also `paper_imagenet` and `released_imagenet`. Flags and files take precedence."""
     scores: tuple[str, ...] | None = None
     """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that

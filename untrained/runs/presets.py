@@ -89,12 +89,6 @@ def _deep(count: int) -> Preset:
     )
 
 
-def _best() -> Preset:
-    """The three scores that rank best together on the benchmarks: see `docs/scores.md`."""
-    scores = "independent_channels", "jacob_cov", "gradsign"
-    return Preset(searcher="surrogate", draws=1, scores=scores)
-
-
 def _nngp(score: str, ensemble: int) -> Preset:
     """Random architectures, ranked by kernel regression before training.
 
@@ -122,7 +116,6 @@ ANY = ""
 "Every space that is not named."
 
 PRESETS: dict[str, dict[str, Preset]] = {
-    "best": {ANY: _best()},
     "deep": {"nasbench201": _deep(32), ANY: Preset(searcher="surrogate", draws=1)},
     "lga": {"nasbench201": _lga()},
     "nngp": {
