@@ -1,7 +1,7 @@
 """What goes wrong little by little: signals and gradients that vanish or explode with depth."""
 
 from collections.abc import Iterator, Sequence
-from math import log
+from math import exp, log
 from statistics import median
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ class Profile(NamedTuple):
     @property
     def factor(self) -> float:
         """By which it changes from a layer to the next, on average."""
-        return float(2.718281828459045 ** (self.change / max(len(self.values) - 1, 1)))
+        return exp(self.change / (len(self.values) - 1))
 
 
 def profile(layers: Sequence[Layer], values: Sequence[float | None]) -> Profile | None:
