@@ -11,7 +11,7 @@ from untrained.inspection.finding import Finding
 from untrained.inspection.passes import Layer
 
 SENSITIVITY = 1e-3, 1e3
-"""Range of `Evidence.sensitivity`. MLPs of 3 to 32 layers on digits (docs/inspect.md): below it,
+"""Range of `Evidence.sensitivity`. MLPs of 3 to 16 layers on digits (docs/inspect.md): below it,
 AdamW learns late and SGD not at all."""
 DIFFERENCE = 1e-6
 "Least 1 - correlation: images then differ by about a thousandth of their signal's size."
