@@ -47,7 +47,7 @@ def slope_of(
     Example:
         >>> x = torch.linspace(-10, 10, 21)[:, None]
         >>> slope_of(torch.tanh, x, 1, torch.Generator()).flat
-        0.6666666666666666
+        0.7619047619047619
         >>> slope_of(lambda t: 3 * t, x, 1, torch.Generator()) is None
         True
     """
