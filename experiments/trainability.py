@@ -1,18 +1,17 @@
-"""How networks train that `untrained inspect` finds something in, and those that it finds fine.
+"""How MLPs train, by what `untrained inspect` measures of them at initialisation.
 
-    python experiments/trainability.py depth [--save results/trainability/depth.csv]
-    python experiments/trainability.py spoiled [--save results/trainability/spoiled.csv]
+    python experiments/trainability.py [--save results/trainability/depth.csv]
 
-`depth`: MLPs of 3 to 32 layers of 64 units, weights N(0, gain^2 / fan_in), biases 0, on digits:
-where sensitivity and loss at initialisation end to predict a training. `spoiled`: the networks of
-`tests/trainable.py`, each beside what it was before it was spoiled. Ten epochs of batches of 64,
-by AdamW (1e-3) and by SGD (0.05, momentum 0.9); best validation accuracy.
+MLPs of 3 to 16 hidden layers of 64 units with ReLU, weights N(0, gain^2 / fan_in), biases 0, on
+digits. Ten epochs of batches of 64, by AdamW (1e-3) and by SGD (0.05, momentum 0.9); best
+validation accuracy.
 """
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import cyclopts
@@ -25,9 +24,8 @@ from untrained.images import Images
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from trainable import HEALTHY, SPOILED, mlp
+from trainable import mlp
 
-app = cyclopts.App()
 Optimiser = Callable[[nn.Module], torch.optim.Optimizer]
 OPTIMISERS: dict[str, Optimiser] = {
     "adamw": lambda network: torch.optim.AdamW(network.parameters(), lr=1e-3),
@@ -36,46 +34,35 @@ OPTIMISERS: dict[str, Optimiser] = {
 Row = dict[str, str | int | float]
 
 
-@app.command
-def depth(save: Path = Path("results/trainability/depth.csv"), seeds: int = 3) -> None:
-    """MLPs by depth, gain and activation."""
-    write(save, _depth(load_images("digits"), seeds))
+def main(save: Path = Path("results/trainability/depth.csv"), seeds: int = 3) -> None:
+    """Writes a row for each network, when it is known."""
+    images = load_images("digits")
+    save.parent.mkdir(parents=True, exist_ok=True)
+    with save.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for layers, gain, seed in product(LAYERS, GAINS, range(seeds)):
+            make = partial(_mlp, layers, gain)
+            writer.writerow({"layers": layers, "gain": gain} | measured(make, images, seed))
+            file.flush()
 
 
-@app.command
-def spoiled(save: Path = Path("results/trainability/spoiled.csv"), seeds: int = 3) -> None:
-    """Healthy networks, and spoiled ones."""
-    write(save, _named(load_images("digits"), seeds))
+LAYERS = 3, 6, 10, 16
+GAINS = 0.3, 0.577, 0.8, 1.0, 1.41, 2.0, 3.0
+COLUMNS = (
+    *("layers", "gain", "seed", "sensitivity", "loss", "hinders", "findings"),
+    *OPTIMISERS,
+)
 
 
-def _depth(images: Images, seeds: int) -> Iterator[Row]:
-    activations: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
-    for name, act in activations.items():
-        for layers in (3, 6, 10, 16, 24, 32):
-            for gain in (0.3, 0.577, 0.8, 1.0, 1.41, 2.0, 3.0):
-                for seed in range(seeds):
-                    make = partial(_mlp, act, layers, gain)
-                    about: Row = {"activation": name, "layers": layers, "gain": gain}
-                    yield about | measured(make, images, seed)
-
-
-def _mlp(act: Callable[[], nn.Module], layers: int, gain: float | int) -> nn.Module:
+def _mlp(layers: int, gain: float | int) -> nn.Module:
     """With weights N(0, gain^2 / fan_in), biases 0."""
-    network = mlp(layers, act)
+    network = mlp(layers)
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, gain / module.in_features**0.5)
             nn.init.zeros_(module.bias)
     return network
-
-
-def _named(images: Images, seeds: int) -> Iterator[Row]:
-    made = {f"healthy: {name}": make for name, make in HEALTHY.items()}
-    made |= {f"spoiled: {name}": make for name, (make, _, _) in SPOILED.items()}
-    for name, make in made.items():
-        for seed in range(seeds):
-            about: Row = {"network": name}
-            yield about | measured(make, images, seed)
 
 
 def measured(make: Callable[[], nn.Module], images: Images, seed: int) -> Row:
@@ -115,18 +102,5 @@ def trained(network: nn.Module, optimiser: Optimiser, images: Images, seed: int)
     return best
 
 
-def write(path: Path, rows: Iterator[Row]) -> None:
-    """As a CSV file, a row when it is known."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = None
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(file, list(row))
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
-
-
 if __name__ == "__main__":
-    app()
+    cyclopts.run(main)

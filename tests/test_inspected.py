@@ -56,7 +56,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InspectConfig:
 
 def test_a_function_is_called_with_channels_classes_and_size(config: InspectConfig) -> None:
     found = inspect_one("inspected_nets:make", config)
-    assert [finding.title for finding in found.findings] == ["dead units at 2"]
+    assert [finding.title for finding in found.findings] == ["dead units at layer 2"]
     assert found.origin == "64 of digits/train, normalised"
 
 
@@ -85,8 +85,8 @@ def test_what_was_found_is_printed_with_a_table_of_layers(
     show_inspected("inspected_nets:make", config, as_json=False)
     printed = capsys.readouterr().out
     assert "one thing hinders its training" in printed
-    assert "dead units at 2" in printed
-    assert "set the bias of 1 to 0" in " ".join(printed.split())
+    assert "dead units at layer 2" in printed
+    assert "set the bias of layer 1 to 0" in " ".join(printed.split())
     assert str(page_of("inspected_nets:make", config)) in printed
 
 
@@ -120,7 +120,7 @@ def test_the_page_is_one_file_that_shows_findings_curves_and_layers(
     found = inspect(times(resnet(), "10.weight", 100), digits)
     page = found.page(tmp_path / "page.html", title="<b>mine</b>", command="untrained inspect x")
     text = page.read_text()
-    assert "the weights of 10 are too large" in text
+    assert "the weights of layer 10 are too large" in text
     assert "&lt;b&gt;mine&lt;/b&gt;" in text
     assert "3.conv1.weight" in text
     assert text.count('class="plot"') == len(curves_of(found)) + 1

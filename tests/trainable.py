@@ -200,26 +200,34 @@ def residual_mlp(branches: int) -> nn.Module:
 
 
 SPOILED: dict[str, tuple[Made, str, str]] = {
-    "small": (lambda: times(he(mlp()), "5.weight", 0.1), "the weights of 5 are too small", "5"),
-    "large": (lambda: times(he(mlp()), "5.weight", 10), "the weights of 5 are too large", "5"),
+    "small": (
+        lambda: times(he(mlp()), "5.weight", 0.1),
+        "the weights of layer 5 are too small",
+        "5",
+    ),
+    "large": (
+        lambda: times(he(mlp()), "5.weight", 10),
+        "the weights of layer 5 are too large",
+        "5",
+    ),
     "small, default": (
         lambda: times(mlp(), "5.weight", 0.1),
-        "the weights of 5 are too small",
+        "the weights of layer 5 are too small",
         "5",
     ),
     "large, default": (
         lambda: times(mlp(), "5.weight", 10),
-        "the weights of 5 are too large",
+        "the weights of layer 5 are too large",
         "5",
     ),
     "small, CNN": (
         lambda: times(he(cnn()), "5.weight", 0.1),
-        "the weights of 5 are too small",
+        "the weights of layer 5 are too small",
         "5",
     ),
     "large, CNN": (
         lambda: times(he(cnn()), "5.weight", 10),
-        "the weights of 5 are too large",
+        "the weights of layer 5 are too large",
         "5",
     ),
     "small, before BatchNorm": (
@@ -234,23 +242,23 @@ SPOILED: dict[str, tuple[Made, str, str]] = {
     ),
     "large head": (
         lambda: times(resnet(), "10.weight", 100),
-        "the weights of 10 are too large",
+        "the weights of layer 10 are too large",
         "10",
     ),
     "zeros": (lambda: filled(mlp(), "5.weight", 0), "5.weight is all zero", "5"),
     "zeros, CNN": (lambda: filled(he(cnn()), "5.weight", 0), "5.weight is all zero", "5"),
     "head of zeros": (lambda: filled(mlp(), "9.weight", 0), "9.weight is all zero", "9"),
     "constant": (lambda: filled(mlp(), "5.weight", 0.1), "all units of 5.weight are equal", "5"),
-    "dead": (lambda: filled(he(mlp()), "5.bias", -10), "dead units at 6 and 8", "6"),
-    "dead, CNN": (lambda: filled(he(cnn()), "5.bias", -10), "dead units at 6 and 8", "6"),
+    "dead": (lambda: filled(he(mlp()), "5.bias", -10), "dead units at layers 6 and 8", "6"),
+    "dead, CNN": (lambda: filled(he(cnn()), "5.bias", -10), "dead units at layers 6 and 8", "6"),
     "saturated": (
         lambda: times(he(mlp(act=nn.Tanh)), "5.weight", 30),
-        "saturated: 6",
+        "saturated units at layer 6",
         "6",
     ),
     "saturated everywhere": (
         lambda: all_times(he(mlp(act=nn.Tanh)), 30),
-        "saturated: 2, 4, 6 and 1 more",
+        "saturated units at layers 2, 4, 6 and 1 more",
         "2",
     ),
     "too deep": (lambda: mlp(50), "gradients vanish over 101 layers", "1"),
@@ -267,7 +275,7 @@ SPOILED: dict[str, tuple[Made, str, str]] = {
     ),
     "offset": (
         lambda: filled(mlp(act=nn.Identity), "5.bias", 1000),
-        "images become the same at 5",
+        "images become the same at layer 5",
         "5",
     ),
     "probabilities": (
@@ -300,7 +308,7 @@ SPOILED: dict[str, tuple[Made, str, str]] = {
             before=nn.Linear(64, 32),
             after=nn.Linear(32, 10),
         ),
-        "log gives NaN or infinity",
+        "layer log gives NaN or infinity",
         "log",
     ),
     "NaN in the gradient": (
@@ -309,7 +317,7 @@ SPOILED: dict[str, tuple[Made, str, str]] = {
             before=nn.Linear(64, 32),
             after=nn.Linear(32, 10),
         ),
-        "the gradient becomes NaN or infinite at relu",
+        "the gradient becomes NaN or infinite at layer relu",
         "relu",
     ),
     "coupled": (

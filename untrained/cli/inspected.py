@@ -42,7 +42,7 @@ def show_summary(found: Inspection) -> None:
     said = {0: "nothing hinders its training", 1: "one thing hinders its training"}
     style = "yellow" if count else "green"
     verdict = said.get(count, f"{count} things hinder its training")
-    say(f"{verdict} (of {found.origin})", style=f"bold {style}")
+    say(f"{verdict}, on {found.origin}", style=f"bold {style}")
     say(
         f"loss {number(found.loss)} at initialisation, equal chances {found.chance:.3g}; NTK: "
         f"condition number {number(found.condition_number)}, effective rank "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from untrained.inspection.evidence import Evidence
-from untrained.inspection.finding import Finding, listed
+from untrained.inspection.finding import Finding, at_layers
 from untrained.inspection.parameters import Parameter
 from untrained.inspection.passes import Layer
 from untrained.inspection.slope import FLAT
@@ -32,7 +32,7 @@ def not_finite(evidence: Evidence) -> Iterator[Finding]:
     first = next((layer for layer in layers if not layer.seen.signal.finite), None)
     if first is not None:
         yield Finding(
-            f"{first.name} gives NaN or infinity",
+            f"layer {first.name} gives NaN or infinity",
             (first.name,),
             f"it is the first layer whose output is not finite: {first.seen.operation} of "
             f"{_entering(evidence, first)}",
@@ -44,7 +44,7 @@ def not_finite(evidence: Evidence) -> Iterator[Finding]:
     back = [layer for layer in layers if layer.backward and not layer.backward.finite]
     if back:
         yield Finding(
-            f"the gradient becomes NaN or infinite at {back[-1].name}",
+            f"the gradient becomes NaN or infinite at layer {back[-1].name}",
             (back[-1].name,),
             "outputs are finite, and so are the gradients of the layers after it",
             "any is too many: every layer before it gets the same",
@@ -71,14 +71,14 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
     assert slope is not None
     before = fed_by(evidence, first)
     yield Finding(
-        f"dead units at {listed([layer.name for layer in found])}",
+        f"dead units at {at_layers([layer.name for layer in found])}",
         tuple(layer.name for layer in found),
-        f"{slope.dead:.0%} of the {slope.units} units of {first.name} have a slope below {FLAT} "
-        f"for every image, at every position; what enters it averages {slope.mean:.3g}",
+        f"{slope.dead:.0%} of the {slope.units} units of layer {first.name} have a slope below "
+        f"{FLAT} for every image, at every position; what enters it averages {slope.mean:.3g}",
         f"more than {by_chance(slope.units):.0%}: weights around 0 leave at most half of the "
         f"units on one side however alike the images are, give or take three standard errors of "
         f"chance",
-        f"set the bias of {before or 'the layer before it'} to 0 and draw its weights around 0; "
+        f"set the bias of {before} to 0 and draw its weights around 0; "
         f"or normalise before the activation; leaky ReLU and GELU do not die altogether",
     )
 
@@ -103,13 +103,13 @@ def flat(evidence: Evidence) -> Iterator[Finding]:
     assert slope is not None
     before = fed_by(evidence, first)
     yield Finding(
-        f"saturated: {listed([layer.name for layer in found])}",
+        f"saturated units at {at_layers([layer.name for layer in found])}",
         tuple(layer.name for layer in found),
-        f"{slope.flat:.0%} of the entries of {first.name} have a slope below {FLAT}"
+        f"{slope.flat:.0%} of the entries of layer {first.name} have a slope below {FLAT}"
         f"; what enters it has an RMS of {slope.entering:.3g}",
         f"more than {flat_share(slope.units):.0%}: ReLU of a signal around 0 is flat in half of "
         f"its entries, tanh of a signal of RMS 1 in 0.3 %",
-        f"make the weights of {before or 'the layer before it'} smaller, until what enters the "
+        f"make the weights of {before} smaller, until what enters the "
         f"activation has an RMS of about 1; or normalise before it",
     )
 
@@ -125,16 +125,16 @@ def flat_share(units: int) -> float:
 
 
 def fed_by(evidence: Evidence, layer: Layer) -> str:
-    """The nearest layer before this one that has parameters; empty if there is none."""
+    """The nearest layer before this one that has parameters, in words."""
     layers, sources = evidence.passed.layers, layer.seen.sources
     while sources:
         number = max(sources)
         if number < 0:
-            return ""
+            break
         if layers[number].seen.parameters:
-            return layers[number].name
+            return f"layer {layers[number].name}"
         sources = layers[number].seen.sources
-    return ""
+    return "what comes before"
 
 
 def zero(evidence: Evidence) -> Iterator[Finding]:
@@ -167,7 +167,7 @@ def _zero(evidence: Evidence, parameter: Parameter, hinders: bool) -> Finding:
     return Finding(
         f"{parameter.name} is all zero",
         (name,),
-        f"every image has the same output of {name}, and no gradient passes it"
+        f"every image has the same output of layer {name}, and no gradient passes it"
         + ("" if hinders else ": at the first step only the last layer learns"),
         "a weight of zeros on the way of everything; one in a residual branch is no finding",
         f"draw {parameter.name} at random, as by nn.init.kaiming_normal_"

@@ -1,7 +1,7 @@
 """What goes wrong little by little: signals and gradients that vanish or explode with depth."""
 
 from collections.abc import Iterator, Sequence
-from math import log
+from math import exp, log
 from statistics import median
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from untrained.inspection.finding import Finding
 from untrained.inspection.passes import Layer
 
 SENSITIVITY = 1e-3, 1e3
-"""Range of `Evidence.sensitivity`. MLPs of 3 to 32 layers on digits (docs/inspect.md): below it,
+"""Range of `Evidence.sensitivity`. MLPs of 3 to 16 layers on digits (docs/inspect.md): below it,
 AdamW learns late and SGD not at all."""
 DIFFERENCE = 1e-6
 "Least 1 - correlation: images then differ by about a thousandth of their signal's size."
@@ -42,7 +42,7 @@ class Profile(NamedTuple):
     @property
     def factor(self) -> float:
         """By which it changes from a layer to the next, on average."""
-        return float(2.718281828459045 ** (self.change / max(len(self.values) - 1, 1)))
+        return exp(self.change / (len(self.values) - 1))
 
 
 def profile(layers: Sequence[Layer], values: Sequence[float | None]) -> Profile | None:
@@ -68,11 +68,11 @@ def gradients(evidence: Evidence) -> Iterator[Finding]:
         signals = profile(evidence.trunk, [layer.seen.signal.rms for layer in evidence.trunk])
         found = signals or found
     where = found.layers[found.step or 0].name
-    over = f"over {len(found.layers)} layers" if found.step is None else f"at {where}"
+    over = f"over {len(found.layers)} layers" if found.step is None else f"at layer {where}"
     yield Finding(
         f"{what} {word} {over}",
         (where,),
-        f"a change of 1 % in every entry of {evidence.trunk[0].name} moves the outputs by "
+        f"a change of 1 % in every entry of layer {evidence.trunk[0].name} moves the outputs by "
         f"{first / 100:.1e}, one of the last layer by {last / 100:.1e}; {_course(found, what)}",
         f"outside {low:g} to {high:g} times the change; in networks that train it is about 1",
         remedy(evidence),
@@ -82,7 +82,7 @@ def gradients(evidence: Evidence) -> Iterator[Finding]:
 def _course(found: Profile, what: str) -> str:
     """How it comes about, in words."""
     if found.step is not None:
-        return f"most of it comes about at {found.layers[found.step].name}"
+        return f"most of it comes about at layer {found.layers[found.step].name}"
     if what == "signals":
         return f"the RMS changes by a factor of {found.factor:.2f} from layer to layer"
     return f"it changes by a factor of {1 / found.factor:.2f} from layer to layer on the way back"
@@ -97,14 +97,14 @@ def distinct(evidence: Evidence) -> Iterator[Finding]:
     number = found.step or next(k for k, v in enumerate(found.values) if v < DIFFERENCE)
     layer = found.layers[number]
     yield Finding(
-        f"images become the same at {layer.name}",
+        f"images become the same at layer {layer.name}",
         (layer.name,),
-        f"the correlation of two images is 1 - {found.values[0]:.2g} after "
-        f"{found.layers[0].name}, 1 - {found.values[number]:.2g} after {layer.name} and "
+        f"the correlation of two images is 1 - {found.values[0]:.2g} after layer "
+        f"{found.layers[0].name}, 1 - {found.values[number]:.2g} after layer {layer.name} and "
         f"1 - {found.values[-1]:.2g} at the end",
         f"above 1 - {DIFFERENCE:g}: images differ by a thousandth of the signal's size (the "
         f"ordered phase of Schoenholz et al. 2017)",
-        f"look at what {layer.name} adds to all images alike, as a large bias does"
+        f"look at what layer {layer.name} adds to all images alike, as a large bias does"
         if found.step
         else remedy(evidence),
     )

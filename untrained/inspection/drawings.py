@@ -88,7 +88,9 @@ def draw_shares(shares: Sequence[tuple[str, float]]) -> go.Figure:
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(
         tickvals=[*range(len(shares))],
-        ticktext=[literal(name if len(name) < 34 else f"…{name[-32:]}") for name in names],
+        ticktext=[
+            literal(name if len(name) < 46 else f"{name[:12]}…{name[-32:]}") for name in names
+        ],
         tickfont={"size": 11},
         range=[len(shares) - 0.5, -0.5],
         showgrid=False,

@@ -1,5 +1,6 @@
 """What an inspection found, and what to change."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -25,7 +26,17 @@ SHOWN = 3
 "Names that are listed of many."
 
 
-def listed(names: tuple[str, ...] | list[str]) -> str:
+def at_layers(names: Sequence[str]) -> str:
+    """Layers by name.
+
+    Example:
+        >>> at_layers(["a"]), at_layers(["a", "b"])
+        ('layer a', 'layers a and b')
+    """
+    return f"layer{'' if len(names) == 1 else 's'} {listed(names)}"
+
+
+def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are.
 
     Example:

@@ -1,6 +1,7 @@
 """Parameters that do not learn, or not alone: unused, out of reach, frozen, tied; and coupling."""
 
 from collections.abc import Iterator
+from math import prod
 
 from untrained.inspection.evidence import Evidence
 from untrained.inspection.finding import Finding, listed
@@ -27,7 +28,7 @@ def unused(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"never used: {listed([p.name for p in found])}",
             tuple(p.name for p in found),
-            f"{len(found)} parameters of {sum(_size(p.shape) for p in found):,} numbers meet no "
+            f"{len(found)} parameters of {sum(prod(p.shape) for p in found):,} numbers meet no "
             f"image in a forward pass",
             "any is too many: an optimiser leaves them as they are",
             "call their layers in forward, or delete them",
@@ -45,19 +46,12 @@ def unused(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
-
-
 def frozen(evidence: Evidence) -> Iterator[Finding]:
     """Parameters that are not trained."""
     found = [p for p in evidence.parameters if not p.trainable]
     if not found or len(found) == len(evidence.parameters):
         return
-    share = sum(_size(p.shape) for p in found) / sum(_size(p.shape) for p in evidence.parameters)
+    share = sum(prod(p.shape) for p in found) / sum(prod(p.shape) for p in evidence.parameters)
     yield Finding(
         f"frozen: {listed([p.name for p in found])}",
         tuple(p.name for p in found),

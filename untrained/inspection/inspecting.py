@@ -9,6 +9,7 @@ from torch import nn
 from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.inspection.config import InspectConfig
 from untrained.inspection.inspection import Inspection, inspect
+from untrained.runs.identity import digest
 from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
 
@@ -30,10 +31,10 @@ def inspect_one(model: str, config: InspectConfig) -> Inspection:
 
 
 def page_of(model: str, config: InspectConfig) -> Path:
-    """Where the page of an inspection is written; the same for the same network and images."""
-    name = model.partition(":")[2] if OWN.fullmatch(model) else config.space.partition(":")[2]
-    words = f"inspect-{Path(config.images).stem}-{name or config.space}-seed{config.seed}"
-    return config.out / f"{re.sub(r'[^A-Za-z0-9_-]+', '_', words)}.html"
+    """Where the page of an inspection is written; the same for the same question."""
+    name = model if OWN.fullmatch(model) else config.space
+    words = re.sub(r"[^A-Za-z0-9_-]+", "_", f"inspect-{Path(config.images).stem}-{name}")
+    return config.out / f"{words}-{digest([config.command(model)])[:8]}.html"
 
 
 def _network(model: str, config: InspectConfig, images: Images) -> nn.Module:

@@ -131,7 +131,7 @@ def inspect(
         >>> with torch.no_grad():
         ...     _ = network[1].bias.fill_(-10)
         >>> print(inspect(network, load_images("digits")).findings[0].title)
-        dead units at 2
+        dead units at layer 2
     """
     model = unwrapped(network)
     generator = torch.Generator().manual_seed(seed)

@@ -5,7 +5,7 @@ from math import log
 from statistics import median
 
 from untrained.inspection.evidence import Evidence
-from untrained.inspection.finding import Finding, listed
+from untrained.inspection.finding import Finding, at_layers
 from untrained.inspection.parameters import Parameter
 from untrained.inspection.trunk import INPUT
 
@@ -68,7 +68,7 @@ def _weights(evidence: Evidence, found: list[Parameter], word: str) -> Finding:
     factor = off if off > 1 else 1 / off
     them = "it" if len(found) == 1 else "them"
     return Finding(
-        f"the weights of {listed(names)} are too {word}",
+        f"the weights of {at_layers(names)} are too {word}",
         tuple(names),
         f"{p.name} has a standard deviation of {std:.3g}, {factor:.3g} times "
         f"{'more' if off > 1 else 'less'} than by {p.law} ({std / off:.3g}): its layer multiplies "
@@ -115,7 +115,7 @@ def logits(evidence: Evidence) -> Iterator[Finding]:
         (jump,) if jump else (),
         f"the loss at initialisation is {evidence.loss:.3g}, where equal chances give log "
         f"{evidence.classes} = {uniform:.3g}; the logits have an RMS of {rms:.3g}"
-        + (f", and the largest step on the way is {jump}" if jump else ""),
+        + (f", and the largest step on the way is layer {jump}" if jump else ""),
         f"a loss of {EXCESS:g} above log K: the first steps only take back guesses",
         "make the last layer's weights smaller, or normalise what enters it",
     )
