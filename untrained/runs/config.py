@@ -60,8 +60,9 @@ class ScoreConfig(CommonConfig):
 
     preset: str | None = None
     """Searcher, scores, draws, options, score settings and short training by name: `deep` (finds
-    better networks than the default; on every space), `lga`, `nngp`, `paper`, `released` (the authors' code), on DARTS
-    also `paper_imagenet` and `released_imagenet`. Flags and files take precedence."""
+    better networks than the default; on every space), `lga`, `nngp`, `paper`, `released` (the
+    authors' code), on DARTS also `paper_imagenet` and `released_imagenet`. Flags and files take
+    precedence."""
     scores: tuple[str, ...] | None = None
     """Scores whose ranks are summed; names, or package.module:name. `label_alignment@2` is that
     score after two epochs of short training. By default `condition_number` and

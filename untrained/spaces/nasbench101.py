@@ -24,7 +24,7 @@ from untrained.spaces import nasbench101_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.nasbench101_network import GraphNetwork
-from untrained.spaces.space import Architecture, CellScale, Scale, Shape, Space
+from untrained.spaces.space import Architecture, CellScale, Scale, Shape, Space, halvings
 
 VERTICES, EDGES = 7, 9
 "The most that a cell has."
@@ -177,6 +177,7 @@ class NASBench101(Space[NB101Architecture]):
             trained.operations,
             inputs=inputs[0],
             classes=classes,
+            halvings=halvings(inputs),
             **arguments(scale, CellScale),
         )
 
@@ -184,7 +185,8 @@ class NASBench101(Space[NB101Architecture]):
         self, architecture: NB101Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
         trained = self.canonical(architecture)
-        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, CellScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, "halvings": halvings(inputs)}
+        sizes |= arguments(scale, CellScale)
         values = (trained.matrix, trained.operations)
         return source_of(nasbench101_network), call("GraphNetwork", values, sizes)
 

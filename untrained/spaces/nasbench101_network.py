@@ -18,9 +18,9 @@ Matrix = Sequence[Sequence[int]]
 class ConvBNReLU(nn.Sequential):
     """Convolution without bias, BatchNorm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU()
 
@@ -108,6 +108,7 @@ class GraphNetwork(nn.Module):
         cells: cells a stage.
         stages: number of stages.
         stem: whether a 3x3 convolution with BatchNorm and ReLU comes first.
+        halvings: how often the stem halves the resolution.
     """
 
     def __init__(
@@ -120,13 +121,15 @@ class GraphNetwork(nn.Module):
         cells: int = 3,
         stages: int = 3,
         stem: bool = True,
+        halvings: int = 0,
     ):
         super().__init__()
         self.stem = nn.Sequential()
         width = inputs
         if stem:
-            self.stem.append(ConvBNReLU(inputs, channels, 3))
-            width = channels
+            for _ in range(max(1, halvings)):
+                self.stem.append(ConvBNReLU(width, channels, 3, 2 if halvings else 1))
+                width = channels
         self.body = nn.Sequential()
         for stage in range(stages):
             if stage:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -33,6 +33,7 @@ from untrained.spaces.space import (
     Scale,
     Shape,
     crossed,
+    halvings,
 )
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -180,14 +181,12 @@ class NASBench201(PrunableSpace[NB201Architecture]):
     def build(
         self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> nn.Module:
-        return CellNetwork(
-            architecture.edges, inputs=inputs[0], classes=classes, **arguments(scale, CellScale)
-        )
+        return CellNetwork(architecture.edges, **_sizes(scale, inputs, classes))
 
     def export(
         self, architecture: NB201Architecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, CellScale)}
+        sizes = _sizes(scale, inputs, classes)
         return source_of(nasbench201_network), call("CellNetwork", (architecture.edges,), sizes)
 
     def graphs(self, architecture: NB201Architecture) -> tuple[CellGraph, ...]:
@@ -218,6 +217,12 @@ def _from_naslib(text: str) -> NB201Architecture:
         )
     chosen = dict(zip(NASLIB_EDGES, numbers, strict=True))
     return _discrete([NASLIB_OPERATIONS[chosen[edge]] for edge in EDGES])
+
+
+def _sizes(scale: Scale, inputs: Shape, classes: int) -> dict[str, Any]:
+    """Keyword arguments of the network."""
+    sizes = {"inputs": inputs[0], "classes": classes, "halvings": halvings(inputs)}
+    return sizes | arguments(scale, CellScale)
 
 
 def _discrete(operations: Sequence[str]) -> NB201Architecture:

@@ -26,6 +26,15 @@ class ReLUConvBN(nn.Sequential):
         self.norm = nn.BatchNorm2d(outputs)
 
 
+def stem_of(inputs: int, channels: int, halvings: int) -> nn.Sequential:
+    """A 3x3 convolution with BatchNorm; or one of stride 2 for each halving, ReLU between them."""
+    stem = nn.Sequential(
+        nn.Conv2d(inputs, channels, 3, 2 if halvings else 1, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+    return stem.extend(ReLUConvBN(channels, channels, 3, stride=2) for _ in range(halvings - 1))
+
+
 OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
     "skip_connect": lambda channels: nn.Identity(),
     "nor_conv_1x1": lambda channels: ReLUConvBN(channels, channels, 1),
@@ -119,6 +128,7 @@ class CellNetwork(nn.Module):
         stages: number of stages.
         stem: whether a 3x3 convolution with BatchNorm comes first; without it, `channels` must
             equal `inputs`.
+        halvings: how often the stem halves the resolution.
     """
 
     def __init__(
@@ -130,6 +140,7 @@ class CellNetwork(nn.Module):
         cells: int = 5,
         stages: int = 3,
         stem: bool = True,
+        halvings: int = 0,
     ):
         super().__init__()
         if not stem and channels != inputs:
@@ -137,10 +148,7 @@ class CellNetwork(nn.Module):
                 f"without a stem the network needs as many channels as the images have: "
                 f"expected channels={inputs}, got {channels!r}; set channels, or stem=True"
             )
-        self.stem = nn.Sequential()
-        if stem:
-            self.stem.append(nn.Conv2d(inputs, channels, 3, padding=1, bias=False))
-            self.stem.append(nn.BatchNorm2d(channels))
+        self.stem = stem_of(inputs, channels, halvings) if stem else nn.Sequential()
         self.body = nn.Sequential()
         for stage in range(stages):
             if stage:

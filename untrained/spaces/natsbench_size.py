@@ -19,7 +19,7 @@ from untrained.spaces import nasbench201_network, natsbench_size_network
 from untrained.spaces.exporting import arguments, call, source_of
 from untrained.spaces.graph import CellGraph, Edge
 from untrained.spaces.natsbench_size_network import WIDEST, SizeNetwork
-from untrained.spaces.space import Architecture, Scale, Shape, Space, crossed
+from untrained.spaces.space import Architecture, Scale, Shape, Space, crossed, halvings
 
 LAYERS = ("cell", "reduction", "cell", "reduction", "cell")
 "After the stem, which has the first one's channels; a reduction halves the resolution."
@@ -133,14 +133,19 @@ class NATSBenchSize(Space[SizeArchitecture]):
             ValueError: a scale of another space, or a size out of its range.
         """
         return SizeNetwork(
-            architecture.widths, inputs=inputs[0], classes=classes, **arguments(scale, SizeScale)
+            architecture.widths,
+            inputs=inputs[0],
+            classes=classes,
+            halvings=halvings(inputs),
+            **arguments(scale, SizeScale),
         )
 
     def export(
         self, architecture: SizeArchitecture, scale: Scale, *, inputs: Shape, classes: int
     ) -> tuple[str, str]:
-        sizes = {"inputs": inputs[0], "classes": classes, **arguments(scale, SizeScale)}
+        sizes = {"inputs": inputs[0], "classes": classes, "halvings": halvings(inputs)}
         source = source_of(nasbench201_network, natsbench_size_network)
+        sizes |= arguments(scale, SizeScale)
         return source, call("SizeNetwork", (architecture.widths,), sizes)
 
     def graphs(self, architecture: SizeArchitecture) -> tuple[CellGraph, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from untrained.spaces.nasbench201_network import ReLUConvBN, ResidualReduction
+from untrained.spaces.nasbench201_network import ReLUConvBN, ResidualReduction, stem_of
 
 WIDEST = 64
 "Channels of the widest layer as published."
@@ -54,13 +54,19 @@ class SizeNetwork(nn.Module):
         classes: number of logits.
         channels: of the widest layer. One of w channels as published has
             max(1, round(w * channels / 64)).
+        halvings: how often the stem halves the resolution.
 
     Raises:
         ValueError: not five widths, or a size out of its range.
     """
 
     def __init__(
-        self, widths: Sequence[int], inputs: int = 3, classes: int = 10, channels: int = WIDEST
+        self,
+        widths: Sequence[int],
+        inputs: int = 3,
+        classes: int = 10,
+        channels: int = WIDEST,
+        halvings: int = 0,
     ):
         super().__init__()
         if len(widths) != 5:
@@ -71,9 +77,7 @@ class SizeNetwork(nn.Module):
                 f"{WIDEST} as published"
             )
         last, *others = scaled = [max(1, round(width * channels / WIDEST)) for width in widths]
-        self.stem = nn.Sequential(
-            nn.Conv2d(inputs, last, 3, padding=1, bias=False), nn.BatchNorm2d(last)
-        )
+        self.stem = stem_of(inputs, last, halvings)
         self.layers = nn.Sequential(SizeCell(last, last))
         for k, width in enumerate(others):
             self.layers.append((SizeCell if k % 2 else ResidualReduction)(last, width))

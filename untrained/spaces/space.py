@@ -59,6 +59,29 @@ class CellScale(Scale):
     equal `channels`."""
 
 
+STEM_FROM, STEM_TO = 64, 48
+"Pixels from which stems halve the resolution, and at which they stop."
+
+
+def halvings(inputs: Shape) -> int:
+    """How often a stem made for 32 pixels halves the resolution of larger images.
+
+    Those of 64 pixels or more are halved until at most 48 are left, as networks for ImageNet do:
+    an image of 224 pixels would otherwise take 49 times the time of one of 32.
+
+    Args:
+        inputs: Channels, height and width.
+
+    Example:
+        >>> [halvings((3, side, side)) for side in (32, 63, 64, 96, 128, 224)]
+        [0, 0, 1, 1, 2, 3]
+    """
+    side, count = max(inputs[1:]), 0
+    while max(inputs[1:]) >= STEM_FROM and side > STEM_TO:
+        side, count = -(-side // 2), count + 1  # of a convolution with stride 2
+    return count
+
+
 SCALES = "full", "narrow", "small", "thin"
 "Those at which scores ask for networks."
 
