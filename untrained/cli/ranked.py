@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import commonprefix
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -71,13 +70,8 @@ def show_models(ranking: Ranking) -> None:
     for row in ranking.models.iter_rows(named=True):
         style = "dim" if row["place"] is None else ""
         scores = [interval(row, name) for name in shown]
-        table.add_row(
-            letter(row["group"]),
-            visible(row["model"].removeprefix(start)),
-            *scores,
-            *sizes(row),
-            style=style,
-        )
+        name = visible(row["model"].removeprefix(start))
+        table.add_row(letter(row["group"]), name, *scores, *sizes(row), style=style)
     PRINTED.print(table)
 
 
@@ -88,10 +82,10 @@ def common_start(models: Sequence[str]) -> str:
         >>> common_start(["my_nets:NETS.wide", "my_nets:NETS.wild"])
         'my_nets:NETS.'
     """
-    if len(models) < 2:
-        return ""
-    start = commonprefix(models).partition("=")[0]
-    return start[: max(start.rfind(":"), start.rfind(".")) + 1]
+    path = models[0].partition("=")[0]
+    starts = [path[: i + 1] for i, sign in enumerate(path) if sign in ":."] * (len(models) > 1)
+    shared = (s for s in reversed(starts) if all(model.startswith(s) for model in models))
+    return next(shared, "")
 
 
 def interval(row: Mapping[str, Any], name: str) -> str:
