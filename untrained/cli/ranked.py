@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -60,7 +60,9 @@ def show_models(ranking: Ranking) -> None:
     shown = [*dict.fromkeys((ranking.ordered_by, *ranking.scores))]
     if PROBE in ranking.models.columns and PROBE not in shown:
         shown.append(PROBE)
-    table = Table("", Column("model", overflow="fold", min_width=14), box=SIMPLE_HEAD, padding=0)
+    start = common_start(ranking.models["model"].to_list())
+    model = Column(visible(start) or "model", overflow="fold", min_width=14)
+    table = Table("", model, box=SIMPLE_HEAD, padding=0)
     for name in shown:
         table.add_column(visible(name), justify="right", overflow="fold")
     for name in ("parameters", "MACs", "memory", "latency"):
@@ -68,10 +70,22 @@ def show_models(ranking: Ranking) -> None:
     for row in ranking.models.iter_rows(named=True):
         style = "dim" if row["place"] is None else ""
         scores = [interval(row, name) for name in shown]
-        table.add_row(
-            letter(row["group"]), visible(row["model"]), *scores, *sizes(row), style=style
-        )
+        name = visible(row["model"].removeprefix(start))
+        table.add_row(letter(row["group"]), name, *scores, *sizes(row), style=style)
     PRINTED.print(table)
+
+
+def common_start(models: Sequence[str]) -> str:
+    """What all import paths begin with, up to a `:` or `.`: the head of their column.
+
+    Example:
+        >>> common_start(["my_nets:NETS.wide", "my_nets:NETS.wild"])
+        'my_nets:NETS.'
+    """
+    path = models[0].partition("=")[0]
+    starts = [path[: i + 1] for i, sign in enumerate(path) if sign in ":."] * (len(models) > 1)
+    shared = (s for s in reversed(starts) if all(model.startswith(s) for model in models))
+    return next(shared, "")
 
 
 def interval(row: Mapping[str, Any], name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from untrained.ranking import Ranking
-from untrained.report.canvas import SELECTED, blank_figure, literal, log_axis
+from untrained.report.canvas import SELECTED, blank_figure, error_bar, literal, log_axis
 from untrained.report.units import compact, milliseconds, significant
 
 PLAIN = "#3f7fcf"
@@ -49,7 +49,7 @@ def draw_scores(models: list[Ranked], by: str) -> go.Figure:
     figure.add_scatter(
         x=middle,
         y=list(range(len(models))),
-        error_x={"array": up, "thickness": 1.5, "width": 0, "visible": any(up)},
+        error_x=error_bar(up, PLAIN),
         mode="markers",
         marker={"size": 9, "color": [_colour(each) for each in models]},
         hovertext=[f"{literal(m.model)}<br>{significant(m.score)}" for m in models],
