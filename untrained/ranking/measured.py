@@ -128,6 +128,7 @@ def _asked(config: RankConfig, architectures: tuple[str, ...], learnt: bool) -> 
     usual = {name: _keeping(name) for name in scores if learnt and name not in SIZES}
     # Latency asks for no weights; where it is told some, it is measured once for each draw.
     usual["latency"] = {"weights": AS_BUILT}
+    usual["training_memory"] = {"states": 2}  # of AdamW
     given = {n: s for n, s in config.score_settings.items() if n in scores or n != PROBE}
     settings = {n: {**usual.get(n, {}), **given.get(n, {})} for n in (*usual, *given)}
     return config.run_config(architectures, scores=scores, score_settings=settings)
