@@ -34,7 +34,8 @@ SLOW = frozenset(
         "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",
         "test_scores", "test_short_training", "test_shown", "test_shrinking", "test_slices",
         "test_spaces",
-        "test_survey", "test_tracking", "test_training", "test_training_recipe",
+        "test_survey", "test_comparing", "test_pretrained", "test_tracking", "test_training",
+        "test_training_extras", "test_training_recipe",
         "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",
     }
 )  # fmt: skip

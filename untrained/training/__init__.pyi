@@ -16,3 +16,5 @@ from .recipes import RECIPES as RECIPES
 from .recipes import get_recipe as get_recipe
 from .schedule import learning_rate as learning_rate
 from .schedule import steady as steady
+from .timing import auto_within as auto_within
+from .timing import seconds_of_epoch as seconds_of_epoch

@@ -12,7 +12,7 @@ SHOWN, FEWEST, MOST = 60_000, 20, 50
 "Images that a training shows at least, repetitions included; and epochs, within which it does."
 UNEQUAL = 2.0
 "How many times as many images the largest class has, from which on the loss makes up for it."
-CROPPED, CUT, LONG = 15, 40, 100
+CROPPED, CUT, LONG = 30, 40, 100
 "Epochs from which on images are cropped, have parts cut out, and are altered and mixed."
 
 
@@ -27,7 +27,7 @@ def auto_recipe(images: Images, *, epochs: int | None = None, device: str = "cpu
     | schedule | by step: up over a tenth of the epochs, at least one, and down along a cosine |
     | label smoothing | .1 |
     | flip | colour images |
-    | crop | from 15 epochs |
+    | crop | from 30 epochs |
     | cutout, a quarter of the side | from 40 epochs, at 16 pixels and more |
     | TrivialAugment, mixup .2 | from 100 epochs, at 16 pixels and more |
     | average of weights, .999 | from 40 epochs |
