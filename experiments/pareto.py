@@ -77,19 +77,26 @@ class Front:
 
 
 @app.command
-def nsga2(*, evaluations: int = 500, seeds: int = 10) -> None:
+def nsga2(
+    *,
+    evaluations: int = 500,
+    seeds: int = 10,
+    devices: tuple[str, ...] = DEVICES["latency"],
+    name: str = "nsga2",
+) -> None:
     """What NSGA-II and random search find by the table's accuracies and latencies."""
-    save("nsga2", searched(evaluations, seeds))
+    save(name, searched(evaluations, seeds, devices))
 
 
-def searched(evaluations: int, seeds: int) -> Iterator[dict[str, Any]]:
+def searched(evaluations: int, seeds: int, devices: Sequence[str]) -> Iterator[dict[str, Any]]:
     accuracy = accuracies()
-    for device in DEVICES["latency"]:
+    for device in devices:
         latency = of_device("latency", device)
         for name, space in SPACES.items():
             points = {
                 str(a): (-accuracy[str(a)], latency[str(a)])
                 for a in {space.canonical(a) for a in space.enumerate()}
+                if str(a) in latency
             }
             whole = Front(np.array([*points.values()]))
             for searcher in ("nsga2", "random"):
@@ -101,7 +108,7 @@ def searched(evaluations: int, seeds: int) -> Iterator[dict[str, Any]]:
                     yield {
                         "device": device, "population": name, "size": len(points),
                         "front": whole.size, "searcher": searcher, "seed": seed,
-                        "evaluations": len(found), "share": share, "nadir": nadir,
+                        "evaluations": evaluations, "share": share, "nadir": nadir,
                     }  # fmt: skip
 
 
@@ -112,15 +119,17 @@ def tried(
     evaluations: int,
     seed: int,
 ) -> list[Architecture]:
-    """The canonical forms of what a searcher tried."""
+    """The canonical forms of what a searcher tried; without those whose latency is not known, to
+    the searcher failures."""
     searcher = make_searcher(name, space, GOALS, 1, {"evaluations": evaluations})
     history = History(space)
     while proposals := searcher.propose(history, 8, random.Random(f"{seed}/{len(history)}")):
         for proposal in proposals:
-            turned, latency = points[str(space.canonical(proposal.architecture))]
+            turned, latency = points.get(str(space.canonical(proposal.architecture)), (0.0, None))
             values = {"accuracy": (-turned,), "latency": (latency,)}
             history.append(Trial(**vars(proposal), values=values))
-    return [space.canonical(trial.architecture) for trial in history]
+    forms = [space.canonical(trial.architecture) for trial in history]
+    return [form for form in forms if str(form) in points]
 
 
 @app.command
@@ -139,28 +148,28 @@ def judged() -> Iterator[dict[str, Any]]:
     path = data_folder() / "tables" / "nasbench201_published_proxies.parquet"
     named = NASBench201Table().frame.select(pl.col("index").cast(pl.Int64), "architecture")
     published = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
-    texts = published["architecture"].to_list()
-    y = np.array([-accuracy[text] for text in texts])
-    columns = {
-        name: published[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in published.columns
-        if published[name].dtype.is_numeric() and name not in ("index", "seed")
-    }
+    names = [n for n in published.columns if published[n].dtype == pl.Float64]
     rng = np.random.default_rng(0)
     for device in DEVICES["latency"]:
-        latency = np.array([of_device("latency", device)[text] for text in texts])
-        whole = Front(np.stack([y, latency], 1))
-        for name, values in columns.items():
-            sound = np.isfinite(values)
-            kept = np.flatnonzero(sound)[front(np.stack([-values, latency], 1)[sound])]
-            share, nadir = whole.shares(np.stack([y, latency], 1)[kept])
+        known = pl.DataFrame(
+            list(of_device("latency", device).items()), ["architecture", "latency"], orient="row"
+        )
+        table = published.join(known, "architecture")
+        accuracy_of = table["architecture"].replace_strict(accuracy, return_dtype=pl.Float64)
+        points = np.stack([-accuracy_of.to_numpy(), table["latency"].to_numpy()], 1)
+        whole = Front(points)
+        for name in names:
+            values = table[name].fill_null(float("nan")).to_numpy()
+            sound = np.flatnonzero(np.isfinite(values))
+            scored = np.stack([-values, points[:, 1]], 1)[sound]
+            kept = sound[front(scored)]
+            share, nadir = whole.shares(points[kept])
             chance = [
-                whole.shares(np.stack([y, latency], 1)[rng.choice(len(y), len(kept), False)])
-                for _ in range(100)
+                whole.shares(points[rng.choice(len(points), len(kept), False)]) for _ in range(100)
             ]
             yield {
-                "device": device, "score": name, "architectures": len(y), "selected": len(kept),
-                "share": share, "nadir": nadir,
+                "device": device, "score": name, "architectures": len(points),
+                "selected": len(kept), "share": share, "nadir": nadir,
                 "share_random": float(np.mean([c[0] for c in chance])),
                 "nadir_random": float(np.mean([c[1] for c in chance])),
             }  # fmt: skip
