@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "results" / "pareto"
 GOALS = (Goal("accuracy", True), Goal("latency", False))
 
-app = cyclopts.App(help=__doc__)
+app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
 
 class EveryRow(NASBench201):
@@ -133,24 +133,24 @@ def tried(
 
 
 @app.command
-def scores() -> None:
+def scores(*, devices: tuple[str, ...] = DEVICES["latency"]) -> None:
     """How much of the front lies in that of a training-free score and latency.
 
     The scores are NAS-Bench-Suite-Zero's published values, of the architectures that they are
     published for, without an accuracy in sight; those on their front are judged by the table.
     `random` are as many networks drawn at random, 100 times.
     """
-    save("scores", judged())
+    save("scores", judged(devices))
 
 
-def judged() -> Iterator[dict[str, Any]]:
+def judged(devices: Sequence[str]) -> Iterator[dict[str, Any]]:
     accuracy = accuracies()
     path = data_folder() / "tables" / "nasbench201_published_proxies.parquet"
     named = NASBench201Table().frame.select(pl.col("index").cast(pl.Int64), "architecture")
     published = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
     names = [n for n in published.columns if published[n].dtype == pl.Float64]
     rng = np.random.default_rng(0)
-    for device in DEVICES["latency"]:
+    for device in devices:
         known = pl.DataFrame(
             list(of_device("latency", device).items()), ["architecture", "latency"], orient="row"
         )
@@ -176,29 +176,57 @@ def judged() -> Iterator[dict[str, Any]]:
 
 
 @app.command
-def limits(*, proposals: int = 1000) -> None:
-    """Proposals under a limit on parameters that one architecture in a hundred meets."""
-    save("limits", proposed(proposals))
+def limits(
+    *, proposals: int = 1000, spaces: tuple[str, ...] = ("nasbench201", "natsbench_size", "mnas")
+) -> None:
+    """Proposals under a limit that about one architecture in a hundred meets.
+
+    On parameters; on NAS-Bench-201, where one in eleven has the fewest that there are, on the edge
+    GPU's latency.
+    """
+    save("limits", proposed(proposals, spaces))
 
 
-def proposed(count: int) -> Iterator[dict[str, Any]]:
-    for name in ("nasbench201", "natsbench_size", "mnas"):
-        most = round(hundredth(name))
+def proposed(count: int, spaces: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for name in spaces:
+        on_device = name == "nasbench201"
+        quantity = "latency:edgegpu" if on_device else "parameters"
+        measure = latencies if on_device else parameters
+        space, rng = get_space(name), random.Random("hundredth")
+        some = [space.sample(rng) for _ in range(110)]
+        most = quantiles(measure(space, some), n=100)[0]
+        limit = f"{quantity}={1e3 * most:.4f}ms" if on_device else f"{quantity}={most:.0f}"
         with tempfile.TemporaryDirectory() as out:
             began = time.process_time()
-            with opened(asked(name, Path(out), f"parameters={most}")) as session:
+            with opened(asked(name, Path(out), limit)) as session:
                 ready = time.process_time()
                 rng = random.Random(0)
                 drawn = [session.eligible.sample(rng) for _ in range(count)]
                 seconds = time.process_time() - ready
                 limited = session.store.run(session.folder.name)["limited"]
-                sizes = sizes_of(session.eligible, drawn)
+                largest = max(measure(session.space, list(dict.fromkeys(drawn))))
         yield {
-            "space": name, "limit": most, "share": limited["within"] / limited["drawn"],
-            "drawn_for_share": limited["drawn"], "proposals": count,
-            "different": len(set(drawn)), "over": sum(size > most for size in sizes),
-            "start_seconds": ready - began, "proposals_a_second": count / seconds,
+            "space": name, "limit": limit, "within": limited["within"],
+            "of_random": limited["drawn"], "proposals": count, "different": len(set(drawn)),
+            "largest": largest, "start_seconds": ready - began,
+            "proposals_a_second": count / seconds,
         }  # fmt: skip
+
+
+def latencies(space: Space[Any], architectures: Sequence[Any]) -> list[float]:
+    """Of the edge GPU, by the table."""
+    known = of_device("latency", "edgegpu")
+    return [known[str(space.canonical(a))] for a in architectures]
+
+
+def parameters(space: Space[Any], architectures: Sequence[Any]) -> list[float]:
+    """Of networks that are built; of the first 110."""
+    with torch.device("meta"):
+        built = (
+            space.build(space.canonical(a), space.scales["full"], inputs=(1, 8, 8), classes=10)
+            for a in architectures[:110]
+        )
+        return [float(sum(p.numel() for p in network.parameters())) for network in built]
 
 
 def asked(space: str, out: Path, *limits: str) -> RunConfig:
@@ -207,20 +235,6 @@ def asked(space: str, out: Path, *limits: str) -> RunConfig:
         space=space, searcher="random", scores=("effective_depth",), draws=1, workers=0, out=out,
         limit=limits,
     )  # fmt: skip
-
-
-def sizes_of(space: Space[Any], architectures: Sequence[Any]) -> list[int]:
-    """Parameters, of networks that are built, each canonical form once; at most 100 of them."""
-    forms = list(dict.fromkeys(map(space.canonical, architectures)))[:100]
-    with torch.device("meta"):
-        built = (space.build(a, space.scales["full"], inputs=(1, 8, 8), classes=10) for a in forms)
-        return [sum(p.numel() for p in network.parameters()) for network in built]
-
-
-def hundredth(name: str) -> float:
-    """Parameters that about one in a hundred random architectures has at most."""
-    space, rng = get_space(name), random.Random("hundredth")
-    return quantiles(sizes_of(space, [space.sample(rng) for _ in range(110)]), n=100)[0]
 
 
 def save(name: str, rows: Iterator[dict[str, Any]]) -> None:
