@@ -27,6 +27,7 @@ import torch
 from untrained.data import data_folder
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import opened
+from untrained.runs.limit import Limit
 from untrained.search import Goal, History, Trial, make_searcher
 from untrained.search.pareto import Points, front, hypervolume
 from untrained.spaces import Architecture, Space, get_space
@@ -204,11 +205,12 @@ def proposed(count: int, spaces: Sequence[str]) -> Iterator[dict[str, Any]]:
                 drawn = [session.eligible.sample(rng) for _ in range(count)]
                 seconds = time.process_time() - ready
                 limited = session.store.run(session.folder.name)["limited"]
-                largest = max(measure(session.space, list(dict.fromkeys(drawn))))
+                found = measure(session.space, list(dict.fromkeys(drawn)))
         yield {
             "space": name, "limit": limit, "within": limited["within"],
             "of_random": limited["drawn"], "proposals": count, "different": len(set(drawn)),
-            "largest": largest, "start_seconds": ready - began,
+            "over": sum(value > Limit.parse(limit).most for value in found),
+            "start_seconds": ready - began,
             "proposals_a_second": count / seconds,
         }  # fmt: skip
 
