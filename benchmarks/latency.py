@@ -1,6 +1,7 @@
 """Whether latencies agree from run to run, and order networks that differ.
 
-    python benchmarks/latency.py [--networks 12] [--runs 5] [--save results/latency/agreement.csv]
+    python benchmarks/latency.py [--networks 12] [--runs 5] [--runtimes torch onnx]
+        [--batches 1 32] [--save results/latency/agreement.csv]
 
 Networks of NAS-Bench-201 at full scale, of sizes that are spread out, are timed in processes that
 start one after the other, each in an order of its own. Shown are seconds as multiples of those of
@@ -14,7 +15,7 @@ import os
 import random
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +29,7 @@ from untrained.scores.latency import Latency
 from untrained.spaces import get_space
 
 APART = 1.2
-app = cyclopts.App(help=__doc__)
+app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
 
 def some_networks(count: int) -> list[str]:
@@ -63,10 +64,17 @@ def once(*, networks: int, batch: int, runtime: str, seed: int) -> None:
 
 
 @app.default
-def agreement(*, networks: int = 12, runs: int = 5, save: Path | None = None) -> None:
+def agreement(
+    *,
+    networks: int = 12,
+    runs: int = 5,
+    runtimes: tuple[str, ...] = ("torch", "onnx"),
+    batches: tuple[int, ...] = (1, 32),
+    save: Path | None = None,
+) -> None:
     """All of it."""
     table, rows = Table("runtime", "batch", "apart, median", "apart, most", "pairs", "wrong"), []
-    for runtime, batch in (("torch", 1), ("torch", 32), ("onnx", 1), ("onnx", 32)):
+    for runtime, batch in product(runtimes, batches):
         seconds = [timed_apart(networks, batch, runtime, seed) for seed in range(runs)]
         medians = [median(column) for column in zip(*seconds, strict=True)]
         apart = [

@@ -27,6 +27,7 @@ import torch
 from untrained.data import data_folder
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import opened
+from untrained.runs.limit import Limit
 from untrained.search import Goal, History, Trial, make_searcher
 from untrained.search.pareto import Points, front, hypervolume
 from untrained.spaces import Architecture, Space, get_space
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "results" / "pareto"
 GOALS = (Goal("accuracy", True), Goal("latency", False))
 
-app = cyclopts.App(help=__doc__)
+app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
 
 class EveryRow(NASBench201):
@@ -77,19 +78,26 @@ class Front:
 
 
 @app.command
-def nsga2(*, evaluations: int = 500, seeds: int = 10) -> None:
+def nsga2(
+    *,
+    evaluations: int = 500,
+    seeds: int = 10,
+    devices: tuple[str, ...] = DEVICES["latency"],
+    name: str = "nsga2",
+) -> None:
     """What NSGA-II and random search find by the table's accuracies and latencies."""
-    save("nsga2", searched(evaluations, seeds))
+    save(name, searched(evaluations, seeds, devices))
 
 
-def searched(evaluations: int, seeds: int) -> Iterator[dict[str, Any]]:
+def searched(evaluations: int, seeds: int, devices: Sequence[str]) -> Iterator[dict[str, Any]]:
     accuracy = accuracies()
-    for device in DEVICES["latency"]:
+    for device in devices:
         latency = of_device("latency", device)
         for name, space in SPACES.items():
             points = {
                 str(a): (-accuracy[str(a)], latency[str(a)])
                 for a in {space.canonical(a) for a in space.enumerate()}
+                if str(a) in latency
             }
             whole = Front(np.array([*points.values()]))
             for searcher in ("nsga2", "random"):
@@ -101,7 +109,7 @@ def searched(evaluations: int, seeds: int) -> Iterator[dict[str, Any]]:
                     yield {
                         "device": device, "population": name, "size": len(points),
                         "front": whole.size, "searcher": searcher, "seed": seed,
-                        "evaluations": len(found), "share": share, "nadir": nadir,
+                        "evaluations": evaluations, "share": share, "nadir": nadir,
                     }  # fmt: skip
 
 
@@ -112,84 +120,115 @@ def tried(
     evaluations: int,
     seed: int,
 ) -> list[Architecture]:
-    """The canonical forms of what a searcher tried."""
+    """The canonical forms of what a searcher tried; without those whose latency is not known, to
+    the searcher failures."""
     searcher = make_searcher(name, space, GOALS, 1, {"evaluations": evaluations})
     history = History(space)
     while proposals := searcher.propose(history, 8, random.Random(f"{seed}/{len(history)}")):
         for proposal in proposals:
-            turned, latency = points[str(space.canonical(proposal.architecture))]
+            turned, latency = points.get(str(space.canonical(proposal.architecture)), (0.0, None))
             values = {"accuracy": (-turned,), "latency": (latency,)}
             history.append(Trial(**vars(proposal), values=values))
-    return [space.canonical(trial.architecture) for trial in history]
+    forms = [space.canonical(trial.architecture) for trial in history]
+    return [form for form in forms if str(form) in points]
 
 
 @app.command
-def scores() -> None:
+def scores(*, devices: tuple[str, ...] = DEVICES["latency"]) -> None:
     """How much of the front lies in that of a training-free score and latency.
 
     The scores are NAS-Bench-Suite-Zero's published values, of the architectures that they are
     published for, without an accuracy in sight; those on their front are judged by the table.
     `random` are as many networks drawn at random, 100 times.
     """
-    save("scores", judged())
+    save("scores", judged(devices))
 
 
-def judged() -> Iterator[dict[str, Any]]:
+def judged(devices: Sequence[str]) -> Iterator[dict[str, Any]]:
     accuracy = accuracies()
     path = data_folder() / "tables" / "nasbench201_published_proxies.parquet"
     named = NASBench201Table().frame.select(pl.col("index").cast(pl.Int64), "architecture")
     published = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
-    texts = published["architecture"].to_list()
-    y = np.array([-accuracy[text] for text in texts])
-    columns = {
-        name: published[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in published.columns
-        if published[name].dtype.is_numeric() and name not in ("index", "seed")
-    }
+    names = [n for n in published.columns if published[n].dtype == pl.Float64]
     rng = np.random.default_rng(0)
-    for device in DEVICES["latency"]:
-        latency = np.array([of_device("latency", device)[text] for text in texts])
-        whole = Front(np.stack([y, latency], 1))
-        for name, values in columns.items():
-            sound = np.isfinite(values)
-            kept = np.flatnonzero(sound)[front(np.stack([-values, latency], 1)[sound])]
-            share, nadir = whole.shares(np.stack([y, latency], 1)[kept])
+    for device in devices:
+        known = pl.DataFrame(
+            list(of_device("latency", device).items()), ["architecture", "latency"], orient="row"
+        )
+        table = published.join(known, "architecture")
+        accuracy_of = table["architecture"].replace_strict(accuracy, return_dtype=pl.Float64)
+        points = np.stack([-accuracy_of.to_numpy(), table["latency"].to_numpy()], 1)
+        whole = Front(points)
+        for name in names:
+            values = table[name].fill_null(float("nan")).to_numpy()
+            sound = np.flatnonzero(np.isfinite(values))
+            scored = np.stack([-values, points[:, 1]], 1)[sound]
+            kept = sound[front(scored)]
+            share, nadir = whole.shares(points[kept])
             chance = [
-                whole.shares(np.stack([y, latency], 1)[rng.choice(len(y), len(kept), False)])
-                for _ in range(100)
+                whole.shares(points[rng.choice(len(points), len(kept), False)]) for _ in range(100)
             ]
             yield {
-                "device": device, "score": name, "architectures": len(y), "selected": len(kept),
-                "share": share, "nadir": nadir,
+                "device": device, "score": name, "architectures": len(points),
+                "selected": len(kept), "share": share, "nadir": nadir,
                 "share_random": float(np.mean([c[0] for c in chance])),
                 "nadir_random": float(np.mean([c[1] for c in chance])),
             }  # fmt: skip
 
 
 @app.command
-def limits(*, proposals: int = 1000) -> None:
-    """Proposals under a limit on parameters that one architecture in a hundred meets."""
-    save("limits", proposed(proposals))
+def limits(
+    *, proposals: int = 1000, spaces: tuple[str, ...] = ("nasbench201", "natsbench_size", "mnas")
+) -> None:
+    """Proposals under a limit that about one architecture in a hundred meets.
+
+    On parameters; on NAS-Bench-201, where one in eleven has the fewest that there are, on the edge
+    GPU's latency.
+    """
+    save("limits", proposed(proposals, spaces))
 
 
-def proposed(count: int) -> Iterator[dict[str, Any]]:
-    for name in ("nasbench201", "natsbench_size", "mnas"):
-        most = round(hundredth(name))
+def proposed(count: int, spaces: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for name in spaces:
+        on_device = name == "nasbench201"
+        quantity = "latency:edgegpu" if on_device else "parameters"
+        measure = latencies if on_device else parameters
+        space, rng = get_space(name), random.Random("hundredth")
+        some = [space.sample(rng) for _ in range(110)]
+        most = quantiles(measure(space, some), n=100)[0]
+        limit = f"{quantity}={1e3 * most:.4f}ms" if on_device else f"{quantity}={most:.0f}"
         with tempfile.TemporaryDirectory() as out:
             began = time.process_time()
-            with opened(asked(name, Path(out), f"parameters={most}")) as session:
+            with opened(asked(name, Path(out), limit)) as session:
                 ready = time.process_time()
                 rng = random.Random(0)
                 drawn = [session.eligible.sample(rng) for _ in range(count)]
                 seconds = time.process_time() - ready
                 limited = session.store.run(session.folder.name)["limited"]
-                sizes = sizes_of(session.eligible, drawn)
+                found = measure(session.space, list(dict.fromkeys(drawn)))
         yield {
-            "space": name, "limit": most, "share": limited["within"] / limited["drawn"],
-            "drawn_for_share": limited["drawn"], "proposals": count,
-            "different": len(set(drawn)), "over": sum(size > most for size in sizes),
-            "start_seconds": ready - began, "proposals_a_second": count / seconds,
+            "space": name, "limit": limit, "within": limited["within"],
+            "of_random": limited["drawn"], "proposals": count, "different": len(set(drawn)),
+            "over": sum(value > Limit.parse(limit).most for value in found),
+            "start_seconds": ready - began,
+            "proposals_a_second": count / seconds,
         }  # fmt: skip
+
+
+def latencies(space: Space[Any], architectures: Sequence[Any]) -> list[float]:
+    """Of the edge GPU, by the table."""
+    known = of_device("latency", "edgegpu")
+    return [known[str(space.canonical(a))] for a in architectures]
+
+
+def parameters(space: Space[Any], architectures: Sequence[Any]) -> list[float]:
+    """Of networks that are built; of the first 110."""
+    with torch.device("meta"):
+        built = (
+            space.build(space.canonical(a), space.scales["full"], inputs=(1, 8, 8), classes=10)
+            for a in architectures[:110]
+        )
+        return [float(sum(p.numel() for p in network.parameters())) for network in built]
 
 
 def asked(space: str, out: Path, *limits: str) -> RunConfig:
@@ -198,20 +237,6 @@ def asked(space: str, out: Path, *limits: str) -> RunConfig:
         space=space, searcher="random", scores=("effective_depth",), draws=1, workers=0, out=out,
         limit=limits,
     )  # fmt: skip
-
-
-def sizes_of(space: Space[Any], architectures: Sequence[Any]) -> list[int]:
-    """Parameters, of networks that are built, each canonical form once; at most 100 of them."""
-    forms = list(dict.fromkeys(map(space.canonical, architectures)))[:100]
-    with torch.device("meta"):
-        built = (space.build(a, space.scales["full"], inputs=(1, 8, 8), classes=10) for a in forms)
-        return [sum(p.numel() for p in network.parameters()) for network in built]
-
-
-def hundredth(name: str) -> float:
-    """Parameters that about one in a hundred random architectures has at most."""
-    space, rng = get_space(name), random.Random("hundredth")
-    return quantiles(sizes_of(space, [space.sample(rng) for _ in range(110)]), n=100)[0]
 
 
 def save(name: str, rows: Iterator[dict[str, Any]]) -> None:

@@ -159,6 +159,9 @@ def test_of_another_device_by_its_table(tmp_path: Path) -> None:
     folder = run(asked(tmp_path, "latency:pixel3=5ms", "energy:eyeriss=1mJ", scale="full"))
     latency, energy = of_device("latency", "pixel3"), of_device("energy", "eyeriss")
     assert len(latency) == 15_625
+    measured = of_device("latency", "edgetpu")
+    assert len(measured) == 15_625 - 4_699
+    assert min(measured.values()) > 0
     found = [str(SPACE.canonical(SPACE.parse(text))) for text in tried(folder)]
     assert len(found) == 10
     assert all(latency[text] <= 0.005 and energy[text] <= 0.001 for text in found)
