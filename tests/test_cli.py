@@ -215,7 +215,7 @@ def test_empty_folder(command: Command) -> None:
         ("--scores", "condition", "condition_number"),
         ("--searcher", "prune", "pruning"),
         ("--options.evaluatons", "3", "evaluations"),
-        ("--images", "cifar", "cifar10"),
+        ("--images", "digit", "digits"),
         ("--score-settings.linear_regions.cuont", "3", "count"),
     ],
 )
