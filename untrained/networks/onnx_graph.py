@@ -33,7 +33,7 @@ def write_graph(network: nn.Module, path: Path, example: Tensor, *, any_batch: b
     Raises:
         torch.onnx.OnnxExporterError: if the network cannot be expressed.
     """
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             network,
             (example,),
@@ -49,8 +49,8 @@ def write_graph(network: nn.Module, path: Path, example: Tensor, *, any_batch: b
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from warning about itself and about packages nobody needs."""
+def quiet() -> Iterator[None]:
+    """Keeps exporters from warning about themselves and about packages nobody needs."""
     loggers = [logging.getLogger(name) for name in CHATTERING]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

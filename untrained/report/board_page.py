@@ -7,7 +7,7 @@ from pathlib import Path
 from untrained.bench.leaderboard import UNLIKELY, Leaderboard
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
 from untrained.report.units import letter, percent, share, significant
-from untrained.report.writing import write_page
+from untrained.report.writing import placed, write_page
 
 CORRELATIONS = {
     "tau": "tau",
@@ -47,10 +47,7 @@ def report_board(board: Leaderboard, page: Path | None = None) -> Path:
         ValueError: neither the leaderboard nor `page` says where.
         OSError: the page cannot be written.
     """
-    if page is None:
-        if board.folder is None:
-            raise ValueError("expected a page, as the leaderboard has no folder, got None")
-        page = board.folder / "leaderboard.html"
+    page = placed(page, board.folder, "leaderboard.html")
     write_page(
         page,
         "board.html.j2",

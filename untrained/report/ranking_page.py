@@ -6,7 +6,7 @@ from untrained.ranking import Ranking
 from untrained.ranking.config import PROBE
 from untrained.report import units
 from untrained.report.ranking_drawings import draw_scores, draw_sizes, ranked_models
-from untrained.report.writing import write_page
+from untrained.report.writing import placed, write_page
 
 
 def report_ranking(ranking: Ranking, page: Path | None = None) -> Path:
@@ -20,10 +20,7 @@ def report_ranking(ranking: Ranking, page: Path | None = None) -> Path:
         ValueError: neither the ranking nor `page` says where.
         OSError: the page cannot be written.
     """
-    if page is None:
-        if ranking.folder is None:
-            raise ValueError("expected a page, as the ranking has no folder, got None")
-        page = ranking.folder / "ranking.html"
+    page = placed(page, ranking.folder, "ranking.html")
     by, models = ranking.ordered_by, ranked_models(ranking)
     beside = (PROBE,) if PROBE in ranking.models.columns else ()
     write_page(

@@ -14,6 +14,15 @@ from untrained.report import units
 HERE = Path(__file__).parent
 
 
+def placed(page: Path | None, folder: Path | None, name: str) -> Path:
+    """The page, by default `name` in the folder; ValueError where there is neither."""
+    if page is not None:
+        return page
+    if folder is None:
+        raise ValueError(f"expected a page, as there is no folder for {name}, got None")
+    return folder / name
+
+
 def write_page(path: Path, template: str, *, folder: Path = HERE, **parts: Any) -> None:
     """Render a template, with plotly in it; an older page is replaced in one step.
 

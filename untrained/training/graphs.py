@@ -2,10 +2,7 @@
 
 import io
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from untrained.networks.onnx_graph import missing_packages
+from untrained.networks.onnx_graph import missing_packages, quiet
 from untrained.training.onnx_file import onnx_logits, save_onnx
 
 PROGRAM = "network.pt2"
@@ -22,7 +19,6 @@ GRAPH = "network.onnx"
 METADATA = "metadata.json"
 "Name under which `torch.export.load(..., extra_files={...})` gives the metadata."
 TOLERANCE = 1e-3  # of the largest logit; float32 runtimes differ by about 1e-6
-CHATTERING = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 Batches = Sequence[Float32[Tensor, "_ c h w"]]
 
@@ -56,7 +52,7 @@ def write_graphs(
         RuntimeError: a file gives other logits than the network.
         OSError: a file cannot be written.
     """
-    with _quiet():
+    with quiet():
         try:
             program = trace(network, batches[0].shape[1:])
         except Exception as error:  # somebody else's network may raise anything
@@ -126,24 +122,3 @@ def _note(kind: str, error: Exception) -> str:
     # The error itself is a page of advice for developers of the exporter.
     lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
     return f"no {kind} file: the network cannot be expressed: {lines[0]}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep exporters from warning about themselves and about packages nobody needs."""
-    loggers = [logging.getLogger(name) for name in CHATTERING]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        # A failing export prints its graph.
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(io.StringIO()),
-            redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
