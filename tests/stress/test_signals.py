@@ -14,7 +14,7 @@ from stress.command import finish, left_alive, numbers, run, start
 from stress.tally import Tally
 
 SEARCH = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
-          "--scores", "condition_number", "parameters", "--train", "--compare", "1",
+          "--scores", "condition_number", "l2_norm", "--train", "--compare", "1",
           "--training.epochs", "2", "--scale", "small")  # fmt: skip
 
 
