@@ -117,7 +117,7 @@ def test_without_a_name_the_defaults_are_those_that_the_help_says() -> None:
 
 
 GIVEN: dict[str, Any] = {
-    "searcher": "pruning", "scores": Preset.scores, "draws": Preset.draws,
+    "searcher": "pruning", "scores": DEFAULT_SCORES, "draws": Preset.draws,
 }  # fmt: skip
 
 
@@ -128,6 +128,23 @@ def test_a_value_that_is_the_default_is_given_all_the_same(
 ) -> None:
     found = resolve(RunConfig(preset=name, space=space, **{field: GIVEN[field]}))
     assert getattr(found, field) == GIVEN[field]
+
+
+@pytest.mark.parametrize(
+    ("space", "scores"),
+    [
+        ("nasbench201", DEFAULT_SCORES),
+        ("darts", DEFAULT_SCORES),
+        ("nasbench101", ("nngp_leave_one_out",)),
+        ("mnas", ("nngp_leave_one_out",)),
+        ("function_spaces:family", ("nngp_leave_one_out",)),
+    ],
+)
+def test_without_supernets_the_score_is_the_one_that_ranks_ordinary_networks(
+    space: str, scores: tuple[str, ...]
+) -> None:
+    for preset in (None, "deep"):
+        assert resolve(RunConfig(space=space, preset=preset)).scores == scores
 
 
 def test_equal_resolutions_are_one_question_however_they_were_asked() -> None:
