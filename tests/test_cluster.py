@@ -3,10 +3,13 @@
 `make cluster` runs it, in a few minutes; `make cluster MOMENTS=5`, each mishap at five moments.
 """
 
+import json
 import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -67,9 +70,9 @@ class Three:
     def flags(self) -> tuple[str, ...]:
         return ("--engine", "ray", "--ray.address", self.cluster.address)
 
-    def join(self, cores: int = 1, **env: str) -> Any:
+    def join(self, cores: int = 1, gpus: int = 0, **env: str) -> Any:
         node = self.cluster.add_node(
-            num_cpus=cores, object_store_memory=int(1e8), env_vars=env or None
+            num_cpus=cores, num_gpus=gpus, object_store_memory=int(1e8), env_vars=env or None
         )
         self.others.append(node)
         return node
@@ -248,6 +251,36 @@ def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> Non
     well(run(tmp_path, *asked, "--workers", "1", "--out", "local"))
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
     assert "SIGABRT" in str(numbers(tmp_path / "ray")["measurements"])
+
+
+SHARING = """
+import json, sys
+from untrained.images import load_images
+from untrained.runs.engines import start_engine
+from untrained.runs.ray_config import RayConfig
+from untrained.runs.setup import make_setup
+from untrained.runs.tasks import ScoreTask
+from untrained.spaces import get_space
+
+setup = make_setup("visible:Visible", get_space("nasbench201"), {})
+cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
+tasks = [ScoreTask("nasbench201", cell, (setup,), (draw,), "cpu") for draw in range(12)]
+half = RayConfig(sys.argv[1], gpus=0.5)
+with start_engine(1, load_images("digits"), None, "cuda", half) as engine:
+    print(json.dumps([found[0][0].reading.value for _, found in engine(tasks)]))
+"""
+
+
+def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) -> None:
+    """With GPUs that are not there: Ray counts what it is told, and says which a task may see."""
+    visible = COUNTED.replace("Counted", "Visible")
+    returned = "return Reading(float(os.environ['CUDA_VISIBLE_DEVICES']))"
+    (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
+    three.join(4, gpus=2)
+    asked = [sys.executable, "-c", SHARING, three.cluster.address]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {0.0, 1.0}
 
 
 def test_another_version_on_a_node_ends_the_run_in_a_line(three: Three, tmp_path: Path) -> None:

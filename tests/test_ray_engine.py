@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from untrained.images import Images
-from untrained.runs import RunConfig, node, ray_config, ray_engine
+from untrained.runs import RunConfig, flights, node, ray_config, ray_engine
 from untrained.runs.cluster import check_reachable, connected
 from untrained.runs.failures import too_large
 from untrained.runs.node import check_code, check_folder, code_of, loaded, perform_on_node
 from untrained.runs.presets import resolve
 from untrained.runs.ray_config import RayConfig
-from untrained.runs.ray_engine import MOST_CRASHES, QUEUED, RayEngine, entry, versions
+from untrained.runs.ray_engine import MOST_CRASHES, QUEUED, RayEngine
 from untrained.runs.readings import Measurement
+from untrained.runs.sent import entry, versions
 from untrained.runs.setup import make_setup
 from untrained.runs.tasks import ScoreTask, Task, TrainTask, perform
 from untrained.runs.workers import Answer, Raised
@@ -193,6 +194,38 @@ def test_what_lacked_memory_is_done_again_one_a_node(lacking: object) -> None:
     assert done(stub, 10) == {draw: Reading(float(draw)) for draw in range(10)}
     strategies = [how["scheduling_strategy"] for _, how in stub.sent]
     assert strategies == ["DEFAULT"] * 10 + ["SPREAD"] * 10
+
+
+@pytest.mark.parametrize("first_answers", [False, True])
+def test_the_last_of_a_batch_are_sent_twice_where_they_take_long(
+    first_answers: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(flights, "LATE", 0.0)
+    monkeypatch.setattr(flights, "LATER", 0)
+    stub = StubRay(lambda draw, _: scored(draw), 4)
+    slow: list[int] = []
+
+    def wait(references: Sequence[int], num_returns: int, timeout: float) -> Any:
+        """The first that is sent hangs until it is sent again."""
+        slow[:] = [r for r in references if stub.sent[r][0].draws == (0,)]
+        back = slow[:1] if first_answers else slow[1:]
+        ready = [r for r in references if r not in slow] + (back if len(slow) == 2 else [])
+        return ready[:1], []
+
+    monkeypatch.setattr(stub, "wait", wait)
+    assert done(stub, 6) == {draw: Reading(float(draw)) for draw in range(6)}
+    draws = [task.draws for task, _ in stub.sent]
+    assert draws.count((0,)) == 2
+    assert slow[1 if first_answers else 0] in stub.cancelled
+    kept = replace(TASK, warm=tmp_path / "kept")
+    under_way = flights.Flights()
+    under_way.longest = 0.0
+    for index in range(2):
+        under_way.begin(index, index)
+    assert engine(stub).stragglers([TASK, kept], under_way) == []  # its size is not known yet
+    sized = engine(stub)
+    sized.room(alone=False)
+    assert sized.stragglers([TASK, kept], under_way) == [0]
 
 
 def test_what_lacks_memory_on_a_node_by_itself_is_too_large() -> None:

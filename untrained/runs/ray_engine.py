@@ -3,14 +3,10 @@
 import io
 import logging
 import os
-import pickle
-import platform
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +15,12 @@ import torch
 from untrained.images import Images
 from untrained.runs.cluster import LEAST_STORE, connected
 from untrained.runs.failures import too_large
+from untrained.runs.flights import Flights
 from untrained.runs.node import Shared, code_of, images_path
 from untrained.runs.pool import lacks_memory
 from untrained.runs.ray_config import RayConfig
-from untrained.runs.tasks import Outcome, Task, TrainTask, unmeasured
+from untrained.runs.sent import entry, name_of, pickled, versions
+from untrained.runs.tasks import Outcome, ScoreTask, Task, TrainTask, unmeasured
 from untrained.runs.workers import Answer, Lost, Raised
 
 logger = logging.getLogger(__name__)
@@ -33,8 +31,6 @@ QUEUED = 2
 "Tasks that are sent, as a multiple of those that the cluster can do at a time."
 MOST_CRASHES = 5
 "Times that the Ray worker of a task crashes, on nodes that live on, until the run ends."
-PACKAGES = ("untrained", "torch", "numpy")
-"Whose versions decide numbers."
 
 
 @contextmanager
@@ -62,11 +58,6 @@ def start_ray_engine(
             yield RayEngine(ray, config, shared, device)
         finally:
             images_path(images.fingerprint).unlink(missing_ok=True)  # if this is a node too
-
-
-def versions() -> dict[str, str]:
-    """What every node must have too."""
-    return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 class Gone(NamedTuple):
@@ -114,30 +105,56 @@ class RayEngine:
     def spread(
         self, tasks: Sequence[Task], indices: Iterable[int], *, alone: bool = False
     ) -> Iterator[tuple[int, Answer]]:
-        """Each task's answer as it comes; `alone`, of one task a node at a time."""
-        waiting, flying = deque(indices), dict[Any, int]()
+        """Each task's answer as it comes; `alone`, of one task a node at a time.
+
+        Where some workers have nothing left to do, tasks that take far longer than all others
+        are sent once more: their node may be ill. The first answer counts.
+        """
+        waiting, flights = deque(indices), Flights()
         crashes: Counter[int] = Counter()
         try:
-            while waiting or flying:
+            while waiting or flights:
                 room = self.room(alone=alone)
-                while waiting and len(flying) < room:
+                while waiting and len(flights) < room:
                     index = waiting.popleft()
-                    flying[self.send(tasks[index], alone=alone)] = index
-                for reference in self.landed(flying):
-                    index = flying.pop(reference)
-                    answer = self.answer(reference)
+                    flights.begin(self.send(tasks[index], alone=alone), index)
+                if not waiting and not alone:
+                    for index in self.stragglers(tasks, flights):
+                        flights.begin(self.send(tasks[index], alone=False), index)
+                for reference in self.landed(flights):
+                    if reference not in flights.under_way:  # another of its task came first
+                        continue
+                    index = flights.land(reference)
+                    answer, others = self.answer(reference), flights.others(index)
                     if isinstance(answer, Gone):
                         crashes[index] += answer.crashed
                         if crashes[index] == MOST_CRASHES:
                             raise crashing(tasks[index], answer)
-                        waiting.appendleft(index)
-                    elif isinstance(answer, Raised) and answer.kind is not MemoryError:
+                        if not others:
+                            waiting.appendleft(index)
+                        continue
+                    if isinstance(answer, Raised) and answer.kind is not MemoryError:
                         raise answer.kind(*answer.arguments)
-                    else:
-                        yield index, answer
+                    for other in others:
+                        flights.forget(other)
+                        self.ray.cancel(other, force=True)
+                    yield index, answer
         finally:
-            for reference in flying:
+            for reference in flights.under_way:
                 self.ray.cancel(reference, force=True)
+
+    def stragglers(self, tasks: Sequence[Task], flights: Flights) -> list[int]:
+        """Tasks to be sent a second time, no more than there are workers with nothing to do.
+
+        A training that is kept in a file is not: two of it would wait for one another.
+        """
+        _, sizes = self.sizes
+        late = [
+            index
+            for index in flights.late()
+            if isinstance(task := tasks[index], ScoreTask) and task.warm is None
+        ]
+        return late[: max(0, sizes.tasks - len(flights))]
 
     def send(self, task: Task, *, alone: bool) -> Any:
         """The reference of what a task will come to."""
@@ -150,12 +167,13 @@ class RayEngine:
         )
         return remote.remote(self.shared, pickled(task), code_of(task))
 
-    def landed(self, flying: dict[Any, int]) -> list[Any]:
+    def landed(self, flights: Flights) -> list[Any]:
         """The references of what has come back, after a while or sooner."""
-        first, _ = self.ray.wait([*flying], num_returns=1, timeout=PATIENCE)
+        asked = list(flights.under_way)
+        first, _ = self.ray.wait(asked, num_returns=1, timeout=PATIENCE)
         if not first:
             return []
-        found, _ = self.ray.wait([*flying], num_returns=len(flying), timeout=0)
+        found, _ = self.ray.wait(asked, num_returns=len(asked), timeout=0)
         return found
 
     def answer(self, reference: Any) -> Answer | Gone:
@@ -248,70 +266,3 @@ def crashing(task: Task, answer: Gone) -> OSError:
 def line(error: Exception) -> str:
     """The error's text in one line, without what Ray advises after its first sentence."""
     return " ".join(str(error).split()).partition(". ")[0][:300]
-
-
-def name_of(task: Task) -> str:
-    """What Ray's dashboard and logs call a task."""
-    if isinstance(task, TrainTask):
-        return f"{task.architecture} training, epoch {task.until}"
-    return f"{task.architecture} {', '.join(setup.name for setup in task.setups)}"
-
-
-def pickled(task: Task) -> bytes:
-    """The task as it is sent, with paths that hold on every node.
-
-    Raises:
-        ValueError: a task that cannot be sent.
-    """
-    if isinstance(task, TrainTask):
-        weights = None if task.weights is None else task.weights.absolute()
-        task = replace(task, checkpoint=task.checkpoint.absolute(), weights=weights)
-    elif task.warm is not None:
-        task = replace(task, warm=task.warm.absolute())
-    try:
-        return pickle.dumps(task)
-    except Exception as error:
-        raise ValueError(
-            f"expected what can be sent to a node, got {type(error).__name__}: {error}; define "
-            f"scores at the top of a module, or leave out --engine"
-        ) from error
-
-
-def entry() -> Callable[[Any, bytes, str], Any]:
-    """The function that nodes are sent.
-
-    It is made here, so that Ray sends its code and not the name of a module, which nodes of
-    another version might not have.
-    """
-
-    def perform(shared: Any, sent: bytes, code: str) -> Any:
-        import os
-        import platform
-        import sys
-        from importlib.metadata import PackageNotFoundError, version
-
-        import ray
-
-        node = f"node {ray.util.get_node_ip_address()} of the cluster"
-        folder = shared["folder"]
-        if folder not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-            # Ray puts it first, where any file in it would stand in for a module of its name.
-            sys.path[:] = [each for each in sys.path if each not in ("", folder)] + [folder]
-        for name, expected in shared["versions"].items():
-            try:
-                found = platform.python_version() if name == "Python" else version(name)
-            except PackageNotFoundError:
-                found = "none"
-            if found != expected:
-                return (
-                    f"{node}: expected {name} {expected}, as on this machine, got {found}; "
-                    f"install the same on every node, and start Ray there again"
-                )
-        # Else every process that is spawned there would import Ray's own program.
-        vars(sys.modules["__main__"]).pop("__file__", None)
-        from untrained.runs.node import perform_on_node
-
-        answer = perform_on_node(shared, sent, code)
-        return f"{node}: {answer}" if isinstance(answer, str) else answer
-
-    return perform
