@@ -1,5 +1,5 @@
-# `make demo`, `make check` (the quick half), `make test` (all), `make stress`. Each sets up .venv first,
-# and `make oldest` an environment of its own.
+# `make demo`, `make check` (the quick half), `make test` (all), `make stress`, `make cluster`. Each sets
+# up .venv first, and `make oldest` an environment of its own.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
@@ -7,7 +7,7 @@ endif
 # Compiled modules are kept, or each process of a test compiles all of its own.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test stress oldest format
+.PHONY: demo check test stress cluster oldest format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,16 @@ test: .venv/ready
 SHARE ?= 1
 stress: .venv/ready
 	.venv/bin/pytest tests/stress --share $(SHARE) --numprocesses 2 --timeout 10000
+
+# Ray, 240 MB, is installed for this alone.
+.venv/ray: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
+	touch $@
+
+# A Ray cluster of three nodes on this machine, for some minutes. Each mishap at five moments: make cluster MOMENTS=5
+MOMENTS ?= 1
+cluster: .venv/ray
+	.venv/bin/pytest tests/test_cluster.py -m cluster --moments $(MOMENTS) --timeout 10000
 
 # The whole suite with the oldest Python, torch, numpy and the rest that pyproject.toml allows. Not
 # part of .ci/run: a torch this old comes from the registry with gigabytes of CUDA, needed or not.

@@ -42,9 +42,16 @@ SLOW = frozenset(
 "Files that `make check` leaves out."
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--moments", type=int, default=1, help="of each mishap, in test_cluster.py")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`make check` does not even import them."""
-    return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW else None
+    """`make check` does not even import slow ones, and `make cluster` alone takes its own."""
+    asked = config.option.markexpr
+    if collection_path.stem == "test_cluster":
+        return None if asked == "cluster" else True
+    return True if asked == "not slow" and collection_path.stem in SLOW else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

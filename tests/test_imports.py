@@ -95,6 +95,7 @@ HEAVY = (
     "sqlalchemy",
     "jinja2",
     "numpy",
+    "ray",
 )
 
 
@@ -134,5 +135,5 @@ def test_the_root_imports_none() -> None:
 def test_commands_do_without_what_only_reports_and_tables_need() -> None:
     found = loaded_by("import untrained.cli.actions")
     assert "torch" in found
-    assert not found & {"sklearn", "pandas", "polars", "plotly"}
+    assert not found & {"sklearn", "pandas", "polars", "plotly", "ray"}
     assert "scipy.stats" not in found

@@ -16,13 +16,14 @@ from untrained.runs.config import CommonConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import run
 from untrained.runs.folder import RunFolder
+from untrained.runs.ray_config import RayConfig
 from untrained.runs.session import OnProgress, ignore
 from untrained.spaces import SPACES, get_space
 
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
-FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers")
+FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers", "engine", "ray")
 "What may be said of a run that is there."
 
 
@@ -147,16 +148,19 @@ def _check_free(folder: RunFolder, config: BenchConfig) -> None:
         )
 
 
-def _given(config: BenchConfig) -> dict[str, Any]:
+def _given(config: BenchConfig | RayConfig) -> dict[str, Any]:
     """The fields that differ from their defaults."""
-    usual, said = BenchConfig(), {f.name: getattr(config, f.name) for f in fields(config)}
+    usual, said = type(config)(), {f.name: getattr(config, f.name) for f in fields(config)}
     return {name: value for name, value in said.items() if value != getattr(usual, name)}
 
 
-def _flags(config: BenchConfig) -> Iterator[str]:
+def _flags(config: BenchConfig | RayConfig, prefix: str = "--") -> Iterator[str]:
     """What was said beside a run's folder, as words of the command."""
     for name, value in _given(config).items():
-        yield f"--{name}"
+        if isinstance(value, RayConfig):
+            yield from _flags(value, f"{prefix}{name}.")
+            continue
+        yield f"{prefix}{name}"
         yield from map(str, value if isinstance(value, tuple) else (value,))
 
 
@@ -171,8 +175,9 @@ def _baselines(
     missing = tuple(name for name in BASELINES if name not in record.directions)
     if not missing:
         return ()
-    common: Any = {f.name: record.config[f.name] for f in fields(CommonConfig)}
-    common |= {"out": measured.folder.out, "workers": config.workers}
+    common: Any = {f.name: getattr(config, f.name) for f in fields(CommonConfig)}
+    common |= {name: record.config[name] for name in common if name not in FREE}
+    common["out"] = measured.folder.out
     asked = BenchConfig(**common, scores=missing, draws=1)
     return (_measure(asked, architectures, on_progress),)
 

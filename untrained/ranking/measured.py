@@ -19,6 +19,7 @@ from untrained.ranking.ranking import Ranking
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import opened
+from untrained.runs.ray_config import RayConfig
 from untrained.runs.record import load_record
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress, Session, ignore
@@ -90,7 +91,8 @@ def _kept(config: RankConfig, named: Named) -> Iterator[RankConfig]:
         yield config
         return
     with TemporaryDirectory(prefix="untrained") as folder:
-        yield replace(config, workers=0, out=Path(folder))
+        here = replace(config, engine="processes", ray=RayConfig())
+        yield replace(here, workers=0, out=Path(folder))
 
 
 def _groups(named: Named) -> dict[bool, dict[str, str]]:

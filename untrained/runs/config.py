@@ -6,10 +6,12 @@
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from untrained.runs.beside import Beside, Compare
 from untrained.runs.identity import digest
 from untrained.runs.limit import parse_limits
+from untrained.runs.ray_config import RayConfig
 from untrained.settings import LARGEST, Setting, check_range, plain
 from untrained.training.recipe import (
     AUTO,
@@ -36,7 +38,13 @@ class MachineConfig:
     "`cpu`, `cuda`, `cuda:1`, or `auto`: `cuda` where there is one, otherwise `cpu`."
     workers: int = os.cpu_count() or 1
     """Worker processes, one torch thread each; how many there are changes no result. With 0,
-    a network that crashes ends the command; with workers, only that network fails."""
+    a network that crashes ends the command; with workers, only that network fails. On several
+    GPUs, they take them in turn."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Where measurements and trainings are done: in `processes` of this machine, or on a `ray`
+    cluster, for which see `untrained[ray]`. The results are the same."""
+    ray: RayConfig = field(default_factory=RayConfig)
+    "With --engine ray: which cluster, and what each task is given there."
     time_limit: float | None = None
     """Seconds that each step of a measurement may take: building a network, short training, a
     score of one draw. What takes longer fails, and is measured again under a longer limit. With 0
@@ -145,6 +153,11 @@ class ResolvedConfig(RunConfig):
         return self.training.altered(Recipe())
 
     @property
+    def cluster(self) -> RayConfig | None:
+        """The cluster that measures and trains; None for this machine."""
+        return self.ray if self.engine == "ray" else None
+
+    @property
     def beside(self) -> Beside:
         """What is trained beside the selected architecture."""
         return Beside.parse(self.compare)
@@ -174,6 +187,7 @@ class ResolvedConfig(RunConfig):
         if (epochs := self.short_training.epochs) is not None:
             check_range("short_training.epochs", epochs, 0)
         check_device(self.device)
+        self._check_engine()
         if not self.scores:
             raise ValueError("scores: expected at least one, got none; try condition_number")
         if self.shrink is not None:
@@ -184,6 +198,14 @@ class ResolvedConfig(RunConfig):
             if self.scores.count(name) > 1:
                 raise ValueError(f"scores: expected each once, got {name!r} twice or more")
         return self
+
+    def _check_engine(self) -> None:
+        if self.cluster is not None:
+            self.cluster.check(self.workers, self.device)
+        elif self.ray != RayConfig():
+            raise ValueError(
+                f"ray: expected nothing without --engine ray, got {self.ray!r}; add --engine ray"
+            )
 
     def _check_select(self) -> None:
         if self.select is None:
@@ -267,7 +289,7 @@ LARGEST_SEED = 2**63 - 1
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "preset", "train", "compare", "repeats", "weights", "scale", "channels",
-    "cells", "training", "workers", "time_limit", "out",
+    "cells", "training", "workers", "engine", "ray", "time_limit", "out",
 }  # fmt: skip
 
 

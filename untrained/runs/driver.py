@@ -100,7 +100,9 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
-        start_engine(config.workers, images, config.time_limit) as engine,
+        start_engine(
+            config.workers, images, config.time_limit, config.device, config.cluster
+        ) as engine,
         Store.open(folder.store) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())

@@ -24,6 +24,7 @@ import torch
 from untrained.images import Images
 from untrained.images.mapping import with_pixels, without_pixels
 from untrained.plugins import working_folder_last
+from untrained.runs.devices import VISIBLE
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 
@@ -42,6 +43,15 @@ class Raised(NamedTuple):
     arguments: tuple[str | int, ...]
 
 
+def raised(error: OSError | MemoryError | ValueError) -> Raised:
+    """The error as it can be sent to another process."""
+    if isinstance(error, OSError):
+        numbered = error.errno is not None
+        told = (error.errno, error.strerror, error.filename) if numbered else error.args
+        return Raised(OSError, tuple(a if isinstance(a, int) else str(a) for a in told if a))
+    return Raised(MemoryError if isinstance(error, MemoryError) else ValueError, (str(error),))
+
+
 class Lost(NamedTuple):
     """A worker that ended, or was ended, in the midst of a task."""
 
@@ -56,16 +66,23 @@ Answer = Outcome | Raised | Lost
 
 
 class Worker:
-    """A process that does one task after another, one torch thread and a process group its own."""
+    """A process that does one task after another, one torch thread and a process group its own.
 
-    def __init__(self, images: "ImageFiles", time_limit: float | None):
+    Args:
+        images: what tasks are done on.
+        time_limit: seconds for each step of a measurement; None is without end.
+        visible: the only GPU that it sees; None for those of its driver.
+    """
+
+    def __init__(self, images: "ImageFiles", time_limit: float | None, visible: str | None = None):
         self.time_limit = time_limit
+        self.visible = visible
         self.begun: float | None = None
         self.device, self.timed = "cpu", False
         self.pipe, theirs = SPAWN.Pipe()
         handed = tuple(map(_descriptor, images))
         self.process = SPAWN.Process(target=_serve, args=(theirs, handed, time_limit))
-        with theirs, _clean_start():
+        with theirs, _clean_start(visible):
             self.process.start()
 
     def give(self, task: Task) -> None:
@@ -183,23 +200,26 @@ def _inherited(descriptor: Any) -> int:
 
 
 @contextmanager
-def _clean_start() -> Iterator[None]:
+def _clean_start(visible: str | None) -> Iterator[None]:
     """A process that is started here imports nothing from the working folder but plug-ins.
 
-    Neither does an interrupt reach it before it can ignore one.
+    It sees one GPU if one is named. Neither does an interrupt reach it before it can ignore one.
     """
-    path, safe = sys.path, os.environ.get("PYTHONSAFEPATH")
-    sys.path, os.environ["PYTHONSAFEPATH"] = working_folder_last(path), "1"
+    changes = {"PYTHONSAFEPATH": "1"} | ({} if visible is None else {VISIBLE: visible})
+    path, before = sys.path, {name: os.environ.get(name) for name in changes}
+    sys.path = working_folder_last(path)
+    os.environ.update(changes)
     resource_tracker.ensure_running()  # a process too; it would lift the block
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         yield
     finally:
         sys.path = path
-        if safe is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = safe
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
@@ -255,14 +275,8 @@ def _say(pipe: Connection, said: Any) -> None:
 def _done(task: Task, images: Images, step: Step) -> Outcome | Raised:
     try:
         return perform(task, images, step)
-    except OSError as error:
-        numbered = error.errno is not None
-        told = (error.errno, error.strerror, error.filename) if numbered else error.args
-        return Raised(OSError, tuple(a if isinstance(a, int) else str(a) for a in told if a))
-    except MemoryError as error:
-        return Raised(MemoryError, (str(error),))
-    except ValueError as error:
-        return Raised(ValueError, (str(error),))
+    except (OSError, MemoryError, ValueError) as error:
+        return raised(error)
 
 
 def _die_with_driver() -> None:

@@ -1,0 +1,308 @@
+"""A cluster of three nodes on this machine gives the bits of one process, whatever befalls it.
+
+`make cluster` runs it, in a few minutes; `make cluster MOMENTS=5`, each mishap at five moments.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from stress.command import Ended, finish, numbers, run, start
+
+pytestmark = pytest.mark.cluster
+
+EVALUATIONS = 24
+SEARCH = (
+    "search", "--searcher", "random", "--options.evaluations", str(EVALUATIONS), "--proposals",
+    "12", "--draws", "1", "--scores", "counted:Counted", "parameters", "--train", "--compare",
+    "1", "--training.epochs", "2", "--training.images", "200", "--scale", "small",
+)  # fmt: skip
+BENCH = (
+    "bench", "--sample", "20", "--scores", "linear_regions", "--draws", "1", "--resamples", "100",
+)  # fmt: skip
+SERIAL = ("--workers", "0")
+COUNTED = """
+import hashlib, os, time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from untrained import Reading, Score
+
+@dataclass(frozen=True)
+class Counted(Score):
+    higher_is_better: ClassVar = True
+    network: ClassVar = "thin"
+
+    def __call__(self, network, probe, generator):
+        time.sleep(0.2)
+        state = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
+        with open(Path(__file__).with_name("calls"), "a") as file:
+            file.write(hashlib.sha256(state).hexdigest() + os.environ.get("NODE", "") + "\\n")
+        return Reading(float(network(probe.inputs).double().square().sum()))
+"""
+"A score that notes each call, to be imported from the working folder."
+NODES = 3
+
+
+@dataclass
+class Three:
+    """The cluster, which is made whole again after each test."""
+
+    cluster: Any
+    others: list[Any] = field(default_factory=list)
+    "Nodes beside the head."
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--engine", "ray", "--ray.address", self.cluster.address)
+
+    def join(self, cores: int = 1, gpus: int = 0, **env: str) -> Any:
+        node = self.cluster.add_node(
+            num_cpus=cores, num_gpus=gpus, object_store_memory=int(1e8), env_vars=env or None
+        )
+        self.others.append(node)
+        return node
+
+    def leave(self, node: Any) -> None:
+        self.others.remove(node)
+        self.cluster.remove_node(node)
+
+    def mend(self) -> None:
+        while len(self.others) > NODES - 1:
+            self.leave(self.others[-1])
+        while len(self.others) < NODES - 1:
+            self.join()
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[Three]:
+    utilities = pytest.importorskip(
+        "ray.cluster_utils", reason="Ray is not installed: pip install 'untrained[ray]'"
+    )
+    head = {"num_cpus": 1, "object_store_memory": int(1e8), "include_dashboard": False}
+    three = Three(utilities.Cluster(initialize_head=True, head_node_args=head))
+    try:
+        three.mend()
+        yield three
+    finally:
+        three.cluster.shutdown()
+
+
+@pytest.fixture
+def three(whole: Three) -> Iterator[Three]:
+    yield whole
+    whole.mend()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    return random.Random(request.node.name)
+
+
+def calls(folder: Path) -> Counter[str]:
+    """How often each network was shown to the score."""
+    file = folder / "calls"
+    return Counter(file.read_text().split() if file.exists() else ())
+
+
+def made(folder: Path) -> Path:
+    """The folder, with the score in it."""
+    folder.mkdir()
+    (folder / "counted.py").write_text(COUNTED)
+    return folder
+
+
+def well(ended: Ended) -> Ended:
+    assert ended.code == 0, ended.err
+    assert not ended.traceback
+    return ended
+
+
+@pytest.fixture(scope="module")
+def truth(whole: Three, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one process has searched and trained."""
+    folder = made(tmp_path_factory.mktemp("truth") / "runs")
+    well(run(folder, *SEARCH, *SERIAL, "--out", "out"))
+    return folder
+
+
+def assert_same(folder: Path, truth: Path, *, repeated: int = 0) -> None:
+    """The numbers of one process, and no more work than that but what was in progress."""
+    assert numbers(folder / "out") == numbers(truth / "out")
+    assert not calls(truth) - calls(folder)
+    assert (calls(folder) - calls(truth)).total() <= repeated
+
+
+# Mishaps: what is done to a run under way, and how many measurements may be repeated for it
+
+
+def nothing(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+    """None."""
+
+
+def worker_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+    """Known by the architecture that it is at."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and driver.poll() is None:
+        for program in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                if program.read_bytes().startswith(b"ray::|"):
+                    os.kill(int(program.parent.name), signal.SIGKILL)
+                    return
+        time.sleep(0.01)
+
+
+def node_removed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+    three.leave(rng.choice(three.others))
+
+
+def node_added(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+    three.join()
+
+
+def driver_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+    driver.kill()
+
+
+MISHAPS: dict[Callable[[Three, Popen[bytes], random.Random], None], int] = {
+    nothing: 0,
+    worker_killed: 1,
+    node_removed: 1,
+    node_added: 0,
+    driver_killed: 2 * NODES,  # what workers are at, and half a second's results not yet stored
+}
+
+
+@pytest.mark.parametrize("mishap", MISHAPS, ids=lambda mishap: mishap.__name__)
+def test_the_numbers_are_those_of_one_process(
+    mishap: Callable[[Three, Popen[bytes], random.Random], None],
+    three: Three,
+    truth: Path,
+    tmp_path: Path,
+    rng: random.Random,
+    request: pytest.FixtureRequest,
+) -> None:
+    for k in range(1 if mishap is nothing else request.config.getoption("--moments")):
+        folder = made(tmp_path / str(k))
+        driver = start(folder, *SEARCH, *three.flags, "--out", "out")
+        moment = rng.randrange(EVALUATIONS + EVALUATIONS // 2)
+        while calls(folder).total() < min(moment, EVALUATIONS) and driver.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 4 if moment >= EVALUATIONS else 0.2))  # while it trains
+        mishap(three, driver, rng)
+        ended = finish(driver)
+        if mishap is driver_killed:
+            ended = run(folder, *SEARCH, *three.flags, "--out", "out")
+        well(ended)
+        assert_same(folder, truth, repeated=MISHAPS[mishap])
+        three.mend()
+
+
+def test_a_bench_on_the_cluster_that_this_machine_belongs_to(
+    three: Three, truth: Path, tmp_path: Path
+) -> None:
+    well(run(tmp_path, *BENCH, *SERIAL, "--out", "serial"))
+    auto = ("--engine", "ray", "--ray.address", "auto")
+    env = {"RAY_ADDRESS": three.cluster.address}
+    well(run(tmp_path, *BENCH, *auto, "--out", "ray", env=env))
+    assert numbers(tmp_path / "ray") == numbers(tmp_path / "serial")
+
+
+def test_a_run_waits_for_a_node_that_can_do_its_tasks(
+    three: Three, truth: Path, tmp_path: Path
+) -> None:
+    folder = made(tmp_path / "runs")
+    driver = start(folder, *SEARCH, *three.flags, "--ray.cores", "2", "--out", "out")
+    while not (folder / "out" / "store.db").exists() and driver.poll() is None:
+        time.sleep(0.1)
+    time.sleep(3)
+    assert not calls(folder)
+    three.join(2, NODE=" joined")
+    ended = well(finish(driver))
+    assert "no node of the cluster has 2 CPU for a task: waiting for one" in ended.err
+    assert calls(folder).pop("joined") == EVALUATIONS
+    assert numbers(folder / "out") == numbers(truth / "out")
+
+
+def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> None:
+    """Its Ray worker lives on, and nothing is sent again."""
+    (tmp_path / "crashing.py").write_text(
+        COUNTED.replace("Counted", "Crashing").replace(
+            "return", "os.abort() if len(state) % 3 else None\n        return"
+        )
+    )
+    asked = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
+             "--scores", "crashing:Crashing")  # fmt: skip
+    well(run(tmp_path, *asked, *three.flags, "--out", "ray"))
+    well(run(tmp_path, *asked, "--workers", "1", "--out", "local"))
+    assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
+    assert "SIGABRT" in str(numbers(tmp_path / "ray")["measurements"])
+
+
+SHARING = """
+import json, sys
+from untrained.images import load_images
+from untrained.runs.engines import start_engine
+from untrained.runs.ray_config import RayConfig
+from untrained.runs.setup import make_setup
+from untrained.runs.tasks import ScoreTask
+from untrained.spaces import get_space
+
+setup = make_setup("visible:Visible", get_space("nasbench201"), {})
+cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
+tasks = [ScoreTask("nasbench201", cell, (setup,), (draw,), "cpu") for draw in range(12)]
+half = RayConfig(sys.argv[1], gpus=0.5)
+with start_engine(1, load_images("digits"), None, "cuda", half) as engine:
+    print(json.dumps([found[0][0].reading.value for _, found in engine(tasks)]))
+"""
+
+
+def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) -> None:
+    """With GPUs that are not there: Ray counts what it is told, and says which a task may see."""
+    visible = COUNTED.replace("Counted", "Visible")
+    returned = "return Reading(float(os.environ['CUDA_VISIBLE_DEVICES']))"
+    (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
+    three.join(4, gpus=2)
+    asked = [sys.executable, "-c", SHARING, three.cluster.address]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {0.0, 1.0}
+
+
+def test_another_version_on_a_node_ends_the_run_in_a_line(three: Three, tmp_path: Path) -> None:
+    """And nothing of it is stored."""
+    folder = made(tmp_path / "runs")
+    metadata = tmp_path / "other" / "untrained-9.9.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: untrained\nVersion: 9.9\n")
+    path = os.pathsep.join((str(metadata.parent), os.environ.get("PYTHONPATH", "")))
+    three.join(2, PYTHONPATH=path)
+    ended = run(folder, *SEARCH, *three.flags, "--ray.cores", "2", "--out", "out")
+    assert ended.code == 2
+    assert f"of the cluster: expected untrained {version('untrained')}, as on" in ended.message
+    assert "got 9.9" in ended.message
+    with closing(sqlite3.connect(folder / "out" / "store.db")) as store:
+        assert store.execute("SELECT count(*) FROM measurements").fetchone() == (0,)
+
+
+def test_a_cluster_that_the_command_starts_ends_with_it(truth: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "runs")
+    ended = well(
+        run(folder, *SEARCH, "--engine", "ray", "--workers", "2", "--out", "out", "--json")
+    )
+    assert ended.out.startswith("{")
+    assert_same(folder, truth)
