@@ -77,7 +77,7 @@ class WithToken(nn.Module):
 def test_what_only_an_example_tells_is_drawn_too() -> None:
     """The token stays, as what meets the examples entry by entry."""
     net, linear = WithToken(), nn.ModuleDict({"head": nn.Linear(3, 2)})
-    with pytest.raises(ValueError, match="what 'token' .* is not understood"):
+    with pytest.raises(ValueError, match=r"what 'token' .* is not understood"):
         draw_weights(net, "kaiming_fan_in", stream(0, "weights"))
     redrawn(net, "kaiming_fan_in", torch.zeros(2, 21), 0, None)
     draw_weights(linear, "kaiming_fan_in", stream(0, "weights"))
