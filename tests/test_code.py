@@ -124,6 +124,20 @@ def test_the_package_of_a_module_counts_and_namespaces_do_not_hurt(write: Write)
     assert version("space.mine") != namespaced
 
 
+def test_a_folder_in_a_package_that_is_not_loaded_is_followed(
+    write: Write, tmp_path: Path
+) -> None:
+    """Python itself cannot say where its modules are, until the package is loaded."""
+    (tmp_path / "pack" / "folder").mkdir(parents=True)
+    helper = tmp_path / "pack" / "folder" / "helper.py"
+    helper.write_text("FACTOR = 1\n")
+    write(pack____init__="", mine="def later():\n    import pack.folder.helper\n")
+    assert closure_of("mine").local.keys() == {"mine", "pack", "pack.folder.helper"}
+    before = version("mine")
+    helper.write_text("FACTOR = 21\n")
+    assert version("mine") != before
+
+
 @pytest.mark.parametrize(
     "edited",
     [

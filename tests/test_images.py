@@ -37,7 +37,7 @@ def save(folder: Path, **changes: Any) -> Path:
     return folder / "set.npz"
 
 
-def complain(source: str | Path, kind: type[Exception] = ValueError, **options: int) -> str:
+def complain(source: Any, kind: type[Exception] = ValueError, **options: int) -> str:
     """Return the error of a load that must fail, which is one line."""
     with pytest.raises(kind) as caught:
         load_images(source, **options)
@@ -219,6 +219,29 @@ BAD_ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
 def test_bad_arrays(tmp_path: Path, case: str) -> None:
     changes, hint = BAD_ARRAYS[case]
     assert hint in complain(save(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("case", [case for case in BAD_ARRAYS if case != "objects"])
+def test_bad_arrays_in_memory(case: str) -> None:
+    changes, hint = BAD_ARRAYS[case]
+    assert hint in complain(random_arrays(**changes))
+
+
+def test_arrays_and_tensors_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
+    arrays = random_arrays(x_test=PIXELS, y_test=LABELS, class_names=np.array(["a", "b", "c"]))
+    tensors = {
+        key: torch.from_numpy(value).permute(0, 3, 1, 2) if key[0] == "x" else value
+        for key, value in arrays.items()
+    }
+    kept = load_images(save(tmp_path, **arrays), size=4, seed=1)
+    for given in (arrays, tensors):
+        found = load_images(given, size=4, seed=1)
+        assert (found.fingerprint, found.classes) == (kept.fingerprint, kept.classes)
+    found = load_images(arrays)
+    before = found.train.pixels.clone()
+    arrays["x_train"][:] = 0  # which are the caller's
+    assert torch.equal(found.train.pixels, before)
+    assert "unknown setting 'x_val' of images" in complain({**arrays, "x_val": PIXELS})
 
 
 def test_bad_files(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ ARROWS = {
         "search",
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
-    "ranking": {"spaces", "networks", "scores", "training", "search", "runs"},
+    "ranking": {"spaces", "images", "networks", "scores", "training", "search", "runs", "bench"},
     "inspection": {"images", "networks", "kernels", "analysis", "runs", "report"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
     "report": {"spaces", "tables", "runs", "bench", "ranking"},

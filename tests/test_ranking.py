@@ -4,18 +4,26 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import named_models
 import polars as pl
 import pytest
 import torch
+from scipy.stats import kendalltau
 from test_cli import Command, command
 
+from untrained.images import load_images
 from untrained.ranking import RankConfig, Ranking, rank
 from untrained.ranking.measured import CONFIG
 from untrained.ranking.naming import named_models as named
 from untrained.report import report_ranking
-from untrained.report.ranking_drawings import draw_scores, draw_sizes, ranked_models
+from untrained.report.ranking_drawings import (
+    draw_accuracies,
+    draw_scores,
+    draw_sizes,
+    ranked_models,
+)
 from untrained.spaces.models import Model
 from untrained.training import TrainingSpec
 
@@ -106,7 +114,103 @@ def test_figures_are_of_the_models_that_have_a_place(ranking: Ranking) -> None:
         assert sorted(figure.data[0].x) == sorted(ranking.ranked[cost].to_list())
 
 
+# Trained beside
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Ranking:
+    brief = TrainingSpec(epochs=1, images=128)
+    asked = config_of(tmp_path_factory.mktemp("out"), train=True, training=brief, repeats=2)
+    paths = (*MODELS[:2], "named_models:overflows")
+    return rank(paths, config=asked)
+
+
+def test_models_are_trained_and_the_order_is_judged(trained: Ranking) -> None:
+    """By SciPy's tau; models that were not trained, or have no place, are left out."""
+    small = row_of(trained, "named_models:NETS.small")
+    assert 0 < small["accuracy"] < 1  # type: ignore[operator]
+    assert row_of(trained, "named_models:of_two_inputs")["accuracy"] is None
+    assert trained.agreement is not None
+    judged = {row["score"]: row for row in trained.agreement.iter_rows(named=True)}
+    assert list(judged) == ["nngp_leave_one_out", "parameters", "macs", "latency"]
+    sound = trained.ranked.drop_nulls("accuracy")
+    for name in ("nngp_leave_one_out", "parameters"):
+        assert judged[name]["count"] == len(sound) == 3
+        expected = kendalltau(sound[name], sound["accuracy"]).statistic
+        assert judged[name]["tau"] == pytest.approx(expected)
+        assert judged[name]["tau_low"] <= expected <= judged[name]["tau_high"]
+    best = trained.models.drop_nulls("accuracy").sort("accuracy")["model"][-1]
+    assert f"{best} is the most accurate" in trained.agreement_verdict
+    assert "which may be chance" in trained.agreement_verdict
+
+
+def test_a_model_that_cannot_be_trained_says_why(trained: Ranking) -> None:
+    row = row_of(trained, "named_models:overflows")
+    assert row["accuracy"] is None
+    assert row["reason"]
+
+
+def test_files_and_page_of_a_trained_ranking(trained: Ranking) -> None:
+    assert trained.folder is not None
+    kept = pl.read_csv(trained.folder / "agreement.csv")
+    assert kept.columns == ["score", "count", "tau", "tau_low", "tau_high", "p_value"]
+    assert "train = true" in (trained.folder / CONFIG).read_text()
+    page = report_ranking(trained).read_text()
+    assert "Short trainings" in page
+    assert trained.agreement_verdict in page
+    assert draw_accuracies(ranked_models(trained), trained.ordered_by) is not None
+
+
+def test_what_latency_is_of_is_told(ranking: Ranking, tmp_path: Path) -> None:
+    assert "Latency is of one image in PyTorch, on one thread of this" in ranking.notes[0]
+    settings = {**FEW, "latency": {"count": 32, "threads": 2}}
+    found = rank(MODELS[:1], config=config_of(tmp_path, draws=1, score_settings=settings))
+    assert "Latency is of 32 images in PyTorch, on 2 threads of this" in found.notes[0]
+
+
+def test_without_train_there_is_no_agreement(ranking: Ranking) -> None:
+    assert ranking.agreement is None
+    assert ranking.agreement_verdict == ""
+    assert "accuracy" not in ranking.models.columns
+    assert "Short trainings" not in report_ranking(ranking).read_text()
+
+
 # From Python
+
+
+def test_images_in_memory_are_those_of_their_name(ranking: Ranking, tmp_path: Path) -> None:
+    """The same numbers, and kept; but no command line makes them again."""
+    found = rank(MODELS[:1], load_images("digits"), config_of(tmp_path))
+    assert found.command == ""
+    assert found.folder is not None
+    for model in found.models["model"]:
+        score = row_of(found, model)["nngp_leave_one_out"]
+        assert score == row_of(ranking, model)["nngp_leave_one_out"]
+    assert report_ranking(found).exists()
+
+
+def test_arrays_are_images(tmp_path: Path) -> None:
+    digits = load_images("digits").train
+    arrays = {"x_train": digits.pixels, "y_train": digits.labels}
+    found = rank(MODELS[:1], arrays, config_of(tmp_path, draws=1))
+    assert len(found.ranked) == 3
+    assert "images of arrays" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "told"),
+    [
+        ({"x_train": torch.zeros(2, 1, 4, 4)}, None, "lacks y_train"),
+        (
+            load_images("digits"),
+            16,
+            r"size: expected none .* got 16; try load_images\(..., size=16\)",
+        ),
+    ],
+)
+def test_other_images_are_refused(images: Any, size: int | None, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        rank(MODELS[:1], images, RankConfig(size=size))
 
 
 def test_what_only_this_process_has_is_ranked_and_not_kept(tmp_path: Path) -> None:
@@ -225,6 +329,7 @@ def test_misuse_of_the_command_is_one_line(
         (("--models", "timm:resnet18"), "try pip install timm"),
         (("--models", "nowhere:net"), "cannot load model 'nowhere:net'"),
         ((), "models: expected one or more, got none"),
+        (("--models", "named_models:wide", "--repeats", "2"), "repeats: expected nothing without"),
     ):
         code, out, err = command("rank", "--workers", "0", *words)
         assert (code, out) == (2, "")

@@ -1,5 +1,6 @@
 """What is computed once: probes for all architectures, what there is to draw for all draws."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -38,6 +39,9 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
 
 
+X = torch.ones(2, 4)
+
+
 def test_later_draws_are_as_if_each_were_the_first() -> None:
     net, initialisation = network(), None
     for draw in range(4):
@@ -47,7 +51,7 @@ def test_later_draws_are_as_if_each_were_the_first() -> None:
             net[3] = nn.Linear(6, 2)
         before, initialisation = (
             initialisation,
-            redrawn(net, "kaiming_fan_in", draw, initialisation),
+            redrawn(net, "kaiming_fan_in", X, draw, initialisation),
         )
         assert (initialisation is before) == (draw == 1)
         alone = network()
@@ -56,6 +60,29 @@ def test_later_draws_are_as_if_each_were_the_first() -> None:
             net.state_dict().values(), alone.state_dict().values(), strict=True
         ):
             assert torch.equal(ours, theirs)
+
+
+class WithToken(nn.Module):
+    """A class token, as vision transformers have: images of another size never come to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.head = nn.Parameter(torch.full((1, 1, 3), 5.0)), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = x.view(len(x), 7, 3)
+        return self.head(torch.cat([self.token.expand(len(x), -1, -1), patches], 1).mean(1))
+
+
+def test_what_only_an_example_tells_is_drawn_too() -> None:
+    """The token stays, as what meets the examples entry by entry."""
+    net, linear = WithToken(), nn.ModuleDict({"head": nn.Linear(3, 2)})
+    with pytest.raises(ValueError, match=r"what 'token' .* is not understood"):
+        draw_weights(net, "kaiming_fan_in", stream(0, "weights"))
+    redrawn(net, "kaiming_fan_in", torch.zeros(2, 21), 0, None)
+    draw_weights(linear, "kaiming_fan_in", stream(0, "weights"))
+    assert torch.equal(net.head.weight, linear.get_parameter("head.weight"))
+    assert (net.token == 5).all()
 
 
 def test_what_there_is_to_draw_is_of_one_network() -> None:

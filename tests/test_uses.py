@@ -50,6 +50,19 @@ class Standardised(nn.Conv2d):
         return F.conv2d(x, self.weight / self.weight.norm(), self.bias)
 
 
+class Gained(nn.Conv2d):
+    """Standardised by a function for batches, with a gain: a layer of normalizer-free networks."""
+
+    def __init__(self, inputs: int, outputs: int, side: int):
+        super().__init__(inputs, outputs, side)
+        self.gain = nn.Parameter(3 * torch.ones(outputs, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat, gain = self.weight.reshape(1, self.out_channels, -1), self.gain.view(-1)
+        weight = F.batch_norm(flat, None, None, weight=gain, training=True)
+        return F.conv2d(x, weight.reshape_as(self.weight), self.bias)
+
+
 def by_hand(m: Net, x: Tensor) -> Tensor:
     return torch.einsum("bti,ihd->bthd", x, m.w).flatten(2)
 
@@ -294,11 +307,15 @@ def test_numbers_that_count_stay() -> None:
     assert net.order.tolist() == [3, 1, 0, 2]
 
 
-def test_a_subclass_that_computes_its_weight_is_the_layer_that_it_says() -> None:
-    layer, plain = Standardised(8, 60, 3), nn.Conv2d(8, 60, 3)
+@pytest.mark.parametrize("kind", [Standardised, Gained])
+def test_a_subclass_that_computes_its_weight_is_the_layer_that_it_says(
+    kind: type[nn.Conv2d],
+) -> None:
+    layer, plain = kind(8, 60, 3), nn.Conv2d(8, 60, 3)
     for network in (layer, plain):
-        draw_weights(network, "kaiming_fan_in", generator())
+        draw_weights(network, "kaiming_fan_in", generator(), x=randn(2, 8, 4, 4))
     assert torch.equal(layer.weight, plain.weight)
+    assert not isinstance(layer, Gained) or (layer.gain == 3).all()
 
 
 # What is not understood

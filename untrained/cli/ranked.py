@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
@@ -13,9 +14,19 @@ from untrained.outside import visible
 from untrained.ranking.config import PROBE, SIZES, RankConfig
 from untrained.ranking.measured import rank as rank
 from untrained.ranking.naming import named_models
-from untrained.ranking.ranking import FILES, Ranking
+from untrained.ranking.ranking import Ranking
+from untrained.ranking.trained import ACCURACY, SECONDS
 from untrained.report.ranking_page import report_ranking
-from untrained.report.units import compact, letter, memory, milliseconds, significant
+from untrained.report.units import (
+    compact,
+    duration,
+    letter,
+    memory,
+    milliseconds,
+    percent,
+    share,
+    significant,
+)
 from untrained.runs.config_file import as_toml
 
 
@@ -34,14 +45,17 @@ def show(ranking: Ranking, as_json: bool) -> None:
         print(json.dumps({**plain(ranking), "page": str(page)}))
     else:
         show_models(ranking)
+        if ranking.agreement is not None:
+            show_agreement(ranking.agreement)
         for model, reason in ranking.models.select("model", "reason").iter_rows():
             if reason:
                 say(f"{model}: {reason}", style="yellow")
-        say(ranking.verdict, style="bold")
+        for said in filter(None, (ranking.verdict, ranking.agreement_verdict)):
+            say(said, style="bold")
         say(READING, style="dim")
         for note in ranking.notes:
             say(note, style="dim")
-        for name in FILES:
+        for name in ranking.files:
             say(ranking.folder / name)
         say(page, label="Page:", style="bold")
     if not len(ranking.ranked):
@@ -57,21 +71,22 @@ READING = (
 
 def show_models(ranking: Ranking) -> None:
     """One row a model; those with the same letter cannot be told apart from the first of them."""
-    shown = [*dict.fromkeys((ranking.ordered_by, *ranking.scores))]
-    if PROBE in ranking.models.columns and PROBE not in shown:
-        shown.append(PROBE)
+    beside = [name for name in (PROBE,) if name in ranking.models.columns]
+    shown = [*dict.fromkeys((ranking.ordered_by, *ranking.scores, *beside))]
     start = common_start(ranking.models["model"].to_list())
     model = Column(visible(start) or "model", overflow="fold", min_width=14)
     table = Table("", model, box=SIMPLE_HEAD, padding=0)
     for name in shown:
         table.add_column(visible(name), justify="right", overflow="fold")
-    for name in ("parameters", "MACs", "memory", "latency"):
+    trained = ranking.agreement is not None
+    for name in (*SHOWN_SIZES, *(("accuracy", "trained") if trained else ())):
         table.add_column(name, justify="right", no_wrap=True)
     for row in ranking.models.iter_rows(named=True):
         style = "dim" if row["place"] is None else ""
         scores = [interval(row, name) for name in shown]
         name = visible(row["model"].removeprefix(start))
-        table.add_row(letter(row["group"]), name, *scores, *sizes(row), style=style)
+        training = outcome(row) if trained else ()
+        table.add_row(letter(row["group"]), name, *scores, *sizes(row), *training, style=style)
     PRINTED.print(table)
 
 
@@ -102,6 +117,29 @@ def sizes(row: Mapping[str, Any]) -> Iterator[str]:
         yield "-" if row[name] is None else shown(row[name])
 
 
+SHOWN_SIZES = ("parameters", "MACs", "memory", "latency")
+"Heads of the columns of `sizes`."
+
+
+def outcome(row: Mapping[str, Any]) -> Iterator[str]:
+    """Accuracy after training and the seconds that it took; a dash where one is not known."""
+    for name, shown in ((ACCURACY, percent), (SECONDS, duration)):
+        yield "-" if row[name] is None else shown(row[name])
+
+
+def show_agreement(agreement: pl.DataFrame) -> None:
+    """One row for each score and size: how well it ranks the accuracies."""
+    table = Table("ranked by", box=SIMPLE_HEAD, padding=0)
+    for name in ("models", "tau", "95 % interval", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in agreement.iter_rows(named=True):
+        tau, low, high = (share(row[name]) for name in ("tau", "tau_low", "tau_high"))
+        p = "-" if row["p_value"] is None else f"{row['p_value']:.2g}"
+        between = "-" if row["tau_low"] is None else f"{low} to {high}"
+        table.add_row(visible(row["score"]), str(row["count"]), tau, between, p)
+    PRINTED.print(table)
+
+
 def plain(ranking: Ranking) -> dict[str, Any]:
     """A ranking for machines."""
     assert ranking.folder is not None
@@ -110,5 +148,6 @@ def plain(ranking: Ranking) -> dict[str, Any]:
         "verdict": ranking.verdict,
         "notes": list(ranking.notes),
         "models": ranking.models.to_dicts(),
-        "files": [str(ranking.folder / name) for name in FILES],
+        "agreement": None if ranking.agreement is None else ranking.agreement.to_dicts(),
+        "files": [str(ranking.folder / name) for name in ranking.files],
     }

@@ -14,7 +14,7 @@ from untrained.images.resizing import describe_resize, resize_square
 from untrained.images.splits import shorten
 
 LAYOUT = (
-    "a .npz with x_train of shape (n, height, width, channels) or (n, height, width), uint8, and "
+    "x_train of shape (n, height, width, channels) or (n, height, width), uint8, and "
     "y_train (n,), integers; x_test, y_test and class_names are optional"
 )
 KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
@@ -36,19 +36,25 @@ def read_npz(path: Path, size: int | None) -> Collection:
     Raises:
         ValueError: If the file is not as described; says what came and what to try.
     """
-    arrays = read_arrays(path)
-    pixels = {split: channels_first(arrays, f"x_{split}", path) for split in splits_of(arrays)}
+    return collected(read_arrays(path), path, short_name(path), size)
+
+
+def collected(
+    arrays: dict[str, np.ndarray], where: Path | str, name: str, size: int | None
+) -> Collection:
+    """What the arrays of `KEYS` hold, as `read_npz`; `where` they came from is for errors."""
+    pixels = {split: channels_first(arrays, f"x_{split}", where) for split in splits_of(arrays)}
     for split in pixels:
-        check_labels(arrays[f"y_{split}"], len(pixels[split]), f"y_{split}", path)
-    check_same_shape(pixels, path)
-    classes, labels = index_labels(arrays, path)
+        check_labels(arrays[f"y_{split}"], len(pixels[split]), f"y_{split}", where)
+    check_same_shape(pixels, where)
+    classes, labels = index_labels(arrays, where)
     notes: tuple[str, ...] = ()
     if size is not None:
         height, width = pixels["train"].shape[2:]
         notes = describe_resize((height, width), size)
         pixels = {split: resize_square(x, size) for split, x in pixels.items()}
     data = {split: Labelled(x, torch.from_numpy(labels[split])) for split, x in pixels.items()}
-    return Collection(short_name(path), classes, data["train"], test=data.get("test"), notes=notes)
+    return Collection(name, classes, data["train"], test=data.get("test"), notes=notes)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -67,7 +73,8 @@ def open_archive(file: BinaryIO, path: Path) -> np.lib.npyio.NpzFile:
         raise ValueError(explain(path, error)) from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError(
-            f"expected {LAYOUT}; {path} holds one array only; write it with np.savez_compressed"
+            f"expected a .npz with {LAYOUT}; {path} holds one array only; write it with "
+            f"np.savez_compressed"
         )
     return archive
 
@@ -93,17 +100,20 @@ def explain(path: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "pickle" in reason:  # numpy's guess about any bytes that it does not know
         reason = "it is no NumPy file"
-    return f"expected {LAYOUT}; {path} is unreadable: {reason}; write it with np.savez_compressed"
+    return (
+        f"expected a .npz with {LAYOUT}; {path} is unreadable: {reason}; write it with "
+        f"np.savez_compressed"
+    )
 
 
-def check_keys(names: set[str], path: Path) -> None:
-    """Refuse an archive without training images, and images without labels or the reverse."""
+def check_keys(names: set[str], where: Path | str) -> None:
+    """Refuse arrays without training images, and images without labels or the reverse."""
     missing = {"x_train", "y_train"} - names
     if len(names & {"x_test", "y_test"}) == 1:
         missing |= {"x_test", "y_test"} - names
     if missing:
         raise ValueError(
-            f"expected {LAYOUT}; {path} lacks {' and '.join(sorted(missing))}, "
+            f"expected {LAYOUT}; {where} lacks {' and '.join(sorted(missing))}, "
             f"got {shorten(sorted(names), 5) or 'nothing'}; rename its arrays"
         )
 
@@ -114,72 +124,72 @@ def splits_of(arrays: dict[str, np.ndarray]) -> list[str]:
 
 
 def channels_first(
-    arrays: dict[str, np.ndarray], key: str, path: Path
+    arrays: dict[str, np.ndarray], key: str, where: Path | str
 ) -> UInt8[Tensor, "n c h w"]:
     """Check pixels, and bring them from (n, h, w[, c]) to a contiguous (n, c, h, w)."""
     array = arrays[key]
-    check_pixels(array, key, path)
+    check_pixels(array, key, where)
     if array.ndim == 3:
         array = array[..., None]
     return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
 
 
-def check_pixels(array: np.ndarray, key: str, path: Path) -> None:
+def check_pixels(array: np.ndarray, key: str, where: Path | str) -> None:
     """Refuse pixels of another type, number of axes or order of axes."""
     if array.dtype != np.uint8:
         scale = "if they are 0..1, (x * 255).round()" if array.dtype.kind == "f" else "x"
         raise ValueError(
-            f"expected uint8 pixels 0..255 in {key} of {path}, got {array.dtype}; "
+            f"expected uint8 pixels 0..255 in {key} of {where}, got {array.dtype}; "
             f"convert them: {scale}.astype(np.uint8)"
         )
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ValueError(
-            f"expected {key} of {path} to be (n, height, width, channels) or (n, height, width) "
+            f"expected {key} of {where} to be (n, height, width, channels) or (n, height, width) "
             f"with no axis empty, got shape {array.shape}"
         )
     if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] > 4:
         raise ValueError(
-            f"expected channels last in {key} of {path}, got shape {array.shape}; "
+            f"expected channels last in {key} of {where}, got shape {array.shape}; "
             "use x.transpose(0, 2, 3, 1)"
         )
 
 
-def check_labels(labels: np.ndarray, count: int, key: str, path: Path) -> None:
+def check_labels(labels: np.ndarray, count: int, key: str, where: Path | str) -> None:
     """Refuse labels that are not one integer from 0 for each image."""
     if labels.shape != (count,):
         raise ValueError(
-            f"expected {key} of {path} to hold one label an image, shape ({count},), "
+            f"expected {key} of {where} to hold one label an image, shape ({count},), "
             f"got shape {labels.shape}"
         )
     if labels.dtype.kind not in "iu":
         raise ValueError(
-            f"expected integer labels in {key} of {path}, got {labels.dtype}; "
+            f"expected integer labels in {key} of {where}, got {labels.dtype}; "
             "number the classes from 0 and put their names in class_names"
         )
     if labels.min() < 0:
         raise ValueError(
-            f"expected labels of 0 or more in {key} of {path}, got {labels.min()}; "
+            f"expected labels of 0 or more in {key} of {where}, got {labels.min()}; "
             "leave unlabelled images out"
         )
 
 
-def check_same_shape(pixels: dict[str, Tensor], path: Path) -> None:
+def check_same_shape(pixels: dict[str, Tensor], where: Path | str) -> None:
     """Refuse test images of another size than the training images."""
     shapes = {split: tuple(x.shape[1:]) for split, x in pixels.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(
-            f"expected training and test images of one size in {path}, got (channels, height, "
+            f"expected training and test images of one size in {where}, got (channels, height, "
             f"width) {shapes['train']} and {shapes['test']}"
         )
 
 
 def index_labels(
-    arrays: dict[str, np.ndarray], path: Path
+    arrays: dict[str, np.ndarray], where: Path | str
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Return class names, and the labels of each split as int64 indices into them."""
     labels = {split: arrays[f"y_{split}"] for split in splits_of(arrays)}
     if "class_names" in arrays:
-        classes = read_names(arrays["class_names"], path)
+        classes = read_names(arrays["class_names"], where)
         known = np.arange(len(classes))
     else:
         known = np.unique(labels["train"])
@@ -188,7 +198,7 @@ def index_labels(
         strange = np.setdiff1d(values, known)
         if len(strange):
             raise ValueError(
-                f"expected labels of y_{split} of {path} to be among the {len(known)} known "
+                f"expected labels of y_{split} of {where} to be among the {len(known)} known "
                 f"classes ({known[0]}..{known[-1]}), got {shorten(list(map(str, strange)))}; "
                 "classes come from class_names or, without it, from y_train"
             )
@@ -196,11 +206,11 @@ def index_labels(
     return classes, {split: values.astype(np.int64) for split, values in indices.items()}
 
 
-def read_names(names: np.ndarray, path: Path) -> tuple[str, ...]:
+def read_names(names: np.ndarray, where: Path | str) -> tuple[str, ...]:
     """Check class names and return them as text."""
     if names.ndim != 1 or names.dtype.kind not in "US" or len(names) == 0:
         raise ValueError(
-            f"expected class_names of {path} to be a list of text, got {names.dtype} of shape "
+            f"expected class_names of {where} to be a list of text, got {names.dtype} of shape "
             f"{names.shape}; save them with np.array(names, dtype=str)"
         )
     return tuple(np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names.tolist())

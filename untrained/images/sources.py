@@ -1,9 +1,12 @@
 """Where images come from: a name, a file, a folder."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from untrained.data import data_folder
+from untrained.images.arrays import read_given
 from untrained.images.collection import Collection, assemble
 from untrained.images.dataset import Images
 from untrained.images.digits import read_digits
@@ -17,7 +20,7 @@ OWN = (
 
 
 def load_images(
-    source: str | Path = "digits", *, size: int | None = None, seed: int = 0
+    source: str | Path | Mapping[str, Any] = "digits", *, size: int | None = None, seed: int = 0
 ) -> Images:
     """Load labelled images, and draw the splits that they do not bring.
 
@@ -25,13 +28,16 @@ def load_images(
     folder with one subfolder per class; a name such as `cifar10`, which stands for
     `images/cifar10.npz` in the data folder. The data folder is named by the environment
     variable UNTRAINED_DATA; without it, it is the user's data folder, as `untrained data` shows.
+    In place of a name, the arrays or tensors themselves may be given, by the names that they
+    have in a `.npz` file: `{"x_train": pixels, "y_train": labels}`.
 
     Missing splits are drawn by class: test a fifth, validation a fifth of the rest but at most
     5,000 images. Mean and standard deviation are those of the training split; a standard
     deviation is at least 1/255, so that constant channels can be normalised.
 
     Args:
-        source: Name, file or folder. A `Path` is never taken as a name.
+        source: Name, file or folder, or what a file would hold. A `Path` is never taken as a name;
+            of a tensor, unlike of an array, channels come before height and width.
         size: Side in pixels; the centre square is cut and resized to it, antialiased. None
             keeps the size, or means 32 for a folder.
         seed: Decides which images go to which split; 0 or more.
@@ -52,6 +58,8 @@ def load_images(
         raise ValueError(f"expected a size of 1 pixel or more, or None, got {size!r}")
     if seed < 0:
         raise ValueError(f"expected a seed of 0 or more, got {seed!r}")
+    if isinstance(source, Mapping):
+        return assemble(read_given(source, size), seed)
     if source == "digits":
         return assemble(read_digits(size), seed)
     return assemble(read_path(find(source), size), seed)

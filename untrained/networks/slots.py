@@ -158,7 +158,7 @@ def _understood(model: nn.Module, raw: Sequence[Slot], x: Tensor | None) -> list
         fans = _fans_of(seen.get(slot.parameter, []))
         if fans is None or fans.role == "stays":  # a class tells more
             fans = layer_fans(slot.module, slot.held.key, slot.shape) or fans
-        if fans is None and len(slot.shape) < 2:
+        if fans is None and (len(slot.shape) < 2 or _is_gain(slot)):
             fans = Fans("stays")  # a scale or a slope
         if fans is None and x is not None and slot.parameter not in seen:
             fans = None if has_influence(model, x, slot.parameter) else Fans("stays")
@@ -166,6 +166,15 @@ def _understood(model: nn.Module, raw: Sequence[Slot], x: Tensor | None) -> list
             raise _not_understood(slot, seen.get(slot.parameter, []), failure)
         found[slot.name] = fans
     return [slot._replace(fans=_named(slot, found)) for slot in raw]
+
+
+def _is_gain(slot: Slot) -> bool:
+    """Whether it has one number for each output of its layer's weight, as standardised ones do."""
+    weight = getattr(slot.module, "weight", None)
+    if not isinstance(weight, Tensor) or slot.held.key == "weight":
+        return False
+    known = layer_fans(slot.module, "weight", weight.shape) is not None
+    return known and slot.shape == (len(weight), *[1] * (weight.ndim - 1))
 
 
 def _fans_of(uses: Sequence[Use]) -> Fans | None:

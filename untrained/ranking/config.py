@@ -1,11 +1,11 @@
 """What a ranking is asked: one frozen value, from flags or TOML."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from untrained.runs.config import MOST_DRAWS, MachineConfig, RunConfig
+from untrained.runs.config import MOST_DRAWS, MachineConfig, RunConfig, resolve_training
 from untrained.settings import Setting, check_range, checked
-from untrained.training.recipe import TrainingSpec
+from untrained.training.recipe import AUTO, TrainingSpec
 
 PROVISIONAL = "nngp_leave_one_out"
 """The score that ranks where none is named: of those tried on ten ordinary networks, the one that
@@ -14,6 +14,8 @@ SIZES = ("parameters", "macs", "training_memory", "latency")
 "Scores of size and speed, which are shown and not ranked by."
 PROBE = "linear_probe"
 "Shown beside the others of models that have learnt."
+BRIEF = TrainingSpec(recipe=AUTO, epochs=5)
+"How models are trained, where nothing is said."
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class RankConfig(MachineConfig):
     "Settings of one score, as in `untrained score`."
     short_training: TrainingSpec = field(default_factory=TrainingSpec)
     "A few epochs before all scores that ask for them, as in `untrained score`."
+    train: bool = False
+    """Train each model too, after it is scored, and see whether scores, and sizes, rank them by
+    accuracy on the test images."""
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    "With --train: how, such as `--training.epochs 20`; by default 5 epochs of the recipe `auto`."
+    repeats: int = 1
+    "With --train: trainings of each model, from other weights; their mean accuracy counts."
 
     def check(self) -> "RankConfig":
         """Itself, each field of its type, or ValueError for a value that makes no sense here.
@@ -45,6 +54,12 @@ class RankConfig(MachineConfig):
         if not config.scores:
             raise ValueError(f"scores: expected at least one, got none; try {PROVISIONAL}")
         check_range("draws", config.draws, 1, MOST_DRAWS)
+        check_range("repeats", config.repeats, 1)
+        if config.train:
+            return replace(config, training=resolve_training(config.training.over(BRIEF)))
+        for name in ("training", "repeats"):
+            if (value := getattr(config, name)) != getattr(RankConfig(), name):
+                raise ValueError(f"{name}: expected nothing without --train, got {value!r}")
         return config
 
     def run_config(self, architectures: tuple[str, ...], **changes: Any) -> RunConfig:
@@ -57,4 +72,7 @@ class RankConfig(MachineConfig):
             "draws": self.draws,
             "short_training": self.short_training,
         }
+        if self.train:
+            asked |= {"train": True, "training": self.training, "compare": 0}
+            asked |= {"repeats": self.repeats}
         return RunConfig(**{**common, **asked, **changes})

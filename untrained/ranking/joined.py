@@ -9,12 +9,16 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from untrained.ranking.config import PROVISIONAL, SIZES, RankConfig
+from untrained.ranking.config import PROBE, PROVISIONAL, SIZES, RankConfig
 from untrained.ranking.ranking import RANK_SUM, Ranking
-from untrained.ranking.standing import Interval, rank_sums, standings
+from untrained.ranking.standing import Draws, Interval, rank_sums, standings
+from untrained.ranking.trained import ACCURACY, SECONDS, Trained, agreement
 from untrained.runs.folder import RunFolder
-from untrained.runs.record import RunRecord
+from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.scores import Reading
+
+BASELINES = ("parameters", "macs", "latency")
+"Sizes whose order of models is compared with that of scores: the larger, the better."
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class GroupRun:
         trials = {trial.architecture: trial.readings for trial in self.record.trials}
         return {name: trials[text] for name, text in self.names.items()}
 
+    def trained(self) -> dict[str, Trained]:
+        """Name of a model -> what its trainings came to."""
+        found: dict[str, list[TrainingRecord]] = {text: [] for text in self.names.values()}
+        for training in self.record.trainings:
+            found[training.architecture].append(training)
+        return {name: Trained.of(found[text]) for name, text in self.names.items()}
+
 
 def ranking_of(runs: Sequence[GroupRun], config: RankConfig) -> Ranking:
     """The ranking of all models of the runs."""
@@ -46,20 +57,40 @@ def ranking_of(runs: Sequence[GroupRun], config: RankConfig) -> Ranking:
     order = merits[0] if len(merits) == 1 else rank_sums(merits)
     shown = draws if len(merits) == 1 else {RANK_SUM: -order, **draws}
     names = list(readings)
+    trained = {name: each for run in runs for name, each in run.trained().items()}
     rows: list[dict[str, Any]] = []
     for model, place, group in standings(order):
-        row: dict[str, Any] = {"model": names[model], "place": place, "group": group}
+        name = names[model]
+        row: dict[str, Any] = {"model": name, "place": place, "group": group}
         for score, values in shown.items():
             row |= _cells(score, values[model])
-        weights = "learnt" if learnt[names[model]] else "drawn"
-        rows.append(row | {"weights": weights, "reason": _reason(readings[names[model]], config)})
+        if config.train:
+            row |= {ACCURACY: trained[name].accuracy, SECONDS: trained[name].seconds}
+        reason = _reason(readings[name], config) or trained[name].reason
+        weights = "learnt" if learnt[name] else "drawn"
+        rows.append(row | {"weights": weights, "reason": reason})
+    agreeing = None
+    if config.train:
+        accuracies = np.array([each.accuracy for each in trained.values()], dtype=float)
+        agreeing = agreement(_orders(order, draws, directions, config), accuracies)
     return Ranking(
         models=pl.DataFrame(rows, schema_overrides=_types(rows), infer_schema_length=None),
         draws=_long(names, draws),
         scores=config.scores,
         directions=directions,
         notes=tuple(_notes(runs, config)),
+        agreement=agreeing,
     )
+
+
+def _orders(
+    order: Draws, draws: Mapping[str, Draws], directions: Mapping[str, int], config: RankConfig
+) -> dict[str, Draws]:
+    """What models may be ordered by, higher first: the scores, and the larger of two models."""
+    found = {RANK_SUM: order} if len(config.scores) > 1 else {}
+    own = [name for name in (*config.scores, PROBE) if name in draws]
+    found |= {name: directions[name] * draws[name] for name in own}
+    return found | {name: draws[name] for name in BASELINES if name not in found}
 
 
 def _values(readings: Mapping[str, tuple[Reading, ...]], score: str, draws: int) -> list[float]:
@@ -130,7 +161,7 @@ def _notes(runs: Sequence[GroupRun], config: RankConfig) -> Iterator[str]:
     yield (
         f"Measured on images of {images['name']}, with {config.draws} "
         f"draw{'s' if config.draws != 1 else ''} of weights and images, seed {config.seed}, on "
-        f"{config.device}. Latency is of one image on one thread of this machine."
+        f"{config.device}. {_of_latency(runs[0].record.config['score_settings'])}"
     )
     yield (
         "Intervals, and what cannot be told apart, are of the score's noise over draws. They say "
@@ -141,5 +172,31 @@ def _notes(runs: Sequence[GroupRun], config: RankConfig) -> Iterator[str]:
             f"{PROVISIONAL} is a provisional choice: it agreed most with short trainings of ten "
             f"ordinary networks."
         )
+    if config.train:
+        yield _of_training(runs, config)
     if len(runs) > 1:
         yield "Models that have learnt are measured with their weights, others with drawn ones."
+
+
+def _of_latency(settings: Any) -> str:
+    """Of what latency is, by what the run was asked of it."""
+    asked = {"count": 1, "threads": 1, "runtime": "torch", **settings[SIZES[-1]]}
+    images = "one image" if asked["count"] == 1 else f"{asked['count']} images"
+    threads = "one thread" if asked["threads"] == 1 else f"{asked['threads']} threads"
+    runtime = {"torch": "PyTorch", "onnx": "ONNX Runtime"}[asked["runtime"]]
+    return f"Latency is of {images} in {runtime}, on {threads} of this machine."
+
+
+def _of_training(runs: Sequence[GroupRun], config: RankConfig) -> str:
+    """How models were trained, and how far their accuracies can be trusted."""
+    training, images = runs[0].record.config["training"], runs[0].record.images
+    assert isinstance(training, dict)
+    times = "once" if config.repeats == 1 else f"{config.repeats} times"
+    test = int(str(images["test"]))
+    return (
+        f"Accuracies are on {test:,} test images, which no score sees, after {training['epochs']} "
+        f"epoch{'s' if training['epochs'] != 1 else ''} of training by the recipe "
+        f"{training['recipe']}, {times} each. By the number of test images alone, one near a half "
+        f"has a standard error of {0.5 / test**0.5:.1%}. Models that need longer trainings are "
+        f"judged too early."
+    )

@@ -8,14 +8,17 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from untrained.files import write_whole
+from untrained.images import Images, load_images
 from untrained.networks.weights import AS_BUILT
 from untrained.outside import command_line
 from untrained.ranking.config import PROBE, PROVISIONAL, SIZES, RankConfig
 from untrained.ranking.joined import GroupRun, plainly, ranking_of
 from untrained.ranking.naming import Given, Named, named_models
 from untrained.ranking.ranking import Ranking
+from untrained.runs.comparing import train_sample
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import opened
@@ -40,7 +43,7 @@ FOLDER = "ranking"
 
 def rank(
     models: Given,
-    images: str | Path = "digits",
+    images: str | Path | Mapping[str, Any] | Images = "digits",
     config: RankConfig = RankConfig(),  # noqa: B008  # a frozen value
     *,
     pretrained: Collection[str] = (),
@@ -57,7 +60,8 @@ def rank(
     Args:
         models: import paths, such as `["my_nets:small", "timm:resnet18"]`; or name -> a function,
             a class, an nn.Module or an import path.
-        images: a name, a .npz file or a folder, as of `load_images`.
+        images: a name, a .npz file, a folder, or arrays or tensors as
+            `{"x_train": pixels, "y_train": labels}`, as of `load_images`; or what that gives.
         config: all else; its own models and images do not count.
         pretrained: names of makers whose models come with weights that they have learnt.
         on_progress: called as work proceeds.
@@ -69,19 +73,44 @@ def rank(
         ValueError: a model that is not there, or a configuration or images that make no sense.
         OSError: files that are missing or cannot be written.
     """
-    config = replace(config, models=(), images=str(images)).check()
+    loaded = _loaded(images, config)
+    name = str(images) if loaded is None else loaded.name
+    config = replace(config, models=(), images=name).check()
     named = named_models(models, pretrained)
     with _kept(config, named) as config, holding(named.held):
-        groups = _groups(named)
-        runs = [_measured(config, group, learnt, on_progress) for learnt, group in groups.items()]
+        runs = [
+            _measured(config, loaded, group, learnt, on_progress)
+            for learnt, group in _groups(named).items()
+        ]
         found = ranking_of(runs, config)
     if named.held:
         return found
     out, asked = runs[0].folder.path / FOLDER, tuple(map(str, named.architectures.values()))
     found.write(out)
+    if loaded is not None:  # which no command line names
+        return replace(found, folder=out)
     write_whole(out / CONFIG, as_toml(replace(config, models=asked), "rank").encode())
     again = command_line("untrained", "rank", "--config", str(out / CONFIG))
     return replace(found, folder=out, command=again)
+
+
+def _loaded(images: str | Path | Mapping[str, Any] | Images, config: RankConfig) -> Images | None:
+    """Images that this process has; None for those that can be loaded by name."""
+    if isinstance(images, str | Path):
+        return None
+    if isinstance(images, Mapping):
+        return load_images(images, size=config.size, seed=config.seed)
+    if not isinstance(images, Images):
+        raise ValueError(
+            f"images: expected a name, a folder, what load_images gives, or arrays as "
+            f"{{'x_train': pixels, 'y_train': labels}}, got one of type {type(images).__name__}"
+        )
+    if config.size is not None:
+        raise ValueError(
+            f"size: expected none beside images that are loaded, got {config.size!r}; try "
+            f"load_images(..., size={config.size!r})"
+        )
+    return images
 
 
 @contextmanager
@@ -104,14 +133,20 @@ def _groups(named: Named) -> dict[bool, dict[str, str]]:
 
 
 def _measured(
-    config: RankConfig, names: Mapping[str, str], learnt: bool, on_progress: OnProgress
+    config: RankConfig,
+    images: Images | None,
+    names: Mapping[str, str],
+    learnt: bool,
+    on_progress: OnProgress,
 ) -> GroupRun:
     """The run that measures them: what is cheap first, what is timed alone, then all else."""
     tell = _telling(on_progress, len(names))
-    with opened(_asked(config, tuple(names.values()), learnt), tell) as session:
+    with opened(_asked(config, tuple(names.values()), learnt), tell, images) as session:
         proposals = session.searcher.propose((), 0, random.Random(0))
-        _measure_sizes(session, proposals, {text: name for name, text in names.items()})
+        built = _measure_sizes(session, proposals, {text: name for name, text in names.items()})
         search(session)
+        if config.train:
+            train_sample(session, [proposal.architecture for proposal in built], config.repeats)
     record = load_record(session.folder.store, session.folder.name)
     return GroupRun(session.folder, record, names, learnt)
 
@@ -149,8 +184,13 @@ def _keeping(name: str) -> dict[str, Setting]:
     return settings | ({"initialisation": AS_BUILT, "ensemble": 1} if draws_its_own else {})
 
 
-def _measure_sizes(session: Session, proposals: list[Proposal], names: Mapping[str, str]) -> None:
-    """Measures sizes, says at once what cannot be built, and times the others one by one."""
+def _measure_sizes(
+    session: Session, proposals: list[Proposal], names: Mapping[str, str]
+) -> list[Proposal]:
+    """Measures sizes, says at once what cannot be built, and times the others, which it returns.
+
+    They are timed one by one.
+    """
     setups = {setup.name: setup for setup in session.measuring.setups}
     counted = replace(session.measuring, setups=tuple(setups[name] for name in SIZES[:-1]))
     timed = replace(session.measuring, setups=(setups[SIZES[-1]],))
@@ -165,6 +205,7 @@ def _measure_sizes(session: Session, proposals: list[Proposal], names: Mapping[s
         _tell(session, "latency", done, len(built))
         timed.measure([proposal], lambda done, total: None)
     _tell(session, "latency", len(built), len(built))
+    return built
 
 
 def _tell(session: Session, what: str, done: int, total: int) -> None:

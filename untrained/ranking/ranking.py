@@ -8,6 +8,8 @@ import polars as pl
 FILES = ("ranking.csv", "ranking.parquet", "draws.parquet")
 RANK_SUM = "rank_sum"
 "The column that orders models by several scores; higher is worse."
+CHANCE = 0.05
+"The least p of a tau that may be chance."
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Ranking:
     there are several scores; those of `SIZES`, latency as the median of the draws, with the least
     and the largest; `linear_probe` where some model has learnt; `weights`: drawn, or learnt;
     `reason`, why it, or some score or draw of it, could not be measured. A model without some draw
-    of a score has no place."""
+    of a score has no place. Where models were trained, `accuracy`, the mean on the test images
+    over trainings, and `training_seconds`, of all of them."""
     draws: pl.DataFrame
     "One row for each draw of each model: `model`, `draw`, and every score as it was measured."
     scores: tuple[str, ...]
@@ -30,6 +33,10 @@ class Ranking:
     "Of each score that was measured: +1 where higher is better, -1 where lower is."
     notes: tuple[str, ...] = ()
     "What must be known to read the numbers."
+    agreement: pl.DataFrame | None = None
+    """How well each score, and each size, ranks the models by accuracy: `score`, `count`, `tau`,
+    `tau_low`, `tau_high` (a 95 % interval) and `p_value`; see `trained.agreement`. None where no
+    model was trained."""
     folder: Path | None = None
     "Where its files are; None where none were written."
     command: str = ""
@@ -67,11 +74,37 @@ class Ranking:
         few = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         return f"{first} is first by {by}; {few} cannot be told apart from it."
 
+    @property
+    def agreement_verdict(self) -> str:
+        """Which model is the most accurate, and whether the order agrees; empty if not trained."""
+        if self.agreement is None:
+            return ""
+        trained = self.models.drop_nulls("accuracy").sort("accuracy", descending=True)
+        if not len(trained):
+            return "No model could be trained."
+        best = trained.row(0, named=True)
+        first = f"After training, {best['model']} is the most accurate ({best['accuracy']:.1%})"
+        row = self.agreement.row(by_predicate=pl.col("score") == self.ordered_by, named=True)
+        if row["tau"] is None:
+            return f"{first}; {row['count']} models say nothing of how well the order agrees."
+        chance = ", which may be chance" if row["p_value"] > CHANCE else ""
+        return (
+            f"{first}; {self.ordered_by} ranks {row['count']} models with tau {row['tau']:.2f} "
+            f"(95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f}){chance}."
+        )
+
     def write(self, folder: Path) -> list[Path]:
-        """Writes ranking.csv, ranking.parquet and draws.parquet."""
+        """Writes ranking.csv, ranking.parquet, draws.parquet; agreement.csv where trained."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / name for name in FILES]
+        paths = [folder / name for name in self.files]
         self.models.write_csv(paths[0])
         self.models.write_parquet(paths[1])
         self.draws.write_parquet(paths[2])
+        if self.agreement is not None:
+            self.agreement.write_csv(paths[3])
         return paths
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of what `write` writes."""
+        return FILES if self.agreement is None else (*FILES, "agreement.csv")

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from untrained.ranking import Ranking
 from untrained.report.canvas import SELECTED, blank_figure, error_bar, literal, log_axis
-from untrained.report.units import compact, milliseconds, significant
+from untrained.report.units import compact, milliseconds, percent, significant
 
 PLAIN = "#3f7fcf"
 
@@ -22,6 +22,8 @@ class Ranked:
     high: float | None
     parameters: int
     latency: float | None
+    accuracy: float | None
+    "After training; None where it was not trained."
 
 
 def ranked_models(ranking: Ranking) -> list[Ranked]:
@@ -36,6 +38,7 @@ def ranked_models(ranking: Ranking) -> list[Ranked]:
             high=row.get(f"{by}_high"),
             parameters=row["parameters"],
             latency=row["latency"],
+            accuracy=row.get("accuracy"),
         )
         for row in ranking.ranked.iter_rows(named=True)
     ]
@@ -85,6 +88,28 @@ def draw_sizes(models: list[Ranked], by: str, cost: str) -> go.Figure | None:
     figure.update_xaxes(log_axis([value for _, value in points]))
     figure.update_xaxes(title_text={"parameters": "Parameters", "latency": "Seconds"}[cost])
     figure.update_yaxes(title_text=by)
+    return figure
+
+
+def draw_accuracies(models: list[Ranked], by: str) -> go.Figure | None:
+    """Accuracy after training against the score; None where no model was trained."""
+    points = [(each, each.accuracy) for each in models if each.accuracy is not None]
+    if not points:
+        return None
+    figure = blank_figure(height=320)
+    figure.add_scatter(
+        x=[model.score for model, _ in points],
+        y=[accuracy for _, accuracy in points],
+        mode="markers",
+        marker={"size": 9, "color": [_colour(model) for model, _ in points]},
+        hovertext=[
+            f"{literal(m.model)}<br>{significant(m.score)}, {percent(a)}" for m, a in points
+        ],
+        hoverinfo="text",
+        showlegend=False,
+    )
+    figure.update_xaxes(title_text=by)
+    figure.update_yaxes(title_text="Accuracy", tickformat=".0%")
     return figure
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 from untrained.ranking import Ranking
 from untrained.ranking.config import PROBE
 from untrained.report import units
-from untrained.report.ranking_drawings import draw_scores, draw_sizes, ranked_models
+from untrained.report.ranking_drawings import (
+    draw_accuracies,
+    draw_scores,
+    draw_sizes,
+    ranked_models,
+)
 from untrained.report.writing import placed, write_page
 
 
@@ -30,6 +35,8 @@ def report_ranking(ranking: Ranking, page: Path | None = None) -> Path:
         columns=list(dict.fromkeys((by, *ranking.scores, *beside))),
         rows=ranking.models.to_dicts(),
         scores=draw_scores(models, by) if models else None,
+        agreement=None if ranking.agreement is None else ranking.agreement.to_dicts(),
+        accuracies=draw_accuracies(models, by),
         costs=[
             (label, figure)
             for cost, label in (("parameters", "Parameters"), ("latency", "Latency"))

@@ -165,7 +165,12 @@ def find_module(name: str) -> Located | None:
 
 def _find(name: str, folders: list[str] | None) -> importlib.machinery.ModuleSpec | None:
     for finder in sys.meta_path:
-        spec = finder.find_spec(name, folders) if hasattr(finder, "find_spec") else None
+        try:
+            spec = finder.find_spec(name, folders) if hasattr(finder, "find_spec") else None
+        except KeyError:  # a folder without a file, in a package that is not loaded
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            inside = (Path(folder, name.rpartition(".")[2]) for folder in folders or ())
+            spec.submodule_search_locations = [str(path) for path in inside if path.is_dir()]
         if spec is not None:
             return spec
     return None

@@ -75,8 +75,15 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
 
 
 @contextmanager
-def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Session]:
+def opened(
+    config: RunConfig, on_progress: OnProgress = ignore, images: Images | None = None
+) -> Iterator[Session]:
     """A run that is noted in the store and held against other processes, with workers ready.
+
+    Args:
+        config: everything that is asked.
+        on_progress: called as work proceeds.
+        images: in place of those that the configuration names.
 
     Raises:
         ValueError, OSError: as `run`.
@@ -91,7 +98,8 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
         check_shrinks(searcher)
     scale = training_scale(space, config)  # refuse it now, not later
     check_limits(space, config)
-    images = load_images(config.images, size=config.size, seed=config.seed)
+    if images is None:
+        images = load_images(config.images, size=config.size, seed=config.seed)
     config = fit(config, images)
     for setup in (*setups, *cheap):
         check_probe(setup, images)

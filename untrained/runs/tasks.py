@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
-from torch import nn
+from torch import Tensor, nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
 from untrained.memory import out_of_memory
@@ -130,11 +130,12 @@ def measure(task: ScoreTask, images: Images, step: Step = nullcontext) -> Scored
     if network is None:
         return [unmeasured(task, failure, building)] * len(task.draws)
     spec = task.setups[0].network_spec
+    example = torch.zeros(2, *spec.shape(images.shape), device=task.device)
     found, initialisation = [], None
     for draw in task.draws:
         first = draw // spec.redraw * spec.redraw
         if spec.weights is not None:
-            draw_anew = partial(redrawn, network, spec.weights, first, initialisation)
+            draw_anew = partial(redrawn, network, spec.weights, example, first, initialisation)
             initialisation, failure = attempt(draw_anew, task.device, step)
             if failure:
                 found.append(unmeasured(task, failure, building))
@@ -170,11 +171,14 @@ def built(task: ScoreTask, images: Images) -> nn.Module:
 
 
 def redrawn(
-    network: nn.Module, weights: str, draw: int, before: Initialisation | None
+    network: nn.Module, weights: str, x: Tensor, draw: int, before: Initialisation | None
 ) -> Initialisation:
-    """Draws the network's weights; what there is to draw is found once, unless that changes."""
+    """Draws the network's weights; what there is to draw is found once, unless that changes.
+
+    What the network does with `x` says what parameters are that no layer of torch's has.
+    """
     if before is None or not before.holds(network):
-        before = Initialisation.of(network, weights)
+        before = Initialisation.of(network, weights, x)
     before.draw(stream(draw, "weights"))
     return before
 

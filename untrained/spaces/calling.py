@@ -8,6 +8,7 @@ A maker is called with those of these that its signature names:
 """
 
 import inspect
+import traceback
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -44,9 +45,7 @@ def call_maker(path: str, maker: Any, *, inputs: Shape, classes: int) -> nn.Modu
     except Exception as error:  # somebody else's function may raise anything
         if out_of_memory(error):
             raise
-        raise ValueError(
-            f"model {path!r}, called with {said}: {type(error).__name__}: {error}"
-        ) from error
+        raise ValueError(f"model {path!r}, called with {said}: {_said(error)}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"model {path!r}: expected it to give an nn.Module, got {network!r}")
     return network
@@ -105,8 +104,8 @@ def check_takes(path: str, network: nn.Module, inputs: Shape, classes: int) -> N
         if out_of_memory(error):
             raise
         raise ValueError(
-            f"model {path!r}: expected one that takes {shape}, got {type(error).__name__}: "
-            f"{error}; try another --size, or a parameter called size or inputs"
+            f"model {path!r}: expected one that takes {shape}, got {_said(error)}; try another "
+            f"--size, or a parameter called size or inputs"
         ) from error
     finally:
         for module, training in modes.items():
@@ -117,6 +116,12 @@ def check_takes(path: str, network: nn.Module, inputs: Shape, classes: int) -> N
             f"model {path!r}: expected outputs of shape (2, {classes}) for two {shape} of "
             f"{classes} classes, got {got}; try a parameter called classes or num_classes"
         )
+
+
+def _said(error: Exception) -> str:
+    """An error by its kind and text; by the line that raised it, where it says nothing."""
+    said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return f"{type(error).__name__}: {said}"
 
 
 def _needed_besides(network: nn.Module) -> list[str]:
