@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from untrained.tables import least_told_apart, p_value, small_sample_interval
+from untrained.tables import (
+    agreement,
+    joint_test,
+    least_told_apart,
+    p_value,
+    rank_test,
+    small_sample_interval,
+)
 
 
 def test_p_with_ties_is_the_share_of_all_orders_that_agree_or_oppose_as_much() -> None:
@@ -97,3 +104,63 @@ def test_between_two_numbers_of_pairs_ties_take_the_outer_bounds() -> None:
     assert below < seen < 1
     expected = small_sample_interval(swapped, y)[0], small_sample_interval(y, y)[1]
     assert small_sample_interval(tied, y) == expected
+
+
+def test_a_rank_test_is_of_few_or_of_many() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=20)
+    y = x + rng.normal(size=20)
+    tau, interval, p = rank_test(x[:19], y[:19])
+    assert tau == kendalltau(x[:19], y[:19]).statistic
+    assert interval == small_sample_interval(x[:19], y[:19])
+    assert p == p_value(x[:19], y[:19])
+    assert rank_test(x, y, resamples=100).interval == agreement(x, y, resamples=100).tau_interval
+    assert rank_test(np.append(x, np.nan), np.append(y, 0.0), resamples=100) == rank_test(
+        x, y, resamples=100
+    )
+
+
+def test_joint_p_is_the_share_of_all_orders_in_which_some_score_agrees_as_much() -> None:
+    rng = np.random.default_rng(3)
+    y = np.array([0.5, 0.6, 0.6, 0.7, 0.8, 0.9])
+    scores = [y + 0.1 * rng.normal(size=6), rng.normal(size=6), np.array([1.0, 1, 2, 2, 3, 3])]
+    largest = [
+        max(abs(kendalltau(x, order).statistic) for x in scores) for order in permutations(y)
+    ]
+    found = joint_test(scores, y)
+    for x, p in zip(scores, found.p, strict=True):
+        seen = abs(kendalltau(x, y).statistic)
+        assert p == pytest.approx(np.mean(np.array(largest) >= seen - 1e-9))
+        assert p >= p_value(x, y)
+    told = [tau for tau in sorted(largest) if np.mean(np.array(largest) >= tau - 1e-9) <= 0.05]
+    assert found.least == pytest.approx(told[0])
+
+
+def test_one_score_alone_is_not_corrected_and_equal_ones_count_once() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(2, 7))
+    for scores in ([x], [x, x, -x, np.exp(x)]):
+        found = joint_test(scores, y)
+        assert set(found.p) == {p_value(x, y)}
+        assert found.least == pytest.approx(least_told_apart(7))
+    assert joint_test([y[:4]], y[:4]).least is None
+    assert joint_test([np.ones(5), np.full(5, np.nan)], y[:5]) == ((1.0, 1.0), None)
+    assert joint_test([], y) == ((), None)
+
+
+def test_where_nothing_ranks_some_score_is_told_in_5_of_100_samples() -> None:
+    """Of ten scores that are tested one by one, it would be 40."""
+    rng = np.random.default_rng(5)
+    told = sum(
+        min(joint_test([*rng.normal(size=(10, 6))], rng.normal(size=6)).p) <= 0.05
+        for _ in range(100)
+    )
+    assert 0 < told <= 11
+
+
+def test_where_a_score_failed_it_agrees_with_nothing() -> None:
+    y = np.arange(6.0)
+    x = np.array([0.0, 2, 1, 3, 4, np.nan])
+    seen = kendalltau(x[:5], y[:5]).statistic
+    taus = [abs(kendalltau(x[:5], order[:5]).statistic) for order in permutations(y)]
+    assert joint_test([x], y).p[0] == pytest.approx(np.mean(np.array(taus) >= seen - 1e-9))

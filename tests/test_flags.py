@@ -63,7 +63,7 @@ def test_every_field_is_tried() -> None:
     paths = {(key.command[0], *key.path) for key in KEYS}
     for command, kind in (("search", RunConfig), ("track", TrackConfig)):
         for field in fields(kind):
-            tables = {"options", "score_settings", "short_training", "training"}
+            tables = {"options", "score_settings", "short_training", "training", "calibration"}
             assert field.name in tables or (command, field.name) in paths
         spec = {field.name for field in fields(TrainingSpec)}
         assert {(command, "training", name) for name in spec} <= paths

@@ -5,14 +5,14 @@ from dataclasses import fields, replace
 from typing import Any
 
 from untrained.bench.calibrating import calibrate, draw_untabled
-from untrained.bench.config import BASELINES, LEAST, BenchConfig
+from untrained.bench.config import LEAST, BenchConfig
 from untrained.bench.joined import Measured, accuracies_of, as_measuring, leaderboard_of
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.leaderboard import Leaderboard
 from untrained.bench.population import Sample, draw_sample
 from untrained.files import write_whole
 from untrained.outside import command_line
-from untrained.runs.config import CommonConfig
+from untrained.runs.config import BASELINES, CommonConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import run
 from untrained.runs.folder import RunFolder

@@ -1,12 +1,10 @@
 """Scores judged on somebody's own images: by a few architectures that are trained for it."""
 
-import random
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,15 +16,11 @@ from untrained.bench.population import Sample
 from untrained.runs.comparing import train_sample
 from untrained.runs.driver import opened
 from untrained.runs.record import RunRecord, TrainingRecord
+from untrained.runs.sampling import draw_distinct
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress
 from untrained.spaces import get_space
-from untrained.tables.chance import least_told_apart
-
-TOLD_APART = 0.05
-"The largest p of a score that is told from chance."
-IN_VAIN = 3000
-"Random architectures that are known already, after which a space is taken for exhausted."
+from untrained.tables.chance import CHANCE, least_told_apart
 
 
 def calibrate(config: BenchConfig, on_progress: OnProgress) -> tuple[Measured, Leaderboard]:
@@ -59,21 +53,10 @@ def draw_untabled(config: BenchConfig) -> Sample:
         ValueError: the space has no such number.
     """
     assert config.train is not None
-    space, rng = get_space(config.space), random.Random(f"{config.seed}/sample")
-    found: dict[Any, str] = {}
-    in_vain = 0
-    while len(found) < config.train:
-        architecture = space.sample(rng)
-        form = space.canonical(architecture)
-        in_vain = in_vain + 1 if form in found else 0
-        if in_vain == IN_VAIN:
-            raise ValueError(
-                f"train: expected at most {len(found)}, as the space {config.space} seems to have "
-                f"no more architectures, got {config.train}"
-            )
-        found.setdefault(form, str(architecture))
+    space, name = get_space(config.space), config.space
+    found = draw_distinct(space, config.train, config.seed, name=name, flag="train")
     declared = f"{config.train:,} at random of the space {config.space}"
-    return Sample(tuple(found.values()), declared)
+    return Sample(tuple(map(str, found)), declared)
 
 
 def trained_accuracies(record: RunRecord) -> Accuracies:
@@ -109,7 +92,7 @@ def trained_accuracies(record: RunRecord) -> Accuracies:
 def calibration(board: Leaderboard) -> str:
     """Which scores rank the trained architectures, and what so few of them cannot tell."""
     rows = [row for row in board.scores.iter_rows(named=True) if row["tau"] is not None]
-    told = [row for row in rows if row["p_value"] <= TOLD_APART]
+    told = [row for row in rows if row["p_value"] <= CHANCE]
     asked = [row for row in rows if row["kind"] != "baseline"]
     sentences = [
         f"{row['score']} {'ranks' if row['tau'] > 0 else 'ranks the wrong way round'} on these "

@@ -5,24 +5,25 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from untrained.bench.combination import Combination
-from untrained.runs.config import CommonConfig, RunConfig, TrainConfig, resolve_training
+from untrained.runs.config import (
+    BASELINES,
+    CALIBRATION,
+    CommonConfig,
+    RunConfig,
+    TrainConfig,
+    resolve_training,
+)
 from untrained.settings import Setting, check_range, checked, join_texts
 from untrained.training.recipe import TrainingSpec
 
 Named = Literal["all", "canonical", "reachable", "none-free"]
 "Populations that a sample is drawn from; see `population.rows_of`."
 
-BASELINES = ("parameters", "macs", "trainable_layers")
-"Scores of size alone, which every bench measures."
-
 LEAST = 20
 "Architectures, below which most statistics of a ranking say nothing."
 
 LEAST_TRAINED = 3
 "Architectures that are trained at least, to see what little they say."
-
-CALIBRATION = TrainingSpec(recipe="calibration")
-"How they are trained, where nothing is said."
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from untrained.bench.combined import notes_on, with_combinations
-from untrained.bench.config import BASELINES, BenchConfig
+from untrained.bench.config import BenchConfig
 from untrained.bench.judged import Judged
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.bench.population import Sample
 from untrained.bench.ranking import Known, rank_scores
+from untrained.runs.config import BASELINES
 from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, load_record, seconds_of
 from untrained.runs.session import OnProgress, Progress

@@ -10,7 +10,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from untrained.bench.config import LEAST
 from untrained.tables.agreement import Agreement, agreement, exceedance
-from untrained.tables.chance import p_value, small_sample_interval
+from untrained.tables.chance import p_value, rank_test
 from untrained.tables.partial import partial, partial_tau
 
 Statistics = Mapping[str, float | int | None]
@@ -54,10 +54,10 @@ class Judge:
         found |= {"count": int(sound.sum()), "failed": int((~sound).sum())}
         if sound.sum() < self.least or np.ptp(x[sound]) == 0 or np.ptp(y[sound]) == 0:
             return found
-        found["p_value"] = p_value(x, y)
         if sound.sum() < LEAST:
             return {**found, **self.of_few(x[sound], y[sound])}
         return found | {
+            "p_value": p_value(x, y),
             **agreement(x, y, resamples=self.resamples).row(),
             **self.over_draws(draws),
             "tau_failed_last": float(kendalltau(np.where(sound, x, -np.inf), y).statistic),
@@ -67,9 +67,9 @@ class Judge:
 
     def of_few(self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Statistics:
         """What fewer than 20 architectures say."""
-        low, high = small_sample_interval(x, y)
-        tau, rho = float(kendalltau(x, y).statistic), float(spearmanr(x, y).statistic)
-        return {"tau": tau, "tau_low": low, "tau_high": high, "rho": rho}
+        tau, (low, high), p = rank_test(x, y)
+        rho = float(spearmanr(x, y).statistic)
+        return {"tau": tau, "tau_low": low, "tau_high": high, "p_value": p, "rho": rho}
 
     @property
     def named(self) -> dict[str, float]:

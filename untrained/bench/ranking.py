@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from untrained.bench.config import BASELINES, LEAST, LEAST_TRAINED
+from untrained.bench.config import LEAST, LEAST_TRAINED
 from untrained.bench.judging import STATISTICS, Judge, Statistics
 from untrained.bench.leaderboard import SHORTENED, Leaderboard
+from untrained.runs.config import BASELINES
 from untrained.runs.session import OnProgress, Progress, ignore
 from untrained.tables.differences import groups, rank_agreement, tau_difference
 

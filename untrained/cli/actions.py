@@ -39,7 +39,7 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
 def planned(config: RunConfig) -> ResolvedConfig:
     """The configuration that would be run; images are loaded only where they decide on it."""
     resolved = resolve(config)
-    if resolved.training.recipe != AUTO:
+    if AUTO not in (resolved.training.recipe, resolved.calibration.recipe):
         return resolved
     return fit(resolved, images.load_images(config.images, size=config.size, seed=config.seed))
 

@@ -12,6 +12,7 @@ FIRST = (
     "--searcher",
     "--scores",
     "--limit",
+    "--calibrate",
     "--combine",
     "--dataset",
     "--sample",

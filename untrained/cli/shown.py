@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from untrained import tables
+from untrained.cli.calibrated import show_calibrated
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
 from untrained.report.compared import Compared, compared
@@ -65,6 +66,8 @@ def show_found(record: RunRecord) -> None:
             say(limited_in_words(record.limited))
         if record.shrunk is not None:
             say(discarded_in_words(record.shrunk))
+        if record.calibrated is not None:
+            show_calibrated(record.calibrated)
         PRINTED.print(f"\nSelected architecture ({tried}, {seconds:.0f} s):")
         say(record.selected, style="bold")
 
@@ -192,6 +195,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "selected": record.selected,
         "shrunk": record.shrunk and asdict(record.shrunk),
         "limited": record.limited and asdict(record.limited),
+        "calibrated": record.calibrated and asdict(record.calibrated),
         "trials": [trial_as_plain(trial, record) for trial in record.trials],
         "failures": [asdict(failure) for failure in failures(record)],
         "trained": [

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from untrained.report import front_drawings, score_drawings, training_drawings
+from untrained.report.calibrated import calibrated_parts
 from untrained.report.cell import draw_cell, graphs_of, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
@@ -64,6 +65,7 @@ def write_report(
         **_front_parts(run, space),
         **_training_parts(run, image_facts(run.images)),
         limits=run.limited and limited_in_words(run.limited),
+        calibrated=run.calibrated and calibrated_parts(run.calibrated),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
         beside={name: quote(file) for name, file in beside.items()},

@@ -77,6 +77,16 @@ def share(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
+def probability(value: float | None) -> str:
+    """A p, with three digits after the point, or a dash.
+
+    Example:
+        >>> probability(0.0204), probability(0.0002), probability(1.0), probability(None)
+        ('.020', '<.001', '1.000', '-')
+    """
+    return "<.001" if value is not None and value < 0.0005 else share(value, 3)
+
+
 def letter(number: int | None) -> str:
     """A for 1, B for 2, ...; those after Z remain numbers, and none is a dash.
 

@@ -135,6 +135,16 @@ class RunConfig(ScoreConfig, TrainConfig):
     searcher selects."""
     proposals: int = 8
     "Architectures proposed at a time, where the searcher is free to choose."
+    calibrate: int | None = None
+    """Before the search, train so many random networks of the space briefly, 5 or more, to see
+    which scores rank them by accuracy on your validation images; search by the best score that is
+    told from chance or, if none is, by `scores`. With 8, only a tau above about .7 is told."""
+    calibrate_scores: tuple[str, ...] | None = None
+    """With --calibrate: scores to choose from; by default those of `scores` where these are given,
+    else those of the preset, `naswot`, `synflow`, `zico` and `nngp_leave_one_out`."""
+    calibration: TrainingSpec = field(default_factory=TrainingSpec)
+    """With --calibrate: how those networks are trained, such as `--calibration.epochs 2`; by
+    default 5 epochs (`calibration`)."""
     train: bool = False
     "Train the selected architecture, and what `compare` names, with the same recipe."
 
@@ -162,6 +172,18 @@ class ResolvedConfig(RunConfig):
         """What is trained beside the selected architecture."""
         return Beside.parse(self.compare)
 
+    @property
+    def every_score(self) -> tuple[str, ...]:
+        """Scores to rank by, then what a calibration compares beside them."""
+        if self.calibrate is None:
+            return self.scores
+        return tuple(dict.fromkeys((*self.scores, *(self.calibrate_scores or ()), *BASELINES)))
+
+    @property
+    def calibration_recipe(self) -> Recipe:
+        """Of the networks that are trained to compare scores."""
+        return self.calibration.altered(Recipe())
+
     def check(self) -> "ResolvedConfig":
         """Itself, or ValueError for a number that makes no sense."""
         least = {"draws": 1, "proposals": 1, "repeats": 1, "workers": 0, "size": 1, "seed": 0,
@@ -181,7 +203,10 @@ class ResolvedConfig(RunConfig):
         if self.training.recipe != AUTO:  # which is checked once it is fitted to the images
             check_recipe(self.recipe)
             check_precision(self.recipe, self.device)
-        for what in ("training", "short_training"):
+        if self.calibrate is not None and self.calibration.recipe != AUTO:
+            check_recipe(self.calibration_recipe)
+            check_precision(self.calibration_recipe, self.device)
+        for what in ("training", "short_training", "calibration"):
             if (count := getattr(self, what).images) is not None:
                 check_range(f"{what}.images", count, 2)
         if (epochs := self.short_training.epochs) is not None:
@@ -194,9 +219,12 @@ class ResolvedConfig(RunConfig):
             Shrink.parse(self.shrink)
         parse_limits(self.limit)
         self._check_select()
-        for name in self.scores:
-            if self.scores.count(name) > 1:
-                raise ValueError(f"scores: expected each once, got {name!r} twice or more")
+        self._check_calibrate()
+        for what in ("scores", "calibrate_scores"):
+            names = getattr(self, what) or ()
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"{what}: expected each once, got {name!r} twice or more")
         return self
 
     def _check_engine(self) -> None:
@@ -205,6 +233,27 @@ class ResolvedConfig(RunConfig):
         elif self.ray != RayConfig():
             raise ValueError(
                 f"ray: expected nothing without --engine ray, got {self.ray!r}; add --engine ray"
+            )
+
+    def _check_calibrate(self) -> None:
+        if self.calibrate is None:
+            asked = {k: v for k, v in vars(self.calibration).items() if v is not None}
+            alone = {"calibrate_scores": self.calibrate_scores, "calibration": asked}
+            for name, given in alone.items():
+                if given:
+                    raise ValueError(f"{name}: expected nothing without --calibrate, got {given}")
+            return
+        if self.calibrate < LEAST_CALIBRATED:
+            raise ValueError(
+                f"calibrate: expected {LEAST_CALIBRATED} networks or more, as fewer cannot tell "
+                f"any score from chance, got {self.calibrate}"
+            )
+        if not self.calibrate_scores:
+            raise ValueError("calibrate_scores: expected at least one, got none; try naswot")
+        if self.select is not None:
+            raise ValueError(
+                f"calibrate: expected no --select, as a calibration chooses one score, got "
+                f"{self.select}"
             )
 
     def _check_select(self) -> None:
@@ -227,6 +276,7 @@ class ResolvedConfig(RunConfig):
             "options": plain(self.options),
             "score_settings": {name: plain(s) for name, s in self.score_settings.items()},
             "scores": list(self.scores),
+            "calibrate_scores": self.calibrate_scores and list(self.calibrate_scores),
             "limit": list(self.limit),
             "out": str(self.out),
             "weights": None if self.weights is None else str(self.weights),
@@ -242,8 +292,12 @@ class ResolvedConfig(RunConfig):
         for name in ("shrink", "limit", "select"):  # older runs, which lack them, keep their name
             if not asked[name]:
                 del asked[name]
-        if self.limit:  # they are of the networks that would be trained
+        if self.calibrate is None:  # for the same reason
+            for name in ("calibrate", "calibrate_scores", "calibration"):
+                del asked[name]
+        if self.limit or self.calibrate:  # they are of the networks that would be trained
             asked |= {name: self.plain()[name] for name in ("scale", "channels", "cells")}
+        if self.limit:
             asked["batch"] = self.recipe.batch
         return digest([asked, fingerprint, code])
 
@@ -280,6 +334,12 @@ class Shrink:
         return cls(score, share)
 
 
+BASELINES = ("parameters", "macs", "trainable_layers")
+"Scores of size alone, which are measured wherever scores are compared."
+CALIBRATION = TrainingSpec(recipe="calibration")
+"How networks are trained to compare scores, where nothing is said."
+LEAST_CALIBRATED = 5
+"Networks, of fewer of which even a perfect order is had by chance more than once in 20 times."
 KNEE = "knee"
 "The network of a front that loses least of each score by what it gains of others."
 MOST_DRAWS = 10_000
@@ -293,8 +353,12 @@ _SEARCH = {f.name for f in fields(RunConfig)} - {
 }  # fmt: skip
 
 
-def resolve_training(spec: TrainingSpec) -> TrainingSpec:
+def resolve_training(spec: TrainingSpec, what: str = "training") -> TrainingSpec:
     """The same with every choice of its recipe; `auto` as it is, since images decide its choices.
+
+    Args:
+        spec: what is asked.
+        what: its name, for the error.
 
     Raises:
         ValueError: an unknown name.
@@ -305,7 +369,7 @@ def resolve_training(spec: TrainingSpec) -> TrainingSpec:
     try:
         return chosen(named, spec, get_recipe(named))
     except ValueError as error:
-        raise ValueError(f"training.recipe: {error}") from error
+        raise ValueError(f"{what}.recipe: {error}") from error
 
 
 def chosen(name: str, spec: TrainingSpec, recipe: Recipe) -> TrainingSpec:

@@ -22,6 +22,7 @@ from torch import nn
 from untrained.data import sha256
 from untrained.files import write_whole
 from untrained.images import Images, load_images
+from untrained.runs.calibrating import check_calibrates
 from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import ResolvedConfig, RunConfig
@@ -36,7 +37,13 @@ from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
-from untrained.runs.setup import ScoreSetup, check_probe, make_setups, training_scale
+from untrained.runs.setup import (
+    ScoreSetup,
+    check_probe,
+    goals_of,
+    make_setups,
+    training_scale,
+)
 from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.store import Store
 from untrained.runs.surroundings import attempt_apart
@@ -91,8 +98,10 @@ def opened(
     begun = time.perf_counter()
     config = resolve(config)
     space = get_space(config.space)
-    setups = make_setups(space, config)
+    every = make_setups(space, config)
+    setups, compared = every[: len(config.scores)], every[len(config.scores) :]
     searcher = _searcher(config, space, setups)
+    check_calibrates(searcher, config, every)
     cheap = shrink_setup(space, config)
     if cheap:
         check_shrinks(searcher)
@@ -101,10 +110,10 @@ def opened(
     if images is None:
         images = load_images(config.images, size=config.size, seed=config.seed)
     config = fit(config, images)
-    for setup in (*setups, *cheap):
+    for setup in (*every, *cheap):
         check_probe(setup, images)
-    _check_recipes(config, space, scale, (*setups, *cheap), images)
-    searched, identity, name = _identities(config, space, (*setups, *cheap), searcher, images)
+    _check_recipes(config, space, scale, (*every, *cheap), images)
+    searched, identity, name = _identities(config, space, (*every, *cheap), searcher, images)
     folder = RunFolder(config.out, name)
     with (
         folder.held(),
@@ -114,7 +123,8 @@ def opened(
         Store.open(folder.store) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())
-        described = describe(config, images, setups, searcher.goals, folder.name)
+        goals = (*searcher.goals, *goals_of(compared, sizes_are_costs=False))
+        described = describe(config, images, every, goals, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
@@ -148,15 +158,6 @@ def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreS
     return searcher
 
 
-def goals_of(setups: Sequence[ScoreSetup], *, sizes_are_costs: bool) -> tuple[Goal, ...]:
-    """What is ranked by; sizes are to be small where they are costs, else as baselines large."""
-    return tuple(
-        Goal(setup.name, score.higher_is_better and not (sizes_are_costs and score.is_size))
-        for setup in setups
-        for score in [setup.score]
-    )
-
-
 def warn_of_sizes(
     config: ResolvedConfig, searcher: Searcher, setups: Sequence[ScoreSetup]
 ) -> None:
@@ -188,7 +189,8 @@ def _identities(
     code = version_of(
         *(config.space, space, config.searcher, searcher, *(setup.name for setup in setups)),
         *(setup.score for setup in setups),
-        training=any(setup.short_training is not None for setup in setups),
+        training=config.calibrate is not None
+        or any(setup.short_training is not None for setup in setups),
     )
     named = [made_by(space, text) for text in named_in(config)]
     if any(named):
@@ -223,6 +225,10 @@ def _check_recipes(
         for name in config.beside.names:
             network = build_reference(sized(name, 10_000, images), images, config.seed)
             _check_recipe_fits(f"compare: {name}", network, images, config.recipe, change)
+    if config.calibrate is not None:
+        change = f"--calibration.recipe (now {config.calibration.recipe}), --scale or --size"
+        network = _some_network(config, space, scale, images)
+        _check_recipe_fits("calibration", network, images, config.calibration_recipe, change)
     for setup in setups:
         if setup.short_training is not None:
             name, recipe = setup.name, setup.short_training.recipe

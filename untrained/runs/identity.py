@@ -33,6 +33,11 @@ def digest(value: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def calibration_of(search: str) -> str:
+    """Whose trainings are those by which a search was calibrated, in the store."""
+    return f"{search}-calibration"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from untrained.images import Images
 from untrained.runs.config import (
+    CALIBRATION,
     ResolvedConfig,
     RunConfig,
     chosen,
@@ -19,6 +20,9 @@ from untrained.training import TrainingSpec, auto_recipe
 from untrained.training.recipe import AUTO, check_precision, check_recipe
 
 Settings = Mapping[str, Setting]
+CANDIDATES = ("naswot", "synflow", "zico", "nngp_leave_one_out")
+"""Scores that a calibration compares with those of the preset, where none are named: cheap ones of
+other kinds. The more there are, the larger a tau must be to be told from chance."""
 NOTHING = TrainingSpec()
 "Asks for nothing beside what is usual."
 AUTOMATIC = TrainingSpec(recipe=AUTO)
@@ -150,6 +154,7 @@ def resolve(config: RunConfig) -> ResolvedConfig:
     searcher = usual if config.searcher is None else config.searcher
     usually = preset.scores or usual_scores(config.space)
     scores = usually if config.scores is None else config.scores
+    compared = _compared(config, scores)
     given = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     resolved = {
         "searcher": searcher,
@@ -162,32 +167,55 @@ def resolve(config: RunConfig) -> ResolvedConfig:
             **{
                 score: {**settings, **config.score_settings.get(score, {})}
                 for score, settings in preset.score_settings.items()
-                if score in map(score_name, scores)
+                if score in map(score_name, (*scores, *(compared or ())))
             },
         },
         "short_training": config.short_training.over(
             preset.short_training if scores == usually else NOTHING
         ),
         "training": resolve_training(config.training.over(AUTOMATIC if config.train else NOTHING)),
+        "calibrate_scores": compared,
+        "calibration": _calibration(config),
         "device": concrete_device(config.device),
     }
     return ResolvedConfig(**{**given, **resolved}).check()
 
 
+def _compared(config: RunConfig, scores: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The scores from which a calibration chooses, if there is one."""
+    if config.calibrate is None or config.calibrate_scores is not None:
+        return config.calibrate_scores
+    return scores if config.scores is not None else tuple(dict.fromkeys((*scores, *CANDIDATES)))
+
+
+def _calibration(config: RunConfig) -> TrainingSpec:
+    if config.calibrate is None:
+        return config.calibration
+    return resolve_training(config.calibration.over(CALIBRATION), "calibration")
+
+
 def fit(config: ResolvedConfig, images: Images) -> ResolvedConfig:
-    """The configuration with every choice of its training, which images decide where it is `auto`.
+    """The configuration with every choice of its trainings, which images decide where it is
+    `auto`.
 
     Raises:
         ValueError: a choice that was asked for beside `auto` and cannot be trained with.
     """
-    spec = config.training
+    return replace(
+        config,
+        training=_fitted(config.training, config, images),
+        calibration=_fitted(config.calibration, config, images),
+    )
+
+
+def _fitted(spec: TrainingSpec, config: ResolvedConfig, images: Images) -> TrainingSpec:
     if spec.recipe != AUTO:
-        return config
+        return spec
     trained_on = training_images(images, spec.images, config.seed)
     recipe = auto_recipe(trained_on, epochs=spec.epochs, device=config.device)
-    fitted = replace(config, training=chosen(AUTO, spec, recipe))
-    check_recipe(fitted.recipe)
-    check_precision(fitted.recipe, config.device)
+    fitted = chosen(AUTO, spec, recipe)
+    check_recipe(fitted.altered(recipe))
+    check_precision(fitted.altered(recipe), config.device)
     return fitted
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from untrained.runs.folder import RunFolder
+from untrained.runs.identity import calibration_of
 from untrained.runs.store import Store
 from untrained.runs.trial_record import TrialRecord
 from untrained.search import Trial
@@ -40,6 +41,12 @@ class TrainingRecord:
     reason: str
     "Why training ended early; empty if it did not."
     seconds: float
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """Of the weights that were kept, in [0, 1]; None where training failed."""
+        kept = [e.validation_accuracy for e in self.epochs if e.number == self.best_epoch]
+        return None if self.reason or not kept else kept[0]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,67 @@ class Limited:
     "How many of them are within."
     tries: int
     "Architectures drawn for one that is within, before one is walked to."
+
+
+@dataclass(frozen=True)
+class CalibratedScore:
+    """How a score ranks networks that were trained for it."""
+
+    score: str
+    tau: float | None = None
+    """Kendall's tau-b of the score, higher meaning better, and the accuracies; where it failed, a
+    network is below all others, as it is for the search. None for a `reason`."""
+    low: float | None = None
+    "Lower end of the 95 % interval of tau."
+    high: float | None = None
+    "Upper end."
+    p: float | None = None
+    "How often an order by chance agrees as much, of this score alone."
+    corrected: float | None = None
+    "The same where the best of all scores is looked for; None for sizes beside them."
+    told: bool = False
+    "Whether the latter is small enough."
+    size: bool = False
+    "Whether it is of size alone, shown beside scores that may be chosen."
+    failed: int = 0
+    "Trained networks on which it failed."
+    reason: str = ""
+    "Why there is no tau."
+
+    @property
+    def holds(self) -> bool:
+        """Whether it ranks the networks, and the right way round, beyond chance."""
+        return self.told and self.tau is not None and self.tau > 0
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Which scores rank a few networks of the space by what a short training gave them."""
+
+    accuracies: Mapping[str, float | None]
+    "Random architecture -> its accuracy on the validation images; None where training failed."
+    scores: tuple[CalibratedScore, ...]
+    "The best first; sizes among them."
+    used: tuple[str, ...]
+    "Scores that the search ranks by."
+    least: float | None
+    "The least tau that so many networks tell from chance, in view of the number of scores."
+    epochs: int
+    "Of each training."
+    images: int
+    "Validation images."
+
+    @property
+    def best(self) -> CalibratedScore | None:
+        """The score that was chosen; None where none holds."""
+        held = [score for score in self.scores if score.holds]
+        return held[0] if held else None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Calibrated":
+        """As the store has it."""
+        scores = tuple(CalibratedScore(**score) for score in row["scores"])
+        return cls(**{**row, "scores": scores, "used": tuple(row["used"])})
 
 
 @dataclass(frozen=True)
@@ -130,6 +198,8 @@ class RunRecord:
     "What was discarded before the search; None for nothing."
     limited: Limited | None = None
     "What limits leave of the space; None without limits."
+    calibrated: Calibrated | None = None
+    "Which scores rank here, and by which was searched; None where that was not asked."
     beside: tuple[str, ...] = ()
     "Names of the other runs of the same search: with another training, or with none."
 
@@ -190,7 +260,9 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
     row = opened.run(name)
     search = row["search"] or row["id"]
-    trainings = tuple(_training(training) for training in opened.trainings(row["id"]))
+    trainings = tuple(map(training_of, opened.trainings(row["id"])))
+    found = Calibrated.of(row["calibrated"]) if row["calibrated"] else None
+    compared = tuple(map(training_of, opened.trainings(calibration_of(search))))
     return RunRecord(
         name=name,
         space=row["space"],
@@ -198,13 +270,16 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         config=row["config"],
         versions=row["versions"],
         images=row["images"],
-        directions=row["directions"],
+        directions={name: row["directions"][name] for name in found.used}
+        if found
+        else row["directions"],
         trials=tuple(opened.trials(search)),
         selected=row["selected"],
         trainings=trainings,
         costs=(
             *(Cost(*line) for line in opened.costs(row["id"], search, wall=False)),
-            *_epochs_cost(trainings),
+            *_epochs_cost("training epochs", trainings),
+            *_epochs_cost("calibration epochs", compared),
         ),
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
         meanings=row["meanings"] or {},
@@ -213,17 +288,19 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         running=running,
         shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
         limited=Limited(**row["limited"]) if row["limited"] else None,
+        calibrated=found,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 
 
-def _epochs_cost(trainings: tuple[TrainingRecord, ...]) -> tuple[Cost, ...]:
+def _epochs_cost(step: str, trainings: tuple[TrainingRecord, ...]) -> tuple[Cost, ...]:
     epochs = sum(len(training.epochs) for training in trainings)
     seconds = sum((training.seconds for training in trainings), 0.0)
-    return (Cost("training epochs", epochs, seconds),) if epochs else ()
+    return (Cost(step, epochs, seconds),) if epochs else ()
 
 
-def _training(row: Mapping[str, Any]) -> TrainingRecord:
+def training_of(row: Mapping[str, Any]) -> TrainingRecord:
+    """A training as a row of `Store.trainings` has it."""
     confusion = row["confusion"]
     return TrainingRecord(
         architecture=row["architecture"],

@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData,
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -43,6 +43,7 @@ runs = Table(
     Column("counts", JSON),  # scores that count; NULL in runs of older schemas
     Column("shrunk", JSON),  # what a cheap score discarded, see `Shrunk`; NULL for nothing
     Column("limited", JSON),  # which networks exceed the limits, see `Limited`; NULL without
+    Column("calibrated", JSON),  # which scores rank trained networks, see `Calibrated`; or NULL
     Column("selected", String),
     Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),

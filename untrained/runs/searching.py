@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.shrinking import shrunk
 from untrained.runs.store import LOST
@@ -21,6 +22,8 @@ def search(session: Session) -> Architecture | None:
     """The selected architecture of a search, which resumes from what is stored, and is noted."""
     if session.config.shrink is not None:
         session = shrunk(session)
+    if session.config.calibrate is not None:
+        session = calibrated(session)
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch = store.batches(session.id)

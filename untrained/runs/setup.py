@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from untrained.networks.weights import check_weights
 from untrained.runs.config import ResolvedConfig, Shrink
 from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
+from untrained.search import Goal
 from untrained.settings import Setting, changed, check_known, counted, typed
 from untrained.spaces import CellScale, Scale, Shape, Space
 from untrained.training import TrainingSpec
@@ -76,7 +77,7 @@ class ScoreSetup:
 
 
 def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, ...]:
-    """The setups of every score of a run.
+    """The setups of `every_score` of a run: first those that are ranked by.
 
     Settings of `label_alignment` are those of `label_alignment@2` too, whose own come first;
     `epochs` are those of `label_alignment` alone where the run has it.
@@ -85,17 +86,18 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
         ValueError: as `make_setup`; or settings of a score that the run does not have, or of
             training where no score trains.
     """
-    known = {*config.scores, *map(score_name, config.scores)}
+    names = config.every_score
+    known = {*names, *map(score_name, names)}
     if config.shrink is not None:
         known.add(Shrink.parse(config.shrink).score)
     if unused := set(config.score_settings) - known:
         raise ValueError(
-            f"score_settings: expected settings of the scores {', '.join(config.scores)}, got "
+            f"score_settings: expected settings of the scores {', '.join(names)}, got "
             f"some of {', '.join(sorted(unused))}"
         )
     made = tuple(
         make_setup(name, space, _settings_of(name, config), config.short_training)
-        for name in config.scores
+        for name in names
     )
     asked = {k: v for k, v in vars(config.short_training).items() if v is not None}
     if asked and all(setup.short_training is None for setup in made):
@@ -108,7 +110,7 @@ def make_setups(space: Space[Any], config: ResolvedConfig) -> tuple[ScoreSetup, 
 
 def _settings_of(name: str, config: ResolvedConfig) -> dict[str, Setting]:
     shared = dict(config.score_settings.get(score_name(name), {}))
-    if name != score_name(name) and score_name(name) in config.scores:
+    if name != score_name(name) and score_name(name) in config.every_score:
         shared.pop("epochs", None)
     return {**shared, **config.score_settings.get(name, {})}
 
@@ -116,6 +118,15 @@ def _settings_of(name: str, config: ResolvedConfig) -> dict[str, Setting]:
 def score_name(name: str) -> str:
     """The score's own name, without the epochs."""
     return name.partition("@")[0]
+
+
+def goals_of(setups: Sequence[ScoreSetup], *, sizes_are_costs: bool) -> tuple[Goal, ...]:
+    """What is ranked by; sizes are to be small where they are costs, else as baselines large."""
+    return tuple(
+        Goal(setup.name, score.higher_is_better and not (sizes_are_costs and score.is_size))
+        for setup in setups
+        for score in [setup.score]
+    )
 
 
 def make_setup(

@@ -112,15 +112,17 @@ class Store:
         with self._write() as connection:
             connection.execute(runs.update().where(shared == search).values(**ended))
 
-    def set_shrunk(self, search: str, shrunk: Mapping[str, Any]) -> None:
-        """Notes what a cheap score discarded of the space, in every run that shares the search."""
+    def set_found(self, search: str, **found: Mapping[str, Any]) -> None:
+        """Notes what was found before the search, in every run that shares it: what is `limited`,
+        `calibrated` or `shrunk`."""
         with self._write() as connection:
-            connection.execute(runs.update().where(shared == search).values(shrunk=dict(shrunk)))
+            connection.execute(runs.update().where(shared == search).values(**found))
 
-    def set_limited(self, search: str, limited: Mapping[str, Any]) -> None:
-        """Notes what limits leave of the space, in every run that shares the search."""
-        with self._write() as connection:
-            connection.execute(runs.update().where(shared == search).values(limited=dict(limited)))
+    def found(self, search: str, what: str) -> Mapping[str, Any] | None:
+        """What was noted so, in whatever run of the search; None where nothing was."""
+        noted = (shared == search) & runs.c[what].is_not(None)
+        rows = self._rows(select(runs.c[what]).where(noted))
+        return rows[0][what] if rows else None
 
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""

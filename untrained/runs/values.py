@@ -16,7 +16,7 @@ class Values:
     """A score of architectures, which the store keeps as any other."""
 
     measuring: Measuring
-    "With `setup` alone."
+    "Whose setups, `setup` among them, are measured together."
     setup: ScoreSetup
     draws: int
     note: str

@@ -1,8 +1,12 @@
 from .agreement import Agreement as Agreement
 from .agreement import agreement as agreement
 from .agreement import exceedance as exceedance
+from .chance import JointTest as JointTest
+from .chance import RankTest as RankTest
+from .chance import joint_test as joint_test
 from .chance import least_told_apart as least_told_apart
 from .chance import p_value as p_value
+from .chance import rank_test as rank_test
 from .chance import small_sample_interval as small_sample_interval
 from .combining import cross_fitted as cross_fitted
 from .combining import log_rank_sum as log_rank_sum
