@@ -22,7 +22,7 @@ from untrained.spaces import SPACES, get_space
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
-FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers")
+FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers", "store")
 "What may be said of a run that is there."
 
 
@@ -171,10 +171,12 @@ def _baselines(
     missing = tuple(name for name in BASELINES if name not in record.directions)
     if not missing:
         return ()
-    common: Any = {f.name: record.config[f.name] for f in fields(CommonConfig)}
-    common |= {"out": measured.folder.out, "workers": config.workers}
-    asked = BenchConfig(**common, scores=missing, draws=1)
-    return (_measure(asked, architectures, on_progress),)
+    asked = {f.name for f in fields(CommonConfig)} & set(record.config)
+    common: Any = {name: record.config[name] for name in asked}
+    common |= {"out": measured.folder.out, "store": measured.folder.elsewhere}
+    common["workers"] = config.workers
+    beside = BenchConfig(**common, scores=missing, draws=1)
+    return (_measure(beside, architectures, on_progress),)
 
 
 def _measure(

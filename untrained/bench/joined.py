@@ -15,7 +15,7 @@ from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.bench.population import Sample
 from untrained.bench.ranking import Known, rank_scores
 from untrained.runs.folder import RunFolder
-from untrained.runs.record import RunRecord, load_record, seconds_of
+from untrained.runs.record import RunRecord, record_of, seconds_of
 from untrained.runs.session import OnProgress, Progress
 from untrained.scores import SCORES, get_score
 
@@ -35,8 +35,7 @@ class Measured:
     @classmethod
     def of(cls, folder: RunFolder) -> "Measured":
         """As it is stored."""
-        record = load_record(folder.store, folder.name)
-        return cls(folder, record, seconds_of(folder.store, folder.name))
+        return cls(folder, record_of(folder), seconds_of(folder.address, folder.name))
 
     def known(self) -> dict[str, Known]:
         """What is known of each of its scores."""

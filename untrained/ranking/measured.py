@@ -19,7 +19,7 @@ from untrained.ranking.ranking import Ranking
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import opened
-from untrained.runs.record import load_record
+from untrained.runs.record import record_of
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress, Session, ignore
 from untrained.runs.setup import score_name
@@ -90,7 +90,7 @@ def _kept(config: RankConfig, named: Named) -> Iterator[RankConfig]:
         yield config
         return
     with TemporaryDirectory(prefix="untrained") as folder:
-        yield replace(config, workers=0, out=Path(folder))
+        yield replace(config, workers=0, out=Path(folder), store=None)
 
 
 def _groups(named: Named) -> dict[bool, dict[str, str]]:
@@ -110,7 +110,7 @@ def _measured(
         proposals = session.searcher.propose((), 0, random.Random(0))
         _measure_sizes(session, proposals, {text: name for name, text in names.items()})
         search(session)
-    record = load_record(session.folder.store, session.folder.name)
+    record = record_of(session.folder)
     return GroupRun(session.folder, record, names, learnt)
 
 

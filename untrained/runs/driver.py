@@ -97,11 +97,11 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
         check_probe(setup, images)
     _check_recipes(config, space, scale, (*setups, *cheap), images)
     searched, identity, name = _identities(config, space, (*setups, *cheap), searcher, images)
-    folder = RunFolder(config.out, name)
+    folder = RunFolder(config.out, name, config.store)
     with (
         folder.held(),
         start_engine(config.workers, images, config.time_limit) as engine,
-        Store.open(folder.store) as store,
+        Store.open(folder.address) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())
         described = describe(config, images, setups, searcher.goals, folder.name)
