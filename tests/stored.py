@@ -39,10 +39,16 @@ def tried(number: int, batch: int, *keys: str, run: str = "s") -> dict[str, Any]
     }  # fmt: skip
 
 
+def url_of(address: Address) -> str | URL:
+    """As SQLAlchemy takes it."""
+    if isinstance(address, str):
+        return address
+    return URL.create("sqlite", database=str(address))
+
+
 def said(address: Address, statement: str, **values: Any) -> Sequence[Any]:
     """The rows that SQL gives, or none; written at once."""
-    url = address if isinstance(address, str) else URL.create("sqlite", database=str(address))
-    engine = create_engine(url)
+    engine = create_engine(url_of(address))
     try:
         with engine.begin() as connection:
             found = connection.execute(text(statement), values)

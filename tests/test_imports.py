@@ -24,9 +24,10 @@ ARROWS = {
     "scores": {"kernels", "regions", "analysis", "networks", "images"},
     "training": {"images", "networks"},
     "search": {"spaces"},
+    "migrations": set(),
     "runs": {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
-        "search",
+        *("search", "migrations"),
     },
     "bench": {"spaces", "scores", "tables", "training", "runs"},
     "ranking": {"spaces", "networks", "scores", "training", "search", "runs"},
@@ -93,6 +94,7 @@ HEAVY = (
     "polars",
     "plotly",
     "sqlalchemy",
+    "alembic",
     "jinja2",
     "numpy",
 )

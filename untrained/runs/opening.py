@@ -212,8 +212,9 @@ def _bring_up_to_date(connection: Connection, where: Address) -> None:
     Raises:
         ValueError: a database of something else, or of a newer schema.
     """
-    if _version(connection, where) < SCHEMA:
-        migrate(connection)
+    version = _version(connection, where)
+    if version < SCHEMA:
+        migrate(connection, version)
 
 
 def _version(connection: Connection, where: Address) -> int:
