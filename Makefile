@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[onnx,test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[onnx,postgresql,test]'
 	touch $@
 
 demo: .venv/ready

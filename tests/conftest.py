@@ -5,6 +5,7 @@ the tests out, for which the others wait.
 """
 
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from parsing import Parse
+    from postgres import Server
 
     from untrained.images import Images
 
@@ -82,6 +84,26 @@ def data() -> Path:
     if not data_folder().exists():
         pytest.skip("no data folder: set UNTRAINED_DATA")
     return data_folder()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """A server of PostgreSQL; tests that need it are skipped where it is not installed."""
+    from postgres import server, why_none
+
+    if reason := why_none():
+        pytest.skip(reason)
+    with server() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Of a store that is yet to be made, in a file and on a server."""
+    if request.param == "sqlite":
+        return tmp_path / "store.db"
+    server: Server = request.getfixturevalue("postgres")
+    return server.url()
 
 
 @pytest.fixture

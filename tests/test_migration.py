@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, inspect
+from stored import RUN, measured, said, tried, url_of
 
 from untrained.report.stored import report_run
 from untrained.runs import RunConfig, RunFolder, load_record, run
+from untrained.runs.address import Address
 from untrained.runs.schema import SCHEMA
+from untrained.runs.store import Store
 from untrained.training import TrainingSpec
 
 SPEC = TrainingSpec(recipe="default", epochs=1, images=64)
@@ -101,3 +105,64 @@ def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Pat
     assert facts(folder) == expected
     assert rows(folder.store, "select * from measurements") == measured
     assert rows(folder.store, "select version from schema") == [(SCHEMA,)]
+
+
+# Every schema, in a file and on a server
+
+BACK = {
+    6: ["alter table runs drop column calibrated"],
+    5: ["alter table runs drop column limited"],
+    4: ["alter table runs drop column shrunk"],
+    3: [
+        "alter table runs rename column selected to pick",
+        "alter table trainings rename column reason to failure",
+        "alter table trials drop column role",
+        "update trained set role = 'pick' where role = 'selected'",
+    ],
+    2: [
+        *(f"alter table runs drop column {c}" for c in ("search", "meanings", "counts", "ended")),
+        *(f"alter table measurements drop column bound_{c}" for c in ("kind", "amount")),
+    ],
+    1: ["alter table trials drop column epochs"],
+}
+"Schema -> what undoes the one after it."
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+def test_every_schema_becomes_the_present_one(version: int, address: Address) -> None:
+    """The tables are those of a new store, and hold what they held."""
+    with Store.open(address) as store:
+        store.begin_run("s", {**RUN, "search": None})
+        store.set_selected("s", "a1")
+        store.add_measurements([measured("k")])
+        store.add_trials([{**tried(0, 0, "k"), "note": "parent", "role": "parent"}])
+        named = {"position": 0, "role": "selected", "architecture": "a1"}
+        store.begin_training("s", named, {"key": "t", "question": {}})
+        store.update_training("t", [], {"reason": "diverged"})
+        expected: list[Any] = [store.trials("s"), store.trainings("s"), store.run("first")]
+    new = tables_of(address)
+    for before in range(SCHEMA - 1, version - 1, -1):
+        for statement in BACK.get(before, []):
+            said(address, statement)
+    said(address, "update schema set version = :version", version=version)
+    assert version == SCHEMA - 1 or tables_of(address) != new
+    with Store.open(address) as store:
+        found: list[Any] = [store.trials("s"), store.trainings("s"), store.run("first")]
+    assert tables_of(address) == new
+    if version < 3:  # which did not keep these
+        found[2] |= {name: expected[2][name] for name in ("meanings", "counts", "ended")}
+    assert found == expected
+    assert list(map(tuple, said(address, "select version from schema"))) == [(SCHEMA,)]
+
+
+def tables_of(address: Address) -> dict[str, dict[str, str]]:
+    """Table -> column -> its type."""
+    engine = create_engine(url_of(address))
+    try:
+        found = inspect(engine)
+        return {
+            table: {column["name"]: str(column["type"]) for column in found.get_columns(table)}
+            for table in found.get_table_names()
+        }
+    finally:
+        engine.dispose()

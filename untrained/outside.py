@@ -4,6 +4,7 @@ Any subpackage may import this; it imports none. Terminal, page and shell each e
 read as markup; what all of them would obey is escaped here.
 """
 
+import re
 import shlex
 import unicodedata
 
@@ -40,13 +41,34 @@ def _is_seen(character: str) -> bool:
 def command_line(*words: str) -> str:
     r"""What to type for a POSIX shell to read these words, itself without control characters.
 
-    Words that hold some are quoted as bytes, by `$'...'`.
+    Words that hold some are quoted as bytes, by `$'...'`. Passwords are left out.
 
     Example:
         >>> print(command_line("untrained", "report", "it's/caf\udce9\n"))
         untrained report $'it\'s/caf\xe9\x0a'
     """
-    return " ".join(shlex.quote(w) if visible(w) == w else f"$'{_in_bytes(w)}'" for w in words)
+    shown = map(without_password, words)
+    return " ".join(shlex.quote(w) if visible(w) == w else f"$'{_in_bytes(w)}'" for w in shown)
+
+
+def without_password(text: str) -> str:
+    """The text without the passwords of the URL of a PostgreSQL database in it.
+
+    Everything from a colon after the user's name to the last `@` counts as one, whether or not it
+    is written as a URL demands.
+
+    Example:
+        >>> without_password("postgresql+psycopg://me:secret@host/runs?sslpassword=too&x=1")
+        'postgresql+psycopg://me@host/runs?x=1'
+    """
+    if "postgres" not in text or "://" not in text:
+        return text
+    text = _PASSWORD.sub(r"\1@", text)
+    return re.sub(r"\?$", "", _PASSWORD_IN_QUERY.sub(r"\1", text))
+
+
+_PASSWORD = re.compile(r"(postgres[^:/]*://[^:@/?]*):.*@", re.DOTALL)
+_PASSWORD_IN_QUERY = re.compile(r"([?&])(?:ssl)?password=[^&]*&?")
 
 
 def _in_bytes(word: str) -> str:

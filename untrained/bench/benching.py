@@ -23,7 +23,9 @@ from untrained.spaces import SPACES, get_space
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."
 
-FREE = ("combine", "dataset", "table", "thresholds", "resamples", "workers", "engine", "ray")
+FREE = (
+    "combine", "dataset", "table", "thresholds", "resamples", "workers", "engine", "ray", "store",
+)  # fmt: skip
 "What may be said of a run that is there."
 
 
@@ -177,7 +179,7 @@ def _baselines(
         return ()
     common: Any = {f.name: getattr(config, f.name) for f in fields(CommonConfig)}
     common |= {name: record.config[name] for name in common if name not in FREE}
-    common["out"] = measured.folder.out
+    common |= {"out": measured.folder.out, "store": measured.folder.elsewhere}
     asked = BenchConfig(**common, scores=missing, draws=1)
     return (_measure(asked, architectures, on_progress),)
 

@@ -16,7 +16,7 @@ from untrained.bench.population import Sample
 from untrained.bench.ranking import Known, rank_scores
 from untrained.runs.config import BASELINES
 from untrained.runs.folder import RunFolder
-from untrained.runs.record import RunRecord, load_record, seconds_of
+from untrained.runs.record import RunRecord, record_of, seconds_of
 from untrained.runs.session import OnProgress, Progress
 from untrained.scores import SCORES, get_score
 
@@ -36,8 +36,7 @@ class Measured:
     @classmethod
     def of(cls, folder: RunFolder) -> "Measured":
         """As it is stored."""
-        record = load_record(folder.store, folder.name)
-        return cls(folder, record, seconds_of(folder.store, folder.name))
+        return cls(folder, record_of(folder), seconds_of(folder.address, folder.name))
 
     def known(self) -> dict[str, Known]:
         """What is known of each of its scores."""

@@ -93,7 +93,9 @@ def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool
         if folder is None:
             board = boards.bench(config, watch)
         else:
-            board = boards.bench_run(RunFolder(folder.parent, folder.name), config, watch)
+            board = boards.bench_run(
+                RunFolder(folder.parent, folder.name, config.store), config, watch
+            )
     boards.show(board, as_json)
 
 
@@ -123,9 +125,9 @@ def inspect(model: str, config: InspectConfig, as_json: bool) -> None:
     show_inspected(model, config, as_json)
 
 
-def report(folder: Path, page: Path | None) -> None:
+def report(folder: Path, page: Path | None, store: str | None) -> None:
     """Writes the page of a run or a tracking again."""
-    found = RunFolder(folder.parent, folder.name)
+    found = RunFolder(folder.parent, folder.name, store)
     path = (pages.report_track if holds_tracking(found) else pages.report_run)(found, page)
     say(path, label="Report:", style="bold")
 

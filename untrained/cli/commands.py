@@ -139,7 +139,7 @@ def bench(
 
     Args:
         folder: Folder of a run, as `search` or `score` printed it; beside it, only --combine,
-            --dataset, --table, --thresholds, --resamples and --workers may be given.
+            --dataset, --table, --thresholds, --resamples, --store and --workers may be given.
         json: Print one JSON object instead of a table.
         dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
     """
@@ -174,14 +174,15 @@ def inspect(model: str, *, config: InspectFlags = InspectConfig(), json: Switch 
     actions().inspect(model, config, json)
 
 
-def report(folder: Path, *, page: Path | None = None) -> None:
+def report(folder: Path, *, page: Path | None = None, store: str | None = None) -> None:
     """Write the report of a run or a tracking again, finished or still running.
 
     Args:
         folder: Its folder, as `search` or `track` printed it.
         page: The file to write; by default report.html in the folder. Nothing else is written.
+        store: Where the run's numbers are, if it was given a store.
     """
-    actions().report(folder, page)
+    actions().report(folder, page, store)
 
 
 def data(*, json: Switch = False) -> None:

@@ -17,13 +17,14 @@ from untrained.report.limited import limited_in_words
 from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
-from untrained.runs import RunFolder, RunRecord, TrialRecord, load_record
+from untrained.runs import RunFolder, RunRecord, TrialRecord
+from untrained.runs.record import record_of
 from untrained.scores import Reading
 
 
 def show(folder: RunFolder, as_json: bool) -> None:
     """What a run found, and where its report is; exit code 1 where that is nothing."""
-    record = load_record(folder.store, folder.name)
+    record = record_of(folder)
     if as_json:
         print(json.dumps(plain(record, folder)))
     else:

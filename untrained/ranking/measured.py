@@ -23,7 +23,7 @@ from untrained.runs.config import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import opened
 from untrained.runs.ray_config import RayConfig
-from untrained.runs.record import load_record
+from untrained.runs.record import record_of
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Progress, Session, ignore
 from untrained.runs.setup import score_name
@@ -121,7 +121,7 @@ def _kept(config: RankConfig, named: Named) -> Iterator[RankConfig]:
         return
     with TemporaryDirectory(prefix="untrained") as folder:
         here = replace(config, engine="processes", ray=RayConfig())
-        yield replace(here, workers=0, out=Path(folder))
+        yield replace(here, workers=0, out=Path(folder), store=None)
 
 
 def _groups(named: Named) -> dict[bool, dict[str, str]]:
@@ -147,7 +147,7 @@ def _measured(
         search(session)
         if config.train:
             train_sample(session, [proposal.architecture for proposal in built], config.repeats)
-    record = load_record(session.folder.store, session.folder.name)
+    record = record_of(session.folder)
     return GroupRun(session.folder, record, names, learnt)
 
 

@@ -12,7 +12,8 @@ from untrained.outside import command_line
 from untrained.report.cell import graphs_of
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
-from untrained.runs import RunFolder, load_record
+from untrained.runs import RunFolder
+from untrained.runs.record import record_of
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
@@ -43,7 +44,7 @@ def report_run(
         OSError: the page cannot be written.
     """
     page = page or folder.report
-    record = load_record(folder.store, folder.name)
+    record = record_of(folder)
     space = space or SPACES.get(record.space)
     graphs = graphs_of(space, record.selected) if space and record.selected else None
     files = {
@@ -64,7 +65,7 @@ def report_run(
             beside={
                 name: _link(RunFolder(folder.out, name).report, page) for name in record.beside
             },
-            command=command_line("untrained", "report", str(folder.path)),
+            command=_command(folder),
         )
     return page
 
@@ -110,5 +111,11 @@ def _explaining(folder: RunFolder, page: Path) -> Iterator[None]:
             raise
         raise OSError(
             f"cannot write {page}: {error.strerror or error}; write it elsewhere: "
-            f"{command_line('untrained', 'report', str(folder.path), '--page', 'report.html')}"
+            f"{_command(folder, '--page', 'report.html')}"
         ) from error
+
+
+def _command(folder: RunFolder, *words: str) -> str:
+    """What writes the page again."""
+    store = () if folder.elsewhere is None else ("--store", folder.elsewhere)
+    return command_line("untrained", "report", str(folder.path), *store, *words)

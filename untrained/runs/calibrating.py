@@ -64,7 +64,7 @@ def calibrated(session: Session) -> Session:
     setups = make_setups(session.space, session.config)
     known = session.store.found(session.id, "calibrated")
     found = Calibrated.of(known) if known else _calibration(session, setups)
-    session.store.set_found(session.id, calibrated=asdict(found))
+    session.store.set_found(session.id, "calibrated", asdict(found))
     used = tuple(setup for name in found.used for setup in setups if setup.name == name)
     searcher = replace(session.searcher, goals=goals_of(used, sizes_are_costs=False))
     measuring = replace(session.measuring, setups=used)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from untrained.outside import without_password
+from untrained.runs.address import address_of
 from untrained.runs.beside import Beside, Compare
 from untrained.runs.identity import digest
 from untrained.runs.limit import parse_limits
@@ -51,6 +53,10 @@ class MachineConfig:
     workers, only Python code can be stopped."""
     out: Path = Path("untrained-runs")
     "Folder of the store and of one folder for each run; its name is taken literally, `~` too."
+    store: str | None = field(default=None, repr=False)
+    """Where numbers are kept, by default in the file store.db of `out`: another file, or a
+    PostgreSQL database that machines share, such as postgresql+psycopg://me@host/runs. Its
+    password is best left to PGPASSWORD or ~/.pgpass, and is kept nowhere."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +206,7 @@ class ResolvedConfig(RunConfig):
             )
         _ = self.beside  # which refuses what names no network
         check_images(self.images)
+        address_of(self.store, self.out)  # which refuses what is no address
         if self.training.recipe != AUTO:  # which is checked once it is fitted to the images
             check_recipe(self.recipe)
             check_precision(self.recipe, self.device)
@@ -279,6 +286,7 @@ class ResolvedConfig(RunConfig):
             "calibrate_scores": self.calibrate_scores and list(self.calibrate_scores),
             "limit": list(self.limit),
             "out": str(self.out),
+            "store": self.store and without_password(self.store),
             "weights": None if self.weights is None else str(self.weights),
         }
 
@@ -349,7 +357,7 @@ LARGEST_SEED = 2**63 - 1
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "preset", "train", "compare", "repeats", "weights", "scale", "channels",
-    "cells", "training", "workers", "engine", "ray", "time_limit", "out",
+    "cells", "training", "workers", "engine", "ray", "time_limit", "out", "store",
 }  # fmt: skip
 
 

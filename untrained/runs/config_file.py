@@ -6,7 +6,7 @@ from typing import Any
 
 import tomli_w
 
-from untrained.outside import command_line
+from untrained.outside import command_line, without_password
 from untrained.runs.config import MachineConfig
 from untrained.runs.track_config import TrackConfig
 
@@ -17,9 +17,13 @@ CONFIG = "config.toml"
 def as_toml(config: MachineConfig | TrackConfig, *command: str) -> str:
     """A file that the command, `search` by default, reads as this configuration.
 
-    What is open, as a size that is each image's own, is left out: TOML has no word for it.
+    What is open, as a size that is each image's own, is left out: TOML has no word for it. So are
+    passwords.
     """
-    given = tomli_w.dumps(_plain(asdict(config)))
+    said = asdict(config)
+    if said.get("store"):
+        said["store"] = without_password(said["store"])
+    given = tomli_w.dumps(_plain(said))
     words = command_line("untrained", *(command or ("search",)), "--config")
     return f"# {words} FILE\n{given}"
 

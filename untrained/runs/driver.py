@@ -114,13 +114,13 @@ def opened(
         check_probe(setup, images)
     _check_recipes(config, space, scale, (*every, *cheap), images)
     searched, identity, name = _identities(config, space, (*every, *cheap), searcher, images)
-    folder = RunFolder(config.out, name)
+    folder = RunFolder(config.out, name, config.store)
     with (
         folder.held(),
         start_engine(
             config.workers, images, config.time_limit, config.device, config.cluster
         ) as engine,
-        Store.open(folder.store) as store,
+        Store.open(folder.address) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())
         goals = (*searcher.goals, *goals_of(compared, sizes_are_costs=False))

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from untrained.runs.address import Address, address_of
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,8 @@ class RunFolder:
 
     out: Path
     name: str
+    elsewhere: str | None = field(default=None, repr=False)
+    "Where the store is if not in `out`, as `--store` says it."
 
     @property
     def path(self) -> Path:
@@ -22,8 +26,17 @@ class RunFolder:
 
     @property
     def store(self) -> Path:
-        """File of the store, which all runs in `out` share."""
+        """File of the store, which all runs in `out` share, unless theirs is elsewhere."""
         return self.out / "store.db"
+
+    @property
+    def address(self) -> Address:
+        """Where the store is.
+
+        Raises:
+            ValueError: `elsewhere` is no address.
+        """
+        return address_of(self.elsewhere, self.out)
 
     @property
     def report(self) -> Path:

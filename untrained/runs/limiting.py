@@ -73,7 +73,7 @@ def limited(session: Session) -> Session:
     told = Limited(
         {limit.quantity: limit.most for limit in limits}, len(drawn), len(within), tries
     )
-    session.store.set_found(session.id, limited=vars(told))
+    session.store.set_found(session.id, "limited", vars(told))
     searcher = replace(session.searcher, space=space)
     return replace(session, eligible=space, searcher=searcher)
 

@@ -15,39 +15,75 @@ from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
+from untrained.outside import without_password
+from untrained.runs.address import Address
+from untrained.runs.explained import explaining
 from untrained.runs.migration import migrate
 from untrained.runs.schema import SCHEMA, metadata, schema
+from untrained.runs.server import beginning, server_engine
 
 BUSY_SECONDS = 10.0  # how long another writer is waited for
 
 
-def engine_of(url: str | Path) -> Engine:
-    """A database to be written; a file of SQLite that is not there is made first.
+def engine_of(address: Address) -> Engine:
+    """A store to be written; one that is not there, or an empty database, is made one first.
 
     Raises:
-        ValueError: a file that is no store.
+        ValueError: a file or a database that is no store.
     """
-    if isinstance(url, Path):
-        make_file(url)
-        engine = _sqlite(url)
+    if isinstance(address, Path):
+        make_file(address)
+        engine = _sqlite(address)
     else:
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            _prepare(engine)
-        with explaining(url), engine.begin() as connection:
-            _make_tables(connection)
-    with explaining(url), engine.begin() as connection:
-        _bring_up_to_date(connection, url)
+        engine = server_engine(address)
+    try:
+        with explaining(address), beginning(engine) as connection:
+            if isinstance(address, str) and not inspect(connection).get_table_names():
+                _make_tables(connection)
+            _bring_up_to_date(connection, address)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
 @contextmanager
-def reading_engine(path: Path) -> Iterator[Engine]:
-    """A store to be read, which is not written: neither the file nor its folder.
+def reading_engine(address: Address) -> Iterator[Engine]:
+    """A store to be read, which is not written.
+
+    Raises:
+        ValueError: no such store, or one of another schema on a server.
+    """
+    if isinstance(address, Path):
+        with _reading_file(address) as engine:
+            yield engine
+        return
+    engine = server_engine(address).execution_options(postgresql_readonly=True)
+    try:
+        with explaining(address):
+            with engine.begin() as connection:
+                if _version(connection, address) < SCHEMA:
+                    raise ValueError(
+                        f"the store {without_password(address)} is of an older version: a search "
+                        f"or score command that uses it brings it up to date"
+                    )
+            yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _reading_file(path: Path) -> Iterator[Engine]:
+    """A store in a file; neither the file nor its folder is written.
 
     Where SQLite cannot read it in place, as with a journal in a folder that cannot be written, or
     where it is of an older schema, a copy is read.
     """
+    if not path.exists():
+        raise ValueError(
+            f"no store at {path}: expected one that `untrained search` made; if it was given "
+            f"--store, give the same here"
+        )
     _check_file(path)
     engine = _reader(path)
     try:
@@ -170,58 +206,32 @@ def _make_tables(connection: Connection) -> None:
         connection.execute(insert(schema).values(version=SCHEMA))
 
 
-def _bring_up_to_date(connection: Connection, where: str | Path) -> None:
+def _bring_up_to_date(connection: Connection, where: Address) -> None:
     """Migrates a store of an older schema.
 
     Raises:
         ValueError: a database of something else, or of a newer schema.
     """
+    version = _version(connection, where)
+    if version < SCHEMA:
+        migrate(connection, version)
+
+
+def _version(connection: Connection, where: Address) -> int:
     _check_ours(connection, where)
     version = connection.scalar(select(schema.c.version))
     if version is None or not 1 <= version <= SCHEMA:
         raise ValueError(
-            f"the store {where} was written by a newer untrained, or is damaged: expected schema "
-            f"1 to {SCHEMA}, got {version!r}; upgrade untrained, or choose another --out"
+            f"the store {without_password(str(where))} was written by a newer untrained, or is "
+            f"damaged: expected schema 1 to {SCHEMA}, got {version!r}; upgrade untrained, or "
+            f"choose another --out or --store"
         )
-    if version < SCHEMA:
-        migrate(connection)
+    return version
 
 
-def _check_ours(connection: Connection, where: str | Path) -> None:
+def _check_ours(connection: Connection, where: Address) -> None:
     if "schema" not in inspect(connection).get_table_names():
         raise ValueError(
-            f"{where}: expected a store of untrained, got a database of something else; choose "
-            f"another --out"
+            f"{without_password(str(where))}: expected a store of untrained, got a database of "
+            f"something else; choose another --out or --store"
         )
-
-
-@contextmanager
-def explaining(where: str | Path) -> Iterator[None]:
-    """Failures of the database inside say what was expected and what to try."""
-    try:
-        yield
-    except DatabaseError as error:
-        raise _explained(str(error.orig), where) from error
-    except UnicodeDecodeError as error:  # in a name or a message of a damaged database
-        raise _explained(str(error), where) from error
-
-
-def _explained(reason: str, where: str | Path) -> Exception:
-    reason = " ".join(reason.split())[:200]
-    advice = {
-        "locked": (OSError, "another program holds it; wait for it, or choose another --out"),
-        "full": (OSError, "free some space and run the same command again: it resumes"),
-        "readonly": (OSError, "choose an --out that can be written"),
-        "unable to open": (OSError, "choose an --out that can be written"),
-        "disk I/O": (OSError, "check the disk and run the same command again: it resumes"),
-        "not a database": (ValueError, "expected a store of untrained; choose another --out"),
-        "no column": (ValueError, "expected a store of this version; choose another --out"),
-        "no such": (ValueError, "expected a store of this version; choose another --out"),
-    }
-    damaged = (
-        OSError,
-        "it is damaged: put a copy back, or move it away to start anew; `sqlite3 FILE .recover` "
-        "saves the rows that are whole",
-    )
-    kind, what_to_try = next((a for sign, a in advice.items() if sign in reason), damaged)
-    return kind(f"cannot use the store {where}: {reason}; {what_to_try}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from untrained.runs.address import Address
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import calibration_of
 from untrained.runs.store import Store
@@ -235,19 +236,29 @@ class RunRecord:
         return [trial.as_trial(space) for trial in self.trials]
 
 
-def load_record(store: Path, name: str) -> RunRecord:
+def load_record(store: Address, name: str) -> RunRecord:
     """The run of this name as the store holds it by now.
 
     Raises:
         ValueError: no such store, or no such run in it.
+        OSError: it cannot be read.
     """
-    if not store.exists():
-        raise ValueError(f"no store at {store}: expected one that `untrained search` made")
+    running = isinstance(store, Path) and RunFolder(store.parent, name).running()
     with Store.reading(store) as opened:
-        return _record(opened, name, RunFolder(store.parent, name).running())
+        return _record(opened, name, running)
 
 
-def seconds_of(store: Path, name: str) -> dict[str, float]:
+def record_of(folder: RunFolder) -> RunRecord:
+    """The run of this folder as its store holds it by now.
+
+    Raises:
+        ValueError, OSError: as `load_record`.
+    """
+    with Store.reading(folder.address) as opened:
+        return _record(opened, folder.name, folder.running())
+
+
+def seconds_of(store: Address, name: str) -> dict[str, float]:
     """Score -> seconds per architecture in the run of this name; see `Store.seconds`."""
     with Store.reading(store) as opened:
         row = opened.run(name)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import sqlalchemy
-from sqlalchemy import JSON, Boolean, Column, Dialect, Float, Integer, MetaData, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Dialect, Float, Integer, MetaData, Table
 
 from untrained.training.epoch import Epoch
 
@@ -11,8 +11,8 @@ SCHEMA = 7
 
 
 class String(sqlalchemy.TypeDecorator[str]):
-    """Text. Lone surrogates, which a database refuses, are kept as the escapes that they show as:
-    the bytes of a file's name that is not UTF-8, in the reason of a failure."""
+    """Text. What a database refuses is kept as the escape that it shows as: lone surrogates, such
+    as the bytes of a file's name that is not UTF-8, and on PostgreSQL the character NUL."""
 
     impl = sqlalchemy.String
     cache_ok = True
@@ -20,7 +20,13 @@ class String(sqlalchemy.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """The text as it is written."""
+        if value and dialect.name == "postgresql":
+            value = value.replace("\0", "\\x00")
         return value and value.encode(errors="backslashreplace").decode()
+
+
+Count = BigInteger().with_variant(Integer, "sqlite")
+"A whole number of any size, as all of SQLite's are."
 
 
 metadata = MetaData()
@@ -83,8 +89,8 @@ trainings = Table(
     metadata,
     Column("key", String, primary_key=True),
     Column("question", JSON, nullable=False),
-    Column("parameters", Integer),
-    Column("macs", Integer),
+    Column("parameters", Count),
+    Column("macs", Count),
     Column("best_epoch", Integer),
     Column("finished", Boolean, nullable=False, default=False),
     Column("reason", String, nullable=False, default=""),  # why it ended early

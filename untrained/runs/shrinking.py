@@ -80,7 +80,7 @@ def shrunk(session: Session) -> Session:
         higher_is_better=setup.score.higher_is_better,
         values={str(a): value for a, value in zip(pool, values, strict=True)},
     )
-    session.store.set_found(session.id, shrunk=vars(found))
+    session.store.set_found(session.id, "shrunk", vars(found))
     block = round(1 / asked.share)
     space = restricted(
         session.eligible,

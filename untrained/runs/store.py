@@ -1,21 +1,24 @@
 """The store: everything a run asked, tried, measured and trained, through SQLAlchemy Core.
 
-SQLite in write-ahead mode; `Store.open` takes the URL of another database too. Only the driver of
-a run writes.
+In a file of SQLite, in write-ahead mode, or in a PostgreSQL database. Only drivers of runs write:
+one or several, on one machine or, with a server, on several.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import wraps
 from math import fsum
-from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 
-from untrained.runs.opening import engine_of, explaining, reading_engine
+from untrained.outside import without_password
+from untrained.runs.address import Address
+from untrained.runs.opening import engine_of, reading_engine
 from untrained.runs.rows import Damaged, check_row
 from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
+from untrained.runs.transactions import carry_out
 from untrained.runs.trial_record import TrialRecord
 from untrained.scores.score import Bound, Reading
 from untrained.training.epoch import Epoch
@@ -23,38 +26,56 @@ from untrained.training.epoch import Epoch
 shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
 "Whose trials a run's are."
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def transaction(
+    method: Callable[Concatenate["Store", Connection, P], T],
+) -> Callable[Concatenate["Store", P], T]:
+    """A method that is one transaction: all of it is kept, or nothing."""
+
+    @wraps(method)
+    def carried_out(self: "Store", *args: Any, **kwargs: Any) -> T:  # tests check no P.args
+        def work(connection: Connection) -> T:
+            return method(self, connection, *args, **kwargs)
+
+        return carry_out(self.engine, work, self.where)
+
+    return carried_out  # type: ignore[return-value]
+
 
 class Store:
     """One database; opened by `Store.open`, shared by any number of runs."""
 
-    def __init__(self, engine: Engine, where: str | Path):
+    def __init__(self, engine: Engine, where: Address):
         self.engine = engine
         self.where = where
 
     @classmethod
-    def open(cls, url: str | Path) -> "Store":
+    def open(cls, address: Address) -> "Store":
         """Opens a store, and makes its tables where there are none.
 
         Args:
-            url: a file of SQLite, or the URL of another database.
+            address: a file of SQLite, or the URL of a PostgreSQL database.
 
         Raises:
-            ValueError: a store of a newer schema, or a file that is no database.
+            ValueError: a store of a newer schema, or a file or database that is none.
             OSError: it cannot be opened or written.
         """
-        return cls(engine_of(url), url)
+        return cls(engine_of(address), address)
 
     @classmethod
     @contextmanager
-    def reading(cls, path: Path) -> Iterator["Store"]:
-        """A store to be read; neither the file nor its folder is written.
+    def reading(cls, address: Address) -> Iterator["Store"]:
+        """A store to be read; neither a file nor its folder is written.
 
         Raises:
-            ValueError: as `open`.
+            ValueError: as `open`, or no such store.
             OSError: it cannot be read.
         """
-        with reading_engine(path) as engine:
-            yield cls(engine, path)
+        with reading_engine(address) as engine:
+            yield cls(engine, address)
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -66,15 +87,9 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """A transaction whose failures say what to try."""
-        with explaining(self.where), self.engine.begin() as connection:
-            yield connection
-
-    def _rows(self, query: Any) -> list[dict[str, Any]]:
-        with self._write() as connection:
-            return self._read(connection, query)
+    @transaction
+    def _rows(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
+        return self._read(connection, query)
 
     def _read(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
         try:
@@ -82,10 +97,12 @@ class Store:
             for row in rows:
                 check_row(query.selected_columns, row)
         except (ValueError, TypeError) as error:  # also JSON that is none
-            raise Damaged(
-                f"the store {self.where} is damaged in one place: {error}; {AGAIN}"
-            ) from error
+            raise self._damaged(str(error)) from error
         return rows
+
+    def _damaged(self, what: str) -> Damaged:
+        where = without_password(str(self.where))
+        return Damaged(f"the store {where} is damaged in one place: {what}; {AGAIN}")
 
     def _is_whole(self, connection: Connection, query: Any, least: int = 1) -> bool:
         """Whether there are so many rows or more, and none is damaged."""
@@ -96,27 +113,29 @@ class Store:
 
     # Runs
 
-    def begin_run(self, run: str, values: Mapping[str, Any]) -> None:
+    @transaction
+    def begin_run(self, connection: Connection, run: str, values: Mapping[str, Any]) -> None:
         """Notes a run, or renews what is noted of it."""
-        with self._write() as connection:
-            if self._is_whole(connection, select(runs).where(runs.c.id == run)):
-                connection.execute(runs.update().where(runs.c.id == run).values(**values))
-            else:
-                either = (runs.c.id == run) | (runs.c.name == values["name"])
-                connection.execute(runs.delete().where(either))
-                connection.execute(insert(runs).values(id=run, started=time.time(), **values))
+        if self._is_whole(connection, select(runs).where(runs.c.id == run)):
+            connection.execute(runs.update().where(runs.c.id == run).values(**values))
+        else:
+            either = (runs.c.id == run) | (runs.c.name == values["name"])
+            connection.execute(runs.delete().where(either))
+            connection.execute(insert(runs).values(id=run, started=time.time(), **values))
 
-    def set_selected(self, search: str, selected: str | None) -> None:
+    @transaction
+    def set_selected(self, connection: Connection, search: str, selected: str | None) -> None:
         """Notes that the search has ended and what it chose, in every run that shares it."""
         ended = {"selected": selected, "ended": time.time()}
-        with self._write() as connection:
-            connection.execute(runs.update().where(shared == search).values(**ended))
+        connection.execute(runs.update().where(shared == search).values(**ended))
 
-    def set_found(self, search: str, **found: Mapping[str, Any]) -> None:
+    @transaction
+    def set_found(
+        self, connection: Connection, search: str, what: str, found: Mapping[str, Any]
+    ) -> None:
         """Notes what was found before the search, in every run that shares it: what is `limited`,
         `calibrated` or `shrunk`."""
-        with self._write() as connection:
-            connection.execute(runs.update().where(shared == search).values(**found))
+        connection.execute(runs.update().where(shared == search).values({what: dict(found)}))
 
     def found(self, search: str, what: str) -> Mapping[str, Any] | None:
         """What was noted so, in whatever run of the search; None where nothing was."""
@@ -140,51 +159,48 @@ class Store:
 
     # Measurements and trials
 
-    def known(self, keys: Sequence[str]) -> dict[str, Reading]:
+    @transaction
+    def known(self, connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
         """Those of the measurements that were made before, in whatever run, and are whole."""
         found: dict[str, Reading] = {}
-        with self._write() as connection:
-            for start in range(0, len(keys), 500):  # databases limit a statement's variables
-                found |= _readings(connection, keys[start : start + 500])
+        for start in range(0, len(keys), 500):  # databases limit a statement's variables
+            found |= _readings(connection, keys[start : start + 500])
         return found
 
-    def add_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    @transaction
+    def add_measurements(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keeps measurements; one that another run made meanwhile stays, and is counted again.
 
         One that is damaged, or ran out of memory or time, gives way.
         """
-        with self._write() as connection:
-            keys = [row["key"] for row in rows]
-            there = {k for k, reading in _readings(connection, keys).items() if not reading.bound}
-            given_up = measurements.c.key.in_(set(keys) - there)
-            connection.execute(measurements.delete().where(given_up))
-            again = measurements.update().where(measurements.c.key.in_(there))
-            connection.execute(again.values(times=measurements.c.times + 1))
-            fresh = [dict(row) for row in rows if row["key"] not in there]
-            if fresh:
-                connection.execute(insert(measurements), fresh)
+        keys = [row["key"] for row in rows]
+        there = {k for k, reading in _readings(connection, keys).items() if not reading.bound}
+        given_up = measurements.c.key.in_(set(keys) - there)
+        connection.execute(measurements.delete().where(given_up))
+        again = measurements.update().where(measurements.c.key.in_(there))
+        connection.execute(again.values(times=measurements.c.times + 1))
+        fresh = [dict(row) for row in rows if row["key"] not in there]
+        if fresh:
+            connection.execute(insert(measurements), fresh)
 
-    def add_trials(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    @transaction
+    def add_trials(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keeps a whole batch of trials, if another run of the same search has not meanwhile."""
         first = (trials.c.run == rows[0]["run"]) & (trials.c.number == rows[0]["number"])
-        with self._write() as connection:
-            if connection.scalar(select(trials.c.number).where(first)) is None:
-                connection.execute(insert(trials), [dict(row) for row in rows])
+        if connection.scalar(select(trials.c.number).where(first)) is None:
+            connection.execute(insert(trials), [dict(row) for row in rows])
 
-    def forget_trials(self, run: str) -> None:
+    @transaction
+    def forget_trials(self, connection: Connection, run: str) -> None:
         """Forgets what was tried, not what was measured."""
-        with self._write() as connection:
-            connection.execute(trials.delete().where(trials.c.run == run))
+        connection.execute(trials.delete().where(trials.c.run == run))
 
     def trials(self, run: str, since: int = 0) -> list[TrialRecord]:
         """Trials from a number on, with the readings of their measurements."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
         if [row["number"] for row in rows] != list(range(since, since + len(rows))):
-            raise Damaged(
-                f"the store {self.where} is damaged in one place: trials of {run} are missing; "
-                f"{AGAIN}"
-            )
+            raise self._damaged(f"trials of {run} are missing")
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         known = self.known(sorted(keys))
         return [
@@ -204,32 +220,32 @@ class Store:
             for row in rows
         ]
 
-    def batches(self, run: str) -> int:
+    @transaction
+    def batches(self, connection: Connection, run: str) -> int:
         """How many batches of trials are stored."""
         query = select(func.max(trials.c.batch)).where(trials.c.run == run)
-        with self._write() as connection:
-            last = connection.scalar(query)
+        last = connection.scalar(query)
         return 0 if last is None else last + 1
 
-    def seconds(self, search: str) -> dict[str, float]:
+    @transaction
+    def seconds(self, connection: Connection, search: str) -> dict[str, float]:
         """Score -> seconds that it took for an architecture, all draws together, on average.
 
         In whatever run its measurements were made; what scores shared is divided among them, and
         building the network is in it, but not training before the score. Architectures some of
         whose measurements are lost do not count; a score that has no others is left out.
         """
-        rows = self._rows(select(trials.c.measurements).where(trials.c.run == search))
+        rows = self._read(connection, select(trials.c.measurements).where(trials.c.run == search))
         columns: dict[str, set[frozenset[str]]] = {}
         for row in rows:
             for score, keys in row["measurements"].items():
                 columns.setdefault(score, set()).add(frozenset(keys))
         keys = sorted({key for of_it in columns.values() for each in of_it for key in each})
         spent: dict[str, float] = {}
-        with self._write() as connection:
-            for start in range(0, len(keys), 500):
-                some = measurements.c.key.in_(keys[start : start + 500])
-                query = select(measurements.c.key, measurements.c.seconds).where(some)
-                spent |= {key: seconds for key, seconds in connection.execute(query)}
+        for start in range(0, len(keys), 500):
+            some = measurements.c.key.in_(keys[start : start + 500])
+            query = select(measurements.c.key, measurements.c.seconds).where(some)
+            spent |= {key: seconds for key, seconds in connection.execute(query)}
         whole = {  # summed exactly, as scores that share all their costs must cost the same
             score: [fsum(map(spent.__getitem__, each)) for each in of_it if each <= spent.keys()]
             for score, of_it in columns.items()
@@ -238,47 +254,50 @@ class Store:
 
     # Trainings
 
+    @transaction
     def begin_training(
-        self, run: str, named: Mapping[str, Any], training: Mapping[str, Any]
+        self,
+        connection: Connection,
+        run: str,
+        named: Mapping[str, Any],
+        training: Mapping[str, Any],
     ) -> None:
         """Notes that the run trains a network, which another run may have trained before.
 
         Args:
+            connection: of the transaction.
             run: whose.
             named: position among the run's trainings, role, and architecture as the run names it.
             training: key and question.
         """
-        with self._write() as connection:
-            there = (trained.c.run == run) & (trained.c.position == named["position"])
-            connection.execute(trained.delete().where(there))
-            connection.execute(insert(trained).values(run=run, training=training["key"], **named))
-            row, done = trainings.c.key == training["key"], epochs.c.training == training["key"]
-            trained_before = self._is_whole(connection, select(trainings).where(row))
-            if not (trained_before and self._is_whole(connection, select(epochs).where(done), 0)):
-                connection.execute(trainings.delete().where(row))
-                connection.execute(epochs.delete().where(done))
-                connection.execute(insert(trainings).values(**training))
+        there = (trained.c.run == run) & (trained.c.position == named["position"])
+        connection.execute(trained.delete().where(there))
+        connection.execute(insert(trained).values(run=run, training=training["key"], **named))
+        row, done = trainings.c.key == training["key"], epochs.c.training == training["key"]
+        trained_before = self._is_whole(connection, select(trainings).where(row))
+        if not (trained_before and self._is_whole(connection, select(epochs).where(done), 0)):
+            connection.execute(trainings.delete().where(row))
+            connection.execute(epochs.delete().where(done))
+            connection.execute(insert(trainings).values(**training))
 
-    def end_trainings(self, run: str, count: int) -> None:
+    @transaction
+    def end_trainings(self, connection: Connection, run: str, count: int) -> None:
         """Forgets trainings of the run beyond the first `count`: it was asked for fewer."""
-        with self._write() as connection:
-            beyond = (trained.c.run == run) & (trained.c.position >= count)
-            connection.execute(trained.delete().where(beyond))
+        beyond = (trained.c.run == run) & (trained.c.position >= count)
+        connection.execute(trained.delete().where(beyond))
 
+    @transaction
     def update_training(
-        self, key: str, history: Sequence[Epoch], values: Mapping[str, Any]
+        self, connection: Connection, key: str, history: Sequence[Epoch], values: Mapping[str, Any]
     ) -> None:
         """Keeps the epochs that are new, and what is known of the training by now."""
-        with self._write() as connection:
-            last = connection.scalar(
-                select(func.max(epochs.c.number)).where(epochs.c.training == key)
+        last = connection.scalar(select(func.max(epochs.c.number)).where(epochs.c.training == key))
+        fresh = [e for e in history if e.number > (last or 0)]
+        if fresh:
+            connection.execute(
+                insert(epochs), [{"training": key, **vars(epoch)} for epoch in fresh]
             )
-            fresh = [e for e in history if e.number > (last or 0)]
-            if fresh:
-                connection.execute(
-                    insert(epochs), [{"training": key, **vars(epoch)} for epoch in fresh]
-                )
-            connection.execute(trainings.update().where(trainings.c.key == key).values(**values))
+        connection.execute(trainings.update().where(trainings.c.key == key).values(**values))
 
     def trainings(self, run: str) -> list[dict[str, Any]]:
         """Trainings of the run in order, each with its `role` and `epochs`."""
@@ -299,26 +318,28 @@ class Store:
 
     # Costs
 
-    def add_cost(self, run: str, step: str, seconds: float, *, wall: bool = False) -> None:
+    @transaction
+    def add_cost(
+        self, connection: Connection, run: str, step: str, seconds: float, *, wall: bool = False
+    ) -> None:
         """Adds a line to the ledger: work done, or wall time of a phase."""
-        with self._write() as connection:
-            connection.execute(
-                insert(costs).values(run=run, step=step, wall=wall, seconds=seconds)
-            )
+        connection.execute(insert(costs).values(run=run, step=step, wall=wall, seconds=seconds))
 
-    def costs(self, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
+    @transaction
+    def costs(self, connection: Connection, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
         """Step, count and seconds of a run and its search, summed over sessions."""
         total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
-        query = total.where(costs.c.run.in_(ids), costs.c.wall == wall).group_by(costs.c.step)
+        of_them = total.where(costs.c.run.in_(ids), costs.c.wall == wall)
+        query = of_them.group_by(costs.c.step).order_by(costs.c.step)
         measured = (
             select(measurements.c.score, func.count(), func.sum(measurements.c.seconds))
             .where(measurements.c.run.in_(ids))
             .group_by(measurements.c.score)
+            .order_by(measurements.c.score)
         )
-        with self._write() as connection:
-            rows = [tuple(row) for row in connection.execute(query)]
-            if not wall:
-                rows += [tuple(row) for row in connection.execute(measured)]
+        rows = [tuple(row) for row in connection.execute(query)]
+        if not wall:
+            rows += [tuple(row) for row in connection.execute(measured)]
         return [row for row in rows if isinstance(row[0], str)]
 
 

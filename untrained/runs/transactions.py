@@ -1,0 +1,116 @@
+"""Transactions of a store: kept as a whole or not at all, and done again where they were lost.
+
+SQLite waits by itself for other writers. With a server the connection may be lost at any moment,
+and another driver may write the same row first: then the whole transaction is done anew.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
+
+from untrained.outside import without_password
+from untrained.runs.address import Address
+from untrained.runs.explained import explaining, first_line
+from untrained.runs.server import is_conflict, is_lost
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 600.0
+"For how long a server that is away is tried again."
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"Seconds from one attempt to the next, twice as long each time."
+CONFLICTS = 20
+"Attempts at a transaction whose rows others keep writing first."
+
+
+def carry_out(engine: Engine, work: Callable[[Connection], T], where: Address) -> T:
+    """What the work gives, done in one transaction.
+
+    Args:
+        engine: of the store.
+        work: with a server it may be done several times, on another connection each time.
+        where: the store's address, for people.
+
+    Raises:
+        ValueError, OSError: the database's failures, with what to try.
+    """
+    with explaining(where):
+        if engine.dialect.name != "sqlite":
+            return _insisting(engine, work, where)
+        with engine.begin() as connection:
+            return work(connection)
+
+
+class Done(NamedTuple):
+    """A transaction up to its commit."""
+
+    found: Any
+    number: int | None
+    "What the server calls it; None where it wrote nothing."
+
+
+def _insisting(engine: Engine, work: Callable[[Connection], T], where: Address) -> T:
+    """The work, done until it is kept or the server has been away for too long."""
+    patience = Patience(where)
+    done: Done | None = None  # was it kept, if the connection was lost in its commit?
+    while True:
+        try:
+            with engine.connect() as connection:
+                if done is None or not _is_kept(connection, done):
+                    done = None
+                    found = work(connection)
+                    number = connection.scalar(select(func.txid_current_if_assigned()))
+                    done = Done(found, number)
+                    connection.commit()
+                return done.found
+        except DBAPIError as error:
+            patience.wait(error)
+
+
+def _is_kept(connection: Connection, done: Done) -> bool:
+    if done.number is None:
+        return True
+    while True:
+        state = connection.scalar(select(func.txid_status(done.number)))
+        if state != "in progress":
+            return state == "committed"
+        connection.rollback()
+        time.sleep(FIRST_PAUSE)
+
+
+class Patience:
+    """With a server, for one transaction."""
+
+    def __init__(self, where: Address):
+        self.where = where
+        self.pause = FIRST_PAUSE
+        self.rng = Random()
+        self.conflicts = 0
+        self.since: float | None = None
+
+    def wait(self, error: DBAPIError) -> None:
+        """Until the transaction may be tried again; raises what no waiting helps against."""
+        if is_conflict(error) and self.conflicts < CONFLICTS:
+            self.conflicts += 1
+            time.sleep(self.rng.random() * FIRST_PAUSE)  # or all would meet again
+            return
+        if not is_lost(error):
+            raise error
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+            logger.warning(
+                "the store %s is away (%s): tried again for %d minutes; nothing is lost",
+                *(without_password(str(self.where)), first_line(error), PATIENCE_SECONDS // 60),
+            )
+        if now - self.since > PATIENCE_SECONDS:
+            raise error
+        time.sleep(self.pause)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
