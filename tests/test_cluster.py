@@ -129,6 +129,7 @@ def made(folder: Path) -> Path:
 def well(ended: Ended) -> Ended:
     assert ended.code == 0, ended.err
     assert not ended.traceback
+    assert "raylet" not in ended.out + ended.err, "words of Ray's"
     return ended
 
 
@@ -242,15 +243,17 @@ def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> Non
     """Its Ray worker lives on, and nothing is sent again."""
     (tmp_path / "crashing.py").write_text(
         COUNTED.replace("Counted", "Crashing").replace(
-            "return", "os.abort() if len(state) % 3 else None\n        return"
+            "return",
+            "os.abort() if hashlib.sha256(state).digest()[0] % 2 else None\n        return",
         )
     )
-    asked = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
+    asked = ("search", "--searcher", "random", "--options.evaluations", "4", "--draws", "1",
              "--scores", "crashing:Crashing")  # fmt: skip
     well(run(tmp_path, *asked, *three.flags, "--out", "ray"))
     well(run(tmp_path, *asked, "--workers", "1", "--out", "local"))
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
-    assert "SIGABRT" in str(numbers(tmp_path / "ray")["measurements"])
+    measurements = numbers(tmp_path / "ray")["measurements"]
+    assert 0 < sum("SIGABRT" in row for row in measurements) < len(measurements)
 
 
 SHARING = """
