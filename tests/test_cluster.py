@@ -129,6 +129,7 @@ def made(folder: Path) -> Path:
 def well(ended: Ended) -> Ended:
     assert ended.code == 0, ended.err
     assert not ended.traceback
+    assert "raylet" not in ended.out + ended.err, "words of Ray's"
     return ended
 
 
@@ -240,17 +241,16 @@ def test_a_run_waits_for_a_node_that_can_do_its_tasks(
 
 def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> None:
     """Its Ray worker lives on, and nothing is sent again."""
-    (tmp_path / "crashing.py").write_text(
-        COUNTED.replace("Counted", "Crashing").replace(
-            "return", "os.abort() if len(state) % 3 else None\n        return"
-        )
-    )
-    asked = ("search", "--searcher", "random", "--options.evaluations", "6", "--draws", "1",
+    some = "if hashlib.sha256(state).digest()[0] % 2:\n            os.abort()\n        return"
+    crashing = COUNTED.replace("Counted", "Crashing").replace("return", some)
+    (tmp_path / "crashing.py").write_text(crashing)
+    asked = ("search", "--searcher", "random", "--options.evaluations", "4", "--draws", "1",
              "--scores", "crashing:Crashing")  # fmt: skip
     well(run(tmp_path, *asked, *three.flags, "--out", "ray"))
     well(run(tmp_path, *asked, "--workers", "1", "--out", "local"))
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
-    assert "SIGABRT" in str(numbers(tmp_path / "ray")["measurements"])
+    measurements = numbers(tmp_path / "ray")["measurements"]
+    assert 0 < sum("SIGABRT" in row for row in measurements) < len(measurements)
 
 
 SHARING = """
@@ -276,7 +276,7 @@ def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) 
     visible = COUNTED.replace("Counted", "Visible")
     returned = "return Reading(float(os.environ['CUDA_VISIBLE_DEVICES']))"
     (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
-    three.join(4, gpus=2)
+    three.join(3, gpus=2)
     asked = [sys.executable, "-c", SHARING, three.cluster.address]
     done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from untrained.bench.benching import _flags
+from untrained.bench.config import BenchConfig
 from untrained.images import Images
 from untrained.runs import RunConfig, flights, node, ray_config, ray_engine
 from untrained.runs.cluster import check_reachable, connected
@@ -313,6 +315,12 @@ def test_a_node_gives_what_this_process_does(
     assert isinstance(found, list)
     assert isinstance(truth, list)
     assert [[m.reading for m in d] for d in found] == [[m.reading for m in d] for d in truth]
+
+
+def test_the_command_that_repeats_a_bench_names_the_cluster() -> None:
+    asked = BenchConfig(workers=3, engine="ray", ray=RayConfig("auto", gpus=0.5))
+    words = ["--workers", "3", "--engine", "ray", "--ray.address", "auto", "--ray.gpus", "0.5"]
+    assert list(_flags(asked)) == words
 
 
 # Misuse

@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import os
 import signal
 import socket
 import threading
@@ -33,8 +34,7 @@ def connected(config: RayConfig, workers: int, store: int) -> Iterator[Any]:
         OSError: no cluster there.
         ValueError: one of another version of Ray or Python.
     """
-    import ray
-
+    ray = import_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -62,6 +62,22 @@ def connected(config: RayConfig, workers: int, store: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def import_ray() -> Any:
+    """Ray, told not to write into our output what befalls workers.
+
+    This it does whatever `init` is told, but for lines that it learns to skip as it is imported.
+    """
+    skipped = "RAY_DEDUP_LOGS_SKIP_REGEX"
+    said = os.environ.get(skipped)
+    os.environ.setdefault(skipped, "^")
+    try:
+        import ray
+    finally:
+        if said is None:
+            del os.environ[skipped]
+    return ray
 
 
 def check_reachable(address: str) -> None:

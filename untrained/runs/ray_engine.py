@@ -54,10 +54,11 @@ def start_ray_engine(
             "time_limit": time_limit,
         }
         del content, pixels
+        kept = images_path(images.fingerprint)  # if this is a node too
         try:
             yield RayEngine(ray, config, shared, device)
         finally:
-            images_path(images.fingerprint).unlink(missing_ok=True)  # if this is a node too
+            kept.unlink(missing_ok=True)
 
 
 class Gone(NamedTuple):
