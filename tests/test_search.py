@@ -253,6 +253,21 @@ def test_the_surrogate_finds_the_best_under_noise() -> None:
     assert value(selected) >= everything[10]
 
 
+def test_a_surrogate_that_has_tried_all_it_may_follows_no_prediction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within limits, that would be to build and to time whatever is met on the way."""
+    searcher = SurrogateSearch(SPACE, GOALS, 1, evaluations=2, explore=2)
+    history = [measured(proposal) for proposal in searcher.propose([], 8, random.Random(0))]
+
+    def refused(*_: object) -> None:
+        raise AssertionError("a prediction that nobody asked for")
+
+    monkeypatch.setattr(SurrogateSearch, "_predicted_best", refused)
+    assert len(history) == 2
+    assert searcher.propose(history, 8, random.Random(1)) == []
+
+
 def none_free(architecture: Architecture) -> bool:
     return all(choice.operation != "none" for choice in SPACE.kept(architecture))
 

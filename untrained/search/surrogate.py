@@ -59,6 +59,8 @@ class SurrogateSearch(Searcher):
         exploring = len(history) < random_ones
         left = (random_ones if exploring else self.evaluations) - len(history)
         count = min(self.group, left)
+        if count < 1:  # within limits, what is predicted to be best has to be built and timed
+            return []
         found: dict[Architecture, Architecture] = {}  # by canonical form
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
