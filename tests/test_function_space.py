@@ -201,6 +201,29 @@ def test_searchers_find_the_best(name: str) -> None:
     assert sum((int(text) - 6) ** 2 for _, text in selected.pairs) <= worst
 
 
+def test_fewer_channels_are_a_multiple_where_groups_ask_for_it() -> None:
+    def grouped(choose: Choose, inputs: int, classes: int) -> nn.Module:
+        width = choose.channels(choose("width", (8, 12)), multiple=multiple)
+        return nn.Sequential(nn.Conv2d(inputs, width, 1), nn.GroupNorm(4, width))
+
+    space = FunctionSpace(grouped, "grouped")
+    multiple = 4
+    widths = {
+        (option, scale): space.build(
+            space.parse(f"width={option}"), space.scales[scale], inputs=SHAPE, classes=5
+        )[0].out_channels  # type: ignore[index]
+        for option in (8, 12)
+        for scale in ("full", "narrow", "thin")
+    }
+    assert widths == {
+        (8, "full"): 8, (8, "narrow"): 4, (8, "thin"): 4,
+        (12, "full"): 12, (12, "narrow"): 8, (12, "thin"): 4,
+    }  # fmt: skip
+    multiple = 1
+    with pytest.raises(ValueError, match=r"at width=12, with channels times 0\.5: num_channels"):
+        space.build(space.parse("width=12"), space.scales["narrow"], inputs=SHAPE, classes=5)
+
+
 def test_exported_source_makes_the_same_network(tmp_path: Any, monkeypatch: Any) -> None:
     (tmp_path / "mine_exported.py").write_text(
         "from torch import nn\n"

@@ -72,9 +72,16 @@ class Choose:
                 )
         return self._ask(name, Operations(found.texts, found.values))
 
-    def channels(self, count: int) -> int:
-        """So many channels, fewer where a network is built smaller to be scored cheaply."""
-        return max(1, round(count * self.width))
+    def channels(self, count: int, multiple: int = 1) -> int:
+        """So many channels, fewer where a network is built smaller to be scored cheaply.
+
+        Args:
+            count: of the whole network.
+            multiple: what divides fewer, as the groups of a normalisation must.
+        """
+        if self.width == 1:
+            return count
+        return max(multiple, round(count * self.width / multiple) * multiple)
 
     def _named(self, name: str, make: Callable[[], OneOf]) -> OneOf:
         try:

@@ -231,7 +231,9 @@ class FunctionSpace(Space[Choices]):
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             said = kind + " ".join(str(error).split())
             chosen = " ".join(f"{n}={t}" for n, t in choose.texts.items())
-            raise ValueError(f"{self.name}, at {chosen or 'its first choice'}: {said}") from error
+            smaller = "" if choose.width == 1 else f", with channels times {choose.width:g}"
+            where = f"{self.name}, at {chosen or 'its first choice'}{smaller}"
+            raise ValueError(f"{where}: {said}") from error
         if not isinstance(network, nn.Module):
             raise ValueError(
                 f"{self.name}: expected a function that returns a module, got {network!r}"
