@@ -24,7 +24,7 @@ SETTINGS = {
 "Fields of a configuration by their names in schema 3."
 LATER = {
     "trials": ("epochs",),
-    "runs": ("counts", "ended", "search", "limited", "calibrated"),
+    "runs": ("counts", "ended", "search", "limited", "calibrated", "budgeted"),
     "measurements": ("bound_kind", "bound_amount"),
 }
 "Columns that came after schema 1."
