@@ -172,6 +172,7 @@ def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -
                 engine=_at_once,
                 on_progress=ignore,
                 run="run",
+                asked=config,
             )
         )
         spent = time.process_time() - began

@@ -28,7 +28,7 @@ SETTINGS = {
 "Fields of a configuration by their names in schema 3."
 LATER = {
     "trials": ("epochs",),
-    "runs": ("counts", "ended", "search", "limited", "calibrated"),
+    "runs": ("counts", "ended", "search", "limited", "calibrated", "budgeted"),
     "measurements": ("bound_kind", "bound_amount"),
 }
 "Columns that came after schema 1."
@@ -110,7 +110,7 @@ def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Pat
 # Every schema, in a file and on a server
 
 BACK = {
-    6: ["alter table runs drop column calibrated"],
+    6: [f"alter table runs drop column {c}" for c in ("calibrated", "budgeted")],
     5: ["alter table runs drop column limited"],
     4: ["alter table runs drop column shrunk"],
     3: [

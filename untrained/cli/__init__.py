@@ -2,10 +2,14 @@
 
 import resource
 import sys
+import time
 
 from untrained.cli.ending import ended_by_signals
 
-__all__ = ["main"]
+__all__ = ["BEGAN", "main"]
+
+BEGAN = time.perf_counter()
+"When the command began: libraries take seconds to load, and a time budget counts them."
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from untrained import images, importers, tables  # which load what they offer when it is used
 from untrained import report as pages
 from untrained.bench.config import BenchConfig
+from untrained.cli import BEGAN
 from untrained.cli.held import show_held
 from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
@@ -15,8 +16,10 @@ from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs.budget import plan_in_words
 from untrained.runs.config import ResolvedConfig, ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
+from untrained.runs.driver import estimated
 from untrained.runs.presets import fit, resolve
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
@@ -28,10 +31,13 @@ from untrained.training.recipe import AUTO
 def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> None:
     """Runs under a progress bar, writes the report and shows what was found; or shows the plan."""
     if dry_run:
+        plan = estimated(config)
+        if plan is not None:
+            print(f"# {plan_in_words(plan)}")
         print(as_toml(planned(config)), end="")
         return
     with watching() as watch:
-        folder = run(config, watch)
+        folder = run(config, watch, BEGAN)
     pages.report_run(folder, space=get_space(config.space))  # whose module the run has imported
     show(folder, as_json)
 
@@ -39,7 +45,10 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
 def planned(config: RunConfig) -> ResolvedConfig:
     """The configuration that would be run; images are loaded only where they decide on it."""
     resolved = resolve(config)
-    if AUTO not in (resolved.training.recipe, resolved.calibration.recipe):
+    if config.time_budget is not None or AUTO not in (
+        resolved.training.recipe,
+        resolved.calibration.recipe,
+    ):
         return resolved
     return fit(resolved, images.load_images(config.images, size=config.size, seed=config.seed))
 

@@ -18,6 +18,7 @@ FIRST = (
     "--sample",
     "--population",
     "--train",
+    "--time-budget",
     "--training.recipe",
     "--training.epochs",
     "--probe",

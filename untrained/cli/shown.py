@@ -11,6 +11,7 @@ from untrained import tables
 from untrained.cli.calibrated import show_calibrated
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
+from untrained.report.budgeted import budgeted_in_words
 from untrained.report.compared import Compared, compared
 from untrained.report.headline import headline, image_facts
 from untrained.report.limited import limited_in_words
@@ -32,6 +33,8 @@ def show(folder: RunFolder, as_json: bool) -> None:
         show_failures(record)
         show_standings(record)
         show_trainings(record)
+        if record.budgeted is not None:
+            say(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
         if folder.network.exists():
             say(folder.network, label="Network:", style="bold")
         say(folder.report, label="Report: ", style="bold")
@@ -196,6 +199,7 @@ def plain(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "selected": record.selected,
         "shrunk": record.shrunk and asdict(record.shrunk),
         "limited": record.limited and asdict(record.limited),
+        "budgeted": record.budgeted and asdict(record.budgeted),
         "calibrated": record.calibrated and asdict(record.calibrated),
         "trials": [trial_as_plain(trial, record) for trial in record.trials],
         "failures": [asdict(failure) for failure in failures(record)],

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from untrained.report import front_drawings, score_drawings, training_drawings
+from untrained.report.budgeted import budgeted_in_words
 from untrained.report.calibrated import calibrated_parts
 from untrained.report.cell import draw_cell, graphs_of, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
@@ -65,6 +66,7 @@ def write_report(
         **_front_parts(run, space),
         **_training_parts(run, image_facts(run.images)),
         limits=run.limited and limited_in_words(run.limited),
+        budgeted=run.budgeted and budgeted_in_words(run.budgeted, run.wall_seconds, run.trainings),
         calibrated=run.calibrated and calibrated_parts(run.calibrated),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),

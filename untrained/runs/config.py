@@ -11,6 +11,7 @@ from typing import Literal
 from untrained.outside import without_password
 from untrained.runs.address import address_of
 from untrained.runs.beside import Beside, Compare
+from untrained.runs.duration import parse_duration
 from untrained.runs.identity import digest
 from untrained.runs.limit import parse_limits
 from untrained.runs.ray_config import RayConfig
@@ -115,6 +116,10 @@ class TrainConfig(CommonConfig):
     "Channels of the first stage of trained networks; by default the scale's."
     cells: int | None = None
     "Cells per stage of trained networks; by default the scale's."
+    time_budget: str | None = None
+    """Time for the whole command, such as `90s`, `15m` or `2h`: the search stops when its share is
+    spent, and networks train for as many epochs as fit, at most `training.epochs`. An estimate
+    comes first; --dry-run shows it."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,8 @@ class ResolvedConfig(RunConfig):
                 f"time_limit: expected more than 0 seconds, got {self.time_limit!r}; leave it "
                 f"out for none"
             )
+        if self.time_budget is not None:
+            parse_duration(self.time_budget)
         _ = self.beside  # which refuses what names no network
         check_images(self.images)
         address_of(self.store, self.out)  # which refuses what is no address
@@ -297,7 +304,12 @@ class ResolvedConfig(RunConfig):
         same command with `--train` continues the same search.
         """
         asked = {name: value for name, value in self.plain().items() if name in _SEARCH}
-        for name in ("shrink", "limit", "select"):  # older runs, which lack them, keep their name
+        for name in (
+            "shrink",
+            "limit",
+            "select",
+            "time_budget",
+        ):  # older runs, which lack them, keep their name
             if not asked[name]:
                 del asked[name]
         if self.calibrate is None:  # for the same reason

@@ -15,13 +15,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from untrained.data import sha256
 from untrained.files import write_whole
 from untrained.images import Images, load_images
+from untrained.runs.budget import Budgeted
+from untrained.runs.budgeting import budgeted, check_budget, foreseen, note_spent
 from untrained.runs.calibrating import check_calibrates
 from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
@@ -57,7 +59,9 @@ from untrained.training.auto import notes_on
 logger = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
+def run(
+    config: RunConfig, on_progress: OnProgress = ignore, began: float | None = None
+) -> RunFolder:
     """From images to a selected network; trained, compared and exported if `config.train`.
 
     Run again with the same configuration after it was stopped in any way, it resumes and ends
@@ -66,6 +70,7 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
     Args:
         config: everything that is asked.
         on_progress: called as work proceeds.
+        began: when the time of `config.time_budget` began, as of `time.perf_counter`; None is now.
 
     Returns:
         The run's folder; the store beside it holds every number.
@@ -74,73 +79,117 @@ def run(config: RunConfig, on_progress: OnProgress = ignore) -> RunFolder:
         ValueError: a configuration, image set or plug-in that makes no sense.
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
-    with opened(config, on_progress) as session:
+    with opened(config, on_progress, began=began) as session:
         selected = search(session)
         if config.train and selected is not None:
             train_all(session, selected)
+        note_spent(session)
     return session.folder
+
+
+class Prepared(NamedTuple):
+    """A run that was checked, before anything is made of it."""
+
+    config: ResolvedConfig
+    asked: ResolvedConfig
+    "The same before images decided on its recipes."
+    space: Space[Any]
+    searcher: Searcher
+    setups: tuple[ScoreSetup, ...]
+    "Of every score that is measured, first those that are ranked by."
+    cheap: tuple[ScoreSetup, ...]
+    "Of the score by which the space is shrunk, if it is."
+    images: Images
+
+
+def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
+    """What is asked for, checked as far as can be without measuring anything; with these images,
+    or those that it names.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
+    asked = resolve(config)
+    space = get_space(asked.space)
+    setups = make_setups(space, asked)
+    searcher = _searcher(asked, space, setups[: len(asked.scores)])
+    check_budget(searcher, asked)
+    check_calibrates(searcher, asked, setups)
+    cheap = shrink_setup(space, asked)
+    if cheap:
+        check_shrinks(searcher)
+    scale = training_scale(space, asked)  # refuse it now, not later
+    check_limits(space, asked)
+    if images is None:
+        images = load_images(asked.images, size=asked.size, seed=asked.seed)
+    fitted = fit(asked, images)
+    for setup in (*setups, *cheap):
+        check_probe(setup, images)
+    _check_recipes(fitted, space, scale, (*setups, *cheap), images)
+    return Prepared(fitted, asked, space, searcher, setups, cheap, images)
+
+
+def estimated(config: RunConfig) -> Budgeted | None:
+    """What a run's time budget would be planned for; None without one.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
+    if config.time_budget is None:
+        return None
+    made = prepared(config)
+    return foreseen(made.config, made.space, made.searcher, made.setups, made.images)
 
 
 @contextmanager
 def opened(
-    config: RunConfig, on_progress: OnProgress = ignore, images: Images | None = None
+    config: RunConfig,
+    on_progress: OnProgress = ignore,
+    images: Images | None = None,
+    began: float | None = None,
 ) -> Iterator[Session]:
     """A run that is noted in the store and held against other processes, with workers ready.
 
-    Args:
-        config: everything that is asked.
-        on_progress: called as work proceeds.
-        images: in place of those that the configuration names.
+    Its arguments are those of `run`, and images in place of those that the configuration names.
 
     Raises:
         ValueError, OSError: as `run`.
     """
     begun = time.perf_counter()
-    config = resolve(config)
-    space = get_space(config.space)
-    every = make_setups(space, config)
-    setups, compared = every[: len(config.scores)], every[len(config.scores) :]
-    searcher = _searcher(config, space, setups)
-    check_calibrates(searcher, config, every)
-    cheap = shrink_setup(space, config)
-    if cheap:
-        check_shrinks(searcher)
-    scale = training_scale(space, config)  # refuse it now, not later
-    check_limits(space, config)
-    if images is None:
-        images = load_images(config.images, size=config.size, seed=config.seed)
-    config = fit(config, images)
-    for setup in (*every, *cheap):
-        check_probe(setup, images)
-    _check_recipes(config, space, scale, (*every, *cheap), images)
-    searched, identity, name = _identities(config, space, (*every, *cheap), searcher, images)
-    folder = RunFolder(config.out, name, config.store)
+    made = prepared(config, images)
+    asks, space, searcher, images = made.config, made.space, made.searcher, made.images
+    setups = made.setups[: len(asks.scores)]
+    searched, identity, name = _identities(
+        asks, space, (*made.setups, *made.cheap), searcher, images
+    )
+    folder = RunFolder(asks.out, name, asks.store)
     with (
         folder.held(),
-        start_engine(
-            config.workers, images, config.time_limit, config.device, config.cluster
-        ) as engine,
+        start_engine(asks.workers, images, asks.time_limit, asks.device, asks.cluster) as engine,
         Store.open(folder.address) as store,
     ):
-        write_whole(folder.path / CONFIG, as_toml(config).encode())
-        goals = (*searcher.goals, *goals_of(compared, sizes_are_costs=False))
-        described = describe(config, images, every, goals, folder.name)
+        kept = asks if asks.time_budget is None else made.asked  # whose epochs time decides on
+        write_whole(folder.path / CONFIG, as_toml(kept).encode())
+        compared = goals_of(made.setups[len(setups) :], sizes_are_costs=False)
+        goals = (*searcher.goals, *compared)
+        described = describe(asks, images, made.setups, goals, folder.name)
         store.begin_run(identity, {**described, "search": searched})
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
-            config=config,
+            config=asks,
             images=images,
             space=space,
             eligible=space,
             searcher=searcher,
-            measuring=Measuring(searched, config, space, setups, images, store, engine),
+            measuring=Measuring(searched, asks, space, setups, images, store, engine),
             folder=folder,
             store=store,
             engine=engine,
             on_progress=on_progress,
             run=identity,
+            asked=made.asked,
         )
-        yield limited(session)
+        yield budgeted(limited(session), begun if began is None else began)
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:
@@ -202,6 +251,8 @@ def _identities(
     begun = None if config.weights is None else sha256(config.weights)
     asked = [training_question(config, space, images), config.compare, config.repeats, begun]
     identity = digest([searched, *asked])
+    if config.time_budget is not None:  # how long is searched depends on what is trained
+        searched = identity
     return searched, identity, f"{name}-trained-{identity[:8]}"
 
 

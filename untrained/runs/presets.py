@@ -151,6 +151,8 @@ def resolve(config: RunConfig) -> ResolvedConfig:
     config = checked(config)
     preset = preset_of(config)
     usual = preset.searcher or usual_searcher(config.space)
+    if config.time_budget is not None and config.preset is None:
+        usual = "surrogate"  # which may be stopped at any time
     searcher = usual if config.searcher is None else config.searcher
     usually = preset.scores or usual_scores(config.space)
     scores = usually if config.scores is None else config.scores
@@ -203,12 +205,17 @@ def fit(config: ResolvedConfig, images: Images) -> ResolvedConfig:
     """
     return replace(
         config,
-        training=_fitted(config.training, config, images),
-        calibration=_fitted(config.calibration, config, images),
+        training=fitted_training(config.training, config, images),
+        calibration=fitted_training(config.calibration, config, images),
     )
 
 
-def _fitted(spec: TrainingSpec, config: ResolvedConfig, images: Images) -> TrainingSpec:
+def fitted_training(spec: TrainingSpec, config: ResolvedConfig, images: Images) -> TrainingSpec:
+    """A training of the configuration with every choice, which images decide where it is `auto`.
+
+    Raises:
+        ValueError: as `fit`.
+    """
     if spec.recipe != AUTO:
         return spec
     trained_on = training_images(images, spec.images, config.seed)

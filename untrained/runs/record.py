@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from untrained.runs.address import Address
+from untrained.runs.budget import Budgeted
 from untrained.runs.folder import RunFolder
 from untrained.runs.identity import calibration_of
 from untrained.runs.store import Store
@@ -199,6 +200,8 @@ class RunRecord:
     "What was discarded before the search; None for nothing."
     limited: Limited | None = None
     "What limits leave of the space; None without limits."
+    budgeted: Budgeted | None = None
+    "What was planned for a time budget, and decided; None without one."
     calibrated: Calibrated | None = None
     "Which scores rank here, and by which was searched; None where that was not asked."
     beside: tuple[str, ...] = ()
@@ -273,12 +276,13 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
     search = row["search"] or row["id"]
     trainings = tuple(map(training_of, opened.trainings(row["id"])))
     found = Calibrated.of(row["calibrated"]) if row["calibrated"] else None
+    budgeted = Budgeted(**row["budgeted"]) if row["budgeted"] else None
     compared = tuple(map(training_of, opened.trainings(calibration_of(search))))
     return RunRecord(
         name=name,
         space=row["space"],
         searcher=row["searcher"],
-        config=row["config"],
+        config=row["config"] if budgeted is None else budgeted.decided(row["config"]),
         versions=row["versions"],
         images=row["images"],
         directions={name: row["directions"][name] for name in found.used}
@@ -300,6 +304,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
         limited=Limited(**row["limited"]) if row["limited"] else None,
         calibrated=found,
+        budgeted=budgeted,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
 

@@ -85,12 +85,34 @@ def _images(value: object) -> bool:
     return typed and all(map(_list_of(str), (value["classes"], value["notes"])))
 
 
+def _with(*names: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, dict) and {*value} == {*names}
+
+
 SHAPES: dict[str, Callable[[object], bool]] = {
     "runs.images": _images,
     "runs.versions": _texts,
     "runs.directions": _directions,
     "runs.meanings": _texts,
     "runs.counts": _list_of(str),
+    "runs.shrunk": _with("score", "share", "threshold", "higher_is_better", "values"),
+    "runs.limited": _with("limits", "drawn", "within", "tries"),
+    "runs.budgeted": _with(
+        "seconds",
+        "evaluation",
+        "epoch",
+        "networks",
+        "lanes",
+        "most_epochs",
+        "search_until",
+        "calibration",
+        "evaluations",
+        "stopped",
+        "training",
+        "paced",
+        "spent",
+    ),
+    "runs.calibrated": _with("accuracies", "scores", "used", "least", "epochs", "images"),
     "trials.draws": _list_of(int),
     "trials.measurements": _columns,
     "trainings.confusion": _matrix,

@@ -50,6 +50,7 @@ runs = Table(
     Column("shrunk", JSON),  # what a cheap score discarded, see `Shrunk`; NULL for nothing
     Column("limited", JSON),  # which networks exceed the limits, see `Limited`; NULL without
     Column("calibrated", JSON),  # which scores rank trained networks, see `Calibrated`; or NULL
+    Column("budgeted", JSON),  # what a time budget was planned for, see `Budgeted`; or NULL
     Column("selected", String),
     Column("ended", Float),  # when the search did
     Column("started", Float, nullable=False),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.shrinking import shrunk
@@ -26,8 +27,8 @@ def search(session: Session) -> Architecture | None:
         session = calibrated(session)
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
-    batch = store.batches(session.id)
-    while True:
+    batch, took, stopped = store.batches(session.id), 0.0, False
+    while not (stopped := time_is_up(session, len(history), took)):
         begun = time.perf_counter()
         rng = random.Random(f"{seed}/{len(history)}")
         proposals = searcher.propose(history, session.config.proposals, rng)
@@ -39,7 +40,9 @@ def search(session: Session) -> Architecture | None:
         new = store.trials(session.id, since=len(history))
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
-        store.add_cost(session.id, "search", time.perf_counter() - begun, wall=True)
+        took = time.perf_counter() - begun
+        store.add_cost(session.id, "search", took, wall=True)
+    note_end(session, len(history), stopped=stopped)
     by = session.config.select
     selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
     store.set_selected(session.id, None if selected is None else str(selected))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from untrained.images import Images
+from untrained.runs.budget import Budget
 from untrained.runs.config import ResolvedConfig
 from untrained.runs.engines import Engine
 from untrained.runs.folder import RunFolder
@@ -47,6 +48,10 @@ class Session:
     on_progress: OnProgress
     run: str
     "The run's key in the store."
+    asked: ResolvedConfig
+    "Before images decided on its recipes, and time on their epochs."
+    budget: Budget | None = None
+    "The clock; None where time is not limited."
 
     @property
     def id(self) -> str:

@@ -134,14 +134,16 @@ class Store:
         self, connection: Connection, search: str, what: str, found: Mapping[str, Any]
     ) -> None:
         """Notes what was found before the search, in every run that shares it: what is `limited`,
-        `calibrated` or `shrunk`."""
+        `calibrated`, `shrunk` or `budgeted`."""
         connection.execute(runs.update().where(shared == search).values({what: dict(found)}))
 
     def found(self, search: str, what: str) -> Mapping[str, Any] | None:
-        """What was noted so, in whatever run of the search; None where nothing was."""
+        """What was noted so, in whatever run of the search; None where nothing is whole."""
         noted = (shared == search) & runs.c[what].is_not(None)
-        rows = self._rows(select(runs.c[what]).where(noted))
-        return rows[0][what] if rows else None
+        with suppress(Damaged):
+            rows = self._rows(select(runs.c.id, runs.c[what]).where(noted))
+            return rows[0][what] if rows else None
+        return None
 
     def run(self, name: str) -> dict[str, Any]:
         """The row of the run of this name; KeyError where there is none."""

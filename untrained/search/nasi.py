@@ -47,6 +47,7 @@ class NASISearch(Searcher):
     """
 
     prunes: ClassVar = True
+    anytime: ClassVar = False
     space: PrunableSpace[Any]
     evaluations: int = 101
     "Architectures to try: T samples, and the selected one."

@@ -51,6 +51,7 @@ class PruningSearch(Searcher):
     """
 
     prunes: ClassVar = True
+    anytime: ClassVar = False
     space: PrunableSpace[Any]
     prune: int | None = None
     "Operations that an edge loses in a round; by default 1 on NAS-Bench-201 and 3 on DARTS."

@@ -61,6 +61,8 @@ class Searcher(ABC):
     axes: ClassVar[bool] = False
     """Whether goals are the axes of a front, on which sizes are to be small, and not summed to one
     order."""
+    anytime: ClassVar[bool] = True
+    "Whether it selects from a history that was ended early."
     space: Space[Any]
     goals: tuple[Goal, ...]
     draws: int
