@@ -153,8 +153,9 @@ def test_cores_and_gpus_bound_what_is_sent() -> None:
     done(stub, 50, config=RayConfig(cores=2.0, gpus=0.25), device="cuda")
     assert stub.most == QUEUED * 2
     assert {(how["num_cpus"], how["num_gpus"]) for _, how in stub.sent} == {(2, 0.25)}
-    stub = StubRay(lambda draw, _: scored(draw), 4)
-    done(stub, 1)
+    stub = StubRay(lambda draw, _: scored(draw), 0.3)
+    done(stub, 50, config=RayConfig(cores=0.1))
+    assert stub.most == QUEUED * 3
     assert stub.sent[0][1]["num_gpus"] == 0
 
 
@@ -344,13 +345,13 @@ def asked(**changes: Any) -> RunConfig:
 def test_wrong_use_is_told(
     changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_config, "find_spec", lambda name: object())
+    monkeypatch.setattr(ray_config, "find_spec", lambda name: SimpleNamespace(origin="ray"))
     with pytest.raises(ValueError, match=words):
         resolve(asked(**changes))
 
 
 def test_a_gpu_by_its_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_config, "find_spec", lambda name: object())
+    monkeypatch.setattr(ray_config, "find_spec", lambda name: SimpleNamespace(origin="ray"))
     with pytest.raises(ValueError, match="which gives each task its own GPU, got 'cuda:1'"):
         RayConfig().check(workers=1, device="cuda:1")
 

@@ -28,7 +28,8 @@ class RayConfig:
         Raises:
             ValueError: Ray is not installed, or what is asked makes no sense.
         """
-        if find_spec("ray") is None:
+        spec = find_spec("ray")
+        if spec is None or spec.origin is None:  # none, or any folder of this name
             raise ValueError(
                 "engine: expected Ray to be installed for 'ray', got none; try pip install "
                 "'untrained[ray]', or leave out --engine"

@@ -193,18 +193,15 @@ class RayEngine:
             )
         except errors.WorkerCrashedError as error:
             return Gone(True, line(error))
-        except (
-            errors.NodeDiedError,
-            errors.LocalRayletDiedError,
-            errors.ObjectLostError,
-        ) as error:
+        except (errors.NodeDiedError, errors.LocalRayletDiedError) as error:
+            return Gone(False, line(error))
+        except errors.ObjectLostError as error:
             return Gone(False, line(error))
         except errors.RayError as error:
             raise OSError(
                 f"Ray could not do a task: {line(error)}; everything measured is kept: give the "
                 f"same command again"
             ) from error
-
         if isinstance(found, str):
             raise ValueError(found)
         return found
@@ -223,12 +220,10 @@ class RayEngine:
 
     def sizes_now(self) -> "Sizes":
         """How much the living nodes can do at a time."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         able = [
-            min(
-                int(node["Resources"].get(name, 0) / amount) for name, amount in self.needs.items()
-            )
-            for node in self.ray.nodes()
-            if node["Alive"]
+            min(int(has.get(name, 0) / amount + 1e-9) for name, amount in self.needs.items())
+            for has in nodes
         ]
         return Sizes(sum(able), sum(each > 0 for each in able))
 
