@@ -46,13 +46,16 @@ def test_runs_of_a_search_share_how_it_ended(store: Store) -> None:
     for name, search in (("first", "s"), ("second", "s"), ("other", "o")):
         store.begin_run(name, {**RUN, "name": name, "search": search})
     store.set_selected("s", "a7")
-    store.set_found("s", "shrunk", {"score": "a"})
-    store.set_found("s", "limited", {"drawn": 1})
+    limited = {"limits": ["macs=1M"], "drawn": 9, "within": 4, "tries": 1}
+    shrunk = {"score": "a", "share": 0.5, "threshold": 1.0, "higher_is_better": True, "values": []}
+    store.set_found("s", "shrunk", shrunk)
+    store.set_found("s", "limited", limited)
     assert [store.run(name)["selected"] for name in ("first", "second", "other")] == [
         "a7", "a7", None,
     ]  # fmt: skip
-    assert store.run("second")["shrunk"] == {"score": "a"}
-    assert store.run("second")["limited"] == {"drawn": 1}
+    assert store.run("second")["shrunk"] == store.found("s", "shrunk") == shrunk
+    assert store.run("second")["limited"] == store.found("s", "limited") == limited
+    assert store.found("s", "calibrated") is None
     assert store.run_names() == ["other", "second", "first"]
     assert store.run_names("s") == ["second", "first"]
 

@@ -22,7 +22,7 @@ from untrained.runs.migration import migrate
 from untrained.runs.schema import SCHEMA, metadata, schema
 from untrained.runs.server import beginning, server_engine
 
-BUSY_SECONDS = 10.0  # how long another writer is waited for
+BUSY_SECONDS = 60.0  # how long other writers are waited for, on a busy machine too
 
 
 def engine_of(address: Address) -> Engine:
