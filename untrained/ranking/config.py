@@ -3,13 +3,10 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from untrained.runs.config import MOST_DRAWS, MachineConfig, RunConfig, resolve_training
+from untrained.runs.config import MOST_DRAWS, ORDINARY, MachineConfig, RunConfig, resolve_training
 from untrained.settings import Setting, check_range, checked
 from untrained.training.recipe import AUTO, TrainingSpec
 
-PROVISIONAL = "nngp_leave_one_out"
-"""The score that ranks where none is named: of those tried on ten ordinary networks, the one that
-agreed most with short trainings; what holds on more of them is yet to be seen."""
 SIZES = ("parameters", "macs", "training_memory", "latency")
 "Scores of size and speed, which are shown and not ranked by."
 PROBE = "linear_probe"
@@ -28,7 +25,7 @@ class RankConfig(MachineConfig):
     `timm:resnet18` and `"timm:convnext_*"`. With `=FILE` at its end, a .safetensors file or a
     state dict, a model is judged by the weights that it has learnt; with `=built`, by those that
     it is built with."""
-    scores: tuple[str, ...] = (PROVISIONAL,)
+    scores: tuple[str, ...] = (ORDINARY,)
     """Scores that rank; several, by the sum of their ranks. Names, or package.module:name;
     `validation_accuracy@1` is that score after an epoch of short training."""
     draws: int = 5
@@ -52,7 +49,7 @@ class RankConfig(MachineConfig):
         """
         config = checked(self)
         if not config.scores:
-            raise ValueError(f"scores: expected at least one, got none; try {PROVISIONAL}")
+            raise ValueError(f"scores: expected at least one, got none; try {ORDINARY}")
         check_range("draws", config.draws, 1, MOST_DRAWS)
         check_range("repeats", config.repeats, 1)
         if config.train:

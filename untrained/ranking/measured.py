@@ -14,12 +14,12 @@ from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.networks.weights import AS_BUILT
 from untrained.outside import command_line
-from untrained.ranking.config import PROBE, PROVISIONAL, SIZES, RankConfig
+from untrained.ranking.config import PROBE, SIZES, RankConfig
 from untrained.ranking.joined import GroupRun, plainly, ranking_of
 from untrained.ranking.naming import Given, Named, named_models
 from untrained.ranking.ranking import Ranking
 from untrained.runs.comparing import train_sample
-from untrained.runs.config import RunConfig
+from untrained.runs.config import ORDINARY, RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import opened
 from untrained.runs.ray_config import RayConfig
@@ -178,7 +178,7 @@ def _keeping(name: str) -> dict[str, Setting]:
     if draws_its_own and not issubclass(kind, NNGP):
         raise ValueError(
             f"scores: expected ones that can be shown weights that were learnt, got {name}, which "
-            f"draws its own; try {PROBE} or {PROVISIONAL}"
+            f"draws its own; try {PROBE} or {ORDINARY}"
         )
     settings: dict[str, Setting] = {"weights": AS_BUILT}
     return settings | ({"initialisation": AS_BUILT, "ensemble": 1} if draws_its_own else {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from untrained.images import Images
 from untrained.runs.config import (
     CALIBRATION,
+    ORDINARY,
     ResolvedConfig,
     RunConfig,
     chosen,
@@ -27,10 +28,6 @@ NOTHING = TrainingSpec()
 "Asks for nothing beside what is usual."
 AUTOMATIC = TrainingSpec(recipe=AUTO)
 "How networks are trained to the end, where nothing is said."
-
-ORDINARY = "nngp_leave_one_out"
-"""The score that ranks ordinary networks where none is named: of seventeen, the one that agrees
-most with short trainings of ResNets, perceptrons, transformers and MobileNets."""
 
 
 @dataclass(frozen=True)
