@@ -21,7 +21,7 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
-from stress.command import Ended, finish, numbers, run, start
+from stress.command import Ended, finish, numbers, start
 
 pytestmark = pytest.mark.cluster
 
@@ -56,6 +56,8 @@ class Counted(Score):
 """
 "A score that notes each call, to be imported from the working folder."
 NODES = 3
+PATIENCE = 1200
+"Seconds for a command."
 
 
 @dataclass
@@ -111,6 +113,11 @@ def three(whole: Three) -> Iterator[Three]:
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(request.node.name)
+
+
+def run(folder: Path, *words: str, env: dict[str, str] | None = None) -> Ended:
+    """The command from start to end, of which a busy machine may take its time."""
+    return finish(start(folder, *words, env=env), PATIENCE)
 
 
 def calls(folder: Path) -> Counter[str]:
@@ -205,7 +212,7 @@ def test_the_numbers_are_those_of_one_process(
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 4 if moment >= EVALUATIONS else 0.2))  # while it trains
         mishap(three, driver, rng)
-        ended = finish(driver)
+        ended = finish(driver, PATIENCE)
         if mishap is driver_killed:
             ended = run(folder, *SEARCH, *three.flags, "--out", "out")
         well(ended)
@@ -233,7 +240,7 @@ def test_a_run_waits_for_a_node_that_can_do_its_tasks(
     time.sleep(3)
     assert not calls(folder)
     three.join(2, NODE=" joined")
-    ended = well(finish(driver))
+    ended = well(finish(driver, PATIENCE))
     assert "no node of the cluster has 2 CPU for a task: waiting for one" in ended.err
     assert calls(folder).pop("joined") == EVALUATIONS
     assert numbers(folder / "out") == numbers(truth / "out")
@@ -278,7 +285,7 @@ def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) 
     (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
     three.join(3, gpus=2)
     asked = [sys.executable, "-c", SHARING, three.cluster.address]
-    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) == {0.0, 1.0}
 
