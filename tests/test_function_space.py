@@ -17,6 +17,7 @@ from untrained.networks import draw_weights
 from untrained.report.stored import report_run
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.search import Goal, History, Trial, make_searcher
+from untrained.settings import join_texts
 from untrained.spaces import FunctionSpace, PrunableSpace, get_space
 from untrained.spaces.choose import Choose
 from untrained.spaces.function_space import Choices, OperationSpace, space_of
@@ -338,6 +339,14 @@ def test_a_run_searches_trains_and_exports(tmp_path: Path) -> None:
     [loader] = tmp_path.glob("*/network/network.py")
     load = runpy.run_path(str(loader), run_name="exported_network")["load"]
     assert load()(torch.ones(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_an_architecture_with_spaces_in_its_text_is_trained_by_name(tmp_path: Path) -> None:
+    text = "width=8 depth=1 unit=GELU"
+    given = {"searcher": "given", "options": {"architectures": join_texts([text])}}
+    record = searched(tmp_path, "function_spaces:family", compare=0, **given)
+    assert record.selected == text
+    assert record.trainings[0].test_accuracy is not None
 
 
 def test_a_space_of_four_methods_is_enough(

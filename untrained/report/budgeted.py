@@ -6,6 +6,9 @@ from untrained.report.units import duration, percent
 from untrained.runs.budget import Budgeted
 from untrained.runs.record import TrainingRecord
 
+PHASES = "start", "calibration", "search", "training"
+"In their order; the rest of the time goes into the export."
+
 
 def budgeted_in_words(
     found: Budgeted,
@@ -30,7 +33,8 @@ def budgeted_in_words(
         of at most 50, as many as fitted.
     """
     total = found.spent or sum(wall_seconds.values())
-    phases = [f"{phase} {percent(each / total, 0)}" for phase, each in wall_seconds.items()]
+    known = {phase: wall_seconds[phase] for phase in PHASES if phase in wall_seconds}
+    phases = [f"{phase} {percent(each / total, 0)}" for phase, each in known.items()]
     of_training = sum(training.seconds for training in trainings)
     if others := sum(t.seconds for t in trainings if t.role != "selected"):
         phases.append(f"{percent(others / of_training, 0)} of the latter for comparison")
@@ -41,7 +45,8 @@ def budgeted_in_words(
     ]
     if found.evaluations is not None:
         why = "as its share was spent" if found.stopped else "which is all that it asked for"
-        sentences.append(f"The search ended after {found.evaluations:,} architectures, {why}.")
+        some = f"{found.evaluations:,} architecture{'' if found.evaluations == 1 else 's'}"
+        sentences.append(f"The search ended after {some}, {why}.")
     if found.epochs is not None:
         some = f"{found.networks} network{' was' if found.networks == 1 else 's were'}"
         fewer = found.epochs < found.most_epochs

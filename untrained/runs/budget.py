@@ -121,26 +121,29 @@ def plan_in_words(plan: Budgeted) -> str:
     Example:
         >>> plan = Budgeted(900.0, 0.4, 6.0, 6, 2, 50, 270.0)
         >>> print(plan_in_words(plan))  # doctest: +NORMALIZE_WHITESPACE
-        Time budget 15m, 2 at a time: measuring an architecture takes about 0.4 s, so that some
-        1,350 fit into the 5m of the search; an epoch takes about 6 s, so that 6 networks train
-        for some 23 epochs at least, of at most 50.
+        Time budget 15m, 2 networks at a time: search until 5m (about 0.4 s an architecture, so
+        that some 1,350 fit); then 6 networks, those to compare with among them, are trained for
+        some 23 epochs or more, at most 50 (about 6 s an epoch); 100s are kept in reserve.
     """
-    head = f"Time budget {written(plan.seconds)}"
-    found = f"{head}, {plan.lanes} at a time" if plan.lanes > 1 else head
-    count = max(1, math.floor(plan.lanes * plan.search_until / max(plan.evaluation, 1e-6)))
-    found += (
-        f": measuring an architecture takes about {plan.evaluation:.2g} s, so that some {count:,} "
-        f"fit into the {written(plan.search_until)} of the search"
-    )
+    parts = []
     if plan.calibration is not None:
-        found += f" and of a calibration with {_epochs(int(plan.calibration['epochs']))} each"
-    if not plan.networks:
-        return f"{found}."
-    return (
-        f"{found}; an epoch takes about {plan.epoch:.2g} s, so that {plan.networks} "
-        f"network{'' if plan.networks == 1 else 's'} train for some {_epochs(plan.least_epochs)} "
-        f"at least, of at most {plan.most_epochs}."
+        parts.append(f"calibration with {_epochs(int(plan.calibration['epochs']))}")
+    count = max(1, math.floor(plan.lanes * plan.search_until / max(plan.evaluation, 1e-6)))
+    parts.append(
+        f"search until {written(plan.search_until)} (about {plan.evaluation:.2g} s an "
+        f"architecture, so that some {count:,} fit)"
     )
+    if plan.networks:
+        some = "1 network is"
+        if plan.networks > 1:
+            some = f"{plan.networks} networks, those to compare with among them, are"
+        parts.append(
+            f"then {some} trained for some {_epochs(plan.least_epochs)} or more, at most "
+            f"{plan.most_epochs} (about {plan.epoch:.2g} s an epoch)"
+        )
+    at_a_time = f", {plan.lanes} networks at a time" if plan.lanes > 1 else ""
+    parts.append(f"{written(plan.seconds - plan.usable)} are kept in reserve")
+    return f"Time budget {written(plan.seconds)}{at_a_time}: {'; '.join(parts)}."
 
 
 def _epochs(count: int) -> str:

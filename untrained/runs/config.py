@@ -153,7 +153,7 @@ class RunConfig(ScoreConfig, TrainConfig):
     calibrate: int | None = None
     """Before the search, train so many random networks of the space briefly, 5 or more, to see
     which scores rank them by accuracy on your validation images; search by the best score that is
-    told from chance or, if none is, by `scores`. With 8, only a tau above about .7 is told."""
+    told from chance or, if none is, by `scores`. With 8, only a tau above about .8 is told."""
     calibrate_scores: tuple[str, ...] | None = None
     """With --calibrate: scores to choose from; by default those of `scores` where these are given,
     else those of the preset, `naswot`, `synflow`, `zico` and `nngp_leave_one_out`."""

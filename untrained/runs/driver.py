@@ -52,6 +52,7 @@ from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import build, training_images
 from untrained.scores import Score
 from untrained.search import Goal, Searcher, make_searcher
+from untrained.settings import split_texts
 from untrained.spaces import Scale, Space, get_space
 from untrained.training import Recipe, check_fits
 from untrained.training.auto import notes_on
@@ -258,7 +259,7 @@ def _identities(
 
 def named_in(config: ResolvedConfig) -> list[str]:
     """The architectures that somebody names, where nothing is searched."""
-    return str(config.options.get("architectures", "")).split()
+    return split_texts(str(config.options.get("architectures", "")))
 
 
 def _check_recipes(

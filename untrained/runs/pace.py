@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from untrained.images import Images
@@ -86,4 +87,5 @@ def epoch_of(
 
 def _timed(task: TrainTask, images: Images) -> float:
     shown = training_images(images, task.images, task.seed)
-    return seconds_of_epoch(initialised(task, images), shown, task.recipe, device=task.device)
+    network = initialised(task, images)
+    return seconds_of_epoch(network, shown, task.recipe, device=task.device, of=fmean)

@@ -28,11 +28,11 @@ def search(session: Session) -> Architecture | None:
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch, took, stopped = store.batches(session.id), 0.0, False
-    while not (stopped := time_is_up(session, len(history), took)):
+    while True:
         begun = time.perf_counter()
         rng = random.Random(f"{seed}/{len(history)}")
         proposals = searcher.propose(history, session.config.proposals, rng)
-        if not proposals:
+        if not proposals or (stopped := time_is_up(session, len(history), took)):
             break
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
