@@ -101,7 +101,7 @@ def opened(config: RunConfig, on_progress: OnProgress = ignore) -> Iterator[Sess
     with (
         folder.held(),
         start_engine(config.workers, images, config.time_limit) as engine,
-        Store.open(folder.address) as store,
+        Store.open(folder.address, folder.lock) as store,
     ):
         write_whole(folder.path / CONFIG, as_toml(config).encode())
         described = describe(config, images, setups, searcher.goals, folder.name)

@@ -1,0 +1,23 @@
+"""Drivers claim what they measure, so that several may share a store."""
+
+import sqlalchemy as sa
+
+from untrained.migrations import make_missing
+
+revision, down_revision = "7", "6"
+
+
+def upgrade() -> None:
+    """From schema 6."""
+    make_missing(
+        "drivers",
+        sa.Column("id", sa.String, primary_key=True),
+        sa.Column("machine", sa.String, nullable=False),
+        sa.Column("lock", sa.String),
+        sa.Column("until", sa.Float, nullable=False),
+    )
+    make_missing(
+        "claims",
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("driver", sa.String, nullable=False),
+    )
