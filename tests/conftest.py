@@ -24,7 +24,8 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 SLOW = frozenset(
     {
         "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
-        "test_cli", "test_closed_forms", "test_code", "test_conformance", "test_counting",
+        "test_claims", "test_cli", "test_closed_forms", "test_code", "test_conformance",
+        "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
         "test_gradient_contract", "test_gradient_scores", "test_independence", "test_inspection",
@@ -34,8 +35,8 @@ SLOW = frozenset(
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
         "test_provenance", "test_ray_engine", "test_recent", "test_recipes", "test_recomputing",
         "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",
-        "test_scores", "test_shared_devices", "test_short_training", "test_shown",
-        "test_shrinking", "test_slices", "test_spaces",
+        "test_scores", "test_server", "test_shared_devices", "test_short_training", "test_shown",
+        "test_shrinking", "test_slices", "test_spaces", "test_store",
         "test_survey", "test_comparing", "test_pretrained", "test_tracking", "test_training",
         "test_training_extras", "test_training_recipe",
         "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",

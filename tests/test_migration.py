@@ -110,7 +110,11 @@ def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Pat
 # Every schema, in a file and on a server
 
 BACK = {
-    6: [f"alter table runs drop column {c}" for c in ("calibrated", "budgeted")],
+    6: [
+        *(f"alter table runs drop column {c}" for c in ("calibrated", "budgeted")),
+        "drop table drivers",
+        "drop table claims",
+    ],
     5: ["alter table runs drop column limited"],
     4: ["alter table runs drop column shrunk"],
     3: [
@@ -139,7 +143,8 @@ def test_every_schema_becomes_the_present_one(version: int, address: Address) ->
         named = {"position": 0, "role": "selected", "architecture": "a1"}
         store.begin_training("s", named, {"key": "t", "question": {}})
         store.update_training("t", [], {"reason": "diverged"})
-        expected: list[Any] = [store.trials("s"), store.trainings("s"), store.run("first")]
+        expected = store.trials("s"), store.trainings("s")
+        row = store.run("first")
     new = tables_of(address)
     for before in range(SCHEMA - 1, version - 1, -1):
         for statement in BACK.get(before, []):
@@ -147,11 +152,12 @@ def test_every_schema_becomes_the_present_one(version: int, address: Address) ->
     said(address, "update schema set version = :version", version=version)
     assert version == SCHEMA - 1 or tables_of(address) != new
     with Store.open(address) as store:
-        found: list[Any] = [store.trials("s"), store.trainings("s"), store.run("first")]
+        assert (store.trials("s"), store.trainings("s")) == expected
+        found = store.run("first")
     assert tables_of(address) == new
     if version < 3:  # which did not keep these
-        found[2] |= {name: expected[2][name] for name in ("meanings", "counts", "ended")}
-    assert found == expected
+        row |= {"meanings": None, "counts": None, "ended": None}
+    assert found == row
     assert list(map(tuple, said(address, "select version from schema"))) == [(SCHEMA,)]
 
 

@@ -18,6 +18,12 @@ def add_missing(table: str, *columns: sa.Column[object]) -> None:
             op.add_column(table, column)
 
 
+def make_missing(table: str, *columns: sa.Column[object]) -> None:
+    """Makes the table where there is none."""
+    if not sa.inspect(op.get_bind()).has_table(table):
+        op.create_table(table, *columns)
+
+
 def columns_of(table: str) -> set[str]:
     """The names of its columns."""
     return {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}

@@ -30,14 +30,14 @@ def address_of(store: str | None, out: Path) -> Address:
     kind, separator, rest = store.partition("://")
     if not separator:
         if not store:
-            raise ValueError(f"store: expected a file, or {SUCH}, got {store!r}")
+            raise ValueError(f"store: expected a file or {SUCH}, got {store!r}")
         return Path(store)
     if kind == "sqlite" and len(rest) > 1 and rest[0] == "/":
         return Path(unquote(rest[1:]))
     if kind not in SERVERS:
         raise ValueError(
-            f"store: expected a file, or {SUCH}, got a URL that begins with {kind!r}; other "
-            f"databases hold no store"
+            f"store: expected a file, sqlite:///FILE or {SUCH}, got another URL, which begins "
+            f"with {kind!r}"
         )
     if not _URL.fullmatch(rest):  # which is not shown: any part of it may be the password
         raise ValueError(

@@ -167,7 +167,7 @@ def opened(
     with (
         folder.held(),
         start_engine(asks.workers, images, asks.time_limit, asks.device, asks.cluster) as engine,
-        Store.open(folder.address) as store,
+        Store.open(folder.address, folder.lock) as store,
     ):
         kept = asks if asks.time_budget is None else made.asked  # whose epochs time decides on
         write_whole(folder.path / CONFIG, as_toml(kept).encode())

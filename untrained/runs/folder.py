@@ -55,13 +55,8 @@ class RunFolder:
 
     def running(self) -> bool:
         """Whether a process holds the run; taken for no where that cannot be asked."""
-        if self.lock.is_symlink() or not self.lock.exists():  # taking it empties it
-            return False
         try:
-            with FileLock(self.lock, timeout=0):
-                return False
-        except Timeout:
-            return True
+            return is_held(self.lock)
         except OSError:  # a folder that is read-only
             return False
 
@@ -97,3 +92,18 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds this lock.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    if lock.is_symlink() or not lock.exists():  # taking it empties it
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True

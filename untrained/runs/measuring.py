@@ -1,5 +1,6 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 from untrained.images import Images
 from untrained.memory import memory_of
+from untrained.runs.claimed import Claimed, Pace, Planned
 from untrained.runs.code import made_by, version_of
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import Engine
@@ -28,6 +30,22 @@ draws share weights."""
 HELD, HELD_SECONDS = 200, 0.5
 """Outcomes that wait to be stored together at most, and what they took to measure: a run that is
 killed loses no more."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"Seconds from one look at what another driver is measuring to the next, twice as long each time."
+
+
+@dataclass
+class Column:
+    """What is asked of one score of one architecture."""
+
+    keys: dict[int, str] = field(default_factory=dict)
+    "Draw -> the measurement's key."
+    warm: bool = False
+    "Whether trainings before the score are kept, for more epochs to come."
+
+
+Wanted = dict[tuple[str, ScoreSetup], Column]
+"What is asked, by architecture and score."
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Measuring:
     would take as long as a trial's other keys and rows."""
     _made_by: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
     "Architecture -> what it is made by beside the space."
+    _pace: Pace = field(default_factory=Pace, init=False)
 
     def asked(self, architecture: str, setup: ScoreSetup, draw: int) -> dict[str, Any]:
         """The question that a measurement answers; its digest is the measurement's key."""
@@ -132,26 +151,61 @@ class Measuring:
     ) -> None:
         """Sees to it that the store holds every measurement of the proposals.
 
+        What another driver is at is left to it, for as long as it lives, and waited for at last.
+
         Args:
             proposals: what to measure; equal ones are measured once.
             on_progress: called with how many (architecture, score) pairs are done, of how many.
         """
-        tasks = self.tasks(proposals)
-        total = len({(self.measured(p, i), i) for p in proposals for i in self.shown(p)})
-        done = total - sum(len(task.setups) for task in tasks)
-        on_progress(done, total)
+        wanted = self.wanted(proposals)
+        total, pause = len(wanted), FIRST_PAUSE
+        while True:
+            planned = self.planned(wanted)
+            done = total - sum(len(task.setups) for task, _ in planned)
+            on_progress(done, total)
+            claimed = Claimed(planned, self.claim, self._pace)
+
+            def tell(setups: int) -> None:
+                nonlocal done
+                done += setups
+                on_progress(done, total)
+
+            self.measure_claimed(claimed, tell)
+            if all(claimed.given):
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            pairs = {(task.architecture, setup) for task in claimed.left for setup in task.setups}
+            wanted = {pair: column for pair, column in wanted.items() if pair in pairs}
+
+    def claim(self, groups: Sequence[Sequence[str]]) -> list[bool]:
+        """As `Store.claim`."""
+        return self.store.claim(groups, self.asks_again)
+
+    def measure_claimed(self, claimed: Claimed, tell: Callable[[int], None]) -> None:
+        """Measures those that no other driver has, and stores what they come to.
+
+        Args:
+            claimed: the tasks.
+            tell: called with how many setups a task had, once it is done.
+        """
         held: list[tuple[ScoreTask, Scored]] = []
         try:
-            for index, outcome in self.engine(tasks):
+            for index, outcome in self.engine(claimed):
+                if (task := claimed.ended(index)) is None:
+                    continue
                 assert isinstance(outcome, list)
-                held.append((tasks[index], outcome))
+                held.append((task, outcome))
                 if seconds_of(held) >= HELD_SECONDS or len(held) == HELD:
                     self.keep(held)
                     held.clear()
-                done += len(tasks[index].setups)
-                on_progress(done, total)
+                tell(len(task.setups))
         finally:
-            self.keep(held)
+            try:
+                self.keep(held)
+            finally:
+                if given_up := claimed.under_way():
+                    self.store.release(given_up)
 
     def keep(self, held: Sequence[tuple[ScoreTask, Scored]]) -> None:
         """Stores what tasks came to."""
@@ -183,43 +237,52 @@ class Measuring:
                 self.store.add_cost(self.run, "training before scores", short_training)
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
-        """What has to be measured: each pair of architecture and score on the draws unknown.
+        """What has to be measured."""
+        return [task for task, _ in self.planned(self.wanted(proposals))]
 
-        Scores of one architecture that want the same network on the same draws go together.
-        """
-        wanted: dict[tuple[str, ScoreSetup], dict[int, str]] = {}
-        rungs = set()
+    def wanted(self, proposals: Sequence[Proposal]) -> Wanted:
+        """All that is asked of proposals, whether or not it was measured before."""
+        wanted: Wanted = {}
         for proposal in proposals:
             keys = self.keys(proposal)
             for setup in self.shown(proposal):
-                pair = self.measured(proposal, setup), setup
-                column = wanted.setdefault(pair, {})
+                column = wanted.setdefault((self.measured(proposal, setup), setup), Column())
                 draws = [self.seeded(setup, draw) for draw in proposal.draws]
-                column.update(zip(draws, keys[setup.name], strict=True))
-                if proposal.epochs is not None:
-                    rungs.add(pair)
-        known = self.store.known([key for column in wanted.values() for key in column.values()])
+                column.keys.update(zip(draws, keys[setup.name], strict=True))
+                column.warm |= proposal.epochs is not None
+        return wanted
+
+    def planned(self, wanted: Wanted) -> list[Planned]:
+        """Tasks of what is wanted: each pair of architecture and score on the draws unknown.
+
+        Scores of one architecture that want the same network on the same draws go together.
+        """
+        known = self.store.known(
+            [key for column in wanted.values() for key in column.keys.values()]
+        )
         together: dict[tuple[str, NetworkSpec, tuple[int, ...], bool], list[ScoreSetup]] = {}
         for (architecture, setup), column in wanted.items():
             missing = tuple(
                 draw
-                for draw, key in column.items()
+                for draw, key in column.keys.items()
                 if key not in known or self.asks_again(known[key])
             )
             if missing:
-                kept = (architecture, setup) in rungs
-                alike = together.setdefault((architecture, setup.network_spec, missing, kept), [])
-                alike.append(setup)
+                alike = architecture, setup.network_spec, missing, column.warm
+                together.setdefault(alike, []).append(setup)
         return [
-            ScoreTask(
-                self.config.space,
-                architecture,
-                tuple(sorted(setups, key=lambda setup: setup.epochs)),
-                draws,
-                self.config.device,
-                self.warm(architecture, spec) if kept else None,
+            Planned(
+                ScoreTask(
+                    self.config.space,
+                    architecture,
+                    tuple(sorted(setups, key=lambda setup: setup.epochs)),
+                    draws,
+                    self.config.device,
+                    self.warm(architecture, spec) if warm else None,
+                ),
+                tuple(wanted[architecture, setup].keys[d] for setup in setups for d in draws),
             )
-            for (architecture, spec, draws, kept), setups in together.items()
+            for (architecture, spec, draws, warm), setups in together.items()
         ]
 
     def asks_again(self, reading: Reading) -> bool:

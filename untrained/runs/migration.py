@@ -1,6 +1,6 @@
 """Bringing a store of an older schema up to date, by the scripts in `untrained.migrations`."""
 
-from importlib.resources import files
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,9 @@ def migrate(connection: Connection, version: int) -> None:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    folder = str(files("untrained.migrations"))
+    from untrained import migrations
+
+    folder = Path(migrations.__file__).parent
     scripts = ScriptDirectory(folder, version_locations=[folder])
     newest_first = scripts.iterate_revisions("head", "base")
     with Operations.context(MigrationContext.configure(connection)):

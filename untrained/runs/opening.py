@@ -1,5 +1,6 @@
 """Opening a store's database: made whole or not at all, read without writing, faults explained."""
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -19,8 +20,11 @@ from untrained.outside import without_password
 from untrained.runs.address import Address
 from untrained.runs.explained import explaining
 from untrained.runs.migration import migrate
+from untrained.runs.mounts import network_file_system
 from untrained.runs.schema import SCHEMA, metadata, schema
 from untrained.runs.server import beginning, server_engine
+
+logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 60.0  # how long other writers are waited for, on a busy machine too
 
@@ -32,6 +36,12 @@ def engine_of(address: Address) -> Engine:
         ValueError: a file or a database that is no store.
     """
     if isinstance(address, Path):
+        if kind := network_file_system(address):
+            logger.warning(
+                "%s lies on a network file system (%s), where SQLite may lose what several "
+                "machines write: use it from one at a time, or give --store a PostgreSQL database",
+                *(address, kind),
+            )
         make_file(address)
         engine = _sqlite(address)
     else:

@@ -126,3 +126,19 @@ costs = Table(
     Column("wall", Boolean, nullable=False),
     Column("seconds", Float, nullable=False),
 )
+
+drivers = Table(  # that measure into the store at present
+    "drivers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("lock", String),  # a file that it holds as long as it lives; NULL for none
+    Column("until", Float, nullable=False),  # of its lease: seconds since 1970
+)
+
+claims = Table(  # measurements that are being made
+    "claims",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("driver", String, nullable=False),
+)

@@ -8,20 +8,47 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
+from itertools import chain
 from math import fsum
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    func,
+    insert,
+    select,
+)
 
 from untrained.outside import without_password
 from untrained.runs.address import Address
+from untrained.runs.claims import Claims
 from untrained.runs.opening import engine_of, reading_engine
 from untrained.runs.rows import Damaged, check_row
-from untrained.runs.schema import costs, epochs, measurements, runs, trained, trainings, trials
+from untrained.runs.schema import (
+    claims,
+    costs,
+    epochs,
+    measurements,
+    runs,
+    trained,
+    trainings,
+    trials,
+)
 from untrained.runs.transactions import carry_out
 from untrained.runs.trial_record import TrialRecord
 from untrained.scores.score import Bound, Reading
 from untrained.training.epoch import Epoch
+
+KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
+c = measurements.c
+# Put together once: that takes longer than the query itself.
+READINGS = select(c.key, c.value, c.reason, c.bound_kind, c.bound_amount).where(c.key.in_(KEYS))
+UNCLAIMED = claims.delete().where(claims.c.key.in_(KEYS))
 
 shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
 "Whose trials a run's are."
@@ -48,22 +75,25 @@ def transaction(
 class Store:
     """One database; opened by `Store.open`, shared by any number of runs."""
 
-    def __init__(self, engine: Engine, where: Address):
+    def __init__(self, engine: Engine, where: Address, lock: Path | None = None):
         self.engine = engine
         self.where = where
+        self.claims = Claims(engine, lock)
 
     @classmethod
-    def open(cls, address: Address) -> "Store":
+    def open(cls, address: Address, lock: Path | None = None) -> "Store":
         """Opens a store, and makes its tables where there are none.
 
         Args:
             address: a file of SQLite, or the URL of a PostgreSQL database.
+            lock: a file that this driver holds as long as it lives, by which others on this
+                machine know at once whether it does; None for none.
 
         Raises:
             ValueError: a store of a newer schema, or a file or database that is none.
             OSError: it cannot be opened or written.
         """
-        return cls(engine_of(address), address)
+        return cls(engine_of(address), address, lock)
 
     @classmethod
     @contextmanager
@@ -78,7 +108,8 @@ class Store:
             yield cls(engine, address)
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Gives up its claims and lets go of the database."""
+        self.claims.end()
         self.engine.dispose()
 
     def __enter__(self) -> "Store":
@@ -169,6 +200,47 @@ class Store:
             found |= _readings(connection, keys[start : start + 500])
         return found
 
+    def claim(
+        self, groups: Sequence[Sequence[str]], asks_again: Callable[[Reading], bool]
+    ) -> list[bool]:
+        """Which groups of measurements, each wholly, this driver is to make from now on.
+
+        No other driver that lives is given any of them. A group of which another makes some, or
+        has made some meanwhile, is not claimed.
+
+        Args:
+            groups: keys.
+            asks_again: whether a measurement that is there is made again all the same.
+        """
+        if not self.claims.begun:
+            self._begin_claims()
+            self.claims.keep_alive()
+        return self._claim(groups, asks_again)
+
+    @transaction
+    def _begin_claims(self, connection: Connection) -> None:
+        self.claims.begin(connection)
+
+    @transaction
+    def _claim(
+        self,
+        connection: Connection,
+        groups: Sequence[Sequence[str]],
+        asks_again: Callable[[Reading], bool],
+    ) -> list[bool]:
+        keys = [key for group in groups for key in group]
+        mine = self.claims.take(connection, keys)
+        made = {k for k, found in _readings(connection, keys).items() if not asks_again(found)}
+        given = [mine.issuperset(group) and made.isdisjoint(group) for group in groups]
+        left = (group for group, whole in zip(groups, given, strict=True) if not whole)
+        self.claims.release(connection, mine.intersection(chain(*left)))
+        return given
+
+    @transaction
+    def release(self, connection: Connection, keys: Sequence[str]) -> None:
+        """This driver will not make these measurements that it claimed."""
+        self.claims.release(connection, keys)
+
     @transaction
     def add_measurements(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keeps measurements; one that another run made meanwhile stays, and is counted again.
@@ -176,14 +248,17 @@ class Store:
         One that is damaged, or ran out of memory or time, gives way.
         """
         keys = [row["key"] for row in rows]
-        there = {k for k, reading in _readings(connection, keys).items() if not reading.bound}
-        given_up = measurements.c.key.in_(set(keys) - there)
-        connection.execute(measurements.delete().where(given_up))
-        again = measurements.update().where(measurements.c.key.in_(there))
-        connection.execute(again.values(times=measurements.c.times + 1))
+        before = _found(connection, keys)
+        there = {key for key, reading in before.items() if reading and not reading.bound}
+        if given_up := before.keys() - there:
+            connection.execute(measurements.delete().where(measurements.c.key.in_(given_up)))
+        if there:
+            again = measurements.update().where(measurements.c.key.in_(there))
+            connection.execute(again.values(times=measurements.c.times + 1))
         fresh = [dict(row) for row in rows if row["key"] not in there]
         if fresh:
             connection.execute(insert(measurements), fresh)
+        connection.execute(UNCLAIMED, {"keys": keys})
 
     @transaction
     def add_trials(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -351,13 +426,17 @@ LOST = Reading(None, "lost from the store; give the search command again to meas
 
 def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
     """The measurements with these keys that are as they were written."""
-    c = measurements.c
-    columns = c.key, c.value, c.reason, c.bound_kind, c.bound_amount
-    rows = connection.execute(select(*columns).where(measurements.c.key.in_(keys))).mappings()
-    found = {}
+    return {key: found for key, found in _found(connection, keys).items() if found}
+
+
+def _found(connection: Connection, keys: Sequence[str]) -> dict[str, Reading | None]:
+    """Those of the measurements that there are; None for one that is damaged."""
+    rows = connection.execute(READINGS, {"keys": keys}).mappings()
+    found: dict[str, Reading | None] = {}
     for row in rows:
+        found[row["key"]] = None
         with suppress(Damaged):
-            check_row(columns, dict(row))
+            check_row(READINGS.selected_columns, dict(row))
             if row["value"] is not None and row["reason"]:
                 continue  # a value has no reason
             kind, amount = row["bound_kind"], row["bound_amount"]

@@ -1,0 +1,137 @@
+"""Claims: which driver is making which measurement, so that no two make the same one.
+
+A driver holds its claims by a lease, which a thread renews. One that is dead loses them: at once
+where its lock can be asked, on the same machine; elsewhere once its lease has ended.
+"""
+
+import logging
+import platform
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, delete, extract, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from untrained.runs.folder import is_held
+from untrained.runs.schema import claims, drivers
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0
+"How long a driver that says nothing keeps its claims; it renews them three times as often."
+
+CLAIM = {
+    "postgresql": postgresql.insert(claims).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(claims).on_conflict_do_nothing(),
+}
+"Of keys that nobody has claimed, by dialect."
+
+
+class Claims:
+    """Those of one driver; a thread renews its lease from the first claim to `end`."""
+
+    def __init__(self, engine: Engine, lock: Path | None):
+        """Claims nothing yet.
+
+        Args:
+            engine: of the store.
+            lock: a file that the driver holds as long as it lives; None for none.
+        """
+        self.engine = engine
+        self.lock = None if lock is None else str(lock.absolute())
+        self.driver = uuid4().hex
+        self.ended = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the driver is noted in the store, and its lease renewed."""
+        return self.thread is not None
+
+    def begin(self, connection: Connection) -> None:
+        """Notes the driver, and clears away what dead ones left."""
+        _forget(connection, self._dead(connection))
+        self.renew(connection)
+        connection.execute(delete(claims).where(claims.c.driver.not_in(select(drivers.c.id))))
+
+    def keep_alive(self) -> None:
+        """Renews the lease again and again, until `end`."""
+        self.thread = threading.Thread(target=self._renew_often, name="lease", daemon=True)
+        self.thread.start()
+
+    def take(self, connection: Connection, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are this driver's from now on, or were before."""
+        rows = [{"key": key, "driver": self.driver} for key in sorted(keys)]  # all in one order
+        if connection.execute(CLAIM[connection.dialect.name], rows).rowcount == len(rows):
+            return set(keys)
+        _forget(connection, self._dead(connection))
+        orphaned = claims.c.driver.not_in(select(drivers.c.id)) & claims.c.key.in_(keys)
+        connection.execute(update(claims).where(orphaned).values(driver=self.driver))
+        mine = (claims.c.driver == self.driver) & claims.c.key.in_(keys)
+        return {*connection.scalars(select(claims.c.key).where(mine))}
+
+    def release(self, connection: Connection, keys: Collection[str]) -> None:
+        """Those of the keys that are this driver's are anybody's again."""
+        if keys:
+            mine = (claims.c.driver == self.driver) & claims.c.key.in_(keys)
+            connection.execute(delete(claims).where(mine))
+
+    def renew(self, connection: Connection) -> None:
+        """Holds the lease for as long again."""
+        until = _now(connection) + LEASE_SECONDS
+        mine = update(drivers).where(drivers.c.id == self.driver).values(until=until)
+        if not connection.execute(mine).rowcount:
+            me = {"id": self.driver, "machine": platform.node(), "lock": self.lock}
+            connection.execute(insert(drivers).values(**me, until=until))
+
+    def end(self) -> None:
+        """Gives up all claims, if the store can be reached; if not, the lease ends."""
+        if self.thread is None:
+            return
+        self.ended.set()
+        self.thread.join()
+        with suppress(DBAPIError), self.engine.begin() as connection:
+            _forget(connection, [self.driver])
+            connection.execute(delete(claims).where(claims.c.driver == self.driver))
+
+    def _renew_often(self) -> None:
+        while not self.ended.wait(LEASE_SECONDS / 3):
+            try:
+                with self.engine.begin() as connection:
+                    self.renew(connection)
+            except DBAPIError as error:  # the next time will do
+                logger.debug("the lease is not renewed: %s", error)
+
+    def _dead(self, connection: Connection) -> list[str]:
+        now = _now(connection)
+        others = connection.execute(select(drivers).where(drivers.c.id != self.driver)).mappings()
+        return [other["id"] for other in others if not _lives(dict(other), now)]
+
+
+def _forget(connection: Connection, ids: Sequence[str]) -> None:
+    if ids:
+        connection.execute(delete(drivers).where(drivers.c.id.in_(ids)))
+
+
+def _lives(driver: Mapping[str, Any], now: float) -> bool:
+    if driver["until"] < now:
+        return False
+    if driver["lock"] is None or driver["machine"] != platform.node():
+        return True
+    try:
+        return is_held(Path(driver["lock"]))
+    except OSError:  # somebody else's
+        return True
+
+
+def _now(connection: Connection) -> float:
+    """Seconds since 1970, by one clock for all drivers."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.scalar(select(extract("epoch", func.clock_timestamp()))) or 0)
