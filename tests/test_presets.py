@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
-from untrained.runs import RunConfig, config, driver, run, track_config
-from untrained.runs.config import ResolvedConfig
+from untrained.runs import RunConfig, driver, resolved, run, track_config
 from untrained.runs.presets import ANY, PRESETS, Preset, resolve
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import make_setups, training_scale
 from untrained.runs.track_config import TrackConfig
 from untrained.search import Goal, make_searcher
@@ -160,7 +160,7 @@ def test_an_automatic_device_is_one_question_with_the_device_it_stands_for(
 ) -> None:
     for there, device in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        monkeypatch.setattr(config, "check_device", lambda _: None)  # of a GPU that is not there
+        monkeypatch.setattr(resolved, "check_device", lambda _: None)  # of a GPU that is not there
         monkeypatch.setattr(track_config, "check_device", lambda _: None)
         found, named = (resolve(RunConfig(device=asked)) for asked in ("auto", device))
         assert found == named

@@ -17,10 +17,11 @@ from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, RunFolder, run
 from untrained.runs.budget import plan_in_words
-from untrained.runs.config import ResolvedConfig, ScoreConfig, TrainConfig
+from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import estimated
 from untrained.runs.presets import fit, resolve
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
 from untrained.settings import join_texts

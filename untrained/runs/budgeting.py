@@ -18,11 +18,11 @@ from untrained.runs.budget import (
     plan_in_words,
     usable,
 )
-from untrained.runs.config import ResolvedConfig
 from untrained.runs.duration import parse_duration, written
 from untrained.runs.engines import one_thread
 from untrained.runs.pace import epoch_of, seconds_of_evaluation, slowest_epoch
 from untrained.runs.presets import fitted_training
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setups
 from untrained.search import Searcher

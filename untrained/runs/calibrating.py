@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from untrained.runs.comparing import train_sample
-from untrained.runs.config import BASELINES, ResolvedConfig
+from untrained.runs.config import BASELINES
 from untrained.runs.identity import calibration_of
 from untrained.runs.record import Calibrated, CalibratedScore, training_of
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.sampling import draw_distinct
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, goals_of, make_setups

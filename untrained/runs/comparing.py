@@ -12,9 +12,9 @@ from untrained.images import Images
 from untrained.images.splits import shorten
 from untrained.runs.budgeting import at_pace, is_paced, within_budget
 from untrained.runs.code import code_version, made_by, modules_of
-from untrained.runs.config import ResolvedConfig
 from untrained.runs.identity import digest, question
 from untrained.runs.references import sized
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import training_scale
 from untrained.runs.streams import stream

@@ -27,7 +27,7 @@ from untrained.runs.budgeting import budgeted, check_budget, foreseen, note_spen
 from untrained.runs.calibrating import check_calibrates
 from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
-from untrained.runs.config import ResolvedConfig, RunConfig
+from untrained.runs.config import RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
 from untrained.runs.folder import RunFolder
@@ -37,6 +37,7 @@ from untrained.runs.limiting import check_limits, limited
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import (

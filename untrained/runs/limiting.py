@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from untrained.runs.bounds import Bounds, all_bounds
-from untrained.runs.config import ResolvedConfig
 from untrained.runs.limit import parse_limits
 from untrained.runs.record import Limited
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Session
 from untrained.runs.setup import training_scale
 from untrained.search import SEARCHERS, Searcher

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from untrained.images import Images
-from untrained.runs.config import ResolvedConfig
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import NetworkSpec, ScoreSetup, training_scale
 from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import ScoreTask, TrainTask, initialised, perform, training_images

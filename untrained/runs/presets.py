@@ -7,12 +7,12 @@ from untrained.images import Images
 from untrained.runs.config import (
     CALIBRATION,
     ORDINARY,
-    ResolvedConfig,
     RunConfig,
     chosen,
     concrete_device,
     resolve_training,
 )
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import score_name
 from untrained.runs.tasks import training_images
 from untrained.settings import Setting, checked

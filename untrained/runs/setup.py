@@ -12,7 +12,8 @@ import torch
 from untrained.images import Images
 from untrained.images.probe import ProbeSpec, check_spec
 from untrained.networks.weights import check_weights
-from untrained.runs.config import ResolvedConfig, Shrink
+from untrained.runs.config import Shrink
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
 from untrained.search import Goal

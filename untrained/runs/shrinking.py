@@ -11,8 +11,9 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from untrained.runs.config import ResolvedConfig, Shrink
+from untrained.runs.config import Shrink
 from untrained.runs.record import Shrunk
+from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setup
 from untrained.runs.values import Values
