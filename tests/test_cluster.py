@@ -73,9 +73,14 @@ class Three:
         return ("--engine", "ray", "--ray.address", self.cluster.address)
 
     def join(self, cores: int = 1, gpus: int = 0, **env: str) -> Any:
-        node = self.cluster.add_node(
-            num_cpus=cores, num_gpus=gpus, object_store_memory=int(1e8), env_vars=env or None
-        )
+        asked = {"num_cpus": cores, "num_gpus": gpus, "object_store_memory": int(1e8)}
+        for tries in range(5):
+            try:
+                node = self.cluster.add_node(**asked, env_vars=env or None)
+                break
+            except Exception as error:  # a plain one: Ray gives a node half a minute to start
+                if "timed out during startup" not in str(error) or tries == 4:
+                    raise
         self.others.append(node)
         return node
 

@@ -302,6 +302,26 @@ def test_networks_that_view_their_activations_are_passed_as_they_are() -> None:
         torch.testing.assert_close(found.z, z)
 
 
+class OfVolumes(nn.Module):
+    """Shows images to a convolution of volumes, whose weights cannot have channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv3d(1, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x[:, None]).relu().mean((2, 3, 4)))
+
+
+def test_networks_with_convolutions_of_volumes_are_passed_too() -> None:
+    network, x = OfVolumes(), torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    [found] = drawn_features(network, x, generator=torch.Generator().manual_seed(1), draws=1)
+    draw_weights(network, "kaiming_fan_in", torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        z = network.conv(x[:, None]).relu().mean((2, 3, 4))
+    torch.testing.assert_close(found.z, z)
+
+
 def test_drawn_features_make_the_kernel() -> None:
     network, x = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(6, 3)
     zs = [

@@ -371,6 +371,7 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
     ("error", "kind", "words"),
     [
         (ConnectionError("Could not find any\nrunning Ray"), OSError, "at auto: Could not find"),
+        (Exception("A start\ntimed out"), OSError, "no Ray cluster at auto: A start timed out"),
         (RuntimeError("Version mismatch:\n Ray: 2.40"), ValueError, "mismatch: Ray: 2.40"),
     ],
 )

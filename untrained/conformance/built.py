@@ -87,13 +87,13 @@ def builds_canonical_forms_alike(sampled: Sampled) -> Verdict:
 
 def _logits_by_shape(sampled: Sampled, architecture: Architecture) -> torch.Tensor:
     """With weights that depend on a parameter's shape alone, equal along its inputs."""
-    network = sampled.build(architecture).double()
-    draw_weights(network, "kaiming_fan_out", stream(0, "weights"))
+    network, x = sampled.build(architecture).double(), noise(sampled.small).double()
+    draw_weights(network, "kaiming_fan_out", stream(0, "weights"), x=x)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 fill_by_shape(parameter)
-    return logits(network.train(), noise(sampled.small).double())
+    return logits(network.train(), x)
 
 
 def fill_by_shape(parameter: nn.Parameter) -> None:

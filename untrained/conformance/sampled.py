@@ -53,8 +53,9 @@ class Sampled:
 
     def drawn(self, architecture: Architecture, scale: str | None = None) -> nn.Module:
         """The network with random weights, in evaluation mode."""
-        network = self.build(architecture, scale)
-        draw_weights(network, "kaiming_fan_out", stream(0, "weights"))
+        name = scale or self.small
+        network, x = self.build(architecture, name), torch.zeros(2, inputs_of(name), SIDE, SIDE)
+        draw_weights(network, "kaiming_fan_out", stream(0, "weights"), x=x)
         return network.eval()
 
 

@@ -46,14 +46,14 @@ def _decoded(kept: Kept) -> Holding:
 def _holding(name: str) -> Holding:
     path = data_folder() / "images" / f"{name}.npz"
     holds, source = KNOWN.get(name, ("your own images", "your own"))
-    missing = Holding(f"images/{name}.npz", holds, f"write {LAYOUT}; from {source}")
+    missing = Holding(f"images/{name}.npz", holds, f"write a .npz with {LAYOUT}; from {source}")
     if not path.exists():
         return missing
     found = replace(missing, where=where(path), path=path)
     try:
         return replace(found, rows=_count(path), sha256=sha256(path))
     except Exception as error:  # damaged files raise a dozen kinds
-        return replace(found, reason=f"expected {LAYOUT}: {error}")
+        return replace(found, reason=f"expected a .npz with {LAYOUT}: {error}")
 
 
 def _count(path: Path) -> int:

@@ -11,8 +11,9 @@ LAYOUT = torch.channels_last
 def channels_last(model: nn.Module, x: Tensor) -> bool:
     """Lays the model's weights out with channels last, unless it cannot take such inputs.
 
-    Numbers change in their last bits. A model cannot that views its activations as vectors; it is
-    given back with contiguous weights.
+    Numbers change in their last bits. A model cannot that views its activations as vectors, or has
+    a convolution of volumes, whose weights have no such order; it is given back with contiguous
+    weights.
 
     Args:
         model: changed in place.
@@ -26,8 +27,8 @@ def channels_last(model: nn.Module, x: Tensor) -> bool:
         >>> channels_last(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), x)
         True
     """
-    model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
     try:
+        model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
         with evaluating(model), torch.no_grad():
             model(x.contiguous(memory_format=LAYOUT))
     except Exception:  # if it fails as built too, whoever uses it will say so

@@ -51,13 +51,14 @@ def connected(config: RayConfig, workers: int, store: int) -> Iterator[Any]:
     with _quiet():
         try:
             ray.init(**how, log_to_driver=False, configure_logging=False)
-        except (OSError, ray.exceptions.RayError) as error:
-            raise OSError(f"no Ray cluster at {config.address}: {_line(error)}") from error
         except RuntimeError as error:
             raise ValueError(
                 f"ray.address: expected the cluster's versions of Ray and Python on this machine: "
                 f"{_line(error)}"
             ) from error
+        except Exception as error:  # of no type in common, such as that a start took too long
+            which = f"at {config.address}" if config.address else "could be started"
+            raise OSError(f"no Ray cluster {which}: {_line(error)}") from error
     try:
         yield ray
     finally:

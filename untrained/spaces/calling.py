@@ -11,6 +11,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -119,8 +120,15 @@ def check_takes(path: str, network: nn.Module, inputs: Shape, classes: int) -> N
 
 
 def _said(error: Exception) -> str:
-    """An error by its kind and text; by the line that raised it, where it says nothing."""
-    said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line or ""
+    """An error by its kind and text; where it has none, by the line outside torch that raised it.
+
+    Networks check their inputs by `torch._assert`, often without a word.
+    """
+    said = str(error)
+    if not said:
+        lines = traceback.extract_tb(error.__traceback__)
+        outside = [each for each in lines if "/torch/" not in Path(each.filename).as_posix()]
+        said = (outside or lines)[-1].line or ""
     return f"{type(error).__name__}: {said}"
 
 
