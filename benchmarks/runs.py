@@ -30,19 +30,19 @@ from untrained.images import load_images
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import describe, run
 from untrained.runs.engines import start_engine
-from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
 from untrained.runs.searching import search as search_in
 from untrained.runs.session import Session, ignore
 from untrained.runs.setup import make_setup, make_setups
-from untrained.runs.store import Store
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 from untrained.search import SEARCHERS, Goal, make_searcher
 from untrained.settings import Setting
 from untrained.spaces import get_space
+from untrained.storage.folder import RunFolder
+from untrained.storage.store import Store
 
 app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from untrained.runs import Reading
 from untrained.runs.failures import attempt
 from untrained.runs.readings import Measurement, checked, reading_of
+from untrained.storage import Reading
 
 
 def readings(of_draw: Iterable[Measurement]) -> tuple[Reading, ...]:

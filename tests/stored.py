@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import URL, create_engine, text
 
-from untrained.runs.address import Address
 from untrained.scores.score import Bound, Reading
+from untrained.storage.address import Address
 
 RUN = {
     "name": "first", "search": "s", "space": "nasbench201", "searcher": "random",

@@ -17,10 +17,11 @@ from untrained.bench import BenchConfig, Leaderboard, bench, bench_run
 from untrained.bench.joined import Measured
 from untrained.bench.judged import Judged, find_judged
 from untrained.bench.population import draw_sample, rows_of, stratified
-from untrained.runs import RunConfig, RunFolder, TrialRecord, run
+from untrained.runs import RunConfig, run
 from untrained.runs.record import Cost, RunRecord, seconds_of
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201
+from untrained.storage import RunFolder, TrialRecord
 from untrained.tables import standings
 
 __all__ = ["command"]  # a fixture

@@ -14,10 +14,10 @@ from test_cli import Command, command
 
 from untrained.bench import BenchConfig, Known, Leaderboard, bench, rank_scores
 from untrained.bench.calibrating import calibration, draw_untabled, trained_accuracies
-from untrained.runs import RunFolder
 from untrained.runs.record import RunRecord, TrainingRecord, load_record
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201
+from untrained.storage import RunFolder
 from untrained.tables import least_told_apart, p_value, small_sample_interval
 from untrained.training import Epoch, TrainingSpec
 

@@ -14,20 +14,21 @@ from filelock import FileLock
 from stored import measured, said
 
 from untrained.images import load_images
-from untrained.runs import claimed, claims
-from untrained.runs.address import Address
+from untrained.runs import claimed
 from untrained.runs.claimed import Claimed, Pace, Planned, nothing
 from untrained.runs.config import RunConfig
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
 from untrained.runs.setup import make_setups
-from untrained.runs.store import Store
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 from untrained.scores import Reading
 from untrained.scores.score import Bound
 from untrained.search import Proposal
 from untrained.spaces import get_space
+from untrained.storage import claims
+from untrained.storage.address import Address
+from untrained.storage.store import Store
 
 
 def never(reading: Reading) -> bool:

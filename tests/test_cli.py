@@ -12,9 +12,9 @@ from PIL import Image
 
 from untrained.cli import main
 from untrained.cli.terminal import PRINTED
-from untrained.runs import RunFolder, opening
-from untrained.runs.schema import SCHEMA
-from untrained.runs.store import Store
+from untrained.storage import RunFolder, opening
+from untrained.storage.schema import SCHEMA
+from untrained.storage.store import Store
 
 Command = Callable[..., tuple[int, str, str]]
 

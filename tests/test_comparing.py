@@ -16,10 +16,11 @@ from untrained.networks.resnet import ResNet, ResNetSize, resnet_of_size
 from untrained.report.compared import Compared, against_references, compared, sentence
 from untrained.report.headline import headline
 from untrained.report.stored import report_run
-from untrained.runs import RunConfig, RunFolder, load_record, run
+from untrained.runs import RunConfig, load_record, run
 from untrained.runs.beside import Beside
 from untrained.runs.presets import resolve
 from untrained.runs.references import build_reference, sized
+from untrained.storage import RunFolder
 from untrained.training import TrainingSpec
 
 NETWORKS = """

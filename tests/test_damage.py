@@ -23,11 +23,12 @@ from torch import nn
 
 from untrained.images import Images
 from untrained.report.stored import report_run, report_track
-from untrained.runs import RunConfig, RunFolder, RunRecord, TrialRecord, load_record, run
-from untrained.runs.store import LOST, Store
+from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track, track
+from untrained.storage import RunFolder, TrialRecord
+from untrained.storage.store import LOST, Store
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.checkpoint import load_checkpoint
 
@@ -358,7 +359,7 @@ def test_a_store_is_made_whole_or_not_at_all_where_there_is_no_room(tmp_path: Pa
     tried = """
 import resource, signal, sqlite3, sys
 from pathlib import Path
-from untrained.runs.opening import make_file
+from untrained.storage.opening import make_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 made = 0
 for size in (*range(0, 100_000, 4096), resource.RLIM_INFINITY):

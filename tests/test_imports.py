@@ -25,18 +25,22 @@ ARROWS = {
     "training": {"images", "networks"},
     "search": {"spaces"},
     "migrations": set(),
+    "storage": {"spaces", "scores", "training", "search", "migrations"},
     "runs": {
         *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
-        *("search", "migrations"),
+        *("search", "storage"),
     },
-    "bench": {"spaces", "scores", "tables", "training", "runs"},
-    "ranking": {"spaces", "images", "networks", "scores", "training", "search", "runs", "bench"},
+    "bench": {"spaces", "scores", "tables", "training", "storage", "runs"},
+    "ranking": {
+        *("spaces", "images", "networks", "scores", "training", "search", "storage", "runs"),
+        "bench",
+    },
     "inspection": {"images", "networks", "kernels", "analysis", "runs", "report"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
-    "report": {"spaces", "tables", "runs", "bench", "ranking"},
+    "report": {"spaces", "tables", "storage", "runs", "bench", "ranking"},
     "cli": {
-        *("images", "scores", "spaces", "tables", "importers", "training", "runs", "bench"),
-        *("conformance", "inspection", "ranking", "report"),
+        *("images", "scores", "spaces", "tables", "importers", "training", "storage", "runs"),
+        *("bench", "conformance", "inspection", "ranking", "report"),
     },
 }
 

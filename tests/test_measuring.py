@@ -11,11 +11,11 @@ from untrained.runs.measuring import HELD, HELD_SECONDS, Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
 from untrained.runs.setup import make_setups
-from untrained.runs.store import Store
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 from untrained.search import Proposal
 from untrained.spaces import get_space
+from untrained.storage.store import Store
 
 
 class Made:

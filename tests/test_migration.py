@@ -10,10 +10,11 @@ from sqlalchemy import create_engine, inspect
 from stored import RUN, measured, said, tried, url_of
 
 from untrained.report.stored import report_run
-from untrained.runs import RunConfig, RunFolder, load_record, run
-from untrained.runs.address import Address
-from untrained.runs.schema import SCHEMA
-from untrained.runs.store import Store
+from untrained.runs import RunConfig, load_record, run
+from untrained.storage import RunFolder
+from untrained.storage.address import Address
+from untrained.storage.schema import SCHEMA
+from untrained.storage.store import Store
 from untrained.training import TrainingSpec
 
 SPEC = TrainingSpec(recipe="default", epochs=1, images=64)

@@ -7,7 +7,7 @@ import pytest
 from bad_values import CELL
 
 from untrained.cli import main
-from untrained.runs.store import Store
+from untrained.storage.store import Store
 
 NAMES = ["mine?", "a%20b", "~", "~root", "a#b", "a&b=c", "file:x", ":memory:", "sqlite:", "a\nb",
          "a;b", "-x", " ", "'quoted'", "é\udcff", "?mode=memory"]  # fmt: skip

@@ -23,11 +23,12 @@ from untrained.estimate import Quantity
 from untrained.outside import command_line, visible
 from untrained.report import write_report
 from untrained.report.tracked_page import write_tracked
-from untrained.runs import Progress, RunFolder, TrialRecord, load_record
+from untrained.runs import Progress, load_record
 from untrained.runs.record import Cost, RunRecord
-from untrained.runs.store import Store
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, Edge
+from untrained.storage import RunFolder, TrialRecord
+from untrained.storage.store import Store
 from untrained.training import Epoch
 
 PLAIN = "plain"

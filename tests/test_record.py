@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from test_report import EMPTY
 
-from untrained.runs import Reading, RunRecord, TrialRecord
+from untrained.runs import RunRecord
 from untrained.spaces import get_space
+from untrained.storage import Reading, TrialRecord
 
 SPACE = get_space("nasbench201")
 CELLS = (

@@ -30,11 +30,11 @@ from untrained.report.measured import (
 from untrained.report.pruned import parents, prunings
 from untrained.report.score_drawings import draw_curve
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
-from untrained.runs import TrialRecord
 from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, get_space, prunable
 from untrained.spaces.darts import DARTS
+from untrained.storage import TrialRecord
 from untrained.tables.table import Standing
 from untrained.training.epoch import Epoch
 

@@ -24,16 +24,17 @@ from spared import spare_graphs
 
 from untrained.cli import main
 from untrained.images import Images, load_images
-from untrained.runs import Progress, RunConfig, RunFolder, RunRecord, load_record, run
+from untrained.runs import Progress, RunConfig, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.measuring import SEEDS_APART
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
-from untrained.runs.schema import SCHEMA
 from untrained.runs.setup import make_setup
-from untrained.runs.store import Store
 from untrained.runs.tasks import Outcome, ScoreTask, measure
 from untrained.spaces import get_space, prunable
+from untrained.storage import RunFolder
+from untrained.storage.schema import SCHEMA
+from untrained.storage.store import Store
 from untrained.training import TrainingSpec, evaluate
 
 pytestmark = pytest.mark.usefixtures("without_graphs")  # commands in other processes have them
@@ -407,7 +408,7 @@ def test_a_full_disk_loses_nothing_and_the_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's own page limit makes the store run full in the middle of the search."""
-    from untrained.runs import opening as module
+    from untrained.storage import opening as module
 
     asked = quick(tmp_path / "full", options={"evaluations": 24}, train=True, **SIZES)
     whole = run(replace(asked, out=tmp_path / "unbroken"))

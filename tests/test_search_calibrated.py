@@ -14,11 +14,12 @@ from test_cli import Command, command
 
 from untrained.report import report_run
 from untrained.report.calibrated import calibrated_in_words, verdict_on
-from untrained.runs import RunConfig, RunFolder, calibrating, load_record, run
+from untrained.runs import RunConfig, calibrating, load_record, run
 from untrained.runs.config import BASELINES
 from untrained.runs.presets import CANDIDATES, resolve
 from untrained.runs.record import Calibrated, RunRecord
 from untrained.spaces import Architecture, get_space
+from untrained.storage import RunFolder
 from untrained.tables import joint_test, p_value, small_sample_interval
 from untrained.training import TrainingSpec
 

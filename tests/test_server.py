@@ -15,11 +15,12 @@ from stored import measured, said
 
 from untrained.cli.ending import interrupted
 from untrained.outside import command_line, without_password
-from untrained.runs import RunConfig, RunFolder, mounts, transactions
-from untrained.runs.address import address_of
+from untrained.runs import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.presets import resolve
-from untrained.runs.store import Store
+from untrained.storage import RunFolder, mounts, transactions
+from untrained.storage.address import address_of
+from untrained.storage.store import Store
 
 URL = "postgresql+psycopg://me:s3cret@host:5433/runs"
 
@@ -241,7 +242,7 @@ def test_a_network_file_system_is_known(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_store_on_a_network_file_system_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("untrained.runs.opening.network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr("untrained.storage.opening.network_file_system", lambda path: "nfs4")
     Store.open(tmp_path / "store.db").close()
     [record] = caplog.records
     assert "network file system (nfs4)" in record.getMessage()

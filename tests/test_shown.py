@@ -10,8 +10,9 @@ import pytest
 from test_cli import CELL, QUICK, Command, command
 
 from untrained.cli.shown import shortly
-from untrained.runs import RunFolder, load_record
+from untrained.runs import load_record
 from untrained.scores import SCORES, Reading
+from untrained.storage import RunFolder
 
 __all__ = ["command"]  # a fixture
 

@@ -10,11 +10,12 @@ import pytest
 from test_cli import Command, command
 
 from untrained.report import report_run
-from untrained.runs import RunConfig, RunFolder, load_record, run, shrinking
+from untrained.runs import RunConfig, load_record, run, shrinking
 from untrained.runs.config import Shrink
 from untrained.runs.presets import resolve
 from untrained.runs.record import RunRecord, Shrunk
 from untrained.spaces import get_space
+from untrained.storage import RunFolder
 
 __all__ = ["command"]  # a fixture
 

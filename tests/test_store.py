@@ -12,12 +12,13 @@ import pytest
 from stored import RUN, files_with, measured, reading, said, tried
 
 from untrained.report.stored import report_run
-from untrained.runs import RunConfig, RunFolder, load_record, run
-from untrained.runs.address import Address
+from untrained.runs import RunConfig, load_record, run
 from untrained.runs.record import record_of
-from untrained.runs.schema import SCHEMA, metadata
-from untrained.runs.store import LOST, Store
 from untrained.scores.score import Bound, Reading
+from untrained.storage import RunFolder
+from untrained.storage.address import Address
+from untrained.storage.schema import SCHEMA, metadata
+from untrained.storage.store import LOST, Store
 from untrained.training.epoch import Epoch
 
 

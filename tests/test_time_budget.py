@@ -12,13 +12,14 @@ from test_cli import Command, command
 from untrained.images import load_images
 from untrained.report import report_run
 from untrained.report.budgeted import budgeted_in_words
-from untrained.runs import RunConfig, RunFolder, budgeting, comparing, load_record, run
+from untrained.runs import RunConfig, budgeting, comparing, load_record, run
 from untrained.runs.budget import Budget, Budgeted
 from untrained.runs.budgeting import foreseen
 from untrained.runs.driver import estimated, prepared
 from untrained.runs.presets import resolve
 from untrained.runs.record import RunRecord
-from untrained.runs.store import Store
+from untrained.storage import RunFolder
+from untrained.storage.store import Store
 from untrained.training import TrainingSpec, auto_recipe
 
 __all__ = ["command"]  # a fixture

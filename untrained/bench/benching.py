@@ -15,10 +15,10 @@ from untrained.outside import command_line
 from untrained.runs.config import BASELINES, CommonConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import run
-from untrained.runs.folder import RunFolder
 from untrained.runs.ray_config import RayConfig
 from untrained.runs.session import OnProgress, ignore
 from untrained.spaces import SPACES, get_space
+from untrained.storage.folder import RunFolder
 
 CONFIG = "bench.toml"
 "The file of a bench's folder that reproduces it."

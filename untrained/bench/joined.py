@@ -15,10 +15,10 @@ from untrained.bench.leaderboard import SHORTENED, Leaderboard
 from untrained.bench.population import Sample
 from untrained.bench.ranking import Known, rank_scores
 from untrained.runs.config import BASELINES
-from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, record_of, seconds_of
 from untrained.runs.session import OnProgress, Progress
 from untrained.scores import SCORES, get_score
+from untrained.storage.folder import RunFolder
 
 TRAINING = "training before scores"
 "The step of the cost ledger."

@@ -15,7 +15,7 @@ from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
-from untrained.runs import RunConfig, RunFolder, run
+from untrained.runs import RunConfig, run
 from untrained.runs.budget import plan_in_words
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
@@ -26,6 +26,7 @@ from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
 from untrained.settings import join_texts
 from untrained.spaces import get_space
+from untrained.storage import RunFolder
 from untrained.training.recipe import AUTO
 
 

@@ -18,9 +18,10 @@ from untrained.report.limited import limited_in_words
 from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
-from untrained.runs import RunFolder, RunRecord, TrialRecord
+from untrained.runs import RunRecord
 from untrained.runs.record import record_of
 from untrained.scores import Reading
+from untrained.storage import RunFolder, TrialRecord
 
 
 def show(folder: RunFolder, as_json: bool) -> None:

@@ -14,9 +14,9 @@ from untrained.ranking.ranking import RANK_SUM, Ranking
 from untrained.ranking.standing import Draws, Interval, rank_sums, standings
 from untrained.ranking.trained import ACCURACY, SECONDS, Trained, agreement
 from untrained.runs.config import ORDINARY
-from untrained.runs.folder import RunFolder
 from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.scores import Reading
+from untrained.storage.folder import RunFolder
 
 BASELINES = ("parameters", "macs", "latency")
 "Sizes whose order of models is compared with that of scores: the larger, the better."

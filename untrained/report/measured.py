@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from untrained.estimate import Estimate, estimate
 from untrained.report.pruned import parents
-from untrained.runs import Reading, RunRecord, TrialRecord
+from untrained.runs import RunRecord
 from untrained.spaces import Space
+from untrained.storage import Reading, TrialRecord
 
 
 def pooled(

@@ -12,12 +12,12 @@ from untrained.outside import command_line
 from untrained.report.cell import graphs_of
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
-from untrained.runs import RunFolder
 from untrained.runs.record import record_of
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
 from untrained.spaces import SPACES, Space
+from untrained.storage import RunFolder
 
 EXPORTED = {
     "network.py": "loader: needs torch and safetensors alone",

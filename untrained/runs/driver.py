@@ -30,7 +30,6 @@ from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.engines import start_engine
-from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
 from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
@@ -48,13 +47,14 @@ from untrained.runs.setup import (
     training_scale,
 )
 from untrained.runs.shrinking import check_shrinks, shrink_setup
-from untrained.runs.store import Store
 from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import build, training_images
 from untrained.scores import Score
 from untrained.search import Goal, Searcher, make_searcher
 from untrained.settings import split_texts
 from untrained.spaces import Scale, Space, get_space
+from untrained.storage.folder import RunFolder
+from untrained.storage.store import Store
 from untrained.training import Recipe, check_fits
 from untrained.training.auto import notes_on
 

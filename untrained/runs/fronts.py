@@ -6,8 +6,8 @@ import numpy as np
 
 from untrained.estimate import Estimate, estimate
 from untrained.runs.record import RunRecord
-from untrained.runs.trial_record import TrialRecord
 from untrained.search.pareto import front, hypervolume
+from untrained.storage.trial_record import TrialRecord
 
 AXES = 4
 "Of a hypervolume, at most."

@@ -14,14 +14,14 @@ from untrained.runs.claimed import Claimed, Pace, Planned
 from untrained.runs.code import made_by, version_of
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import Engine
-from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest, question
 from untrained.runs.setup import NetworkSpec, ScoreSetup
-from untrained.runs.store import Store
 from untrained.runs.tasks import Scored, ScoreTask
 from untrained.scores import Reading
 from untrained.search import Proposal
 from untrained.spaces import Space
+from untrained.storage.folder import RunFolder
+from untrained.storage.store import Store
 from untrained.training import steady
 
 SEEDS_APART = 720_720_000

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from untrained.runs.address import Address
 from untrained.runs.budget import Budgeted
-from untrained.runs.folder import RunFolder
 from untrained.runs.identity import calibration_of
-from untrained.runs.store import Store
-from untrained.runs.trial_record import TrialRecord
 from untrained.search import Trial
 from untrained.spaces import Space
+from untrained.storage.address import Address
+from untrained.storage.folder import RunFolder
+from untrained.storage.store import Store
+from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
 
 if TYPE_CHECKING:

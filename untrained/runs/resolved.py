@@ -6,7 +6,6 @@
 from dataclasses import asdict, dataclass, fields
 
 from untrained.outside import without_password
-from untrained.runs.address import address_of
 from untrained.runs.beside import Beside
 from untrained.runs.config import (
     BASELINES,
@@ -24,6 +23,7 @@ from untrained.runs.identity import digest
 from untrained.runs.limit import parse_limits
 from untrained.runs.ray_config import RayConfig
 from untrained.settings import LARGEST, check_range, plain
+from untrained.storage.address import address_of
 from untrained.training.recipe import (
     AUTO,
     Recipe,

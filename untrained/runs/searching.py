@@ -10,11 +10,11 @@ from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.shrinking import shrunk
-from untrained.runs.store import LOST
-from untrained.runs.trial_record import TrialRecord
 from untrained.search import History, Proposal
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
+from untrained.storage.store import LOST
+from untrained.storage.trial_record import TrialRecord
 
 logger = logging.getLogger(__name__)
 

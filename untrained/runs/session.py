@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from untrained.images import Images
 from untrained.runs.budget import Budget
 from untrained.runs.engines import Engine
-from untrained.runs.folder import RunFolder
 from untrained.runs.measuring import Measuring
 from untrained.runs.resolved import ResolvedConfig
-from untrained.runs.store import Store
 from untrained.search import Searcher
 from untrained.spaces import Space
+from untrained.storage.folder import RunFolder
+from untrained.storage.store import Store
 
 
 class Progress(NamedTuple):

@@ -12,7 +12,6 @@ from untrained.files import write_whole
 from untrained.images import Images, load_images
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.config_file import CONFIG, as_toml
-from untrained.runs.folder import RunFolder
 from untrained.runs.identity import digest
 from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
@@ -22,6 +21,7 @@ from untrained.runs.track_config import TrackConfig
 from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
 from untrained.spaces import get_space
+from untrained.storage.folder import RunFolder
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from untrained.runs.schema import SCHEMA, schema
+from untrained.storage.schema import SCHEMA, schema
 
 
 def migrate(connection: Connection, version: int) -> None:

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, delete, extract, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from untrained.runs.folder import is_held
-from untrained.runs.schema import claims, drivers
+from untrained.storage.folder import is_held
+from untrained.storage.schema import claims, drivers
 
 logger = logging.getLogger(__name__)
 

@@ -25,11 +25,12 @@ from sqlalchemy import (
 )
 
 from untrained.outside import without_password
-from untrained.runs.address import Address
-from untrained.runs.claims import Claims
-from untrained.runs.opening import engine_of, reading_engine
-from untrained.runs.rows import Damaged, check_row
-from untrained.runs.schema import (
+from untrained.scores.score import Bound, Reading
+from untrained.storage.address import Address
+from untrained.storage.claims import Claims
+from untrained.storage.opening import engine_of, reading_engine
+from untrained.storage.rows import Damaged, check_row
+from untrained.storage.schema import (
     claims,
     costs,
     epochs,
@@ -39,9 +40,8 @@ from untrained.runs.schema import (
     trainings,
     trials,
 )
-from untrained.runs.transactions import carry_out
-from untrained.runs.trial_record import TrialRecord
-from untrained.scores.score import Bound, Reading
+from untrained.storage.transactions import carry_out
+from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
 
 KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)

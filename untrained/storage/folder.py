@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from untrained.runs.address import Address, address_of
+from untrained.storage.address import Address, address_of
 
 
 @dataclass(frozen=True)

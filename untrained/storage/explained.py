@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 
 from untrained.outside import without_password
-from untrained.runs.address import Address
+from untrained.storage.address import Address
 
 
 @contextmanager

@@ -17,12 +17,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import DatabaseError
 
 from untrained.outside import without_password
-from untrained.runs.address import Address
-from untrained.runs.explained import explaining
-from untrained.runs.migration import migrate
-from untrained.runs.mounts import network_file_system
-from untrained.runs.schema import SCHEMA, metadata, schema
-from untrained.runs.server import beginning, server_engine
+from untrained.storage.address import Address
+from untrained.storage.explained import explaining
+from untrained.storage.migration import migrate
+from untrained.storage.mounts import network_file_system
+from untrained.storage.schema import SCHEMA, metadata, schema
+from untrained.storage.server import beginning, server_engine
 
 logger = logging.getLogger(__name__)
 

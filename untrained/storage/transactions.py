@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from untrained.outside import without_password
-from untrained.runs.address import Address
-from untrained.runs.explained import explaining, first_line
-from untrained.runs.server import is_conflict, is_lost
+from untrained.storage.address import Address
+from untrained.storage.explained import explaining, first_line
+from untrained.storage.server import is_conflict, is_lost
 
 T = TypeVar("T")
 
