@@ -2,7 +2,7 @@
 
 The scripts are for both back-ends, and say in their own words what tables are like, whatever
 became of them later. The table `schema` holds the number that a store has come to, since older
-versions of this library read it there. New stores are made from `runs.schema` at once.
+versions of this library read it there. New stores are made from `storage.schema` at once.
 """
 
 import sqlalchemy as sa
