@@ -47,8 +47,9 @@ OF_FILES: Advice = {
 
 OF_SERVERS: Advice = {
     "password": (ValueError, "put the right one into PGPASSWORD or ~/.pgpass"),
-    "role": (ValueError, "expected the name of a user of that server; see createuser"),
-    "database": (ValueError, "make it with createdb, or name another"),
+    "database system": (OSError, "wait until it is up, then run the same command again"),
+    'role "': (ValueError, "expected the name of a user of that server; see createuser"),
+    'database "': (ValueError, "make it with createdb, or name another"),
     "permission denied": (ValueError, "expected a user who may read and write its tables"),
     "read-only": (OSError, "expected a server that can be written, not its replica"),
     "No space": (OSError, "free some space there and run the same command again: it resumes"),

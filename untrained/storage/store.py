@@ -7,27 +7,18 @@ one or several, on one machine or, with a server, on several.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import wraps
 from itertools import chain
 from math import fsum
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    Engine,
-    bindparam,
-    func,
-    insert,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 
 from untrained.outside import without_password
-from untrained.scores.score import Bound, Reading
+from untrained.scores.score import Reading
 from untrained.storage.address import Address
 from untrained.storage.claims import Claims
+from untrained.storage.lookup import KEYS, looked_up, readings
 from untrained.storage.opening import engine_of, reading_engine
 from untrained.storage.rows import Damaged, check_row
 from untrained.storage.schema import (
@@ -40,36 +31,15 @@ from untrained.storage.schema import (
     trainings,
     trials,
 )
-from untrained.storage.transactions import carry_out
+from untrained.storage.transactions import transaction
 from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
 
-KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
-c = measurements.c
-# Put together once: that takes longer than the query itself.
-READINGS = select(c.key, c.value, c.reason, c.bound_kind, c.bound_amount).where(c.key.in_(KEYS))
 UNCLAIMED = claims.delete().where(claims.c.key.in_(KEYS))
+"Whoever claims them."
 
 shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
 "Whose trials a run's are."
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def transaction(
-    method: Callable[Concatenate["Store", Connection, P], T],
-) -> Callable[Concatenate["Store", P], T]:
-    """A method that is one transaction: all of it is kept, or nothing."""
-
-    @wraps(method)
-    def carried_out(self: "Store", *args: Any, **kwargs: Any) -> T:  # tests check no P.args
-        def work(connection: Connection) -> T:
-            return method(self, connection, *args, **kwargs)
-
-        return carry_out(self.engine, work, self.where)
-
-    return carried_out  # type: ignore[return-value]
 
 
 class Store:
@@ -197,7 +167,7 @@ class Store:
         """Those of the measurements that were made before, in whatever run, and are whole."""
         found: dict[str, Reading] = {}
         for start in range(0, len(keys), 500):  # databases limit a statement's variables
-            found |= _readings(connection, keys[start : start + 500])
+            found |= readings(connection, keys[start : start + 500])
         return found
 
     def claim(
@@ -230,7 +200,7 @@ class Store:
     ) -> list[bool]:
         keys = [key for group in groups for key in group]
         mine = self.claims.take(connection, keys)
-        made = {k for k, found in _readings(connection, keys).items() if not asks_again(found)}
+        made = {k for k, found in readings(connection, keys).items() if not asks_again(found)}
         given = [mine.issuperset(group) and made.isdisjoint(group) for group in groups]
         left = (group for group, whole in zip(groups, given, strict=True) if not whole)
         self.claims.release(connection, mine.intersection(chain(*left)))
@@ -248,7 +218,7 @@ class Store:
         One that is damaged, or ran out of memory or time, gives way.
         """
         keys = [row["key"] for row in rows]
-        before = _found(connection, keys)
+        before = looked_up(connection, keys)
         there = {key for key, reading in before.items() if reading and not reading.bound}
         if given_up := before.keys() - there:
             connection.execute(measurements.delete().where(measurements.c.key.in_(given_up)))
@@ -422,26 +392,3 @@ class Store:
 
 AGAIN = "give the command that made it again: it recomputes this and keeps the rest"
 LOST = Reading(None, "lost from the store; give the search command again to measure it anew")
-
-
-def _readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
-    """The measurements with these keys that are as they were written."""
-    return {key: found for key, found in _found(connection, keys).items() if found}
-
-
-def _found(connection: Connection, keys: Sequence[str]) -> dict[str, Reading | None]:
-    """Those of the measurements that there are; None for one that is damaged."""
-    rows = connection.execute(READINGS, {"keys": keys}).mappings()
-    found: dict[str, Reading | None] = {}
-    for row in rows:
-        found[row["key"]] = None
-        with suppress(Damaged):
-            check_row(READINGS.selected_columns, dict(row))
-            if row["value"] is not None and row["reason"]:
-                continue  # a value has no reason
-            kind, amount = row["bound_kind"], row["bound_amount"]
-            if (kind is None) != (amount is None):
-                continue
-            bound = None if kind is None else Bound(kind, amount)
-            found[row["key"]] = Reading(row["value"], row["reason"], bound)
-    return found

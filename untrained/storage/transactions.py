@@ -7,8 +7,9 @@ and another driver may write the same row first: then the whole transaction is d
 import logging
 import time
 from collections.abc import Callable
+from functools import wraps
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,8 @@ from untrained.storage.address import Address
 from untrained.storage.explained import explaining, first_line
 from untrained.storage.server import is_conflict, is_lost
 
+P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,21 @@ def carry_out(engine: Engine, work: Callable[[Connection], T], where: Address) -
             return _insisting(engine, work, where)
         with engine.begin() as connection:
             return work(connection)
+
+
+def transaction(
+    method: Callable[Concatenate[S, Connection, P], T],
+) -> Callable[Concatenate[S, P], T]:
+    """A method that is one transaction, of a class with an `engine`, and `where` it is."""
+
+    @wraps(method)
+    def carried_out(self: Any, *args: Any, **kwargs: Any) -> T:  # tests cannot check P.args
+        def work(connection: Connection) -> T:
+            return method(self, connection, *args, **kwargs)
+
+        return carry_out(self.engine, work, self.where)
+
+    return carried_out  # type: ignore[return-value]
 
 
 class Done(NamedTuple):
