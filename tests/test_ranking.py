@@ -329,7 +329,11 @@ def test_misuse_of_the_command_is_one_line(
         (("--models", "timm:resnet18"), "try pip install timm"),
         (("--models", "nowhere:net"), "cannot load model 'nowhere:net'"),
         ((), "models: expected one or more, got none"),
-        (("--models", "named_models:wide", "--repeats", "2"), "repeats: expected nothing without"),
+        (
+            ("--models", "named_models:wide", "--repeats", "2"),
+            "repeats: expected 1 without --train",
+        ),
+        (("--training.epochs", "3"), "expected nothing without --train, got {'epochs': 3}"),
     ):
         code, out, err = command("rank", "--workers", "0", *words)
         assert (code, out) == (2, "")

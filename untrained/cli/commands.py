@@ -115,7 +115,8 @@ def rank(
 
     Each is built for the images' size and classes, and shown with its parameters, multiply-adds,
     memory in training and latency. Models that cannot be told apart have the same letter; those
-    that fail come last, with the reason.
+    that fail come last, with the reason. With --train, each is trained briefly too, which says how
+    well the order agrees with accuracies.
 
     Args:
         json: Print one JSON object instead of a table.

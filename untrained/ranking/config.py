@@ -54,9 +54,10 @@ class RankConfig(MachineConfig):
         check_range("repeats", config.repeats, 1)
         if config.train:
             return replace(config, training=resolve_training(config.training.over(BRIEF)))
-        for name in ("training", "repeats"):
-            if (value := getattr(config, name)) != getattr(RankConfig(), name):
-                raise ValueError(f"{name}: expected nothing without --train, got {value!r}")
+        if asked := {k: v for k, v in vars(config.training).items() if v is not None}:
+            raise ValueError(f"training: expected nothing without --train, got {asked!r}")
+        if config.repeats != 1:
+            raise ValueError(f"repeats: expected 1 without --train, got {config.repeats!r}")
         return config
 
     def run_config(self, architectures: tuple[str, ...], **changes: Any) -> RunConfig:
