@@ -216,6 +216,7 @@ def test_drivers_share_a_batch_and_measure_nothing_twice(
     address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claimed, "SOON", 0.0)  # so that each claims one at a time
+    nothing()  # or threads that ask for it first, at once, are given several
     begun = threading.Barrier(3, timeout=120)
     engines = [Counting(begun) for _ in range(3)]
     told: list[list[tuple[int, int]]] = [[], [], []]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from untrained.runs.setup import make_setup
 from untrained.runs.tasks import ScoreTask, Task
@@ -46,7 +46,14 @@ class Pace:
         return self.count
 
 
-class Claimed(Sequence[Task]):
+# To check types at run time, an item of a Sequence[Task] is looked at: any would be claimed.
+if TYPE_CHECKING:
+    _Tasks = Sequence[Task]
+else:
+    _Tasks = Sequence
+
+
+class Claimed(_Tasks):
     """Planned tasks, each claimed shortly before an engine takes it.
 
     One that is left to another driver is replaced by a task that takes no time.

@@ -185,22 +185,29 @@ class Store:
         if not self.claims.begun:
             self._begin_claims()
             self.claims.keep_alive()
-        return self._claim(groups, asks_again)
+        mine = self._take([key for group in groups for key in group])
+        return self._unmade(groups, mine, asks_again)
 
     @transaction
     def _begin_claims(self, connection: Connection) -> None:
         self.claims.begin(connection)
 
     @transaction
-    def _claim(
+    def _take(self, connection: Connection, keys: Sequence[str]) -> set[str]:
+        return self.claims.take(connection, keys)
+
+    @transaction
+    def _unmade(
         self,
         connection: Connection,
         groups: Sequence[Sequence[str]],
+        mine: set[str],
         asks_again: Callable[[Reading], bool],
     ) -> list[bool]:
-        keys = [key for group in groups for key in group]
-        mine = self.claims.take(connection, keys)
-        made = {k for k, found in readings(connection, keys).items() if not asks_again(found)}
+        """In a transaction of its own, as one on a server sees nothing later than its beginning:
+        a claim may have waited until another driver had made what it is of."""
+        there = readings(connection, [key for group in groups for key in group])
+        made = {key for key, found in there.items() if not asks_again(found)}
         given = [mine.issuperset(group) and made.isdisjoint(group) for group in groups]
         left = (group for group, whole in zip(groups, given, strict=True) if not whole)
         self.claims.release(connection, mine.intersection(chain(*left)))
