@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from untrained.storage.folder import is_held
+from untrained.storage.lookup import KEYS
 from untrained.storage.schema import claims, drivers
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ CLAIM = {
     "sqlite": sqlite.insert(claims).on_conflict_do_nothing(),
 }
 "Of keys that nobody has claimed, by dialect."
+UNCLAIMED = claims.delete().where(claims.c.key.in_(KEYS))
+"Keys that nobody claims any more, whoever did."
 
 
 class Claims:

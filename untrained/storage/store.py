@@ -17,12 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
 from untrained.outside import without_password
 from untrained.scores.score import Reading
 from untrained.storage.address import Address
-from untrained.storage.claims import Claims
-from untrained.storage.lookup import KEYS, looked_up, readings
+from untrained.storage.claims import UNCLAIMED, Claims
+from untrained.storage.lookup import looked_up, readings
 from untrained.storage.opening import engine_of, reading_engine
 from untrained.storage.rows import Damaged, check_row
 from untrained.storage.schema import (
-    claims,
     costs,
     epochs,
     measurements,
@@ -34,9 +33,6 @@ from untrained.storage.schema import (
 from untrained.storage.transactions import transaction
 from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
-
-UNCLAIMED = claims.delete().where(claims.c.key.in_(KEYS))
-"Whoever claims them."
 
 shared: ColumnElement[str] = func.coalesce(runs.c.search, runs.c.id)
 "Whose trials a run's are."
