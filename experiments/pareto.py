@@ -2,6 +2,7 @@
 
     python experiments/pareto.py nsga2      # results/pareto/nsga2.csv
     python experiments/pareto.py scores     # results/pareto/scores.csv
+    python experiments/pareto.py scores --measured FOLDER/values.parquet --name scores_measured
     python experiments/pareto.py limits     # results/pareto/limits.csv
 
 Accuracy is that of CIFAR-10's test images after 200 epochs, latency that of HW-NAS-Bench, both of
@@ -28,6 +29,7 @@ from untrained.data import data_folder
 from untrained.runs.config import RunConfig
 from untrained.runs.driver import opened
 from untrained.runs.limit import Limit
+from untrained.scores import SCORES
 from untrained.search import Goal, History, Trial, make_searcher
 from untrained.search.pareto import Points, front, hypervolume
 from untrained.spaces import Architecture, Space, get_space
@@ -134,35 +136,59 @@ def tried(
 
 
 @app.command
-def scores(*, devices: tuple[str, ...] = DEVICES["latency"]) -> None:
+def scores(
+    *,
+    devices: tuple[str, ...] = DEVICES["latency"],
+    measured: Path | None = None,
+    name: str = "scores",
+) -> None:
     """How much of the front lies in that of a training-free score and latency.
 
     The scores are NAS-Bench-Suite-Zero's published values, of the architectures that they are
-    published for, without an accuracy in sight; those on their front are judged by the table.
-    `random` are as many networks drawn at random, 100 times.
+    published for, or those of a bench (`measured`, its values.parquet), without an accuracy in
+    sight; those on their front are judged by the table. `random` are as many networks drawn at
+    random, 100 times.
     """
-    save("scores", judged(devices))
+    save(name, judged(devices, published() if measured is None else of_bench(measured)))
 
 
-def judged(devices: Sequence[str]) -> Iterator[dict[str, Any]]:
-    accuracy = accuracies()
+def published() -> pl.DataFrame:
+    """NAS-Bench-Suite-Zero's values, higher is better, by architecture."""
     path = data_folder() / "tables" / "nasbench201_published_proxies.parquet"
     named = NASBench201Table().frame.select(pl.col("index").cast(pl.Int64), "architecture")
-    published = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
-    names = [n for n in published.columns if published[n].dtype == pl.Float64]
+    found = pl.read_parquet(path).filter(pl.col("dataset") == "cifar10").join(named, "index")
+    return found.select(
+        "architecture", *(n for n in found.columns if found[n].dtype == pl.Float64)
+    )
+
+
+def of_bench(path: Path) -> pl.DataFrame:
+    """The scores of a bench of one draw, turned so that higher is better, by architecture."""
+    found = pl.read_parquet(path)
+    turned = (
+        pl.col(n).cast(pl.Float64) * (1 if SCORES[n].higher_is_better else -1)
+        for n in found.columns
+        if n in SCORES
+    )
+    return found.select("architecture", *turned)
+
+
+def judged(devices: Sequence[str], values: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    accuracy = accuracies()
+    names = [n for n in values.columns if n != "architecture"]
     rng = np.random.default_rng(0)
     for device in devices:
         known = pl.DataFrame(
             list(of_device("latency", device).items()), ["architecture", "latency"], orient="row"
         )
-        table = published.join(known, "architecture")
+        table = values.join(known, "architecture")
         accuracy_of = table["architecture"].replace_strict(accuracy, return_dtype=pl.Float64)
         points = np.stack([-accuracy_of.to_numpy(), table["latency"].to_numpy()], 1)
         whole = Front(points)
         for name in names:
-            values = table[name].fill_null(float("nan")).to_numpy()
-            sound = np.flatnonzero(np.isfinite(values))
-            scored = np.stack([-values, points[:, 1]], 1)[sound]
+            score = table[name].fill_null(float("nan")).to_numpy()
+            sound = np.flatnonzero(np.isfinite(score))
+            scored = np.stack([-score, points[:, 1]], 1)[sound]
             kept = sound[front(scored)]
             share, nadir = whole.shares(points[kept])
             chance = [
