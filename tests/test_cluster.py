@@ -88,7 +88,7 @@ class Three:
         self.others.remove(node)
         self.cluster.remove_node(node)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         while len(self.others) > NODES - 1:
             self.leave(self.others[-1])
         while len(self.others) < NODES - 1:
@@ -103,7 +103,7 @@ def whole() -> Iterator[Three]:
     head = {"num_cpus": 1, "object_store_memory": int(1e8), "include_dashboard": False}
     three = Three(utilities.Cluster(initialize_head=True, head_node_args=head))
     try:
-        three.mend()
+        three.restore()
         yield three
     finally:
         three.cluster.shutdown()
@@ -112,7 +112,7 @@ def whole() -> Iterator[Three]:
 @pytest.fixture
 def three(whole: Three) -> Iterator[Three]:
     yield whole
-    whole.mend()
+    whole.restore()
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_the_numbers_are_those_of_one_process(
             ended = run(folder, *SEARCH, *three.flags, "--out", "out")
         well(ended)
         assert_same(folder, truth, repeated=MISHAPS[mishap])
-        three.mend()
+        three.restore()
 
 
 def test_a_bench_on_the_cluster_that_this_machine_belongs_to(

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
+from stopped import stopped_at
 from test_cli import Command, command
 
 from untrained.report import report_run
 from untrained.report.calibrated import calibrated_in_words, verdict_on
-from untrained.runs import RunConfig, calibrating, load_record, run
+from untrained.runs import RunConfig, calibrating, run
 from untrained.runs.config import BASELINES
 from untrained.runs.presets import CANDIDATES, resolve
-from untrained.runs.record import Calibrated, RunRecord
+from untrained.runs.record import Calibrated, record_of
 from untrained.spaces import Architecture, get_space
 from untrained.storage import RunFolder
 from untrained.tables import joint_test, p_value, small_sample_interval
@@ -37,10 +38,6 @@ def asked(out: Path, **changes: Any) -> RunConfig:
         "out": out, **changes,
     }  # fmt: skip
     return RunConfig(**settings)
-
-
-def record_of(folder: RunFolder) -> RunRecord:
-    return load_record(folder.store, folder.name)
 
 
 def found_by(folder: RunFolder) -> Calibrated:
@@ -189,17 +186,10 @@ def test_where_a_score_fails_it_ranks_a_network_below_all_others(
 def test_stopped_and_given_again_it_ends_with_the_same_and_nothing_is_done_twice(
     folder: RunFolder,
 ) -> None:
-    def stop(at: str, done: int) -> Callable[[Any], None]:
-        def watch(progress: Any) -> None:
-            if at in progress.phase and progress.done >= done:
-                raise KeyboardInterrupt
-
-        return watch
-
     stopped = asked(folder.out / "stopped")
     for at, done in (("scores of 8", 20), ("calibration: training 8", 3), ("batch 2", 1)):
         with pytest.raises(KeyboardInterrupt):
-            run(stopped, stop(at, done))
+            run(stopped, stopped_at(at, done))
     again = run(stopped)
     found, expected = record_of(again), record_of(folder)
     assert found.calibrated == expected.calibrated

@@ -1,12 +1,13 @@
 """Searches within what a cheap score keeps of a space."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stopped import stopped_at
 from test_cli import Command, command
 
 from untrained.report import report_run
@@ -85,17 +86,10 @@ def test_stopped_and_given_again_it_ends_with_the_same_and_nothing_is_measured_t
 ) -> None:
     """Stopped while the random architectures are measured, and again in the search."""
 
-    def stop(at: str, done: int) -> Callable[[Any], None]:
-        def watch(progress: Any) -> None:
-            if at in progress.phase and progress.done >= done:
-                raise KeyboardInterrupt
-
-        return watch
-
     stopped = asked(folder.out / "stopped")
     for at, done in (("of 40 random", 20), ("batch 2", 1)):
         with pytest.raises(KeyboardInterrupt):
-            run(stopped, stop(at, done))
+            run(stopped, stopped_at(at, done))
     again = run(stopped)
     found, expected = record_of(again), record_of(folder)
     assert (found.trials, found.selected) == (expected.trials, expected.selected)

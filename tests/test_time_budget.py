@@ -12,12 +12,12 @@ from test_cli import Command, command
 from untrained.images import load_images
 from untrained.report import report_run
 from untrained.report.budgeted import budgeted_in_words
-from untrained.runs import RunConfig, budgeting, comparing, load_record, run
+from untrained.runs import RunConfig, budgeting, comparing, run
 from untrained.runs.budget import Budget, Budgeted
 from untrained.runs.budgeting import foreseen
 from untrained.runs.driver import estimated, prepared
 from untrained.runs.presets import resolve
-from untrained.runs.record import RunRecord
+from untrained.runs.record import record_of
 from untrained.storage import RunFolder
 from untrained.storage.store import Store
 from untrained.training import TrainingSpec, auto_recipe
@@ -36,10 +36,6 @@ def asked(out: Path, **changes: Any) -> RunConfig:
         "training": DEFAULT, "time_budget": "100s", "out": out, **changes,
     }  # fmt: skip
     return RunConfig(**settings)
-
-
-def record_of(folder: RunFolder) -> RunRecord:
-    return load_record(folder.store, folder.name)
 
 
 def plan_of(folder: RunFolder) -> Budgeted:

@@ -1,12 +1,12 @@
 """What stops a signal or a gradient: NaN, zeros, units that are off, activations that are flat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from untrained.inspection.evidence import Evidence
 from untrained.inspection.finding import Finding, at_layers
 from untrained.inspection.parameters import Parameter
 from untrained.inspection.passes import Layer
-from untrained.inspection.slope import FLAT
+from untrained.inspection.slope import FLAT, Slope
 
 FLAT_SHARE = 0.75
 """Share of flat entries beyond which an activation hardly passes gradients. ReLU of a signal
@@ -66,10 +66,7 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
     found = [layer for layer in evidence.passed.layers if _is_dead(layer)]
     if not found:
         return
-    first = found[0]
-    slope = first.seen.slope
-    assert slope is not None
-    before = fed_by(evidence, first)
+    first, slope, before = _first(evidence, found)
     yield Finding(
         f"dead units at {at_layers([layer.name for layer in found])}",
         tuple(layer.name for layer in found),
@@ -81,6 +78,13 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
         f"set the bias of {before} to 0 and draw its weights around 0; "
         f"or normalise before the activation; leaky ReLU and GELU do not die altogether",
     )
+
+
+def _first(evidence: Evidence, found: Sequence[Layer]) -> tuple[Layer, Slope, str]:
+    """The first of these activations, its slope, and what feeds it."""
+    slope = found[0].seen.slope
+    assert slope is not None
+    return found[0], slope, fed_by(evidence, found[0])
 
 
 def by_chance(units: int) -> float:
@@ -98,10 +102,7 @@ def flat(evidence: Evidence) -> Iterator[Finding]:
     found = [layer for layer in evidence.passed.layers if _is_flat(layer)]
     if not found:
         return
-    first = found[0]
-    slope = first.seen.slope
-    assert slope is not None
-    before = fed_by(evidence, first)
+    first, slope, before = _first(evidence, found)
     yield Finding(
         f"saturated units at {at_layers([layer.name for layer in found])}",
         tuple(layer.name for layer in found),
