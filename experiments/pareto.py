@@ -92,6 +92,7 @@ def nsga2(
 
 
 def searched(evaluations: int, seeds: int, devices: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row a device, population, searcher and seed."""
     accuracy = accuracies()
     for device in devices:
         latency = of_device("latency", device)
@@ -174,6 +175,7 @@ def of_bench(path: Path) -> pl.DataFrame:
 
 
 def judged(devices: Sequence[str], values: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """A row a device and score."""
     accuracy = accuracies()
     names = [n for n in values.columns if n != "architecture"]
     rng = np.random.default_rng(0)
@@ -215,6 +217,7 @@ def limits(
 
 
 def proposed(count: int, spaces: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row a space."""
     for name in spaces:
         on_device = name == "nasbench201"
         quantity = "latency:edgegpu" if on_device else "parameters"
