@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from untrained import (
     count_regions,
+    draw_weights,
     features,
     nngp,
     ntk,
@@ -65,6 +66,26 @@ def words(m: nn.Module, x: Tensor) -> Tensor:
     torch.manual_seed(0)
     table = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2)).to(x.device)
     return ntk(table, (x.flatten(1)[:, :3].abs() * 3).long().clamp(max=8))
+
+
+class LookedUp(nn.Module):
+    """A weight some of whose rows meet the inputs, by numbers that lie in a buffer."""
+
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5, 12))
+        self.register_buffer("rows", torch.tensor([4, 0, 2, 2]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x.flatten(1)[:, :12], self.weight[self.rows])
+
+
+def looked_up(m: nn.Module, x: Tensor) -> Tensor:
+    model = LookedUp().to(x.device)
+    draw_weights(model, "kaiming_fan_in", seeded(), x=x)
+    return model.weight.detach()
 
 
 def residual(m: nn.Module, x: Tensor) -> Tensor:
@@ -118,6 +139,7 @@ CASES: dict[str, Case] = {
     "ntk of attention": attention,
     "ntk of words": words,
     "ntk without a survey": residual,
+    "weights that are looked up": looked_up,
     "contributions": lambda m, x: torch.stack(list(ntk_contributions(m, x).values())),
     "operator": lambda m, x: ntk_operator(m, x, chunk=3) @ torch.ones(6).double().numpy(),
     "spectrum": lambda m, x: spectrum(ntk(m, x)).effective_rank,

@@ -157,7 +157,7 @@ def test_published_forms_hold_discrete_architectures_alone() -> None:
         ("{'normal': 3, 'reduce': []}", "the normal cell: expected 8 pairs .* got 3"),
         ("{'normal': [], 'reduce': []", "not a Genotype"),
         ("Genotype(" + 20_000 * "-", "not a Genotype: .*nested too deeply"),
-        ("Genotype(" + 5_000 * "1+" + "1)", "not a Genotype: .*nested too deeply"),
+        ("Genotype(" + 50_000 * "1+" + "1)", "not a Genotype: .*nested too deeply"),
         ("[" + 20_000 * "-", "cut or unbalanced"),
         (str({"normal": [("skip_connect", 0, "w")] * 8, "reduce": []}), "expected a pair"),
         (str({"normal": [[("skip_connect", 0)] * 2] * 4, "reduce": []}), "reduction .* got 0"),

@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,22 @@ def test_what_scores_share_is_spoilt_for_none(digits: Images) -> None:
     for pair in ((spoils, reads), (reads, spoils)):
         [found] = measure(task(*pair), digits)
         assert readings(found) == readings(alone) * 2
+
+
+def test_what_a_network_remembers_of_a_score_is_forgotten(digits: Images) -> None:
+    """A tensor with its graph, or of a type or a transform that the next score does not have."""
+    space = get_space("function_spaces:remembering")
+    names = ("nngp_leave_one_out", "zico", "synflow", "gradsign")  # of one network
+    setups = [make_setup(name, space, {}) for name in names]
+
+    def of(*setups: ScoreSetup) -> tuple[Reading, ...]:
+        [found] = measure(ScoreTask(space.name, "width=6", setups, (0,), "cpu"), digits)
+        return readings(found)
+
+    alone = [reading for setup in setups for reading in of(setup)]
+    assert not [reading.reason for reading in alone if reading.reason]
+    for order in permutations(range(len(setups)), 2):
+        assert of(*(setups[i] for i in order)) == tuple(alone[i] for i in order)
 
 
 @pytest.mark.parametrize(

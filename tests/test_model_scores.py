@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from torch import nn
+from torch import Tensor, nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
 from untrained.scores.linear_probe import LinearProbe
@@ -76,6 +76,22 @@ def test_multiply_adds_of_a_transformer_are_those_of_its_products() -> None:
     found = MultiplyAdds()(network, probe, generator()).value
     assert found == depth * (projections + mixing + perceptron)
     assert torch.backends.mha.get_fastpath_enabled() == fast
+
+
+def test_multiply_adds_where_a_module_is_given_a_parameter() -> None:
+    """As a class token is; torch's counter asks for its graph, and there is none."""
+
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.layer = nn.Parameter(torch.ones(1, 8)), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, :3] + self.layer(self.token)
+
+    network, probe = Token(), Probe(torch.ones(1, 1, 2, 4), torch.zeros(1, dtype=torch.long), 3, "")
+    assert MultiplyAdds()(network, probe, generator()).value == 8 * 3
+    assert network.token.requires_grad
 
 
 def test_a_linear_probe_is_logistic_regression_on_each_fold(digits: Images) -> None:

@@ -93,6 +93,24 @@ class Reduced:
         (b"\x80\x04\x8c\x04a\nb\x1b\x8c\x01c\x93.", "a\\nb\\x1b.c"),
         (b"\x80\x04X\x40\x42\x0f\x00" + 1_000_000 * b"a" + b"\x8c\x01c\x93.", "aaa"),
     ],
+    ids=[
+        "os.system",
+        "eval",
+        "os.system by name",
+        "os.system by instance",
+        "getattr",
+        "path",
+        "objects",
+        "string",
+        "record",
+        "defaultdict",
+        "codec",
+        "longdouble",
+        "nested dtype",
+        "nested codec",
+        "escapes",
+        "long name",
+    ],  # of the bytes, some would be as long as they are, or differ from process to process
 )
 def test_whatever_could_run_is_refused_by_name(
     content: bytes, name: str, file: Path, monkeypatch: pytest.MonkeyPatch

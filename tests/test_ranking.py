@@ -270,8 +270,9 @@ def test_wrong_configurations_are_told_at_once(tmp_path: Path) -> None:
 
 def test_models_that_have_learnt_keep_their_weights(tmp_path: Path) -> None:
     network = named_models.convolutional(10, 1)
-    with torch.no_grad():
-        network.get_parameter("0.weight").zero_()  # features that tell nothing apart
+    with torch.no_grad():  # features that tell nothing apart
+        network.get_parameter("0.weight").zero_()
+        network.get_parameter("0.bias").fill_(1.0)
     torch.save(network.state_dict(), tmp_path / "blind.pt")
     texts = ("named_models:convolutional", f"named_models:convolutional={tmp_path / 'blind.pt'}")
     found = rank(texts, config=config_of(tmp_path / "out"))

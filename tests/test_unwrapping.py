@@ -72,12 +72,19 @@ def forward_by_partial(model: nn.Module) -> nn.Module:
     return model
 
 
+def in_parallel(model: nn.Module) -> nn.DataParallel[nn.Module]:
+    """As where there is no GPU, to which it would take the network otherwise."""
+    wrapped = nn.DataParallel(model).cpu()
+    wrapped.device_ids = []
+    return wrapped
+
+
 compiled: Any = partial(torch.compile, backend="eager")  # a network for a network
 WRAPPERS: dict[str, Callable[[nn.Sequential], nn.Module]] = {
     "torch.compile": compiled,
-    "torch.compile twice": lambda m: compiled(nn.DataParallel(compiled(m))),
+    "torch.compile twice": lambda m: compiled(in_parallel(compiled(m))),
     "model.compile()": in_place,
-    "DataParallel": nn.DataParallel,
+    "DataParallel": in_parallel,
     "torch.fx": torch.fx.symbolic_trace,
     "a partial forward": forward_by_partial,
     "a compiled submodule": lambda m: nn.Sequential(compiled(m[:2]), m[2]),
@@ -108,7 +115,7 @@ def test_wrappers_change_nothing(wrapper: str, door: str) -> None:
 
 def test_names_are_those_of_the_network() -> None:
     assert list(ntk_contributions(compiled(plain()), X)) == ["0", "2"]
-    assert list(ntk_contributions(nn.DataParallel(plain()), X)) == ["0", "2"]
+    assert list(ntk_contributions(in_parallel(plain()), X)) == ["0", "2"]
 
 
 @pytest.mark.filterwarnings("ignore:DTensor random operators")  # torch 2.6, on the CPU

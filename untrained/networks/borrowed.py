@@ -1,6 +1,6 @@
 """A network lent for a while: whatever is done to it meanwhile, it comes back as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -80,4 +80,11 @@ def shares_memory(model: nn.Module) -> bool:
     memory = {p.untyped_storage()._cdata for p in own.values()}
     held = (t for module in model.modules() for t in tree_leaves(vars(module)))
     others = (t for t in held if isinstance(t, Tensor) and id(t) not in own and t.numel())
-    return len(memory) < len(own) or any(t.untyped_storage()._cdata in memory for t in others)
+    return len(memory) < len(own) or any(_lies_in(memory, t) for t in others)
+
+
+def _lies_in(memory: Container[int], t: Tensor) -> bool:
+    try:
+        return t.untyped_storage()._cdata in memory
+    except NotImplementedError:  # sparse, say: its numbers are in tensors of its own
+        return False

@@ -61,7 +61,7 @@ class Part(NamedTuple):
             return Use(self.kind, self.fan_in, self.fan_out)
         if index is None:  # a weight that is computed from parameters
             return Use("unclear")
-        arranged = self.arrange(index)
+        arranged = self.arrange(index.cpu())
         _, outputs, inputs = arranged.shape
         return Use("map", self.fan_in or inputs, self.fan_out or outputs, arranged)
 

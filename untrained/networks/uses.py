@@ -124,7 +124,7 @@ class _Watch(Interception):
         self.examples: dict[int, Tensor] = {id(x): x}
         self.made: dict[int, tuple[Tensor, frozenset[str], Tensor | None]] = {}
         for name, p in parameters.items():
-            index = torch.arange(p.numel()).view(p.shape)
+            index = torch.arange(p.numel(), device=p.device).view(p.shape)
             shared = self.made[id(p)][1] if id(p) in self.made else frozenset[str]()
             self.made[id(p)] = p, shared | {name}, index
 

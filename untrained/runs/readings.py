@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from torch import nn
 
 from untrained.images import Images, Probe, ProbeSpec, draw_probe
+from untrained.networks.borrowed import same_attributes
 from untrained.runs.failures import Failure, Step, attempt, text_of
 from untrained.runs.keeping import KeptNetwork
 from untrained.runs.setup import ScoreSetup
@@ -50,7 +51,8 @@ def apply_setups(
 
     def untouched(call: Callable[[], T], by: object) -> tuple[T | None, Failure | None]:
         if kept is None or ours(by):
-            return attempt(call, device, step)
+            with same_attributes(network):  # some keep, in evaluation mode, what they computed
+                return attempt(call, device, step)
         found, failure = attempt_apart(call, device, step, draw)
         changed = kept.restore().parts
         return found, failure or (Failure(CHANGED.format(changed[-1])) if changed else None)

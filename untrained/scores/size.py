@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.networks.batchnorm import evaluating
+from untrained.networks.sites import constant_parameters
 from untrained.scores.score import Reading, Score
 
 
@@ -56,6 +57,7 @@ class MultiplyAdds(Score):
         with (
             evaluating(network),
             torch.no_grad(),
+            constant_parameters(network.parameters()),  # torch's counter asks of a token its graph
             _running_unreached(network),
             _unfused(),
             counter,
