@@ -2,8 +2,8 @@
 
     untrained bench --space ordinary_timm:convolutional --images cifar10 --train 24
 
-in this folder draws 24 of them; `bash ordinary_timm.sh` made the leaderboards of
-`results/ordinary`. All run on pictures of 32 pixels.
+in this folder, with timm installed, draws 24 of them; `bash ordinary_timm.sh` made the leaderboard
+of `results/ordinary/timm`. All of them take pictures of 32 pixels.
 """
 
 import timm
