@@ -91,7 +91,7 @@ def test_what_lies_in_the_memory_of_a_parameter() -> None:
     apart = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
     apart[0].weight = nn.Parameter(apart.get_parameter("1.weight").detach().T)
     assert shares_memory(apart)
-    tied[0].sparse = torch.eye(3).to_sparse()  # type: ignore[assignment]  # has no memory of its own
+    tied[0].sparse = torch.eye(3).to_sparse()  # has no memory of its own
     assert not shares_memory(tied)
     tied[0].kept = [tied[0].weight.T]  # type: ignore[assignment]  # a list is no submodule
     assert shares_memory(tied)

@@ -89,7 +89,8 @@ def test_multiply_adds_where_a_module_is_given_a_parameter() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1)[:, :3] + self.layer(self.token)
 
-    network, probe = Token(), Probe(torch.ones(1, 1, 2, 4), torch.zeros(1, dtype=torch.long), 3, "")
+    network = Token()
+    probe = Probe(torch.ones(1, 1, 2, 4), torch.zeros(1, dtype=torch.long), 3, "tokens")
     assert MultiplyAdds()(network, probe, generator()).value == 8 * 3
     assert network.token.requires_grad
 

@@ -37,6 +37,7 @@ from untrained.runs.measuring import Measuring
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
 from untrained.runs.resolved import ResolvedConfig
+from untrained.runs.script import refuse_in_a_script
 from untrained.runs.searching import search
 from untrained.runs.session import OnProgress, Session, ignore
 from untrained.runs.setup import (
@@ -111,6 +112,7 @@ def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
     Raises:
         ValueError, OSError: as `run`.
     """
+    refuse_in_a_script()
     asked = resolve(config)
     space = get_space(asked.space)
     setups = make_setups(space, asked)

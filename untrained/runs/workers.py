@@ -26,6 +26,7 @@ from untrained.images.mapping import with_pixels, without_pixels
 from untrained.plugins import working_folder_last
 from untrained.runs.devices import VISIBLE
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
+from untrained.runs.script import MAIN, Program, Script, main_left_alone
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 
 # Forking a process that has run torch's threads can hang; a spawned one starts clean.
@@ -81,8 +82,9 @@ class Worker:
         self.device, self.timed = "cpu", False
         self.pipe, theirs = SPAWN.Pipe()
         handed = tuple(map(_descriptor, images))
-        self.process = SPAWN.Process(target=_serve, args=(theirs, handed, time_limit))
-        with theirs, _clean_start(visible):
+        arguments = (theirs, handed, time_limit, Program.of_this_process())
+        self.process = SPAWN.Process(target=_serve, args=arguments)
+        with theirs, _clean_start(visible), main_left_alone():
             self.process.start()
 
     def give(self, task: Task) -> None:
@@ -228,7 +230,10 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 # What a worker does itself
 
 
-def _serve(pipe: Connection, descriptors: Sequence[int], time_limit: float | None) -> None:
+def _serve(
+    pipe: Connection, descriptors: Sequence[int], time_limit: float | None, program: Program
+) -> None:
+    sys.modules[MAIN] = Script(program)
     os.environ.pop("PYTHONSAFEPATH", None)  # what scores start is theirs
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
@@ -254,6 +259,9 @@ def _serve(pipe: Connection, descriptors: Sequence[int], time_limit: float | Non
             task = pipe.recv()
         except (EOFError, OSError):  # the driver has ended
             os._exit(0)  # whatever threads scores have left
+        except Exception as error:  # somebody else's plug-in may raise anything
+            _say(pipe, raised(ValueError(f"a worker cannot load what it is asked for: {error}")))
+            continue
         _say(pipe, _done(task, images, step))
 
 
