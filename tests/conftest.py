@@ -24,7 +24,7 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 SLOW = frozenset(
     {
         "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
-        "test_claims", "test_cli", "test_closed_forms", "test_code", "test_conformance",
+        "test_claimed_trainings", "test_claims", "test_cli", "test_closed_forms", "test_code", "test_conformance",
         "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",

@@ -176,6 +176,7 @@ def opened(
         goals = (*searcher.goals, *compared)
         described = describe(asks, images, made.setups, goals, folder.name)
         store.begin_run(identity, {**described, "search": searched})
+        store.claims.begin()
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
             config=asks,
