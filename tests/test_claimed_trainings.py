@@ -34,6 +34,8 @@ NETWORKS = draw_distinct(SPACE, 6, 0, name=SPACE.name, flag="train")
 class Trains:
     """An engine that makes epochs up, and notes of which networks."""
 
+    lanes = 1
+
     def __init__(self, begun: threading.Barrier | None = None, stops: int | None = None):
         self.begun, self.stops = begun, stops
         self.done: list[tuple[str, int]] = []

@@ -78,7 +78,7 @@ def second_epoch(session: Session, keys: Sequence[str]) -> float:
     begun = time.perf_counter()
     rows = train_each(session, keys, until=2)
     noted = sum(row["epochs"][-1].seconds for row in rows.values() if row["epochs"])
-    return max(time.perf_counter() - begun, noted / max(1, session.config.workers))
+    return max(time.perf_counter() - begun, noted / session.engine.lanes)
 
 
 def train_each(

@@ -92,6 +92,11 @@ class RayEngine:
         self.sizes = 0.0, Sizes(0, 0)
         self.warned = False
 
+    @property
+    def lanes(self) -> int:
+        """What the nodes that live can do at a time; one where none can, as it waits for one."""
+        return max(1, self.sizes_now().tasks)
+
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
         """Outcomes as they come; at the end, of tasks that lacked memory, one a node at a time."""
         again = []

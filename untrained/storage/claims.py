@@ -85,10 +85,7 @@ class Claims:
     @transaction
     def driving(self, connection: Connection, run: str) -> bool:
         """Whether a driver of the run of this name lives."""
-        now = _now(connection)
-        noted = connection.execute(select(drivers).where(drivers.c.lock.is_not(None))).mappings()
-        of_it = (each for each in noted if PurePath(each["lock"]).parent.name == run)
-        return any(_lives(dict(driver), now) for driver in of_it)
+        return drivers_of(connection, run) > 0
 
     def end(self) -> None:
         """Gives up all claims, if the store can be reached; if not, the lease ends."""
@@ -156,6 +153,14 @@ class Claims:
         now = _now(connection)
         others = connection.execute(select(drivers).where(drivers.c.id != self.driver)).mappings()
         return [other["id"] for other in others if not _lives(dict(other), now)]
+
+
+def drivers_of(connection: Connection, run: str) -> int:
+    """How many drivers live that are at the run of this name: their locks are in its folder."""
+    now = _now(connection)
+    noted = connection.execute(select(drivers).where(drivers.c.lock.is_not(None))).mappings()
+    of_it = [dict(row) for row in noted if PurePath(row["lock"]).parent.name == run]
+    return sum(_lives(driver, now) for driver in of_it)
 
 
 def _forget(connection: Connection, ids: Sequence[str]) -> None:
