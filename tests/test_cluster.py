@@ -1,5 +1,7 @@
 """A cluster of three nodes on this machine gives the bits of one process, whatever befalls it.
 
+Its store is on a PostgreSQL server.
+
 `make cluster` runs it, in a few minutes; `make cluster MOMENTS=5`, each mishap at five moments.
 """
 
@@ -7,32 +9,41 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from stress.command import Ended, finish, numbers, start
+from postgres import Server
+from sqlalchemy import select
+from stored import said
+from stress.command import TIMES, Ended, finish, numbers, start
+
+from untrained.storage.address import Address
+from untrained.storage.schema import metadata
+from untrained.storage.store import Store
 
 pytestmark = pytest.mark.cluster
 
-EVALUATIONS = 24
+EVALUATIONS, EPOCHS = 24, 2
 SEARCH = (
     "search", "--searcher", "random", "--options.evaluations", str(EVALUATIONS), "--proposals",
     "12", "--draws", "1", "--scores", "counted:Counted", "parameters", "--train", "--compare",
-    "1", "--training.epochs", "2", "--training.images", "200", "--scale", "small",
+    "1", "counted:linear", "--training.epochs", str(EPOCHS), "--training.images", "200",
+    "--scale", "small",
 )  # fmt: skip
-BENCH = (
-    "bench", "--sample", "20", "--scores", "linear_regions", "--draws", "1", "--resamples", "100",
+SWEEP = (
+    "bench", "--train", "6", "--scores", "counted:Counted", "linear_regions", "--draws", "2",
+    "--training.epochs", str(EPOCHS), "--training.images", "200", "--scale", "small",
+    "--resamples", "100",
 )  # fmt: skip
 SERIAL = ("--workers", "0")
 COUNTED = """
@@ -40,7 +51,12 @@ import hashlib, os, time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+from torch import nn
 from untrained import Reading, Score
+
+def note(name, line):
+    with open(Path(__file__).with_name(name), "a") as file:
+        file.write(f"{line}\\n")
 
 @dataclass(frozen=True)
 class Counted(Score):
@@ -50,11 +66,21 @@ class Counted(Score):
     def __call__(self, network, probe, generator):
         time.sleep(0.2)
         state = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
-        with open(Path(__file__).with_name("calls"), "a") as file:
-            file.write(hashlib.sha256(state).hexdigest() + os.environ.get("NODE", "") + "\\n")
+        note("calls", hashlib.sha256(state).hexdigest() + os.environ.get("NODE", ""))
         return Reading(float(network(probe.inputs).double().square().sum()))
+
+class Noting(nn.Linear):
+    def forward(self, x):
+        out = super().forward(x)
+        if out.requires_grad and len(x) > 2:
+            out.register_hook(lambda _: note("steps", len(x)))
+        return out
+
+def linear(inputs, classes):
+    return nn.Sequential(nn.Flatten(), Noting(64 * inputs, classes))
 """
-"A score that notes each call, to be imported from the working folder."
+"""A score that notes each call, and a network that notes each step of its training, to be imported
+from the working folder."""
 NODES = 3
 PATIENCE = 1200
 "Seconds for a command."
@@ -131,6 +157,12 @@ def calls(folder: Path) -> Counter[str]:
     return Counter(file.read_text().split() if file.exists() else ())
 
 
+def steps(folder: Path) -> int:
+    """How many steps the network was trained for."""
+    file = folder / "steps"
+    return len(file.read_text().split()) if file.exists() else 0
+
+
 def made(folder: Path) -> Path:
     """The folder, with the score in it."""
     folder.mkdir()
@@ -153,24 +185,58 @@ def truth(whole: Three, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same(folder: Path, truth: Path, *, repeated: int = 0) -> None:
-    """The numbers of one process, and no more work than that but what was in progress."""
-    assert numbers(folder / "out") == numbers(truth / "out")
+def kept(folder: Path, store: Address) -> dict[str, Any]:
+    """As `numbers`, of a store anywhere."""
+    found = {name: found for name, found in numbers(folder / "out").items() if "/" in name}
+    with Store.reading(store) as opened, opened.engine.begin() as connection:
+        for name in ("measurements", "trials", "trainings", "epochs", "trained"):
+            rows = connection.execute(select(metadata.tables[name])).mappings().all()
+            found[name] = sorted(
+                repr([(k, row[k]) for k in row if k not in TIMES]) for row in rows
+            )
+    return found
+
+
+def assert_same(
+    folder: Path, truth: Path, store: Address | None = None, *, repeated: int = 0
+) -> None:
+    """The numbers of one process, and no more work than that but what was in progress.
+
+    Args:
+        folder: where the command ran, with its files in `out`.
+        truth: where one process did.
+        store: the command's; None is the file in `out`.
+        repeated: measurements that may have been made in vain; and if any, an epoch.
+    """
+    files = [where / "out" / "store.db" for where in (folder, truth)]
+    assert kept(folder, store or files[0]) == kept(truth, files[1])
     assert not calls(truth) - calls(folder)
     assert (calls(folder) - calls(truth)).total() <= repeated
+    epoch = steps(truth) // EPOCHS
+    assert 0 <= steps(folder) - steps(truth) <= epoch * min(1, repeated)
 
 
 # Mishaps: what is done to a run under way, and how many measurements may be repeated for it
 
 
-def nothing(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+class Scene(NamedTuple):
+    """Where a mishap happens."""
+
+    three: Three
+    server: Server
+    "Of the store."
+    driver: Popen[bytes]
+    rng: random.Random
+
+
+def nothing(scene: Scene) -> None:
     """None."""
 
 
-def worker_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+def worker_killed(scene: Scene) -> None:
     """Known by the architecture that it is at."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and driver.poll() is None:
+    while time.monotonic() < deadline and scene.driver.poll() is None:
         for program in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):  # it has ended
                 if program.read_bytes().startswith(b"ray::|"):
@@ -179,60 +245,79 @@ def worker_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> Non
         time.sleep(0.01)
 
 
-def node_removed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    three.leave(rng.choice(three.others))
+def node_removed(scene: Scene) -> None:
+    scene.three.leave(scene.rng.choice(scene.three.others))
 
 
-def node_added(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    three.join()
+def node_added(scene: Scene) -> None:
+    scene.three.join()
 
 
-def driver_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    driver.kill()
+def driver_killed(scene: Scene) -> None:
+    scene.driver.kill()
 
 
-MISHAPS: dict[Callable[[Three, Popen[bytes], random.Random], None], int] = {
+def server_restarted(scene: Scene) -> None:
+    """As a crash, or in good order; and away for a while."""
+    scene.server.stop(scene.rng.choice(("immediate", "fast")))
+    time.sleep(scene.rng.uniform(0, 3))
+    scene.server.start()
+
+
+Mishap = Callable[[Scene], None]
+MISHAPS: dict[Mishap, int] = {
     nothing: 0,
     worker_killed: 1,
     node_removed: 1,
     node_added: 0,
     driver_killed: 2 * NODES,  # what workers are at, and half a second's results not yet stored
+    server_restarted: 0,
 }
 
 
 @pytest.mark.parametrize("mishap", MISHAPS, ids=lambda mishap: mishap.__name__)
 def test_the_numbers_are_those_of_one_process(
-    mishap: Callable[[Three, Popen[bytes], random.Random], None],
+    mishap: Mishap,
     three: Three,
+    postgres: Server,
     truth: Path,
     tmp_path: Path,
     rng: random.Random,
     request: pytest.FixtureRequest,
 ) -> None:
     for k in range(1 if mishap is nothing else request.config.getoption("--moments")):
-        folder = made(tmp_path / str(k))
-        driver = start(folder, *SEARCH, *three.flags, "--out", "out")
+        folder, store = made(tmp_path / str(k)), postgres.url()
+        asked = (*SEARCH, *three.flags, "--store", store, "--out", "out")
+        driver = start(folder, *asked)
         moment = rng.randrange(EVALUATIONS + EVALUATIONS // 2)
         while calls(folder).total() < min(moment, EVALUATIONS) and driver.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 4 if moment >= EVALUATIONS else 0.2))  # while it trains
-        mishap(three, driver, rng)
+        mishap(Scene(three, postgres, driver, rng))
         ended = finish(driver, PATIENCE)
         if mishap is driver_killed:
-            ended = run(folder, *SEARCH, *three.flags, "--out", "out")
+            ended = run(folder, *asked)
         well(ended)
-        assert_same(folder, truth, repeated=MISHAPS[mishap])
+        assert_same(folder, truth, store, repeated=MISHAPS[mishap])
+        assert not said(store, "SELECT * FROM claims")
         three.restore()
 
 
-def test_a_bench_on_the_cluster_that_this_machine_belongs_to(
-    three: Three, truth: Path, tmp_path: Path
+def test_a_sweep_on_the_cluster_that_this_machine_belongs_to(
+    three: Three, postgres: Server, tmp_path: Path
 ) -> None:
-    well(run(tmp_path, *BENCH, *SERIAL, "--out", "serial"))
-    auto = ("--engine", "ray", "--ray.address", "auto")
+    """A bench with trainings of its own, whose driver is killed."""
+    truth, folder, store = made(tmp_path / "serial"), made(tmp_path / "ray"), postgres.url()
+    well(run(truth, *SWEEP, *SERIAL, "--out", "out"))
+    auto = ("--engine", "ray", "--ray.address", "auto", "--store", store, "--out", "out")
     env = {"RAY_ADDRESS": three.cluster.address}
-    well(run(tmp_path, *BENCH, *auto, "--out", "ray", env=env))
-    assert numbers(tmp_path / "ray") == numbers(tmp_path / "serial")
+    driver = start(folder, *SWEEP, *auto, env=env)
+    while calls(folder).total() < 6 and driver.poll() is None:
+        time.sleep(0.01)
+    driver.kill()
+    finish(driver, PATIENCE)
+    well(run(folder, *SWEEP, *auto, env=env))
+    assert_same(folder, truth, store, repeated=2 * NODES)
 
 
 def test_a_run_waits_for_a_node_that_can_do_its_tasks(
@@ -307,8 +392,7 @@ def test_another_version_on_a_node_ends_the_run_in_a_line(three: Three, tmp_path
     assert ended.code == 2
     assert f"of the cluster: expected untrained {version('untrained')}, as on" in ended.message
     assert "got 9.9" in ended.message
-    with closing(sqlite3.connect(folder / "out" / "store.db")) as store:
-        assert store.execute("SELECT count(*) FROM measurements").fetchone() == (0,)
+    assert not said(folder / "out" / "store.db", "SELECT * FROM measurements")
 
 
 def test_a_cluster_that_the_command_starts_ends_with_it(truth: Path, tmp_path: Path) -> None:
