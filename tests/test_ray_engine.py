@@ -144,6 +144,7 @@ def test_no_more_is_sent_than_keeps_the_workers_at_work() -> None:
         ((4, 2), RayConfig(), "cpu", 6),
         ((4, 3), RayConfig(cores=2.0), "cpu", 3),
         ((2,), RayConfig(gpus=0.25, cores=0.25), "cuda", 8),
+        ((2,), RayConfig(gpus=0.4, cores=0.1), "cuda", 4),  # two on each GPU
         ((1,), RayConfig(cores=8.0), "cpu", 1),  # it waits for a node
         ((), RayConfig(), "cpu", 1),
     ],
