@@ -78,8 +78,9 @@ def each(*epochs: int) -> list[tuple[str, int]]:
     return sorted((str(SPACE.canonical(cell)), epoch) for cell in NETWORKS for epoch in epochs)
 
 
+@pytest.mark.parametrize("draws", [1, 2], ids=["the same run", "another run"])
 def test_drivers_share_trainings_and_do_none_twice(
-    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: Address, tmp_path: Path, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claimed, "SOON", 0.0)  # so that each claims one at a time
     nothing()  # or threads that ask for it first, at once, are given several
@@ -87,11 +88,11 @@ def test_drivers_share_trainings_and_do_none_twice(
     engines = [Trains(begun), Trains(begun)]
     with (
         driver(address, tmp_path / "a", engines[0]) as one,
-        driver(address, tmp_path / "b", engines[1], draws=2) as other,
+        driver(address, tmp_path / "b", engines[1], draws) as other,
         ThreadPoolExecutor(2) as threads,
     ):
         [*threads.map(lambda session: train_sample(session, NETWORKS, 1), (one, other))]
-        assert one.run != other.run
+        assert (one.run == other.run) == (draws == 1)
         assert one.store.trainings(one.run) == other.store.trainings(other.run)
     assert all(engine.done for engine in engines)
     assert sorted(engines[0].done + engines[1].done) == each(1, 2, 3)

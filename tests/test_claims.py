@@ -144,6 +144,18 @@ def test_a_driver_that_begins_clears_away_what_dead_ones_left(
     assert said(address, "select * from drivers") == said(address, "select * from claims") == []
 
 
+@pytest.mark.parametrize("damage", ["until = 'x'", "lock = x'00'", "machine = x'00'"])
+def test_a_driver_whose_row_is_damaged_is_none(tmp_path: Path, damage: str) -> None:
+    """In a file; a server refuses such values."""
+    address = tmp_path / "store.db"
+    with Store.open(address, tmp_path / "run" / "lock") as first, Store.open(address) as other:
+        first.claim([["k"]], never)
+        assert other.claims.driving("run")
+        said(address, f"update drivers set {damage}")
+        assert not other.claims.driving("run")
+        assert other.claim([["k"]], never) == [True]
+
+
 # Tasks as an engine takes them
 
 

@@ -8,6 +8,7 @@ Its store is on a PostgreSQL server.
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from postgres import Server
 from sqlalchemy import select
 from stored import said
 from stress.command import TIMES, Ended, finish, numbers, start
+from test_deploy import COMPOSE, command
 
 from untrained.storage.address import Address
 from untrained.storage.schema import metadata
@@ -41,7 +43,7 @@ SEARCH = (
     "--scale", "small",
 )  # fmt: skip
 SWEEP = (
-    "bench", "--train", "6", "--scores", "counted:Counted", "linear_regions", "--draws", "2",
+    "bench", "--train", "4", "--scores", "counted:Counted", "linear_regions", "--draws", "2",
     "--training.epochs", str(EPOCHS), "--training.images", "200", "--scale", "small",
     "--resamples", "100",
 )  # fmt: skip
@@ -393,6 +395,15 @@ def test_another_version_on_a_node_ends_the_run_in_a_line(three: Three, tmp_path
     assert f"of the cluster: expected untrained {version('untrained')}, as on" in ended.message
     assert "got 9.9" in ended.message
     assert not said(folder / "out" / "store.db", "SELECT * FROM measurements")
+
+
+def test_what_the_compose_file_says_to_ray_is_understood() -> None:
+    ray = pytest.importorskip("ray.scripts.scripts").cli
+    [health] = re.findall(r'test: (\["CMD", "ray".*\])', COMPOSE)
+    asked = [command("head"), command("worker"), json.loads(health)[1:]]
+    for program, name, *words in asked:
+        assert program == "ray"
+        ray.commands[name].make_context(name, words)
 
 
 def test_a_cluster_that_the_command_starts_ends_with_it(truth: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from untrained.storage.address import Address
 from untrained.storage.folder import is_held
 from untrained.storage.lookup import KEYS
+from untrained.storage.rows import Damaged, check_row
 from untrained.storage.schema import claims, drivers
 from untrained.storage.transactions import transaction
 
@@ -159,8 +160,8 @@ def drivers_of(connection: Connection, run: str) -> int:
     """How many drivers live that are at the run of this name: their locks are in its folder."""
     now = _now(connection)
     noted = connection.execute(select(drivers).where(drivers.c.lock.is_not(None))).mappings()
-    of_it = [dict(row) for row in noted if PurePath(row["lock"]).parent.name == run]
-    return sum(_lives(driver, now) for driver in of_it)
+    living = [driver for driver in map(dict, noted) if _lives(driver, now)]
+    return sum(PurePath(driver["lock"]).parent.name == run for driver in living)
 
 
 def _forget(connection: Connection, ids: Sequence[str]) -> None:
@@ -169,6 +170,10 @@ def _forget(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _lives(driver: Mapping[str, Any], now: float) -> bool:
+    try:
+        check_row(drivers.columns, driver)
+    except Damaged:
+        return False
     if driver["until"] < now:
         return False
     if driver["lock"] is None or driver["machine"] != platform.node():
