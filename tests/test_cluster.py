@@ -2,7 +2,8 @@
 
 Its store is on a PostgreSQL server.
 
-`make cluster` runs it, in a few minutes; `make cluster MOMENTS=5`, each mishap at five moments.
+`make cluster` runs it, in some minutes; with MOMENTS=5, each mishap at five moments, and with
+MOMENTS=0, as CI does, all of them at one run.
 """
 
 import json
@@ -13,16 +14,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, NamedTuple
 
+import noted
 import pytest
+from noted import SCORE, calls, steps
 from postgres import Server
 from sqlalchemy import select
 from stored import said
@@ -48,41 +51,7 @@ SWEEP = (
     "--resamples", "100",
 )  # fmt: skip
 SERIAL = ("--workers", "0")
-COUNTED = """
-import hashlib, os, time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
-from torch import nn
-from untrained import Reading, Score
-
-def note(name, line):
-    with open(Path(__file__).with_name(name), "a") as file:
-        file.write(f"{line}\\n")
-
-@dataclass(frozen=True)
-class Counted(Score):
-    higher_is_better: ClassVar = True
-    network: ClassVar = "thin"
-
-    def __call__(self, network, probe, generator):
-        time.sleep(0.2)
-        state = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
-        note("calls", hashlib.sha256(state).hexdigest() + os.environ.get("NODE", ""))
-        return Reading(float(network(probe.inputs).double().square().sum()))
-
-class Noting(nn.Linear):
-    def forward(self, x):
-        out = super().forward(x)
-        if out.requires_grad and len(x) > 2:
-            out.register_hook(lambda _: note("steps", len(x)))
-        return out
-
-def linear(inputs, classes):
-    return nn.Sequential(nn.Flatten(), Noting(64 * inputs, classes))
-"""
-"""A score that notes each call, and a network that notes each step of its training, to be imported
-from the working folder."""
+made = partial(noted.made, seconds=0.2)
 NODES = 3
 PATIENCE = 1200
 "Seconds for a command."
@@ -153,25 +122,6 @@ def run(folder: Path, *words: str, env: dict[str, str] | None = None) -> Ended:
     return finish(start(folder, *words, env=env), PATIENCE)
 
 
-def calls(folder: Path) -> Counter[str]:
-    """How often each network was shown to the score."""
-    file = folder / "calls"
-    return Counter(file.read_text().split() if file.exists() else ())
-
-
-def steps(folder: Path) -> int:
-    """How many steps the network was trained for."""
-    file = folder / "steps"
-    return len(file.read_text().split()) if file.exists() else 0
-
-
-def made(folder: Path) -> Path:
-    """The folder, with the score in it."""
-    folder.mkdir()
-    (folder / "counted.py").write_text(COUNTED)
-    return folder
-
-
 def well(ended: Ended) -> Ended:
     assert ended.code == 0, ended.err
     assert not ended.traceback
@@ -199,8 +149,19 @@ def kept(folder: Path, store: Address) -> dict[str, Any]:
     return found
 
 
+class Vain(NamedTuple):
+    """What may be done in vain."""
+
+    measurements: int
+    epochs: int
+    "Of the network that notes its steps."
+
+
+NOTHING = Vain(0, 0)
+
+
 def assert_same(
-    folder: Path, truth: Path, store: Address | None = None, *, repeated: int = 0
+    folder: Path, truth: Path, store: Address | None = None, vain: Vain = NOTHING
 ) -> None:
     """The numbers of one process, and no more work than that but what was in progress.
 
@@ -208,17 +169,17 @@ def assert_same(
         folder: where the command ran, with its files in `out`.
         truth: where one process did.
         store: the command's; None is the file in `out`.
-        repeated: measurements that may have been made in vain; and if any, an epoch.
+        vain: what may have been done twice.
     """
     files = [where / "out" / "store.db" for where in (folder, truth)]
     assert kept(folder, store or files[0]) == kept(truth, files[1])
     assert not calls(truth) - calls(folder)
-    assert (calls(folder) - calls(truth)).total() <= repeated
+    assert (calls(folder) - calls(truth)).total() <= vain.measurements
     epoch = steps(truth) // EPOCHS
-    assert 0 <= steps(folder) - steps(truth) <= epoch * min(1, repeated)
+    assert 0 <= steps(folder) - steps(truth) <= epoch * vain.epochs
 
 
-# Mishaps: what is done to a run under way, and how many measurements may be repeated for it
+# Mishaps: what is done to a run under way, and what may be done in vain for it
 
 
 class Scene(NamedTuple):
@@ -229,10 +190,6 @@ class Scene(NamedTuple):
     "Of the store."
     driver: Popen[bytes]
     rng: random.Random
-
-
-def nothing(scene: Scene) -> None:
-    """None."""
 
 
 def worker_killed(scene: Scene) -> None:
@@ -267,42 +224,49 @@ def server_restarted(scene: Scene) -> None:
 
 
 Mishap = Callable[[Scene], None]
-MISHAPS: dict[Mishap, int] = {
-    nothing: 0,
-    worker_killed: 1,
-    node_removed: 1,
-    node_added: 0,
-    driver_killed: 2 * NODES,  # what workers are at, and half a second's results not yet stored
-    server_restarted: 0,
+MISHAPS: dict[Mishap, Vain] = {
+    worker_killed: Vain(1, 1),
+    node_removed: Vain(1, 1),
+    node_added: Vain(0, 0),
+    driver_killed: Vain(2 * NODES, 1),  # under way, and half a second's results not yet stored
+    server_restarted: Vain(0, 0),
 }
 
 
-@pytest.mark.parametrize("mishap", MISHAPS, ids=lambda mishap: mishap.__name__)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All mishaps at one run, and then each by itself at so many moments, and none."""
+    if "mishaps" in metafunc.fixturenames:
+        moments = metafunc.config.getoption("--moments")
+        cases = {"all": (*MISHAPS,)} | ({"none": ()} if moments else {})
+        for k in range(moments):
+            cases |= {f"{mishap.__name__}-{k}": (mishap,) for mishap in MISHAPS}
+        metafunc.parametrize("mishaps", cases.values(), ids=cases)
+
+
 def test_the_numbers_are_those_of_one_process(
-    mishap: Mishap,
+    mishaps: tuple[Mishap, ...],
     three: Three,
     postgres: Server,
     truth: Path,
     tmp_path: Path,
     rng: random.Random,
-    request: pytest.FixtureRequest,
 ) -> None:
-    for k in range(1 if mishap is nothing else request.config.getoption("--moments")):
-        folder, store = made(tmp_path / str(k)), postgres.url()
-        asked = (*SEARCH, *three.flags, "--store", store, "--out", "out")
-        driver = start(folder, *asked)
-        moment = rng.randrange(EVALUATIONS + EVALUATIONS // 2)
+    folder, store = made(tmp_path / "runs"), postgres.url()
+    asked = (*SEARCH, *three.flags, "--store", store, "--out", "out")
+    driver = start(folder, *asked)
+    moments = sorted(rng.randrange(EVALUATIONS + EVALUATIONS // 2) for _ in mishaps)
+    for moment, mishap in zip(moments, rng.sample(mishaps, len(mishaps)), strict=True):
         while calls(folder).total() < min(moment, EVALUATIONS) and driver.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 4 if moment >= EVALUATIONS else 0.2))  # while it trains
         mishap(Scene(three, postgres, driver, rng))
-        ended = finish(driver, PATIENCE)
         if mishap is driver_killed:
-            ended = run(folder, *asked)
-        well(ended)
-        assert_same(folder, truth, store, repeated=MISHAPS[mishap])
-        assert not said(store, "SELECT * FROM claims")
-        three.restore()
+            finish(driver, PATIENCE)
+            driver = start(folder, *asked)
+    well(finish(driver, PATIENCE))
+    vain = [MISHAPS[mishap] for mishap in mishaps]
+    assert_same(folder, truth, store, Vain(*map(sum, zip(NOTHING, *vain, strict=True))))
+    assert not said(store, "SELECT * FROM claims")
 
 
 def test_a_sweep_on_the_cluster_that_this_machine_belongs_to(
@@ -319,7 +283,7 @@ def test_a_sweep_on_the_cluster_that_this_machine_belongs_to(
     driver.kill()
     finish(driver, PATIENCE)
     well(run(folder, *SWEEP, *auto, env=env))
-    assert_same(folder, truth, store, repeated=2 * NODES)
+    assert_same(folder, truth, store, MISHAPS[driver_killed])
 
 
 def test_a_run_waits_for_a_node_that_can_do_its_tasks(
@@ -340,8 +304,8 @@ def test_a_run_waits_for_a_node_that_can_do_its_tasks(
 
 def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> None:
     """Its Ray worker lives on, and nothing is sent again."""
-    some = "if hashlib.sha256(state).digest()[0] % 2:\n            os.abort()\n        return"
-    crashing = COUNTED.replace("Counted", "Crashing").replace("return", some)
+    some = "if hash(value) % 2:\n            os.abort()\n        return"
+    crashing = SCORE.replace("Counted", "Crashing").replace("return", some)
     (tmp_path / "crashing.py").write_text(crashing)
     asked = ("search", "--searcher", "random", "--options.evaluations", "4", "--draws", "1",
              "--scores", "crashing:Crashing")  # fmt: skip
@@ -372,7 +336,7 @@ with start_engine(1, load_images("digits"), None, "cuda", half) as engine:
 
 def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) -> None:
     """With GPUs that are not there: Ray counts what it is told, and says which a task may see."""
-    visible = COUNTED.replace("Counted", "Visible")
+    visible = SCORE.replace("Counted", "Visible")
     returned = "return Reading(float(os.environ['CUDA_VISIBLE_DEVICES']))"
     (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
     three.join(3, gpus=2)

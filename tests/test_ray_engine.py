@@ -138,28 +138,6 @@ def test_no_more_is_sent_than_keeps_the_workers_at_work() -> None:
     assert stub.most == QUEUED * 3
 
 
-@pytest.mark.parametrize(
-    ("nodes", "config", "device", "lanes"),
-    [
-        ((4, 2), RayConfig(), "cpu", 6),
-        ((4, 3), RayConfig(cores=2.0), "cpu", 3),
-        ((2,), RayConfig(gpus=0.25, cores=0.25), "cuda", 8),
-        ((2,), RayConfig(gpus=0.4, cores=0.1), "cuda", 4),  # two on each GPU
-        ((1,), RayConfig(cores=8.0), "cpu", 1),  # it waits for a node
-        ((), RayConfig(), "cpu", 1),
-    ],
-)
-def test_how_much_is_done_at_a_time(
-    nodes: tuple[float, ...], config: RayConfig, device: str, lanes: int
-) -> None:
-    """Whatever `workers` says."""
-    stub = StubRay(lambda draw, _: scored(draw), *nodes)
-    found = engine(stub, config, device)
-    assert found.lanes == lanes
-    stub.cores = (*nodes, 64)
-    assert found.lanes > lanes
-
-
 def test_nodes_that_join_are_given_tasks_at_once() -> None:
     def joins(draw: int, _: int) -> Answer:
         stub.cores = (1,) if draw < 50 else (1, 8)

@@ -1,10 +1,10 @@
 """Two drivers on one store of a server, as from two machines: what they share is done once."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from noted import calls, made, steps
 from postgres import Server
 from stored import said
 from stress.command import finish, start
@@ -13,45 +13,6 @@ from untrained.runs import RunConfig, load_record, run
 from untrained.runs.record import RunRecord
 from untrained.training import TrainingSpec
 
-COUNTED = '''
-import os, time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
-from torch import nn
-from untrained import Reading, Score
-
-HERE = Path(__file__).parent
-
-def note(name, line):
-    with open(HERE / name, "a") as file:
-        file.write(f"{line}\\n")
-
-@dataclass(frozen=True)
-class Counted(Score):
-    """It notes each network; a driver's first waits for the first of the other."""
-    higher_is_better: ClassVar = True
-    network: ClassVar = "thin"
-
-    def __call__(self, network, probe, generator):
-        value = network(probe.inputs).double().square().sum().item()
-        note("measured", value)
-        (HERE / f"driver-{os.getpid()}").touch()
-        while len(list(HERE.glob("driver-*"))) < int(os.environ.get("DRIVERS", 1)):
-            time.sleep(0.01)
-        return Reading(value)
-
-class Noting(nn.Linear):
-    """It notes each step of its training."""
-    def forward(self, x):
-        out = super().forward(x)
-        if out.requires_grad and len(x) > 2:
-            out.register_hook(lambda _: note("steps", len(x)))
-        return out
-
-def linear(inputs, classes):
-    return nn.Sequential(nn.Flatten(), Noting(64 * inputs, classes))
-'''
 TRAINED = TrainingSpec(recipe="default", epochs=2, images=60, batch=30)
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"evaluations": 16},
@@ -97,21 +58,19 @@ def test_two_drivers_do_what_they_share_once(
 ) -> None:
     """Measurements and trainings, each counted where it is made."""
     address = postgres.url()
-    (tmp_path / "counted.py").write_text(COUNTED)
-    asked = ("--store", address)
-    both = [start(tmp_path, *words(s), *asked, env={"DRIVERS": "2"}) for s in SEARCHES]
+    made(tmp_path, drivers=len(SEARCHES))
+    both = [start(tmp_path, *words(s), "--store", address) for s in SEARCHES]
     for ended in [finish(driver) for driver in both]:
         assert ended.code == 0, ended.err
-    measured = Counter((tmp_path / "measured").read_text().split())
-    steps = (tmp_path / "steps").read_text().split()
+    measured = calls(tmp_path)
     records = [load_record(address, name) for [name] in said(address, "select name from runs")]
     proposed = [{t.architecture for t in record.trials} for record in records]
     assert len(proposed[0] & proposed[1]) >= 8
     assert set(measured.values()) == {1}
     [(rows, times)] = said(address, "select count(*), max(times) from measurements")
     assert (rows, times) == (len(measured), 1)
-    assert steps == ["30"] * 2 * 2
-    monkeypatch.chdir(tmp_path)
+    assert steps(tmp_path) == 2 * 2  # of 30 images each, in two epochs
+    monkeypatch.chdir(made(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     for record in records:
         assert told(record) == told(alone(record.searcher, tmp_path / "alone"))
