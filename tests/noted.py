@@ -18,6 +18,11 @@ def note(name, line):
     with open(HERE / name, "a") as file:
         file.write(f"{line}\\n")
 
+def wait_for_others():
+    (HERE / f"driver-{os.getpid()}").touch()
+    while len(list(HERE.glob("driver-*"))) < DRIVERS:
+        time.sleep(0.01)
+
 @dataclass(frozen=True)
 class Counted(Score):
     higher_is_better: ClassVar = True
@@ -29,11 +34,6 @@ class Counted(Score):
         note("calls", f"{value}{os.environ.get('NODE', '')}")
         wait_for_others()
         return Reading(value)
-
-def wait_for_others():
-    (HERE / f"driver-{os.getpid()}").touch()
-    while len(list(HERE.glob("driver-*"))) < DRIVERS:
-        time.sleep(0.01)
 """
 NETWORK = """
 class Noting(nn.Linear):
