@@ -40,7 +40,8 @@ stress: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	touch $@
 
-# A Ray cluster of three nodes on this machine, for some minutes. Each mishap at five moments: make cluster MOMENTS=5
+# A Ray cluster of three nodes on this machine. Each mishap by itself, for some ten minutes; at five moments, for
+# an hour: make cluster MOMENTS=5; all of them at one run, for a few minutes: make cluster MOMENTS=0
 MOMENTS ?= 1
 cluster: .venv/ray
 	.venv/bin/pytest tests/test_cluster.py -m cluster --moments $(MOMENTS) --timeout 10000

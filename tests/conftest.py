@@ -24,7 +24,8 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 SLOW = frozenset(
     {
         "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
-        "test_claims", "test_cli", "test_closed_forms", "test_code", "test_conformance",
+        "test_claimed_trainings", "test_claims", "test_cli", "test_closed_forms", "test_code",
+        "test_conformance",
         "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
@@ -39,7 +40,7 @@ SLOW = frozenset(
         "test_scores", "test_server", "test_shared_devices", "test_short_training", "test_shown",
         "test_shrinking", "test_slices", "test_spaces", "test_store",
         "test_survey", "test_comparing", "test_pretrained", "test_tracking", "test_training",
-        "test_training_extras", "test_training_recipe",
+        "test_training_extras", "test_training_recipe", "test_two_drivers",
         "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",
     }
 )  # fmt: skip

@@ -89,8 +89,8 @@ def test_what_was_made_meanwhile_is_not_given(both: tuple[Store, Store]) -> None
 def test_what_is_given_up_is_anybodys(both: tuple[Store, Store]) -> None:
     first, second = both
     first.claim([["k"], ["l"]], never)
-    first.release(["k"])
-    second.release(["l"])  # which is not its own
+    first.claims.release(["k"])
+    second.claims.release(["l"])  # which is not its own
     assert second.claim([["k"], ["l"]], never) == [True, False]
     first.close()
     assert second.claim([["l"]], never) == [True]
@@ -122,16 +122,38 @@ def test_a_driver_that_is_known_to_be_dead_loses_its_claims_at_once(
         assert other.claim([["k"]], never) == [True]
 
 
+def test_a_driver_whose_lock_is_not_here_keeps_its_claims(
+    address: Address, tmp_path: Path
+) -> None:
+    """As that of another container, whose host is this machine."""
+    with Store.open(address, tmp_path / "there") as first, Store.open(address) as other:
+        first.claim([["k"]], never)
+        assert other.claim([["k"]], never) == [False]
+
+
 def test_a_driver_that_begins_clears_away_what_dead_ones_left(
     address: Address, tmp_path: Path
 ) -> None:
-    with Store.open(address, tmp_path / "nobody holds it") as dead, Store.open(address) as other:
+    (lock := tmp_path / "nobody holds it").touch()
+    with Store.open(address, lock) as dead, Store.open(address) as other:
         dead.claim([["k"], ["l"]], never)
         kill(dead)
         other.claim([["m"]], never)
         assert list(map(tuple, said(address, "select key from claims"))) == [("m",)]
         assert len(said(address, "select id from drivers")) == 1
     assert said(address, "select * from drivers") == said(address, "select * from claims") == []
+
+
+@pytest.mark.parametrize("damage", ["until = 'x'", "lock = x'00'", "machine = x'00'"])
+def test_a_driver_whose_row_is_damaged_is_none(tmp_path: Path, damage: str) -> None:
+    """In a file; a server refuses such values."""
+    address = tmp_path / "store.db"
+    with Store.open(address, tmp_path / "run" / "lock") as first, Store.open(address) as other:
+        first.claim([["k"]], never)
+        assert other.claims.driving("run")
+        said(address, f"update drivers set {damage}")
+        assert not other.claims.driving("run")
+        assert other.claim([["k"]], never) == [True]
 
 
 # Tasks as an engine takes them
@@ -184,6 +206,8 @@ def test_what_stands_for_no_task_can_be_done() -> None:
 
 class Counting:
     """An engine that makes numbers up, and notes of which architectures."""
+
+    lanes = 1
 
     def __init__(self, begun: threading.Barrier | None = None):
         self.begun = begun

@@ -1,60 +1,57 @@
 """A cluster of three nodes on this machine gives the bits of one process, whatever befalls it.
 
-`make cluster` runs it, in a few minutes; `make cluster MOMENTS=5`, each mishap at five moments.
+Its store is on a PostgreSQL server.
+
+`make cluster` runs it, in some minutes; with MOMENTS=5, each mishap at five moments, and with
+MOMENTS=0, as CI does, all of them at one run.
 """
 
 import json
 import os
 import random
+import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import Any, NamedTuple
 
+import noted
 import pytest
-from stress.command import Ended, finish, numbers, start
+from noted import SCORE, calls, steps
+from postgres import Server
+from sqlalchemy import select
+from stored import said
+from stress.command import TIMES, Ended, finish, numbers, start
+from test_deploy import COMPOSE, command
+
+from untrained.storage.address import Address
+from untrained.storage.schema import metadata
+from untrained.storage.store import Store
 
 pytestmark = pytest.mark.cluster
 
-EVALUATIONS = 24
+EVALUATIONS, EPOCHS = 24, 2
 SEARCH = (
     "search", "--searcher", "random", "--options.evaluations", str(EVALUATIONS), "--proposals",
     "12", "--draws", "1", "--scores", "counted:Counted", "parameters", "--train", "--compare",
-    "1", "--training.epochs", "2", "--training.images", "200", "--scale", "small",
+    "1", "counted:linear", "--training.epochs", str(EPOCHS), "--training.images", "200",
+    "--scale", "small",
 )  # fmt: skip
-BENCH = (
-    "bench", "--sample", "20", "--scores", "linear_regions", "--draws", "1", "--resamples", "100",
+SWEEP = (
+    "bench", "--train", "4", "--scores", "counted:Counted", "linear_regions", "--draws", "2",
+    "--training.epochs", str(EPOCHS), "--training.images", "200", "--scale", "small",
+    "--resamples", "100",
 )  # fmt: skip
 SERIAL = ("--workers", "0")
-COUNTED = """
-import hashlib, os, time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
-from untrained import Reading, Score
-
-@dataclass(frozen=True)
-class Counted(Score):
-    higher_is_better: ClassVar = True
-    network: ClassVar = "thin"
-
-    def __call__(self, network, probe, generator):
-        time.sleep(0.2)
-        state = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
-        with open(Path(__file__).with_name("calls"), "a") as file:
-            file.write(hashlib.sha256(state).hexdigest() + os.environ.get("NODE", "") + "\\n")
-        return Reading(float(network(probe.inputs).double().square().sum()))
-"""
-"A score that notes each call, to be imported from the working folder."
+made = partial(noted.made, seconds=0.2)
 NODES = 3
 PATIENCE = 1200
 "Seconds for a command."
@@ -125,19 +122,6 @@ def run(folder: Path, *words: str, env: dict[str, str] | None = None) -> Ended:
     return finish(start(folder, *words, env=env), PATIENCE)
 
 
-def calls(folder: Path) -> Counter[str]:
-    """How often each network was shown to the score."""
-    file = folder / "calls"
-    return Counter(file.read_text().split() if file.exists() else ())
-
-
-def made(folder: Path) -> Path:
-    """The folder, with the score in it."""
-    folder.mkdir()
-    (folder / "counted.py").write_text(COUNTED)
-    return folder
-
-
 def well(ended: Ended) -> Ended:
     assert ended.code == 0, ended.err
     assert not ended.traceback
@@ -153,24 +137,65 @@ def truth(whole: Three, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same(folder: Path, truth: Path, *, repeated: int = 0) -> None:
-    """The numbers of one process, and no more work than that but what was in progress."""
-    assert numbers(folder / "out") == numbers(truth / "out")
+def kept(folder: Path, store: Address) -> dict[str, Any]:
+    """As `numbers`, of a store anywhere."""
+    found = {name: found for name, found in numbers(folder / "out").items() if "/" in name}
+    with Store.reading(store) as opened, opened.engine.begin() as connection:
+        for name in ("measurements", "trials", "trainings", "epochs", "trained"):
+            rows = connection.execute(select(metadata.tables[name])).mappings().all()
+            found[name] = sorted(
+                repr([(k, row[k]) for k in row if k not in TIMES]) for row in rows
+            )
+    return found
+
+
+class Vain(NamedTuple):
+    """What may be done in vain."""
+
+    measurements: int
+    epochs: int
+    "Of the network that notes its steps."
+
+
+NOTHING = Vain(0, 0)
+
+
+def assert_same(
+    folder: Path, truth: Path, store: Address | None = None, vain: Vain = NOTHING
+) -> None:
+    """The numbers of one process, and no more work than that but what was in progress.
+
+    Args:
+        folder: where the command ran, with its files in `out`.
+        truth: where one process did.
+        store: the command's; None is the file in `out`.
+        vain: what may have been done twice.
+    """
+    files = [where / "out" / "store.db" for where in (folder, truth)]
+    assert kept(folder, store or files[0]) == kept(truth, files[1])
     assert not calls(truth) - calls(folder)
-    assert (calls(folder) - calls(truth)).total() <= repeated
+    assert (calls(folder) - calls(truth)).total() <= vain.measurements
+    epoch = steps(truth) // EPOCHS
+    assert 0 <= steps(folder) - steps(truth) <= epoch * vain.epochs
 
 
-# Mishaps: what is done to a run under way, and how many measurements may be repeated for it
+# Mishaps: what is done to a run under way, and what may be done in vain for it
 
 
-def nothing(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    """None."""
+class Scene(NamedTuple):
+    """Where a mishap happens."""
+
+    three: Three
+    server: Server
+    "Of the store."
+    driver: Popen[bytes]
+    rng: random.Random
 
 
-def worker_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
+def worker_killed(scene: Scene) -> None:
     """Known by the architecture that it is at."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and driver.poll() is None:
+    while time.monotonic() < deadline and scene.driver.poll() is None:
         for program in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):  # it has ended
                 if program.read_bytes().startswith(b"ray::|"):
@@ -179,60 +204,86 @@ def worker_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> Non
         time.sleep(0.01)
 
 
-def node_removed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    three.leave(rng.choice(three.others))
+def node_removed(scene: Scene) -> None:
+    scene.three.leave(scene.rng.choice(scene.three.others))
 
 
-def node_added(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    three.join()
+def node_added(scene: Scene) -> None:
+    scene.three.join()
 
 
-def driver_killed(three: Three, driver: Popen[bytes], rng: random.Random) -> None:
-    driver.kill()
+def driver_killed(scene: Scene) -> None:
+    scene.driver.kill()
 
 
-MISHAPS: dict[Callable[[Three, Popen[bytes], random.Random], None], int] = {
-    nothing: 0,
-    worker_killed: 1,
-    node_removed: 1,
-    node_added: 0,
-    driver_killed: 2 * NODES,  # what workers are at, and half a second's results not yet stored
+def server_restarted(scene: Scene) -> None:
+    """As a crash, or in good order; and away for a while."""
+    scene.server.stop(scene.rng.choice(("immediate", "fast")))
+    time.sleep(scene.rng.uniform(0, 3))
+    scene.server.start()
+
+
+Mishap = Callable[[Scene], None]
+MISHAPS: dict[Mishap, Vain] = {
+    worker_killed: Vain(1, 1),
+    node_removed: Vain(1, 1),
+    node_added: Vain(0, 0),
+    driver_killed: Vain(2 * NODES, 1),  # under way, and half a second's results not yet stored
+    server_restarted: Vain(0, 0),
 }
 
 
-@pytest.mark.parametrize("mishap", MISHAPS, ids=lambda mishap: mishap.__name__)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All mishaps at one run, and then each by itself at so many moments, and none."""
+    if "mishaps" in metafunc.fixturenames:
+        moments = metafunc.config.getoption("--moments")
+        cases = {"all": (*MISHAPS,)} | ({"none": ()} if moments else {})
+        for k in range(moments):
+            cases |= {f"{mishap.__name__}-{k}": (mishap,) for mishap in MISHAPS}
+        metafunc.parametrize("mishaps", cases.values(), ids=cases)
+
+
 def test_the_numbers_are_those_of_one_process(
-    mishap: Callable[[Three, Popen[bytes], random.Random], None],
+    mishaps: tuple[Mishap, ...],
     three: Three,
+    postgres: Server,
     truth: Path,
     tmp_path: Path,
     rng: random.Random,
-    request: pytest.FixtureRequest,
 ) -> None:
-    for k in range(1 if mishap is nothing else request.config.getoption("--moments")):
-        folder = made(tmp_path / str(k))
-        driver = start(folder, *SEARCH, *three.flags, "--out", "out")
-        moment = rng.randrange(EVALUATIONS + EVALUATIONS // 2)
+    folder, store = made(tmp_path / "runs"), postgres.url()
+    asked = (*SEARCH, *three.flags, "--store", store, "--out", "out")
+    driver = start(folder, *asked)
+    moments = sorted(rng.randrange(EVALUATIONS + EVALUATIONS // 2) for _ in mishaps)
+    for moment, mishap in zip(moments, rng.sample(mishaps, len(mishaps)), strict=True):
         while calls(folder).total() < min(moment, EVALUATIONS) and driver.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 4 if moment >= EVALUATIONS else 0.2))  # while it trains
-        mishap(three, driver, rng)
-        ended = finish(driver, PATIENCE)
+        mishap(Scene(three, postgres, driver, rng))
         if mishap is driver_killed:
-            ended = run(folder, *SEARCH, *three.flags, "--out", "out")
-        well(ended)
-        assert_same(folder, truth, repeated=MISHAPS[mishap])
-        three.restore()
+            finish(driver, PATIENCE)
+            driver = start(folder, *asked)
+    well(finish(driver, PATIENCE))
+    vain = [MISHAPS[mishap] for mishap in mishaps]
+    assert_same(folder, truth, store, Vain(*map(sum, zip(NOTHING, *vain, strict=True))))
+    assert not said(store, "SELECT * FROM claims")
 
 
-def test_a_bench_on_the_cluster_that_this_machine_belongs_to(
-    three: Three, truth: Path, tmp_path: Path
+def test_a_sweep_on_the_cluster_that_this_machine_belongs_to(
+    three: Three, postgres: Server, tmp_path: Path
 ) -> None:
-    well(run(tmp_path, *BENCH, *SERIAL, "--out", "serial"))
-    auto = ("--engine", "ray", "--ray.address", "auto")
+    """A bench with trainings of its own, whose driver is killed."""
+    truth, folder, store = made(tmp_path / "serial"), made(tmp_path / "ray"), postgres.url()
+    well(run(truth, *SWEEP, *SERIAL, "--out", "out"))
+    auto = ("--engine", "ray", "--ray.address", "auto", "--store", store, "--out", "out")
     env = {"RAY_ADDRESS": three.cluster.address}
-    well(run(tmp_path, *BENCH, *auto, "--out", "ray", env=env))
-    assert numbers(tmp_path / "ray") == numbers(tmp_path / "serial")
+    driver = start(folder, *SWEEP, *auto, env=env)
+    while calls(folder).total() < 6 and driver.poll() is None:
+        time.sleep(0.01)
+    driver.kill()
+    finish(driver, PATIENCE)
+    well(run(folder, *SWEEP, *auto, env=env))
+    assert_same(folder, truth, store, MISHAPS[driver_killed])
 
 
 def test_a_run_waits_for_a_node_that_can_do_its_tasks(
@@ -253,8 +304,8 @@ def test_a_run_waits_for_a_node_that_can_do_its_tasks(
 
 def test_a_network_that_crashes_fails_alone(three: Three, tmp_path: Path) -> None:
     """Its Ray worker lives on, and nothing is sent again."""
-    some = "if hashlib.sha256(state).digest()[0] % 2:\n            os.abort()\n        return"
-    crashing = COUNTED.replace("Counted", "Crashing").replace("return", some)
+    some = "if hash(value) % 2:\n            os.abort()\n        return"
+    crashing = SCORE.replace("Counted", "Crashing").replace("return", some)
     (tmp_path / "crashing.py").write_text(crashing)
     asked = ("search", "--searcher", "random", "--options.evaluations", "4", "--draws", "1",
              "--scores", "crashing:Crashing")  # fmt: skip
@@ -285,7 +336,7 @@ with start_engine(1, load_images("digits"), None, "cuda", half) as engine:
 
 def test_tasks_share_the_gpus_that_ray_gives_them(three: Three, tmp_path: Path) -> None:
     """With GPUs that are not there: Ray counts what it is told, and says which a task may see."""
-    visible = COUNTED.replace("Counted", "Visible")
+    visible = SCORE.replace("Counted", "Visible")
     returned = "return Reading(float(os.environ['CUDA_VISIBLE_DEVICES']))"
     (tmp_path / "visible.py").write_text(visible.partition("return")[0] + returned)
     three.join(3, gpus=2)
@@ -307,8 +358,16 @@ def test_another_version_on_a_node_ends_the_run_in_a_line(three: Three, tmp_path
     assert ended.code == 2
     assert f"of the cluster: expected untrained {version('untrained')}, as on" in ended.message
     assert "got 9.9" in ended.message
-    with closing(sqlite3.connect(folder / "out" / "store.db")) as store:
-        assert store.execute("SELECT count(*) FROM measurements").fetchone() == (0,)
+    assert not said(folder / "out" / "store.db", "SELECT * FROM measurements")
+
+
+def test_what_the_compose_file_says_to_ray_is_understood() -> None:
+    ray = pytest.importorskip("ray.scripts.scripts").cli
+    [health] = re.findall(r'test: (\["CMD", "ray".*\])', COMPOSE)
+    asked = [command("head"), command("worker"), json.loads(health)[1:]]
+    for program, name, *words in asked:
+        assert program == "ray"
+        ray.commands[name].make_context(name, words)
 
 
 def test_a_cluster_that_the_command_starts_ends_with_it(truth: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import pickle
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from untrained.images import Images
 from untrained.runs import RunConfig, run
+from untrained.runs.engines import Serial
 from untrained.runs.identity import digest, question
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
@@ -71,7 +73,8 @@ def measuring(digits: Images, tmp_path: Path) -> Iterator[Asking]:
         def of(*scores: str) -> Measuring:
             config = resolve(RunConfig(scores=scores, seed=2))
             setups = make_setups(SPACE, config)
-            found = Measuring("run", config, SPACE, setups, digits, store, lambda _: iter(()))
+            engine = Serial(digits, nullcontext)
+            found = Measuring("run", config, SPACE, setups, digits, store, engine)
             vars(found)["versions"] = dict.fromkeys(scores, "1")
             return found
 

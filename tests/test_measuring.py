@@ -21,6 +21,8 @@ from untrained.storage.store import Store
 class Made:
     """An engine that makes numbers up and notes how many are stored when it goes on."""
 
+    lanes = 1
+
     def __init__(self, store: Store, seconds: float, until: int | None = None):
         self.store, self.seconds, self.until = store, seconds, until
         self.stored: list[int] = []

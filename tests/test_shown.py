@@ -13,6 +13,7 @@ from untrained.cli.shown import shortly
 from untrained.runs import load_record
 from untrained.scores import SCORES, Reading
 from untrained.storage import RunFolder
+from untrained.storage.store import Store
 
 __all__ = ["command"]  # a fixture
 
@@ -230,7 +231,7 @@ def test_a_report_is_written_of_an_architecture_that_cannot_be_read(command: Com
 
 
 def test_a_run_is_running_interrupted_or_over(command: Command) -> None:
-    """Told by its lock and by what the store keeps of its end."""
+    """Told by what the store keeps of its driver and of its end."""
     code, out, _ = command("search", *QUICK, "--scores", "parameters", "--json")
     folder = RunFolder(Path("untrained-runs"), json.loads(out)["run"])
     record = load_record(folder.store, folder.name)
@@ -238,15 +239,12 @@ def test_a_run_is_running_interrupted_or_over(command: Command) -> None:
     with sqlite3.connect(folder.store) as connection:  # as it stands before the search ends
         connection.execute("update runs set selected = null, ended = null")
     connection.close()
-    with folder.held():
-        assert folder.running()
+    with folder.held(), Store.open(folder.store, folder.lock) as store:
+        store.claims.begin()
         command("report", str(folder.path))
         assert "still running" in folder.report.read_text(encoding="utf-8")
-    assert not folder.running()
     command("report", str(folder.path))
     assert "was interrupted before it selected one" in folder.report.read_text(encoding="utf-8")
-    assert not RunFolder(folder.out, "nowhere").running()
-    assert not (folder.out / "nowhere").exists()
 
 
 def test_where_the_architecture_stands_on_a_fresh_machine(

@@ -16,6 +16,7 @@ from untrained.runs import RunConfig, budgeting, comparing, run
 from untrained.runs.budget import Budget, Budgeted
 from untrained.runs.budgeting import foreseen
 from untrained.runs.driver import estimated, prepared
+from untrained.runs.engines import Serial
 from untrained.runs.presets import resolve
 from untrained.runs.record import record_of
 from untrained.storage import RunFolder
@@ -246,11 +247,34 @@ def test_the_smallest_budget_is_told_and_enough(
         run(small)
 
 
+def test_a_plan_is_for_as_many_networks_at_a_time_as_the_engine_does(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, whatever `workers` says; and nodes may join before the trainings.
+
+    Of 100 s, 80 are for the search and 3 trainings, of which an epoch of all takes 5 s.
+    """
+    config = asked(tmp_path, train=True, training=replace(DEFAULT, epochs=50))
+    monkeypatch.setattr(Serial, "lanes", 2)
+    clock.epoch = 2.0
+    found = estimated(config)
+    assert found is not None
+    assert (found.lanes, found.least_epochs) == (2, 10)
+
+    def joins(progress: Any) -> None:
+        if "batch" in progress.phase:
+            monkeypatch.setattr(Serial, "lanes", 3)
+
+    plan = plan_of(run(config, joins))
+    assert plan.lanes == 2
+    assert plan.epochs == 32  # in 80 s, of 2.5
+
+
 def test_an_estimate_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     config = asked(tmp_path / "out", train=True, scores=("naswot",), time_budget="1h")
     made = prepared(config)
     state = torch.random.get_rng_state()
-    plan = foreseen(made.config, made.space, made.searcher, made.setups, made.images)
+    plan = foreseen(made.config, made.space, made.searcher, made.setups, made.images, lanes=1)
     assert 0 < plan.evaluation < 60
     assert 0 < plan.epoch < 60
     assert (plan.networks, plan.lanes, plan.most_epochs) == (3, 1, 9)

@@ -54,6 +54,7 @@ def foreseen(
     searcher: Searcher,
     setups: Sequence[ScoreSetup],
     images: Images,
+    lanes: int,
 ) -> Budgeted:
     """What a budget is planned for, after two random networks were measured and trained a little.
 
@@ -63,12 +64,13 @@ def foreseen(
         searcher: whose space the two networks are of.
         setups: of all scores that are measured.
         images: as loaded.
+        lanes: networks that are measured or trained at a time.
 
     Raises:
         ValueError: the budget is too small for the least that is asked.
     """
     assert config.time_budget is not None
-    seconds, lanes = parse_duration(config.time_budget), max(1, config.workers)
+    seconds = parse_duration(config.time_budget)
     networks, compared = trainings_of(config), config.calibrate or 0
     first = len(searcher.propose((), config.proposals, random.Random(0)))
     rng = random.Random(f"{config.seed}/budget")
@@ -127,7 +129,8 @@ def budgeted(session: Session, begun: float) -> Session:
         plan = Budgeted(**known)
     else:
         every = make_setups(session.space, config)
-        plan = foreseen(config, session.space, session.searcher, every, session.images)
+        lanes = session.engine.lanes
+        plan = foreseen(config, session.space, session.searcher, every, session.images, lanes)
         logger.warning(plan_in_words(plan))
         store.add_cost(session.id, "start", time.perf_counter() - begun, wall=True)
         begun = time.perf_counter()
@@ -168,7 +171,8 @@ def note_end(session: Session, tried: int, *, stopped: bool) -> None:
 def within_budget(session: Session, networks: Sequence[Architecture | str]) -> Session:
     """The same session, which trains these networks for as many epochs as fit into what is left.
 
-    An epoch of each is timed. At least one is trained, and at most as many as were asked for.
+    An epoch of each is timed; nodes may have joined or left since the start. At least one is
+    trained, and at most as many as were asked for.
     """
     if session.budget is None:
         return session
@@ -181,7 +185,7 @@ def within_budget(session: Session, networks: Sequence[Architecture | str]) -> S
                 for network in networks
             ]
         mean = SLOWER * sum(each) / len(each)
-        once = mean * _rounds(plan.networks, plan.lanes)
+        once = mean * _rounds(plan.networks, session.engine.lanes)
         plan = _for_epochs(session, plan, once, plan.most_epochs)
         _keep(session, plan)
         session.on_progress(Progress("timing an epoch", 1, 1))

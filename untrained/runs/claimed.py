@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 from untrained.runs.setup import make_setup
 from untrained.runs.tasks import ScoreTask, Task
@@ -12,20 +12,25 @@ from untrained.spaces import get_space
 
 SOON = 1.0
 "Seconds of work that are claimed at a time, about: what is claimed, others do not do."
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"Seconds from one look at what another driver is at to the next, twice as long each time."
 MOST_KEYS = 500
-"Measurements that are claimed at a time, unless one task has more."
+"Keys that are claimed at a time, unless one task has more."
+
+T = TypeVar("T", bound=Task)
 
 
-class Planned(NamedTuple):
-    """What is to be measured."""
+@dataclass(frozen=True)
+class Planned(Generic[T]):
+    """What is to be done."""
 
-    task: ScoreTask
+    task: T
     keys: tuple[str, ...]
-    "Of its measurements."
+    "Of its measurements, or of its training."
 
 
 Claim = Callable[[Sequence[Sequence[str]]], list[bool]]
-"As `Store.claim`."
+"As `Store.claim_trainings`."
 
 
 @dataclass
@@ -53,13 +58,13 @@ else:
     _Tasks = Sequence
 
 
-class Claimed(_Tasks):
+class Claimed(_Tasks, Generic[T]):
     """Planned tasks, each claimed shortly before an engine takes it.
 
     One that is left to another driver is replaced by a task that takes no time.
     """
 
-    def __init__(self, planned: Sequence[Planned], claim: Claim, pace: Pace):
+    def __init__(self, planned: Sequence[Planned[T]], claim: Claim, pace: Pace):
         self.planned = planned
         self.claim = claim
         self.pace = pace
@@ -85,13 +90,13 @@ class Claimed(_Tasks):
             self.given += self.claim([planned.keys for planned in self._portion()])
         return self.planned[position].task if self.given[position] else nothing()
 
-    def ended(self, position: int) -> ScoreTask | None:
+    def ended(self, position: int) -> T | None:
         """The task that is done; None where it was left to another driver."""
         self.ends.add(position)
         return self.planned[position].task if self.given[position] else None
 
     @property
-    def left(self) -> list[ScoreTask]:
+    def left(self) -> list[T]:
         """The tasks that are left to other drivers."""
         return [p.task for p, mine in zip(self.planned, self.given, strict=True) if not mine]
 
@@ -100,7 +105,7 @@ class Claimed(_Tasks):
         mine = {i for i, given in enumerate(self.given) if given} - self.ends
         return [key for i in sorted(mine) for key in self.planned[i].keys]
 
-    def _portion(self) -> Sequence[Planned]:
+    def _portion(self) -> Sequence[Planned[T]]:
         """Those to be claimed next, one at least."""
         first, count, keys = len(self.given), self.pace.next(), 0
         for end in range(first, min(first + count, len(self.planned))):

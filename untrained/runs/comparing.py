@@ -11,6 +11,7 @@ from untrained.data import sha256
 from untrained.images import Images
 from untrained.images.splits import shorten
 from untrained.runs.budgeting import at_pace, is_paced, within_budget
+from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import code_version, made_by, modules_of
 from untrained.runs.identity import digest, question
 from untrained.runs.references import sized
@@ -77,7 +78,7 @@ def second_epoch(session: Session, keys: Sequence[str]) -> float:
     begun = time.perf_counter()
     rows = train_each(session, keys, until=2)
     noted = sum(row["epochs"][-1].seconds for row in rows.values() if row["epochs"])
-    return max(time.perf_counter() - begun, noted / max(1, session.config.workers))
+    return max(time.perf_counter() - begun, noted / session.engine.lanes)
 
 
 def train_each(
@@ -85,30 +86,69 @@ def train_each(
 ) -> dict[str, dict[str, Any]]:
     """Trains whatever was begun, an epoch of each at a time; and its rows by key.
 
+    What another driver trains is left to it, for as long as it lives, and waited for at last.
+
     Args:
         session: of the trainings.
         keys: theirs.
         until: the epoch to stop after; None is the last.
     """
     session.store.end_trainings(session.run, len(keys))
-    phase = f"training {len(keys)} networks"
-    total = len(keys) * session.config.recipe.epochs
-    while True:
-        begun = time.perf_counter()
-        rows = {row["key"]: row for row in session.store.trainings(session.run)}
-        left = [key for key in keys if not rows[key]["finished"]]
-        done = total - sum(session.config.recipe.epochs - len(rows[k]["epochs"]) for k in left)
-        if until is not None:
-            left = [key for key in left if len(rows[key]["epochs"]) < until]
-        session.on_progress(Progress(phase, done, total))
-        if not left:
-            return rows
-        tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
-        for index, outcome in session.engine(tasks):
-            assert isinstance(outcome, Trained)
-            keep_training(session, rows[left[index]], outcome)
-            session.on_progress(Progress(phase, done := done + 1, total))
-        session.store.add_cost(session.run, "training", time.perf_counter() - begun, wall=True)
+    pace, pause = Pace(), FIRST_PAUSE
+    try:
+        while True:
+            begun = time.perf_counter()
+            rows = {row["key"]: row for row in session.store.trainings(session.run)}
+            session.on_progress(progress_of(session, rows))
+            left = [key for key in keys if not trained_until(rows[key], until)]
+            if not left:
+                return rows
+            if train_once(session, rows, left, pace):
+                pause = FIRST_PAUSE
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            spent = time.perf_counter() - begun
+            session.store.add_cost(session.run, "training", spent, wall=True)
+    finally:
+        session.store.claims.release(keys)
+
+
+def train_once(
+    session: Session, rows: dict[str, dict[str, Any]], left: Sequence[str], pace: Pace
+) -> bool:
+    """An epoch of each of the trainings that are left, and stored; of none if others have all.
+
+    Args:
+        session: of the trainings.
+        rows: of all trainings, by key; epochs are added.
+        left: keys of those that are to go on.
+        pace: of claims.
+    """
+    tasks = [training_task(session, rows[key], len(rows[key]["epochs"]) + 1) for key in left]
+    planned = [Planned(task, (key,)) for task, key in zip(tasks, left, strict=True)]
+    claimed = Claimed(planned, session.store.claim_trainings, pace)
+    for index, outcome in session.engine(claimed):
+        if claimed.ended(index) is None:
+            continue
+        assert isinstance(outcome, Trained)
+        row, training = rows[left[index]], outcome.training
+        keep_training(session, row, outcome)
+        row |= {"epochs": training.epochs, "finished": training.finished}
+        session.on_progress(progress_of(session, rows))
+    return any(claimed.given)
+
+
+def trained_until(row: dict[str, Any], until: int | None) -> bool:
+    """Whether a training has come so far; None is to its end."""
+    return row["finished"] or (until is not None and len(row["epochs"]) >= until)
+
+
+def progress_of(session: Session, rows: dict[str, dict[str, Any]]) -> Progress:
+    """How many epochs of the trainings are done; one that ended early counts as whole."""
+    each = session.config.recipe.epochs
+    done = sum(each if row["finished"] else len(row["epochs"]) for row in rows.values())
+    return Progress(f"training {len(rows)} networks", done, each * len(rows))
 
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:

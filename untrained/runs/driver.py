@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -29,7 +29,7 @@ from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
-from untrained.runs.engines import start_engine
+from untrained.runs.engines import Engine, start_engine
 from untrained.runs.identity import digest
 from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
@@ -142,7 +142,10 @@ def estimated(config: RunConfig) -> Budgeted | None:
     if config.time_budget is None:
         return None
     made = prepared(config)
-    return foreseen(made.config, made.space, made.searcher, made.setups, made.images)
+    with engine_of(made.config, made.images) as engine:
+        return foreseen(
+            made.config, made.space, made.searcher, made.setups, made.images, engine.lanes
+        )
 
 
 @contextmanager
@@ -169,7 +172,7 @@ def opened(
     folder = RunFolder(asks.out, name, asks.store)
     with (
         folder.held(),
-        start_engine(asks.workers, images, asks.time_limit, asks.device, asks.cluster) as engine,
+        engine_of(asks, images) as engine,
         Store.open(folder.address, folder.lock) as store,
     ):
         kept = asks if asks.time_budget is None else made.asked  # whose epochs time decides on
@@ -178,6 +181,7 @@ def opened(
         goals = (*searcher.goals, *compared)
         described = describe(asks, images, made.setups, goals, folder.name)
         store.begin_run(identity, {**described, "search": searched})
+        store.claims.begin()
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
             config=asks,
@@ -194,6 +198,12 @@ def opened(
             asked=made.asked,
         )
         yield budgeted(limited(session), begun if began is None else began)
+
+
+def engine_of(config: ResolvedConfig, images: Images) -> AbstractContextManager[Engine]:
+    """As `start_engine`."""
+    asked = config.workers, images, config.time_limit, config.device, config.cluster
+    return start_engine(*asked)
 
 
 def _searcher(config: ResolvedConfig, space: Space[Any], setups: Sequence[ScoreSetup]) -> Searcher:

@@ -4,8 +4,9 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -21,6 +22,10 @@ from untrained.runs.workers import images_files
 @runtime_checkable
 class Engine(Protocol):
     """Does tasks in any order and hands out each outcome with the task's index."""
+
+    @property
+    def lanes(self) -> int:
+        """Tasks that are done at a time, as things are now; one at least."""
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]: ...
 
@@ -65,7 +70,7 @@ def start_engine(
             )
         step: Step = nullcontext if time_limit is None else partial(alarm, time_limit)
         with one_thread(), interruptible():
-            yield lambda tasks: ((i, perform(task, images, step)) for i, task in enumerate(tasks))
+            yield Serial(images, step)
         return
     with images_files(images) as files:
         pool = Pool(workers, files, time_limit, shared_devices(device))
@@ -76,6 +81,20 @@ def start_engine(
 
 
 # In this process
+
+
+@dataclass(frozen=True)
+class Serial:
+    """An engine that does one task after another, here."""
+
+    images: Images
+    step: Step
+    lanes: ClassVar = 1
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+        """Outcomes in order."""
+        for index, task in enumerate(tasks):
+            yield index, perform(task, self.images, self.step)
 
 
 @contextmanager

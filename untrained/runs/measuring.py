@@ -10,7 +10,7 @@ from typing import Any
 
 from untrained.images import Images
 from untrained.memory import memory_of
-from untrained.runs.claimed import Claimed, Pace, Planned
+from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import made_by, version_of
 from untrained.runs.config import RunConfig
 from untrained.runs.engines import Engine
@@ -30,8 +30,6 @@ draws share weights."""
 HELD, HELD_SECONDS = 200, 0.5
 """Outcomes that wait to be stored together at most, and what they took to measure: a run that is
 killed loses no more."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"Seconds from one look at what another driver is measuring to the next, twice as long each time."
 
 
 @dataclass
@@ -161,7 +159,7 @@ class Measuring:
         total, pause = len(wanted), FIRST_PAUSE
         while True:
             planned = self.planned(wanted)
-            done = total - sum(len(task.setups) for task, _ in planned)
+            done = total - sum(len(each.task.setups) for each in planned)
             on_progress(done, total)
             claimed = Claimed(planned, self.claim, self._pace)
 
@@ -182,7 +180,7 @@ class Measuring:
         """As `Store.claim`."""
         return self.store.claim(groups, self.asks_again)
 
-    def measure_claimed(self, claimed: Claimed, tell: Callable[[int], None]) -> None:
+    def measure_claimed(self, claimed: Claimed[ScoreTask], tell: Callable[[int], None]) -> None:
         """Measures those that no other driver has, and stores what they come to.
 
         Args:
@@ -205,7 +203,7 @@ class Measuring:
                 self.keep(held)
             finally:
                 if given_up := claimed.under_way():
-                    self.store.release(given_up)
+                    self.store.claims.release(given_up)
 
     def keep(self, held: Sequence[tuple[ScoreTask, Scored]]) -> None:
         """Stores what tasks came to."""
@@ -238,7 +236,7 @@ class Measuring:
 
     def tasks(self, proposals: Sequence[Proposal]) -> list[ScoreTask]:
         """What has to be measured."""
-        return [task for task, _ in self.planned(self.wanted(proposals))]
+        return [each.task for each in self.planned(self.wanted(proposals))]
 
     def wanted(self, proposals: Sequence[Proposal]) -> Wanted:
         """All that is asked of proposals, whether or not it was measured before."""
@@ -252,7 +250,7 @@ class Measuring:
                 column.warm |= proposal.epochs is not None
         return wanted
 
-    def planned(self, wanted: Wanted) -> list[Planned]:
+    def planned(self, wanted: Wanted) -> list[Planned[ScoreTask]]:
         """Tasks of what is wanted: each pair of architecture and score on the draws unknown.
 
         Scores of one architecture that want the same network on the same draws go together.

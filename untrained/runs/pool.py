@@ -36,6 +36,11 @@ class Pool:
         self.idle: list[Worker] = []
         self.busy: dict[Worker, int] = {}
 
+    @property
+    def lanes(self) -> int:
+        """Workers."""
+        return self.count
+
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
         """Outcomes as they come; at the end, of tasks whose worker was lost or lacked memory."""
         again: list[tuple[int, Answer]] = []

@@ -92,6 +92,11 @@ class RayEngine:
         self.sizes = 0.0, Sizes(0, 0)
         self.warned = False
 
+    @property
+    def lanes(self) -> int:
+        """What the nodes that live can do at a time; one where none can, as it waits for one."""
+        return max(1, self.sizes_now().tasks)
+
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
         """Outcomes as they come; at the end, of tasks that lacked memory, one a node at a time."""
         again = []
@@ -222,7 +227,10 @@ class RayEngine:
         """How much the living nodes can do at a time."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         able = [
-            min(int(has.get(name, 0) / amount + 1e-9) for name, amount in self.needs.items())
+            min(
+                fitting(float(has.get(name, 0)), amount, name)
+                for name, amount in self.needs.items()
+            )
             for has in nodes
         ]
         return Sizes(sum(able), sum(each > 0 for each in able))
@@ -234,6 +242,17 @@ class Sizes(NamedTuple):
     tasks: int
     nodes: int
     "Those that can do any."
+
+
+def fitting(has: float, amount: float, name: str) -> int:
+    """How many tasks fit into what a node has; a share of a GPU is a share of one.
+
+    Example:
+        >>> fitting(2.0, 0.4, "CPU"), fitting(2.0, 0.4, "GPU"), fitting(3.0, 2.0, "GPU")
+        (5, 4, 1)
+    """
+    whole = name == "GPU" and amount < 1
+    return int(has) * fitting(1.0, amount, "") if whole else int(has / amount + 1e-9)
 
 
 def settled(task: Task, answer: Answer) -> Outcome:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,7 +194,7 @@ class RunRecord:
     ended: bool = False
     "Whether the search has come to its end; the trainings after it may not."
     running: bool = True
-    "Whether a process is at work on it."
+    "Whether a driver, on whatever machine, is at work on it."
     shrunk: Shrunk | None = None
     "What was discarded before the search; None for nothing."
     limited: Limited | None = None
@@ -246,9 +245,8 @@ def load_record(store: Address, name: str) -> RunRecord:
         ValueError: no such store, or no such run in it.
         OSError: it cannot be read.
     """
-    running = isinstance(store, Path) and RunFolder(store.parent, name).running()
     with Store.reading(store) as opened:
-        return _record(opened, name, running)
+        return _record(opened, name)
 
 
 def record_of(folder: RunFolder) -> RunRecord:
@@ -257,8 +255,7 @@ def record_of(folder: RunFolder) -> RunRecord:
     Raises:
         ValueError, OSError: as `load_record`.
     """
-    with Store.reading(folder.address) as opened:
-        return _record(opened, folder.name, folder.running())
+    return load_record(folder.address, folder.name)
 
 
 def seconds_of(store: Address, name: str) -> dict[str, float]:
@@ -268,7 +265,7 @@ def seconds_of(store: Address, name: str) -> dict[str, float]:
         return opened.seconds(row["search"] or row["id"])
 
 
-def _record(opened: Store, name: str, running: bool) -> RunRecord:
+def _record(opened: Store, name: str) -> RunRecord:
     names = opened.run_names()
     if name not in names:
         raise ValueError(f"no run {name!r} here: expected {' or '.join(names[:5]) or 'one'}")
@@ -300,7 +297,7 @@ def _record(opened: Store, name: str, running: bool) -> RunRecord:
         meanings=row["meanings"] or {},
         counts=frozenset(row["counts"] or ()),
         ended=row["selected"] is not None or row["ended"] is not None,
-        running=running,
+        running=opened.claims.driving(name),
         shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
         limited=Limited(**row["limited"]) if row["limited"] else None,
         calibrated=found,

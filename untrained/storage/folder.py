@@ -53,13 +53,6 @@ class RunFolder:
         """File that the process at work holds."""
         return self.path / "lock"
 
-    def running(self) -> bool:
-        """Whether a process holds the run; taken for no where that cannot be asked."""
-        try:
-            return is_held(self.lock)
-        except OSError:  # a folder that is read-only
-            return False
-
     def checkpoint(self, training: str) -> Path:
         """File of a training, which several runs may share."""
         return self.out / "trainings" / f"{training}.pt"
@@ -76,7 +69,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.out / "trainings").mkdir(exist_ok=True)
-            lock = FileLock(self.lock, timeout=0.2)  # `running` takes it for a moment
+            lock = FileLock(self.lock, timeout=0.2)  # `is_held` takes it for a moment
             lock.acquire()
         except Timeout as error:
             raise OSError(

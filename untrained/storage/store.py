@@ -5,9 +5,8 @@ one or several, on one machine or, with a server, on several.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ class Store:
     def __init__(self, engine: Engine, where: Address, lock: Path | None = None):
         self.engine = engine
         self.where = where
-        self.claims = Claims(engine, lock)
+        self.claims = Claims(engine, where, lock)
 
     @classmethod
     def open(cls, address: Address, lock: Path | None = None) -> "Store":
@@ -169,50 +168,18 @@ class Store:
     def claim(
         self, groups: Sequence[Sequence[str]], asks_again: Callable[[Reading], bool]
     ) -> list[bool]:
-        """Which groups of measurements, each wholly, this driver is to make from now on.
-
-        No other driver that lives is given any of them. A group of which another makes some, or
-        has made some meanwhile, is not claimed.
+        """As `Claims.claim`, of measurements.
 
         Args:
             groups: keys.
             asks_again: whether a measurement that is there is made again all the same.
         """
-        if not self.claims.begun:
-            self._begin_claims()
-            self.claims.keep_alive()
-        mine = self._take([key for group in groups for key in group])
-        return self._unmade(groups, mine, asks_again)
 
-    @transaction
-    def _begin_claims(self, connection: Connection) -> None:
-        self.claims.begin(connection)
+        def made(connection: Connection, keys: Sequence[str]) -> set[str]:
+            there = readings(connection, keys).items()
+            return {key for key, found in there if not asks_again(found)}
 
-    @transaction
-    def _take(self, connection: Connection, keys: Sequence[str]) -> set[str]:
-        return self.claims.take(connection, keys)
-
-    @transaction
-    def _unmade(
-        self,
-        connection: Connection,
-        groups: Sequence[Sequence[str]],
-        mine: set[str],
-        asks_again: Callable[[Reading], bool],
-    ) -> list[bool]:
-        """In a transaction of its own, as one on a server sees nothing later than its beginning:
-        a claim may have waited until another driver had made what it is of."""
-        there = readings(connection, [key for group in groups for key in group])
-        made = {key for key, found in there.items() if not asks_again(found)}
-        given = [mine.issuperset(group) and made.isdisjoint(group) for group in groups]
-        left = (group for group, whole in zip(groups, given, strict=True) if not whole)
-        self.claims.release(connection, mine.intersection(chain(*left)))
-        return given
-
-    @transaction
-    def release(self, connection: Connection, keys: Sequence[str]) -> None:
-        """This driver will not make these measurements that it claimed."""
-        self.claims.release(connection, keys)
+        return self.claims.claim(groups, made)
 
     @transaction
     def add_measurements(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -335,6 +302,15 @@ class Store:
         """Forgets trainings of the run beyond the first `count`: it was asked for fewer."""
         beyond = (trained.c.run == run) & (trained.c.position >= count)
         connection.execute(trained.delete().where(beyond))
+
+    def claim_trainings(self, groups: Sequence[Sequence[str]]) -> list[bool]:
+        """As `Claims.claim`, of trainings: those that are not finished."""
+
+        def made(connection: Connection, keys: Sequence[str]) -> Collection[str]:
+            done = trainings.c.finished & trainings.c.key.in_(keys)
+            return [*connection.scalars(select(trainings.c.key).where(done))]
+
+        return self.claims.claim(groups, made)
 
     @transaction
     def update_training(
