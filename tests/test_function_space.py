@@ -21,6 +21,7 @@ from untrained.settings import join_texts
 from untrained.spaces import FunctionSpace, PrunableSpace, get_space
 from untrained.spaces.choose import Choose
 from untrained.spaces.function_space import Choices, OperationSpace, space_of
+from untrained.spaces.layer_graph import layer_graph
 from untrained.training import TrainingSpec
 
 SHAPE = 3, 8, 8
@@ -357,3 +358,50 @@ def test_a_space_of_four_methods_is_enough(
     assert "the space 'widths' does not export its networks" in caplog.text
     broken = [f.statement for f in check("least_space:WIDTHS") if f.breaks]
     assert broken == []
+
+
+# Drawings
+
+
+class Doubled(nn.Module):
+    """A layer beside a skip connection."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layer, self.unit = nn.Linear(width, width), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.unit(self.layer(x) + x)
+
+
+def test_layers_are_drawn_and_where_they_meet() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), Doubled(4), nn.Linear(4, 2))
+    found = layer_graph(network.train(), torch.ones(2, 2, 3))
+    assert found.nodes == ("input", "6", "4", "4", "add", "4", "output")
+    assert [tuple(edge) for edge in found.edges] == [
+        (0, 1, "Flatten"), (1, 2, "Linear 4, Tanh"), (2, 3, "Linear 4"),
+        (2, 4, ""), (3, 4, ""), (4, 5, "ReLU"), (5, 6, "Linear 2"),
+    ]  # fmt: skip
+    assert network.training
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_of_many_layers_the_modules_of_their_author_are_drawn() -> None:
+    layers = [nn.Linear(5, 4), *(Doubled(4) for _ in range(8)), nn.Linear(4, 3)]
+    found = layer_graph(nn.Sequential(*layers), torch.ones(2, 5))
+    assert found.nodes == ("input", "4", "4", "output")
+    assert [edge.operation for edge in found.edges] == ["Linear 4", "Doubled x 8", "Linear 3"]
+
+
+def test_a_network_without_layers_is_an_arrow() -> None:
+    assert layer_graph(nn.Identity(), torch.ones(2, 4)).edges == ((0, 1, ""),)
+
+
+def test_an_architecture_is_drawn_without_memory_or_random_numbers() -> None:
+    before = torch.get_rng_state()
+    space = get_space("function_spaces:family")
+    [found] = space.graphs(space.parse("width=8 depth=1 unit=ReLU"))
+    assert [edge.operation for edge in found.edges] == [
+        "Conv2d 3x3, 8, ReLU", "Conv2d 1x1, 8", "AdaptiveAvgPool2d, Flatten", "Linear 10",
+    ]  # fmt: skip
+    assert torch.equal(torch.get_rng_state(), before)

@@ -23,6 +23,8 @@ from untrained.spaces import choose as choose_module
 from untrained.spaces import options as options_module
 from untrained.spaces.choose import Choose, Pick, decided
 from untrained.spaces.exporting import arguments, call, source_of
+from untrained.spaces.graph import CellGraph
+from untrained.spaces.layer_graph import layer_graph
 from untrained.spaces.options import OR, Operations, Options
 from untrained.spaces.space import Architecture, Choice, PrunableSpace, Scale, Shape, Space
 
@@ -182,6 +184,19 @@ class FunctionSpace(Space[Choices]):
             "(\n", f"(\n    Choose({pick}, {width}),\n", 1
         )
         return source_of(options_module, choose_module, module), made
+
+    def graphs(self, architecture: Choices) -> tuple[CellGraph, ...]:
+        """Its layers, of pictures of three channels."""
+
+        def drawn(device: str) -> CellGraph:
+            with torch.random.fork_rng(devices=[]), torch.device(device):
+                network = self.build(architecture, FunctionScale(), inputs=SHAPE, classes=CLASSES)
+                return layer_graph(network, torch.zeros(2, *SHAPE))
+
+        try:
+            return (drawn(self.device),)
+        except Exception:  # a network may ask for numbers, which there are none of without memory
+            return (drawn("cpu"),)
 
     def features(self, architecture: Choices) -> Mapping[str, float | str]:
         options = self.options_of(architecture)
