@@ -16,9 +16,9 @@ import numpy as np
 import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
 
-from untrained.search.history import canonical_forms
+from untrained.search.history import canonical_forms, forms_of
 from untrained.search.ranks import is_sound
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.search.within import neighbours_within, sample_within
 from untrained.spaces.space import Architecture
 
@@ -31,7 +31,7 @@ DRAW = 10.0
 
 
 @dataclass(frozen=True)
-class SurrogateSearch(Searcher):
+class SurrogateSearch(AsynchronousSearcher):
     """Architectures at random, then those that a regression predicts to be best.
 
     Where the space has a supernet, architectures are those that it holds. With y_s the values of
@@ -54,28 +54,42 @@ class SurrogateSearch(Searcher):
     "Architectures that share draws, and are proposed together."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        seen = canonical_forms(self.space, history)
-        random_ones = min(self.explore, self.evaluations)
-        exploring = len(history) < random_ones
-        left = (random_ones if exploring else self.evaluations) - len(history)
-        count = min(self.group, left)
+        return self._new(history, (), self.group, rng)
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        return next(iter(self._new(history, pending, 1, rng)), None)
+
+    def _new(
+        self,
+        history: Sequence[Trial],
+        pending: Sequence[Proposal],
+        count: int,
+        rng: random.Random,
+    ) -> list[Proposal]:
+        seen, under_way = canonical_forms(self.space, history), forms_of(self.space, pending)
+        proposed, random_ones = len(history) + len(pending), min(self.explore, self.evaluations)
+        exploring = proposed < random_ones
+        left = (random_ones if exploring else self.evaluations) - proposed
+        count = min(count, left)
         if count < 1:  # within limits, what is predicted to be best has to be built and timed
             return []
         found: dict[Architecture, Architecture] = {}  # by canonical form
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
-            if exploring
+            if exploring or not history
             else self._predicted_best(history)
         )
         for architecture in candidates:
             if len(found) >= count:
                 break
             canonical = self.space.canonical(architecture)
-            if canonical not in seen:
+            if canonical not in seen and canonical not in under_way:
                 found.setdefault(canonical, architecture)
         note = "random" if exploring else "predicted"
         return [
-            Proposal(architecture, self._draws(len(history) + i), note)
+            Proposal(architecture, self._draws(proposed + i), note)
             for i, architecture in enumerate(found.values())
         ]
 
