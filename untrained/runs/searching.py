@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from untrained.runs.asynchronous import search_asynchronously
 from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.shrinking import shrunk
-from untrained.search import History, Proposal
+from untrained.search import History
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
@@ -25,28 +26,41 @@ def search(session: Session) -> Architecture | None:
         session = shrunk(session)
     if session.config.calibrate is not None:
         session = calibrated(session)
-    store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
-    batch, took, stopped = store.batches(session.id), 0.0, False
+    go_on = search_asynchronously if session.config.asynchronous else search_in_batches
+    stopped = go_on(session, history)
+    note_end(session, len(history), stopped=stopped)
+    searcher, by = session.searcher, session.config.select
+    selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
+    session.store.set_selected(session.id, None if selected is None else str(selected))
+    return selected
+
+
+def search_in_batches(session: Session, history: History) -> bool:
+    """Adds trials to a history until the searcher has nothing to ask; whether time ended that."""
+    store, seed = session.store, session.config.seed
+    batch, took = store.batches(session.id), 0.0
     while True:
         begun = time.perf_counter()
         rng = random.Random(f"{seed}/{len(history)}")
-        proposals = searcher.propose(history, session.config.proposals, rng)
-        if not proposals or (stopped := time_is_up(session, len(history), took)):
-            break
+        proposals = session.searcher.propose(history, session.config.proposals, rng)
+        if not proposals:
+            return False
+        if time_is_up(session, len(history), took):
+            return True
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
-        store.add_trials(_rows(session, proposals, batch, len(history)))
-        new = store.trials(session.id, since=len(history))
+        first = len(history)
+        rows = [
+            {**session.measuring.row(proposal), "batch": batch, "number": number}
+            for number, proposal in enumerate(proposals, first)
+        ]
+        store.add_trials(rows)
+        new = store.trials(session.id, since=first)
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         took = time.perf_counter() - begun
         store.add_cost(session.id, "search", took, wall=True)
-    note_end(session, len(history), stopped=stopped)
-    by = session.config.select
-    selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
-    store.set_selected(session.id, None if selected is None else str(selected))
-    return selected
 
 
 def recall(session: Session) -> History:
@@ -78,23 +92,3 @@ def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
     on_progress(Progress(phase, done, total))
-
-
-def _rows(
-    session: Session, proposals: Sequence[Proposal], batch: int, first: int
-) -> list[dict[str, object]]:
-    """A batch of trials as the store keeps them."""
-    return [
-        {
-            "run": session.id,
-            "number": first + i,
-            "batch": batch,
-            "architecture": str(proposal.architecture),
-            "draws": list(proposal.draws),
-            "role": proposal.role,
-            "note": proposal.note,
-            "epochs": proposal.epochs,
-            "measurements": session.measuring.keys(proposal),
-        }
-        for i, proposal in enumerate(proposals)
-    ]

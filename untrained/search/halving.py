@@ -3,8 +3,8 @@
 Source: Jamieson & Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016, https://arxiv.org/abs/1502.07943. There the validation loss judges;
 here any score that comes after training does, such as `label_alignment`. Asynchronously: Li,
-Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht & Talwalkar, "A System for Massively Parallel
-Hyperparameter Tuning" (ASHA), MLSys 2020, https://arxiv.org/abs/1810.05934, algorithm 2.
+Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht & Talwalkar, "A System for Massively
+Parallel Hyperparameter Tuning" (ASHA), MLSys 2020, https://arxiv.org/abs/1810.05934, algorithm 2.
 """
 
 import random

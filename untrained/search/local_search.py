@@ -152,4 +152,3 @@ class Climbs(Summary):
         if values is None:
             return math.inf
         return float(sum(map(bisect_left, self._columns, values)))
-

@@ -115,6 +115,8 @@ SHAPES: dict[str, Callable[[object], bool]] = {
     "runs.calibrated": _with("accuracies", "scores", "used", "least", "epochs", "images"),
     "trials.draws": _list_of(int),
     "trials.measurements": _columns,
+    "pending.draws": _list_of(int),
+    "pending.measurements": _columns,
     "trainings.confusion": _matrix,
 }
 "What JSON columns hold; the others hold a mapping."

@@ -1,0 +1,157 @@
+"""Asynchronous searching: a result comes, another proposal goes, and no worker waits for a batch.
+
+Results come in an order that nobody can foresee, so it is kept: trials are numbered by it. A
+proposal is a function of the first `seen` trials, of those pending, and of its own number among
+proposals, by which its random numbers are drawn; it is stored with `seen` before it is measured.
+So stored trials can be proposed again from what each was made from, and a search that was killed
+knows what was pending, and goes on as it would have.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from untrained.runs.arrivals import Arrivals
+from untrained.runs.budgeting import time_is_up
+from untrained.runs.resolved import ResolvedConfig
+from untrained.runs.session import Progress, Session
+from untrained.search import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher
+from untrained.spaces import Space
+
+logger = logging.getLogger(__name__)
+
+NOTED_SECONDS = 1.0
+"Of searching, that are noted in the ledger together."
+
+
+def check_asynchronous(searcher: Searcher, config: ResolvedConfig) -> None:
+    """Refuse a searcher that needs a whole batch; warn of workers that would have nothing to do.
+
+    Raises:
+        ValueError: such a searcher.
+    """
+    if not config.asynchronous:
+        return
+    if not isinstance(searcher, AsynchronousSearcher):
+        able = [name for name, kind in SEARCHERS.items() if issubclass(kind, AsynchronousSearcher)]
+        raise ValueError(
+            f"asynchronous: expected a searcher that proposes while others of its proposals are "
+            f"measured, got {config.searcher}; try --searcher {' or '.join(able)}"
+        )
+    if config.workers > config.proposals:
+        logger.warning(
+            "asynchronous: %d workers share %d architectures at a time; to keep all at work, try "
+            "--proposals %d",
+            *(config.workers, config.proposals, config.workers),
+        )
+
+
+def search_asynchronously(session: Session, history: History) -> bool:
+    """Adds trials to a history until the searcher has nothing to ask; whether time ended that.
+
+    Raises:
+        OSError: another driver is at this search.
+    """
+    with _held(session):
+        return _Search(session, history).run()
+
+
+@contextmanager
+def _held(session: Session) -> Iterator[None]:
+    """Holds the search, of which there is one order of results, against other drivers."""
+    store, key = session.store, f"search {session.id}"
+    if store.claim([[key]], lambda reading: False) != [True]:
+        raise OSError(
+            f"the search {session.folder.name} is under way in another command on the same store: "
+            f"wait for it, or choose another --seed; an asynchronous search is not shared"
+        )
+    yield
+    store.release([key])
+
+
+class _Search:
+    """What was tried, and what is pending."""
+
+    def __init__(self, session: Session, history: History):
+        assert isinstance(session.searcher, AsynchronousSearcher)
+        self.session, self.searcher, self.history = session, session.searcher, history
+        self.arrivals = Arrivals(session.measuring)
+        self.pending: dict[int, Proposal] = {}
+        "By their numbers among proposals."
+        self.next = session.store.batches(session.id)
+        self.since: dict[int, float] = {}
+        "When each of those pending was proposed, or the session began."
+        self.took = 0.0
+        "Seconds that the last to arrive was pending."
+        self.noted = time.perf_counter()
+        "Up to when it is noted in the ledger how long the search takes."
+
+    def run(self) -> bool:
+        """Adds to the history; whether time ended it."""
+        rows = self.session.store.pending(self.session.id)
+        self._measure({row["batch"]: _proposal(row, self.session.space) for row in rows})
+        stopped = self._propose()
+        for number in self.arrivals:
+            self._arrive(number)
+            stopped = self._propose()
+            self._note(NOTED_SECONDS)
+        self._note(0.0)
+        return stopped
+
+    def _propose(self) -> bool:
+        """Until as many are pending as should be, or there is nothing to ask for; whether time is
+        up."""
+        session, new, stopped = self.session, dict[int, Proposal](), False
+        while len(self.pending) + len(new) < session.config.proposals:
+            pending = [*self.pending.values(), *new.values()]
+            rng = random.Random(f"{session.config.seed}/asynchronous/{self.next}")
+            proposal = self.searcher.propose_one(self.history, pending, rng)
+            proposed = len(self.history) + len(pending)
+            if proposal is None or (stopped := time_is_up(session, proposed, self.took)):
+                break
+            new[self.next] = proposal
+            self.next += 1
+        if new:
+            seen = len(self.history)
+            rows = ({**session.measuring.row(p), "batch": n, "seen": seen} for n, p in new.items())
+            session.store.add_pending([*rows])
+            self._measure(new)
+        return stopped
+
+    def _measure(self, proposals: Mapping[int, Proposal]) -> None:
+        self.pending |= proposals
+        for number, proposal in proposals.items():
+            self.since[number] = time.perf_counter()
+            self.arrivals.add(number, proposal)
+
+    def _arrive(self, number: int) -> None:
+        """Makes a proposal the next trial."""
+        session = self.session
+        session.store.arrive(session.id, number, len(self.history))
+        new = session.store.trials(session.id, since=len(self.history))
+        self.history += [trial.as_trial(session.space) for trial in new]
+        del self.pending[number]
+        self.took = time.perf_counter() - self.since.pop(number)
+        tried = len(self.history)
+        session.on_progress(Progress("search, asynchronous", tried, tried + len(self.pending)))
+
+    def _note(self, seconds: float) -> None:
+        """Notes in the ledger how long the search takes, once it is so many seconds more."""
+        now = time.perf_counter()
+        if now - self.noted >= seconds:
+            self.session.store.add_cost(self.session.id, "search", now - self.noted, wall=True)
+            self.noted = now
+
+
+def _proposal(row: Mapping[str, Any], space: Space[Any]) -> Proposal:
+    """As the store has it."""
+    return Proposal(
+        space.parse(row["architecture"]),
+        tuple(row["draws"]),
+        row["note"],
+        role=row["role"],
+        epochs=row["epochs"],
+    )
