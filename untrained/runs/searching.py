@@ -3,7 +3,6 @@
 import logging
 import random
 import time
-from collections.abc import Sequence
 from functools import partial
 
 from untrained.runs.asynchronous import search_asynchronously
@@ -15,9 +14,11 @@ from untrained.search import History
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
-from untrained.storage.trial_record import TrialRecord
 
 logger = logging.getLogger(__name__)
+
+PORTION = 1000
+"Trials that are read from the store at a time."
 
 
 def search(session: Session) -> Architecture | None:
@@ -69,25 +70,28 @@ def recall(session: Session) -> History:
     What the store has lost of it is measured or tried again, and what ran out of memory or time
     where there is more now.
     """
-    store, searched = session.store, session.searcher.space
     try:
-        trials = store.trials(session.id)
-        history = _history(session, trials)
+        history, whole = _history(session)
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
-        store.forget_trials(session.id)
-        return History(searched)
-    readings = [r for trial in trials for column in trial.readings.values() for r in column]
-    if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
+        session.store.forget_trials(session.id)
+        return History(session.searcher.space)
+    if whole:
         return history
-    session.measuring.measure(
-        history, partial(_tell, session.on_progress, "search, measured again")
-    )
-    return _history(session, store.trials(session.id))
+    phase = "search, measured again"
+    session.measuring.measure(history, partial(_tell, session.on_progress, phase))
+    return _history(session)[0]
 
 
-def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
-    return History(session.searcher.space, [trial.as_trial(session.space) for trial in trials])
+def _history(session: Session) -> tuple[History, bool]:
+    """As it is stored, and whether there is nothing to be measured again."""
+    history, whole, tried = History(session.searcher.space), True, session.store.tried(session.id)
+    for since in range(0, tried, PORTION):  # one after another, of which memory holds one
+        for trial in session.store.trials(session.id, since, min(since + PORTION, tried)):
+            history.append(trial.as_trial(session.space))
+            readings = (r for column in trial.readings.values() for r in column)
+            whole &= not any(r == LOST or session.measuring.asks_again(r) for r in readings)
+    return history, whole
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:

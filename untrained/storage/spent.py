@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from untrained.storage.schema import measurements
+from untrained.storage.schema import costs, measurements
 
 
 def seconds_by_score(
@@ -32,3 +32,22 @@ def seconds_by_score(
         for score, of_it in columns.items()
     }
     return {score: fsum(totals) / len(totals) for score, totals in whole.items() if totals}
+
+
+def seconds_by_step(
+    connection: Connection, ids: Sequence[str], *, wall: bool
+) -> list[tuple[str, int, float]]:
+    """As `Store.costs`."""
+    total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
+    of_them = total.where(costs.c.run.in_(ids), costs.c.wall == wall)
+    query = of_them.group_by(costs.c.step).order_by(costs.c.step)
+    measured = (
+        select(measurements.c.score, func.count(), func.sum(measurements.c.seconds))
+        .where(measurements.c.run.in_(ids))
+        .group_by(measurements.c.score)
+        .order_by(measurements.c.score)
+    )
+    rows = [tuple(row) for row in connection.execute(query)]
+    if not wall:
+        rows += [tuple(row) for row in connection.execute(measured)]
+    return [row for row in rows if isinstance(row[0], str)]

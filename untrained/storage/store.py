@@ -19,7 +19,7 @@ from untrained.storage.address import Address
 from untrained.storage.claims import UNCLAIMED, Claims
 from untrained.storage.lookup import looked_up, readings
 from untrained.storage.opening import engine_of, reading_engine
-from untrained.storage.rows import Damaged, check_row
+from untrained.storage.rows import Damaged, as_mappings, check_row
 from untrained.storage.schema import (
     costs,
     epochs,
@@ -30,7 +30,7 @@ from untrained.storage.schema import (
     trainings,
     trials,
 )
-from untrained.storage.spent import seconds_by_score
+from untrained.storage.spent import seconds_by_score, seconds_by_step
 from untrained.storage.transactions import transaction
 from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
@@ -91,7 +91,7 @@ class Store:
 
     def _read(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
         try:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            rows = [*as_mappings(connection.execute(query))]
             for row in rows:
                 check_row(query.selected_columns, row)
         except (ValueError, TypeError) as error:  # also JSON that is none
@@ -247,11 +247,20 @@ class Store:
         connection.execute(trials.delete().where(trials.c.run == run))
         connection.execute(pending.delete().where(pending.c.run == run))
 
-    def trials(self, run: str, since: int = 0) -> list[TrialRecord]:
-        """Trials from a number on, with the readings of their measurements."""
+    @transaction
+    def tried(self, connection: Connection, run: str) -> int:
+        """How many trials are stored."""
+        last = connection.scalar(select(func.max(trials.c.number)).where(trials.c.run == run))
+        return 0 if last is None else last + 1
+
+    def trials(self, run: str, since: int = 0, until: int | None = None) -> list[TrialRecord]:
+        """Trials from a number on, before another or up to the last, with their readings."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
+        if until is not None:
+            of_it &= trials.c.number < until
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
-        if [row["number"] for row in rows] != list(range(since, since + len(rows))):
+        end = since + len(rows) if until is None else until
+        if [row["number"] for row in rows] != list(range(since, end)):
             raise self._damaged(f"trials of {run} are missing")
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         known = self.known(sorted(keys))
@@ -383,19 +392,7 @@ class Store:
     @transaction
     def costs(self, connection: Connection, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
         """Step, count and seconds of a run and its search, summed over sessions."""
-        total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
-        of_them = total.where(costs.c.run.in_(ids), costs.c.wall == wall)
-        query = of_them.group_by(costs.c.step).order_by(costs.c.step)
-        measured = (
-            select(measurements.c.score, func.count(), func.sum(measurements.c.seconds))
-            .where(measurements.c.run.in_(ids))
-            .group_by(measurements.c.score)
-            .order_by(measurements.c.score)
-        )
-        rows = [tuple(row) for row in connection.execute(query)]
-        if not wall:
-            rows += [tuple(row) for row in connection.execute(measured)]
-        return [row for row in rows if isinstance(row[0], str)]
+        return seconds_by_step(connection, ids, wall=wall)
 
 
 AGAIN = "give the command that made it again: it recomputes this and keeps the rest"
