@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repeated import repeated, searcher_of
 from stored import said
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.runs.claimed import nothing
-from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
-from untrained.runs.setup import goals_of, make_setups
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 from untrained.search import (
@@ -114,36 +113,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Shuffled:
 
 def record_of(folder: RunFolder) -> RunRecord:
     return load_record(folder.store, folder.name)
-
-
-def searcher_of(config: RunConfig) -> AsynchronousSearcher:
-    resolved = resolve(config)
-    setups = make_setups(SPACE, resolved)
-    axes = SEARCHERS[resolved.searcher].axes
-    found = make_searcher(
-        *(resolved.searcher, SPACE, goals_of(setups, sizes_are_costs=axes), resolved.draws),
-        resolved.options,
-    )
-    assert isinstance(found, AsynchronousSearcher)
-    return found
-
-
-def repeated(record: RunRecord, config: RunConfig) -> list[Proposal | None]:
-    """What is proposed from what each stored trial was proposed from, in order of proposals."""
-    searcher, trials = searcher_of(config), record.history(SPACE)
-    found = []
-    for made in sorted(record.trials, key=lambda trial: trial.batch):
-        assert made.seen is not None
-        pending = [t for t in record.trials if t.batch < made.batch and t.number >= made.seen]
-        pending.sort(key=lambda trial: trial.batch)
-        found.append(
-            searcher.propose_one(
-                trials[: made.seen],
-                [trials[each.number] for each in pending],
-                random.Random(f"{config.seed}/asynchronous/{made.batch}"),
-            )
-        )
-    return found
 
 
 @pytest.mark.parametrize("searcher", SEARCHES)

@@ -21,7 +21,10 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+from repeated import repeated
 from stress.command import Ended, finish, numbers, start
+
+from untrained.runs import RunConfig, load_record
 
 pytestmark = pytest.mark.cluster
 
@@ -223,6 +226,34 @@ def test_the_numbers_are_those_of_one_process(
         well(ended)
         assert_same(folder, truth, repeated=MISHAPS[mishap])
         three.restore()
+
+
+def test_an_asynchronous_search_can_be_repeated_from_what_is_stored(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which the driver was killed."""
+    folder = made(tmp_path / "runs")
+    words = ("search", "--asynchronous", "--searcher", "evolution", "--options.evaluations", "24",
+             "--options.population", "6", "--proposals", "6", "--draws", "1", "--scores",
+             "counted:Counted", "linear_regions", "--out", "out")  # fmt: skip
+    driver = start(folder, *words, *three.flags)
+    while calls(folder).total() < 12 and driver.poll() is None:
+        time.sleep(0.01)
+    driver.kill()
+    finish(driver, PATIENCE)
+    ended = well(run(folder, *words, *three.flags, "--json"))
+    record = load_record(folder / "out" / "store.db", json.loads(ended.out)["run"])
+    assert sorted(trial.batch for trial in record.trials) == list(range(24))
+    monkeypatch.syspath_prepend(folder)
+    asked = RunConfig(
+        searcher="evolution", options={"evaluations": 24, "population": 6}, draws=1,
+        scores=("counted:Counted", "linear_regions"),
+    )  # fmt: skip
+    by_proposal = sorted(record.trials, key=lambda trial: trial.batch)
+    assert [str(p and p.architecture) for p in repeated(record, asked)] == [
+        trial.architecture for trial in by_proposal
+    ]
+    assert calls(folder).total() <= len(calls(folder)) + 2 * NODES
 
 
 def test_a_bench_on_the_cluster_that_this_machine_belongs_to(

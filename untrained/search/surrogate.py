@@ -10,17 +10,19 @@ them, and predicts the rest. Where a space has no operations on edges, it is its
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
 
-from untrained.search.history import canonical_forms, forms_of
+from untrained.search.history import Summary, canonical_forms, forms_of, summary
 from untrained.search.ranks import is_sound
 from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.search.within import neighbours_within, sample_within
-from untrained.spaces.space import Architecture
+from untrained.spaces.space import Architecture, Space
 
 Vector = Float[np.ndarray, " n"]
 Features = Mapping[str, float | str]
@@ -44,6 +46,8 @@ class SurrogateSearch(AsynchronousSearcher):
     least error when every architecture is predicted from all others. A draw of weights and probe
     is shared by `group` architectures and has an effect of its own, which is fitted and left out
     of the prediction. Selected is the measured architecture with the highest prediction.
+
+    In an asynchronous search, predictions are renewed whenever `group` more results have come.
     """
 
     evaluations: int = 220
@@ -54,12 +58,13 @@ class SurrogateSearch(AsynchronousSearcher):
     "Architectures that share draws, and are proposed together."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        return self._new(history, (), self.group, rng)
+        return self._new(history, (), self.group, rng, partial(self.predicted_best, history))
 
     def propose_one(
         self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
     ) -> Proposal | None:
-        return next(iter(self._new(history, pending, 1, rng)), None)
+        latest = summary(self.space, history, Predictions, self).best
+        return next(iter(self._new(history, pending, 1, rng, latest)), None)
 
     def _new(
         self,
@@ -67,6 +72,7 @@ class SurrogateSearch(AsynchronousSearcher):
         pending: Sequence[Proposal],
         count: int,
         rng: random.Random,
+        predicted_best: Callable[[], list[Architecture]],
     ) -> list[Proposal]:
         seen, under_way = canonical_forms(self.space, history), forms_of(self.space, pending)
         proposed, random_ones = len(history) + len(pending), min(self.explore, self.evaluations)
@@ -79,7 +85,7 @@ class SurrogateSearch(AsynchronousSearcher):
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
             if exploring or not history
-            else self._predicted_best(history)
+            else predicted_best()
         )
         for architecture in candidates:
             if len(found) >= count:
@@ -104,7 +110,7 @@ class SurrogateSearch(AsynchronousSearcher):
         first = number // self.group * self.draws
         return tuple(range(first, first + self.draws))
 
-    def _predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
+    def predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
         """By falling prediction: what is met on the way up from the best measured ones."""
         predict = self._fitted(history)
         measured = list(dict.fromkeys(trial.architecture for trial in history))
@@ -137,6 +143,26 @@ class SurrogateSearch(AsynchronousSearcher):
             return overlaps([features(a) for a in asked], known) @ alpha
 
         return predict
+
+
+class Predictions(Summary):
+    """What is predicted to be best, by a regression of whole groups of trials."""
+
+    def __init__(self, space: Space[Any], searcher: SurrogateSearch):
+        self.searcher = searcher
+        self._trials: list[Trial] = []
+        self._fitted, self._best = 0, list[Architecture]()
+
+    def add(self, trial: Trial) -> None:
+        self._trials.append(trial)
+
+    def best(self) -> list[Architecture]:
+        """By falling prediction, from the first trials, of which there is one at least."""
+        group = self.searcher.group
+        whole = len(self._trials) // group * group or len(self._trials)
+        if whole != self._fitted:
+            self._fitted, self._best = whole, self.searcher.predicted_best(self._trials[:whole])
+        return self._best
 
 
 CLIMBERS = 16
