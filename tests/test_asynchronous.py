@@ -184,6 +184,17 @@ def test_as_many_are_under_way_as_were_asked_for(engine: Shuffled, tmp_path: Pat
         assert trial.seen == max(0, trial.batch - 3)
 
 
+def test_where_time_is_up_what_is_pending_is_finished(
+    engine: Shuffled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "untrained.runs.asynchronous.time_is_up", lambda session, tried, took: tried >= 10
+    )
+    record = record_of(run(asked("random", tmp_path)))
+    assert len(record.trials) == 10
+    assert record.selected
+
+
 def test_in_one_process_results_come_in_order(tmp_path: Path) -> None:
     config = asked("random", tmp_path, score_settings={"macs": {"scale": "small"}})
     record = record_of(run(config))

@@ -18,8 +18,9 @@ from untrained.runs.arrivals import Arrivals
 from untrained.runs.budgeting import time_is_up
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
-from untrained.search import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher
+from untrained.search import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher, Trial
 from untrained.spaces import Space
+from untrained.storage.store import LOST
 
 logger = logging.getLogger(__name__)
 
@@ -131,12 +132,19 @@ class _Search:
         """Makes a proposal the next trial."""
         session = self.session
         session.store.arrive(session.id, number, len(self.history))
-        new = session.store.trials(session.id, since=len(self.history))
-        self.history += [trial.as_trial(session.space) for trial in new]
-        del self.pending[number]
+        self.history.append(self._trial(self.pending.pop(number)))
         self.took = time.perf_counter() - self.since.pop(number)
         tried = len(self.history)
         session.on_progress(Progress("search, asynchronous", tried, tried + len(self.pending)))
+
+    def _trial(self, proposal: Proposal) -> Trial:
+        keys = self.session.measuring.keys(proposal)
+        known = self.session.store.known([key for column in keys.values() for key in column])
+        values = {
+            name: tuple(known.get(key, LOST).value for key in column)
+            for name, column in keys.items()
+        }
+        return Trial(**vars(proposal), values=values)
 
     def _note(self, seconds: float) -> None:
         """Notes in the ledger how long the search takes, once it is so many seconds more."""
