@@ -27,6 +27,8 @@ from untrained.spaces.space import Architecture, Space
 Vector = Float[np.ndarray, " n"]
 Features = Mapping[str, float | str]
 
+MOST = 4000
+"Trials of a regression, and predictions that are made at a time."
 RIDGES = 10.0 ** np.arange(-1, 4.1, 0.5)
 DRAW = 10.0
 "Variance of a draw's own effect beside that of one feature; large, so that it is fitted."
@@ -45,7 +47,8 @@ class SurrogateSearch(AsynchronousSearcher):
     where k is the inner product of features and of pairs of them. Each score's ridge has the
     least error when every architecture is predicted from all others. A draw of weights and probe
     is shared by `group` architectures and has an effect of its own, which is fitted and left out
-    of the prediction. Selected is the measured architecture with the highest prediction.
+    of the prediction. Selected is the measured architecture with the highest prediction. Time
+    grows with the cube of the number of trials, up to `MOST`: the regression is of the last.
 
     In an asynchronous search, predictions are renewed whenever `group` more results have come.
     """
@@ -113,7 +116,7 @@ class SurrogateSearch(AsynchronousSearcher):
     def predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
         """By falling prediction: what is met on the way up from the best measured ones."""
         predict = self._fitted(history)
-        measured = list(dict.fromkeys(trial.architecture for trial in history))
+        measured = list(dict.fromkeys(trial.architecture for trial in history[-MOST:]))
         predicted = dict(zip(measured, predict(measured), strict=True))
         climbers = sorted(measured, key=predicted.__getitem__, reverse=True)[:CLIMBERS]
         while climbers:
@@ -131,7 +134,7 @@ class SurrogateSearch(AsynchronousSearcher):
 
     def _fitted(self, history: Sequence[Trial]) -> Callable[[Sequence[Architecture]], Vector]:
         """f, of any architectures."""
-        features = self.space.features
+        features, history = self.space.features, history[-MOST:]
         known = [features(trial.architecture) for trial in history]
         draws = np.array([trial.draws[0] for trial in history])
         gram = overlaps(known, known) + DRAW * (draws[:, None] == draws)
@@ -140,7 +143,10 @@ class SurrogateSearch(AsynchronousSearcher):
         alpha = np.sum(alphas, axis=0)
 
         def predict(asked: Sequence[Architecture]) -> Vector:
-            return overlaps([features(a) for a in asked], known) @ alpha
+            portions = (asked[k : k + MOST] for k in range(0, len(asked), MOST))
+            return np.concatenate(
+                [overlaps([features(a) for a in portion], known) @ alpha for portion in portions]
+            )
 
         return predict
 
