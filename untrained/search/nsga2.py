@@ -106,27 +106,30 @@ class Population(Summary):
     def __init__(self, space: Space[Any], goals: Sequence[Goal], size: int):
         self.goals, self.size = goals, size
         self.trials: list[Trial] = []
-        self.fitness: list[tuple[int, float]] = []
-        "Of each, the number of its front, and minus its crowding distance: the less, the better."
+        self._fitness: list[tuple[int, float]] | None = None
+        "Of each, once it was asked for."
 
     def add(self, trial: Trial) -> None:
         if not is_sound(trial, self.goals):
             return
         self.trials.append(trial)
-        self._judge()
+        self._fitness = None
         if len(self.trials) > self.size:
-            del self.trials[max(range(len(self.trials)), key=self.fitness.__getitem__)]
-            self._judge()
+            del self.trials[max(range(len(self.trials)), key=self.fitness().__getitem__)]
+            self._fitness = None
 
-    def _judge(self) -> None:
-        points = points_of(self.trials, self.goals)
-        fronts = ranks(points)
-        distances = np.zeros(len(points))
-        for number in range(fronts.max() + 1):
-            distances[fronts == number] = crowding(points[fronts == number])
-        self.fitness = list(zip(fronts.tolist(), (-distances).tolist(), strict=True))
+    def fitness(self) -> list[tuple[int, float]]:
+        """Of each, its front's number, and minus its crowding distance: the less, the better."""
+        if self._fitness is None:
+            points = points_of(self.trials, self.goals)
+            fronts = ranks(points)
+            distances = np.zeros(len(points))
+            for number in range(fronts.max() + 1):
+                distances[fronts == number] = crowding(points[fronts == number])
+            self._fitness = list(zip(fronts.tolist(), (-distances).tolist(), strict=True))
+        return self._fitness
 
     def parent(self, rng: random.Random) -> Architecture:
         """The better of two drawn with replacement."""
         pair = rng.choices(range(len(self.trials)), k=2)
-        return self.trials[min(pair, key=self.fitness.__getitem__)].architecture
+        return self.trials[min(pair, key=self.fitness().__getitem__)].architecture
