@@ -178,6 +178,18 @@ def test_a_run_that_is_killed_and_resumed_is_as_one_that_was_not(
     assert len(engine.done) - once <= once + 8  # what was not stored yet
 
 
+def test_where_what_was_pending_is_damaged_it_is_tried_again(
+    engine: Shuffled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = asked("random", tmp_path)
+    with killed_at(20, before=True):
+        run(config)
+    said(tmp_path / "store.db", "update pending set architecture = 'what'")
+    assert len(record_of(run(config)).trials) == 16
+    assert any("repeated from what was measured" in line for line in caplog.messages)
+    assert len(engine.done) == len({*engine.done})
+
+
 def test_as_many_are_under_way_as_were_asked_for(engine: Shuffled, tmp_path: Path) -> None:
     record = record_of(run(asked("random", tmp_path)))
     for trial in record.trials:

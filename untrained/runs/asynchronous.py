@@ -12,14 +12,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from untrained.runs.arrivals import Arrivals
 from untrained.runs.budgeting import time_is_up
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.search import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher, Trial
-from untrained.spaces import Space
 from untrained.storage.store import LOST
 
 logger = logging.getLogger(__name__)
@@ -51,18 +49,20 @@ def check_asynchronous(searcher: Searcher, config: ResolvedConfig) -> None:
 
 
 def search_asynchronously(session: Session, history: History) -> bool:
-    """Adds trials to a history until the searcher has nothing to ask; whether time ended that.
-
-    Raises:
-        OSError: another driver is at this search.
-    """
-    with _held(session):
-        return _Search(session, history).run()
+    """Adds trials to a history until the searcher has nothing to ask; whether time ended that."""
+    return _Search(session, history).run()
 
 
 @contextmanager
-def _held(session: Session) -> Iterator[None]:
-    """Holds the search, of which there is one order of results, against other drivers."""
+def held(session: Session) -> Iterator[None]:
+    """Holds an asynchronous search, of which there is one order of results, against other drivers.
+
+    Raises:
+        OSError: another driver is at it.
+    """
+    if not session.config.asynchronous:
+        yield
+        return
     store, key = session.store, f"search {session.id}"
     if store.claim([[key]], lambda reading: False) != [True]:
         raise OSError(
@@ -71,6 +71,24 @@ def _held(session: Session) -> Iterator[None]:
         )
     yield
     store.release([key])
+
+
+def pending_of(session: Session) -> dict[int, Proposal]:
+    """What was being measured when the search was last left, by its number among proposals.
+
+    Raises:
+        ValueError: the store is damaged there.
+    """
+    return {
+        row["batch"]: Proposal(
+            session.space.parse(row["architecture"]),
+            tuple(row["draws"]),
+            row["note"],
+            role=row["role"],
+            epochs=row["epochs"],
+        )
+        for row in session.store.pending(session.id)
+    }
 
 
 class _Search:
@@ -92,8 +110,7 @@ class _Search:
 
     def run(self) -> bool:
         """Adds to the history; whether time ended it."""
-        rows = self.session.store.pending(self.session.id)
-        self._measure({row["batch"]: _proposal(row, self.session.space) for row in rows})
+        self._measure(pending_of(self.session))
         stopped = self._propose()
         for number in self.arrivals:
             self._arrive(number)
@@ -152,14 +169,3 @@ class _Search:
         if now - self.noted >= seconds:
             self.session.store.add_cost(self.session.id, "search", now - self.noted, wall=True)
             self.noted = now
-
-
-def _proposal(row: Mapping[str, Any], space: Space[Any]) -> Proposal:
-    """As the store has it."""
-    return Proposal(
-        space.parse(row["architecture"]),
-        tuple(row["draws"]),
-        row["note"],
-        role=row["role"],
-        epochs=row["epochs"],
-    )

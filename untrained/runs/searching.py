@@ -5,7 +5,7 @@ import random
 import time
 from functools import partial
 
-from untrained.runs.asynchronous import search_asynchronously
+from untrained.runs.asynchronous import held, pending_of, search_asynchronously
 from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
@@ -27,9 +27,10 @@ def search(session: Session) -> Architecture | None:
         session = shrunk(session)
     if session.config.calibrate is not None:
         session = calibrated(session)
-    history = recall(session)
     go_on = search_asynchronously if session.config.asynchronous else search_in_batches
-    stopped = go_on(session, history)
+    with held(session):
+        history = recall(session)
+        stopped = go_on(session, history)
     note_end(session, len(history), stopped=stopped)
     searcher, by = session.searcher, session.config.select
     selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
@@ -72,6 +73,7 @@ def recall(session: Session) -> History:
     """
     try:
         history, whole = _history(session)
+        pending_of(session)
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
         session.store.forget_trials(session.id)
