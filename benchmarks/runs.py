@@ -15,34 +15,27 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import cyclopts
+from driven import opened
 from rich.console import Console
 from rich.table import Table
 
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
-from untrained.runs.driver import describe, run
+from untrained.runs.driver import run
 from untrained.runs.engines import start_engine
-from untrained.runs.measuring import Measuring
-from untrained.runs.presets import resolve
-from untrained.runs.readings import Measurement
 from untrained.runs.searching import search as search_in
-from untrained.runs.session import Session, ignore
-from untrained.runs.setup import make_setup, make_setups
-from untrained.runs.tasks import Outcome, ScoreTask, Task
-from untrained.scores import Reading
-from untrained.search import SEARCHERS, Goal, make_searcher
+from untrained.runs.setup import make_setup
+from untrained.runs.tasks import ScoreTask
+from untrained.search import SEARCHERS
 from untrained.settings import Setting
 from untrained.spaces import get_space
-from untrained.storage.folder import RunFolder
-from untrained.storage.store import Store
 
 app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))
 
@@ -138,45 +131,12 @@ def driver(
 
 def _driving(searcher: str, space: str, count: int, proposals: int, out: Path) -> float:
     """Milliseconds a trial of a search whose tasks are done at once."""
-    config = resolve(
-        RunConfig(
-            space=space,
-            searcher=searcher,
-            options=_options(searcher, space, count),
-            scores=("parameters",),
-            draws=1,
-            proposals=proposals,
-            out=out,
-        )
-    )
-    found, images = get_space(space), load_images(config.images)
-    setups = make_setups(found, config)
-    goals = tuple(Goal(i.name, i.score.higher_is_better) for i in setups)
-    asking = make_searcher(searcher, found, goals, config.draws, config.options)
-    folder = RunFolder(out, "run")
-    folder.path.mkdir(parents=True)
-    with Store.open(folder.store) as store:
-        store.begin_run("run", {**describe(config, images, setups, goals, "run"), "search": "run"})
-        measuring = Measuring("run", config, found, setups, images, store, _AtOnce())
+    options = _options(searcher, space, count)
+    with opened(searcher, space, options, out, proposals=proposals) as session:
         began = time.process_time()
-        search_in(
-            Session(
-                config=config,
-                images=images,
-                space=found,
-                eligible=found,
-                searcher=asking,
-                measuring=measuring,
-                folder=folder,
-                store=store,
-                engine=_AtOnce(),
-                on_progress=ignore,
-                run="run",
-                asked=config,
-            )
-        )
+        search_in(session)
         spent = time.process_time() - began
-        return 1000 * spent / len(store.trials("run"))
+        return 1000 * spent / len(session.store.trials(session.id))
 
 
 def _options(searcher: str, space: str, count: int) -> dict[str, Setting]:
@@ -190,18 +150,6 @@ def _options(searcher: str, space: str, count: int) -> dict[str, Setting]:
     if searcher == "surrogate":  # as by default, the last three groups are predicted
         return {"evaluations": count, "explore": max(count - 60, 1)}
     return {"evaluations": count}
-
-
-class _AtOnce:
-    """An engine that makes numbers up."""
-
-    lanes = 1
-
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        for i, task in enumerate(tasks):
-            assert isinstance(task, ScoreTask)
-            reading = Reading(float(zlib.crc32(task.architecture.encode())))
-            yield i, [[Measurement(reading, 0.0)] for _ in task.draws]
 
 
 @app.command

@@ -23,10 +23,9 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 
 SLOW = frozenset(
     {
-        "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
-        "test_claimed_trainings", "test_claims", "test_cli", "test_closed_forms", "test_code",
-        "test_conformance",
-        "test_counting",
+        "test_asynchronous", "test_az_nas", "test_benching", "test_calibrating",
+        "test_forward_scores", "test_claimed_trainings", "test_claims", "test_cli",
+        "test_closed_forms", "test_code", "test_conformance", "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",
         "test_gradient_contract", "test_gradient_scores", "test_independence", "test_inspection",

@@ -14,7 +14,7 @@ from filelock import FileLock
 from stored import measured, said
 
 from untrained.images import load_images
-from untrained.runs import claimed
+from untrained.runs import arrivals, claimed
 from untrained.runs.claimed import Claimed, Pace, Planned, nothing
 from untrained.runs.config import RunConfig
 from untrained.runs.measuring import Measuring
@@ -131,6 +131,17 @@ def test_a_driver_whose_lock_is_not_here_keeps_its_claims(
         assert other.claim([["k"]], never) == [False]
 
 
+def test_the_next_driver_with_a_lock_takes_what_the_one_before_had(
+    address: Address, tmp_path: Path
+) -> None:
+    """As when a command that was killed is given again at once."""
+    lock = tmp_path / "lock"
+    with FileLock(lock), Store.open(address, lock) as dead, Store.open(address, lock) as after:
+        dead.claim([["k"]], never)
+        kill(dead)
+        assert after.claim([["k"]], never) == [True]
+
+
 def test_a_driver_that_begins_clears_away_what_dead_ones_left(
     address: Address, tmp_path: Path
 ) -> None:
@@ -214,8 +225,7 @@ class Counting:
         self.done: list[str] = []
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        for i in range(len(tasks)):
-            task = tasks[i]
+        for i, task in enumerate(tasks):
             assert isinstance(task, ScoreTask)
             if task is not nothing():
                 if self.begun and not self.done:
@@ -274,6 +284,26 @@ def test_what_another_driver_is_at_comes_last_and_is_not_made(address: Address) 
         asked.measure(PROPOSALS[:4], lambda done, total: None)
         waiting.join()
         assert engine.done == [str(p.architecture) for p in PROPOSALS[1:4]]
+        assert store.known([key]) == {key: Reading(7.0)}
+
+
+def test_a_proposal_that_waits_for_another_driver_arrives_last(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "PAUSE", 0.05)
+    with Store.open(address) as other, Store.open(address) as store:
+        engine = Counting()
+        asked = measuring(store, engine)
+        [key] = asked.keys(PROPOSALS[0])["parameters"]
+        other.claim([[key]], never)
+        waiting = threading.Timer(0.4, lambda: other.add_measurements([measured(key, 7.0)]))
+        waiting.start()
+        found = arrivals.Arrivals(asked)
+        for number, proposal in enumerate((*PROPOSALS[:3], PROPOSALS[1])):
+            found.add(number, proposal)
+        assert [*found] == [1, 3, 2, 0]
+        waiting.join()
+        assert engine.done == [str(p.architecture) for p in PROPOSALS[1:3]]
         assert store.known([key]) == {key: Reading(7.0)}
 
 

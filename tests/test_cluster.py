@@ -27,11 +27,13 @@ import noted
 import pytest
 from noted import SCORE, calls, steps
 from postgres import Server
+from repeated import repeated
 from sqlalchemy import select
 from stored import said
 from stress.command import TIMES, Ended, finish, numbers, start
 from test_deploy import COMPOSE, command
 
+from untrained.runs import RunConfig, load_record
 from untrained.storage.address import Address
 from untrained.storage.schema import metadata
 from untrained.storage.store import Store
@@ -267,6 +269,34 @@ def test_the_numbers_are_those_of_one_process(
     vain = [MISHAPS[mishap] for mishap in mishaps]
     assert_same(folder, truth, store, Vain(*map(sum, zip(NOTHING, *vain, strict=True))))
     assert not said(store, "SELECT * FROM claims")
+
+
+def test_an_asynchronous_search_can_be_repeated_from_what_is_stored(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which the driver was killed."""
+    folder = made(tmp_path / "runs")
+    words = ("search", "--asynchronous", "--searcher", "evolution", "--options.evaluations", "24",
+             "--options.population", "6", "--proposals", "6", "--draws", "1", "--scores",
+             "counted:Counted", "linear_regions", "--out", "out")  # fmt: skip
+    driver = start(folder, *words, *three.flags)
+    while calls(folder).total() < 12 and driver.poll() is None:
+        time.sleep(0.01)
+    driver.kill()
+    finish(driver, PATIENCE)
+    ended = well(run(folder, *words, *three.flags, "--json"))
+    record = load_record(folder / "out" / "store.db", json.loads(ended.out)["run"])
+    assert sorted(trial.batch for trial in record.trials) == list(range(24))
+    monkeypatch.syspath_prepend(folder)
+    asked = RunConfig(
+        searcher="evolution", options={"evaluations": 24, "population": 6}, draws=1,
+        scores=("counted:Counted", "linear_regions"),
+    )  # fmt: skip
+    by_proposal = sorted(record.trials, key=lambda trial: trial.batch)
+    assert [str(p and p.architecture) for p in repeated(record, asked)] == [
+        trial.architecture for trial in by_proposal
+    ]
+    assert calls(folder).total() <= 24 + 2 * NODES
 
 
 def test_a_sweep_on_the_cluster_that_this_machine_belongs_to(

@@ -28,7 +28,7 @@ SETTINGS = {
 }
 "Fields of a configuration by their names in schema 3."
 LATER = {
-    "trials": ("epochs",),
+    "trials": ("epochs", "seen"),
     "runs": ("counts", "ended", "search", "limited", "calibrated", "budgeted"),
     "measurements": ("bound_kind", "bound_amount"),
 }
@@ -111,6 +111,7 @@ def test_an_older_store_is_read_reported_and_resumed(version: int, tmp_path: Pat
 # Every schema, in a file and on a server
 
 BACK = {
+    7: ["alter table trials drop column seen", "drop table pending"],
     6: [
         *(f"alter table runs drop column {c}" for c in ("calibrated", "budgeted")),
         "drop table drivers",

@@ -148,6 +148,21 @@ def test_nodes_that_join_are_given_tasks_at_once() -> None:
     assert stub.most == QUEUED * 9
 
 
+def test_tasks_may_be_added_between_outcomes() -> None:
+    """After some that are done again alone, too."""
+    lacking = scored(None, *too_large("x", "cpu"))
+    stub = StubRay(
+        lambda draw, before: lacking if draw % 5 == 1 and not before else scored(draw), 2
+    )
+    tasks = [replace(TASK, draws=(draw,)) for draw in range(3)]
+    found = []
+    for index, outcome in engine(stub)(tasks):
+        found.append((index, outcome[0][0].reading.value))  # type: ignore[index]
+        if len(tasks) < 40:
+            tasks.append(replace(TASK, draws=(len(tasks),)))
+    assert sorted(found) == [(draw, float(draw)) for draw in range(40)]
+
+
 def test_cores_and_gpus_bound_what_is_sent() -> None:
     stub = StubRay(lambda draw, _: scored(draw), 4, 1)
     done(stub, 50, config=RayConfig(cores=2.0, gpus=0.25), device="cuda")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from untrained.estimate import Estimate
-from untrained.report import write_report
+from untrained.report import canvas, score_drawings, write_report
 from untrained.report.cell import draw_cell, operations
 from untrained.report.headline import caution, headline, image_facts, verdict
 from untrained.report.ledger import ledger
@@ -28,7 +28,7 @@ from untrained.report.measured import (
     trajectory,
 )
 from untrained.report.pruned import parents, prunings
-from untrained.report.score_drawings import draw_curve
+from untrained.report.score_drawings import draw_cloud, draw_curve
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
@@ -256,6 +256,21 @@ def test_failures_are_of_all_scores_the_most_frequent_reason_first() -> None:
         FailedReadings("third", "not resolved", 2, ("cell 0", "cell 1")),
     )
     assert failures(EMPTY) == ()
+
+
+def test_of_very_many_points_some_are_drawn_and_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "MOST_POINTS", 10)
+    monkeypatch.setattr(score_drawings, "ALWAYS", 2)
+    trials = tuple(trial(k, a=(float(k * 37 % 100),), b=(float(k),)) for k in range(100))
+    run = replace(EMPTY, trials=trials, directions={"a": 1, "b": -1}, selected="cell 55")
+    curve = trajectory(run, NB201)[0]
+    drawn, best = draw_curve(curve).data
+    rising = {k for k in range(100) if all(j * 37 % 100 < k * 37 % 100 for j in range(k))}
+    assert {*drawn.x} == {*range(0, 100, 10)} | rising | {55}
+    assert list(best.y) == [max(j * 37 % 100 for j in range(k + 1)) for k in best.x]
+    points = [p for trace in draw_cloud(score_cloud(run), "batch").data for p in trace.y]
+    top = {k for k in range(100) if k * 37 % 100 >= 98}
+    assert sorted(points) == sorted({*range(0, 100, 10)} | top | {0, 1, 55})
 
 
 @pytest.mark.parametrize(("direction", "order"), [(1, [1, 2, 0]), (-1, [0, 2, 1])])

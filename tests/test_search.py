@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher
+from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher, surrogate
 from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
 from untrained.search.ranks import best, dense_ranks, rank_sums
 from untrained.search.surrogate import RIDGES, SurrogateSearch, dual, overlaps
@@ -263,9 +263,25 @@ def test_a_surrogate_that_has_tried_all_it_may_follows_no_prediction(
     def refused(*_: object) -> None:
         raise AssertionError("a prediction that nobody asked for")
 
-    monkeypatch.setattr(SurrogateSearch, "_predicted_best", refused)
+    monkeypatch.setattr(SurrogateSearch, "predicted_best", refused)
     assert len(history) == 2
     assert searcher.propose(history, 8, random.Random(1)) == []
+
+
+def test_of_very_many_trials_the_last_are_regressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all are compared, in portions."""
+    searcher = SurrogateSearch(SPACE, GOALS, 1, evaluations=120, explore=120)
+    history = finish(searcher)
+    last = searcher._fitted(history[-50:])
+    wanted = searcher.predicted_best(history[-50:])
+    expected = last([trial.architecture for trial in history])
+    monkeypatch.setattr(surrogate, "MOST", 50)
+    assert searcher.predicted_best(history) == wanted
+    np.testing.assert_allclose(
+        searcher._fitted(history)([trial.architecture for trial in history]), expected
+    )
+    best = max(range(len(history)), key=expected.__getitem__)
+    assert searcher.select(history) == history[best].architecture
 
 
 def none_free(architecture: Architecture) -> bool:

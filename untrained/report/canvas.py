@@ -3,7 +3,7 @@
 import html
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +16,9 @@ RANDOM = "#8791a3"
 REFERENCE = "#1c7ed6"
 ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 "Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
+
+MOST_POINTS = 5_000
+"More points than about so many are thinned out, since a page has lines of text for each."
 
 Properties = dict[str, Any]
 "Properties of a trace or an axis, under Plotly's names."
@@ -46,6 +49,16 @@ def blank_figure(height: int) -> go.Figure:
             "yaxis": axis,
         }
     )
+
+
+def thinned(count: int, always: Iterable[int] = ()) -> list[int]:
+    """Which of so many points are drawn: all, or evenly many and those that always are.
+
+    Example:
+        >>> thinned(3), len(thinned(1_000_000)), thinned(12_000, always=[7])[:4]
+        ([0, 1, 2], 5000, [0, 3, 6, 7])
+    """
+    return sorted({*range(0, count, max(1, -(-count // MOST_POINTS))), *always})
 
 
 def error_bar(lengths: Sequence[float], colour: str) -> Properties:

@@ -11,6 +11,7 @@ from untrained.report.canvas import (
     blank_figure,
     literal,
     log_axis,
+    thinned,
     wrapped,
 )
 from untrained.report.measured import spans_decades
@@ -29,7 +30,8 @@ def draw_front(front: Front, selected: str | None, anchors: Mapping[str, str]) -
         anchors: architecture -> the page's element that shows it.
     """
     figure = blank_figure(height=460)
-    others = [each for each in front.placed if not each.on_front]
+    dominated = [each for each in front.placed if not each.on_front]
+    others = [dominated[k] for k in thinned(len(dominated))]
     members = sorted(front.members, key=lambda each: each.estimates[1].value)
     star = [each for each in front.placed if each.trial.architecture == selected]
     line = len(front.scores) == 2

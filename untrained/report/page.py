@@ -8,6 +8,7 @@ from urllib.parse import quote
 from untrained.report import front_drawings, score_drawings, training_drawings
 from untrained.report.budgeted import budgeted_in_words
 from untrained.report.calibrated import calibrated_parts
+from untrained.report.canvas import MOST_POINTS
 from untrained.report.cell import draw_cell, graphs_of, operations
 from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
@@ -100,6 +101,7 @@ def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:
         "cloud": cloud,
         "cloud_plot": score_drawings.draw_cloud(cloud, kind) if cloud.points else None,
         "points_with_errors": score_drawings.POINTS_WITH_ERRORS,
+        "thinned_out": len(run.trials) > MOST_POINTS,
     }
 
 

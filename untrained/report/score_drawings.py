@@ -15,6 +15,7 @@ from untrained.report.canvas import (
     error_bar,
     literal,
     log_axis,
+    thinned,
     wrapped,
 )
 from untrained.report.measured import Point, ScoreCloud, ScoreCurve, spans_decades
@@ -25,14 +26,18 @@ ROUNDS = (MEASURED, "#2a9d8f", "#8f6fd1", "#c98a1b", "#b5486e", "#5c7f3b")
 "Colours of the rounds; more rounds than these share a colour scale."
 POINTS_WITH_ERRORS = 300
 "More points than this are drawn without error bars."
+ALWAYS = 100
+"The best by each score, which are drawn even where points are thinned out."
 
 
 def draw_curve(curve: ScoreCurve) -> go.Figure:
     """One score along the search, with its standard errors."""
     figure = blank_figure(height=250)
     rounds = curve.kind == "round"
-    estimates = [point.estimates[0] for point in curve.points]
-    places = [_place(point, rounds) for point in curve.points]
+    kept = thinned(len(curve.points), _notable(curve))
+    points, best = [curve.points[k] for k in kept], [curve.best[k] for k in kept if curve.best]
+    estimates = [point.estimates[0] for point in points]
+    places = [_place(point, rounds) for point in points]
     figure.add_scatter(
         x=places,
         mode="lines+markers" if rounds else "markers",
@@ -44,15 +49,15 @@ def draw_curve(curve: ScoreCurve) -> go.Figure:
         name="one trial",
         hovertext=[
             _hover(point, f"{curve.kind} {place}", (curve.score,))
-            for point, place in zip(curve.points, places, strict=True)
+            for point, place in zip(points, places, strict=True)
         ],
         hoverinfo="text",
         **_estimates("y", estimates, MEASURED),
     )
-    if curve.best:
+    if best:
         figure.add_scatter(
             x=places,
-            y=curve.best,
+            y=best,
             mode="lines",
             line={"color": SELECTED, "width": 2, "shape": "hv"},
             name="best so far",
@@ -63,6 +68,13 @@ def draw_curve(curve: ScoreCurve) -> go.Figure:
     )
     figure.update_yaxes(_value_axis([found.value for found in estimates]))
     return figure
+
+
+def _notable(curve: ScoreCurve) -> list[int]:
+    """Points that are drawn however many there are: what was selected, or best when it came."""
+    before = (None, *curve.best)
+    better = [k for k, best in enumerate(curve.best) if best != before[k]]
+    return better + [k for k, point in enumerate(curve.points) if point.is_selected]
 
 
 def _place(point: Point, rounds: bool) -> int | str:
@@ -95,8 +107,8 @@ def _axis_title(cloud: ScoreCloud, k: int) -> str:
 
 
 def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Properties]:
-    ranked = list(enumerate(cloud.points, 1))
-    batches = sorted({point.trial.batch for point in cloud.points})
+    ranked = [(k + 1, cloud.points[k]) for k in thinned(len(cloud.points), _best(cloud))]
+    batches = sorted({point.trial.batch for _, point in ranked})
     others = [(rank, point) for rank, point in ranked if not point.is_selected]
     traces = (
         [
@@ -116,6 +128,15 @@ def _cloud_traces(cloud: ScoreCloud, kind: Literal["round", "batch"]) -> list[Pr
         for trace in (*traces, selected | {"name": "the selected architecture"})
         if trace["y"]
     ]
+
+
+def _best(cloud: ScoreCloud) -> list[int]:
+    """Points that are drawn however many there are: what was selected, and the best."""
+    found = [k for k, point in enumerate(cloud.points) if point.is_selected]
+    for axis, direction in enumerate(cloud.directions):
+        values = [-direction * point.estimates[axis].value for point in cloud.points]
+        found += sorted(range(len(values)), key=values.__getitem__)[:ALWAYS]
+    return found
 
 
 def _cloud_trace(

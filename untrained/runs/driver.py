@@ -22,6 +22,7 @@ from torch import nn
 from untrained.data import sha256
 from untrained.files import write_whole
 from untrained.images import Images, load_images
+from untrained.runs.asynchronous import check_asynchronous
 from untrained.runs.budget import Budgeted
 from untrained.runs.budgeting import budgeted, check_budget, foreseen, note_spent
 from untrained.runs.calibrating import check_calibrates
@@ -118,6 +119,7 @@ def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
     setups = make_setups(space, asked)
     searcher = _searcher(asked, space, setups[: len(asked.scores)])
     check_budget(searcher, asked)
+    check_asynchronous(searcher, asked)
     check_calibrates(searcher, asked, setups)
     cheap = shrink_setup(space, asked)
     if cheap:

@@ -21,7 +21,10 @@ from untrained.runs.workers import images_files
 
 @runtime_checkable
 class Engine(Protocol):
-    """Does tasks in any order and hands out each outcome with the task's index."""
+    """Does tasks in any order and hands out each outcome with the task's index.
+
+    Tasks may be added to the end of the sequence whenever an outcome has been handed out.
+    """
 
     @property
     def lanes(self) -> int:

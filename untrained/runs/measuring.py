@@ -1,7 +1,7 @@
 """Measuring a batch of proposals: what is known is looked up, the rest is done and kept."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -129,6 +129,18 @@ class Measuring:
             for architecture in [self.measured(proposal, setup)]
         }
 
+    def row(self, proposal: Proposal) -> dict[str, object]:
+        """A proposal as the store keeps it."""
+        return {
+            "run": self.run,
+            "architecture": str(proposal.architecture),
+            "draws": list(proposal.draws),
+            "role": proposal.role,
+            "note": proposal.note,
+            "epochs": proposal.epochs,
+            "measurements": self.keys(proposal),
+        }
+
     def shown(self, proposal: Proposal) -> tuple[ScoreSetup, ...]:
         """The setups, after as many epochs as the proposal asks for."""
         return tuple(setup.after(proposal.epochs) for setup in self.setups)
@@ -250,10 +262,14 @@ class Measuring:
                 column.warm |= proposal.epochs is not None
         return wanted
 
-    def planned(self, wanted: Wanted) -> list[Planned[ScoreTask]]:
+    def planned(self, wanted: Wanted, but: Container[str] = ()) -> list[Planned[ScoreTask]]:
         """Tasks of what is wanted: each pair of architecture and score on the draws unknown.
 
         Scores of one architecture that want the same network on the same draws go together.
+
+        Args:
+            wanted: what is asked.
+            but: keys of measurements that are being made already.
         """
         known = self.store.known(
             [key for column in wanted.values() for key in column.keys.values()]
@@ -263,7 +279,7 @@ class Measuring:
             missing = tuple(
                 draw
                 for draw, key in column.keys.items()
-                if key not in known or self.asks_again(known[key])
+                if key not in but and (key not in known or self.asks_again(known[key]))
             )
             if missing:
                 alike = architecture, setup.network_spec, missing, column.warm

@@ -42,21 +42,29 @@ class Pool:
         return self.count
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        """Outcomes as they come; at the end, of tasks whose worker was lost or lacked memory."""
-        again: list[tuple[int, Answer]] = []
-        for index, answer in self.spread(tasks, self.count):
-            if isinstance(answer, Lost | Raised) or lacks_memory(answer):
-                again.append((index, answer))
-            else:
-                yield index, answer
-        for index, answer in again:
-            yield index, self.retry(tasks[index], answer)
+        """Outcomes as they come; of tasks whose worker was lost or lacked memory, once no other is
+        left."""
+        done = 0
+        while done < len(tasks):
+            again: list[tuple[int, Answer]] = []
+            for index, answer in self.spread(tasks, self.count, done):
+                if isinstance(answer, Lost | Raised) or lacks_memory(answer):
+                    again.append((index, answer))
+                else:
+                    yield index, answer
+            done = len(tasks)
+            for index, answer in again:
+                yield index, self.retry(tasks[index], answer)
 
-    def spread(self, tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Answer]]:
-        """Each task's answer as it comes, from at most so many workers."""
-        waiting = deque(range(len(tasks)))
+    def spread(
+        self, tasks: Sequence[Task], count: int, first: int = 0
+    ) -> Iterator[tuple[int, Answer]]:
+        """The answer of each task from the first on as it comes, from at most so many workers."""
+        waiting, known = deque[int](), first
         starts = 0
-        while waiting or self.busy:
+        while known < len(tasks) or waiting or self.busy:
+            waiting.extend(range(known, len(tasks)))
+            known = len(tasks)
             while waiting and len(self.busy) < count:
                 worker = self.idle.pop() if self.idle else self.started()
                 if worker is None:

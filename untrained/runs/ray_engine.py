@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -98,28 +98,35 @@ class RayEngine:
         return max(1, self.sizes_now().tasks)
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        """Outcomes as they come; at the end, of tasks that lacked memory, one a node at a time."""
-        again = []
-        for index, answer in self.spread(tasks, range(len(tasks))):
-            if isinstance(answer, Lost | Raised) or lacks_memory(answer):
-                again.append(index)
-            else:
-                yield index, answer
-        for index, answer in self.spread(tasks, again, alone=True):
-            yield index, settled(tasks[index], answer)
+        """Outcomes as they come; of tasks that lacked memory, once no other is left, one a node at
+        a time."""
+        done = 0
+        while done < len(tasks):
+            again = []
+            for index, answer in self.spread(tasks, done):
+                if isinstance(answer, Lost | Raised) or lacks_memory(answer):
+                    again.append(index)
+                else:
+                    yield index, answer
+            done = len(tasks)
+            lacking = [tasks[index] for index in again]
+            for index, answer in self.spread(lacking, alone=True):
+                yield again[index], settled(lacking[index], answer)
 
     def spread(
-        self, tasks: Sequence[Task], indices: Iterable[int], *, alone: bool = False
+        self, tasks: Sequence[Task], first: int = 0, *, alone: bool = False
     ) -> Iterator[tuple[int, Answer]]:
-        """Each task's answer as it comes; `alone`, of one task a node at a time.
+        """The answer of each task from the first on as it comes; `alone`, of one a node at a time.
 
         Where some workers have nothing left to do, tasks that take far longer than all others
         are sent once more: their node may be ill. The first answer counts.
         """
-        waiting, flights = deque(indices), Flights()
+        waiting, known, flights = deque[int](), first, Flights()
         crashes: Counter[int] = Counter()
         try:
-            while waiting or flights:
+            while known < len(tasks) or waiting or flights:
+                waiting.extend(range(known, len(tasks)))
+                known = len(tasks)
                 room = self.room(alone=alone)
                 while waiting and len(flights) < room:
                     index = waiting.popleft()

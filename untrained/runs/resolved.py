@@ -186,6 +186,7 @@ class ResolvedConfig(RunConfig):
             "limit",
             "select",
             "time_budget",
+            "asynchronous",
         ):  # older runs, which lack them, keep their name
             if not asked[name]:
                 del asked[name]

@@ -3,20 +3,22 @@
 import logging
 import random
 import time
-from collections.abc import Sequence
 from functools import partial
 
+from untrained.runs.asynchronous import held, pending_of, search_asynchronously
 from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session
 from untrained.runs.shrinking import shrunk
-from untrained.search import History, Proposal
+from untrained.search import History
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
-from untrained.storage.trial_record import TrialRecord
 
 logger = logging.getLogger(__name__)
+
+PORTION = 1000
+"Trials that are read from the store at a time."
 
 
 def search(session: Session) -> Architecture | None:
@@ -25,28 +27,42 @@ def search(session: Session) -> Architecture | None:
         session = shrunk(session)
     if session.config.calibrate is not None:
         session = calibrated(session)
-    store, searcher, seed = session.store, session.searcher, session.config.seed
-    history = recall(session)
-    batch, took, stopped = store.batches(session.id), 0.0, False
+    go_on = search_asynchronously if session.config.asynchronous else search_in_batches
+    with held(session):
+        history = recall(session)
+        stopped = go_on(session, history)
+    note_end(session, len(history), stopped=stopped)
+    searcher, by = session.searcher, session.config.select
+    selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
+    session.store.set_selected(session.id, None if selected is None else str(selected))
+    return selected
+
+
+def search_in_batches(session: Session, history: History) -> bool:
+    """Adds trials to a history until the searcher has nothing to ask; whether time ended that."""
+    store, seed = session.store, session.config.seed
+    batch, took = store.batches(session.id), 0.0
     while True:
         begun = time.perf_counter()
         rng = random.Random(f"{seed}/{len(history)}")
-        proposals = searcher.propose(history, session.config.proposals, rng)
-        if not proposals or (stopped := time_is_up(session, len(history), took)):
-            break
+        proposals = session.searcher.propose(history, session.config.proposals, rng)
+        if not proposals:
+            return False
+        if time_is_up(session, len(history), took):
+            return True
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
-        store.add_trials(_rows(session, proposals, batch, len(history)))
-        new = store.trials(session.id, since=len(history))
+        first = len(history)
+        rows = [
+            {**session.measuring.row(proposal), "batch": batch, "number": number}
+            for number, proposal in enumerate(proposals, first)
+        ]
+        store.add_trials(rows)
+        new = store.trials(session.id, since=first)
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         took = time.perf_counter() - begun
         store.add_cost(session.id, "search", took, wall=True)
-    note_end(session, len(history), stopped=stopped)
-    by = session.config.select
-    selected = chosen(history, searcher.goals, by) if by else searcher.select(history)
-    store.set_selected(session.id, None if selected is None else str(selected))
-    return selected
 
 
 def recall(session: Session) -> History:
@@ -55,46 +71,30 @@ def recall(session: Session) -> History:
     What the store has lost of it is measured or tried again, and what ran out of memory or time
     where there is more now.
     """
-    store, searched = session.store, session.searcher.space
     try:
-        trials = store.trials(session.id)
-        history = _history(session, trials)
+        history, whole = _history(session)
+        pending_of(session)
     except ValueError as error:
         logger.warning("the search is repeated from what was measured: %s", error)
-        store.forget_trials(session.id)
-        return History(searched)
-    readings = [r for trial in trials for column in trial.readings.values() for r in column]
-    if not any(r == LOST or session.measuring.asks_again(r) for r in readings):
+        session.store.forget_trials(session.id)
+        return History(session.searcher.space)
+    if whole:
         return history
-    session.measuring.measure(
-        history, partial(_tell, session.on_progress, "search, measured again")
-    )
-    return _history(session, store.trials(session.id))
+    phase = "search, measured again"
+    session.measuring.measure(history, partial(_tell, session.on_progress, phase))
+    return _history(session)[0]
 
 
-def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
-    return History(session.searcher.space, [trial.as_trial(session.space) for trial in trials])
+def _history(session: Session) -> tuple[History, bool]:
+    """As it is stored, and whether there is nothing to be measured again."""
+    history, whole, tried = History(session.searcher.space), True, session.store.tried(session.id)
+    for since in range(0, tried, PORTION):  # one after another, of which memory holds one
+        for trial in session.store.trials(session.id, since, min(since + PORTION, tried)):
+            history.append(trial.as_trial(session.space))
+            readings = (r for column in trial.readings.values() for r in column)
+            whole &= not any(r == LOST or session.measuring.asks_again(r) for r in readings)
+    return history, whole
 
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
     on_progress(Progress(phase, done, total))
-
-
-def _rows(
-    session: Session, proposals: Sequence[Proposal], batch: int, first: int
-) -> list[dict[str, object]]:
-    """A batch of trials as the store keeps them."""
-    return [
-        {
-            "run": session.id,
-            "number": first + i,
-            "batch": batch,
-            "architecture": str(proposal.architecture),
-            "draws": list(proposal.draws),
-            "role": proposal.role,
-            "note": proposal.note,
-            "epochs": proposal.epochs,
-            "measurements": session.measuring.keys(proposal),
-        }
-        for i, proposal in enumerate(proposals)
-    ]

@@ -18,13 +18,14 @@ from untrained.search.nsga2 import NSGA2
 from untrained.search.pruning import PruningSearch
 from untrained.search.random_search import RandomSearch
 from untrained.search.reinforce import Reinforce
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Searcher, Trial
 from untrained.search.surrogate import SurrogateSearch
 from untrained.settings import Setting, changed, check_known
 from untrained.spaces.space import Space, prunable
 
 __all__ = [
     "SEARCHERS",
+    "AsynchronousSearcher",
     "Goal",
     "History",
     "Proposal",

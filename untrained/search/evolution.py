@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import best
-from untrained.search.searcher import Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Proposal, Trial
 from untrained.spaces.space import Architecture
 
 
 @dataclass(frozen=True)
-class RegularisedEvolution(Searcher):
+class RegularisedEvolution(AsynchronousSearcher):
     """Random at first; then each child mutates the best of a random sample of the living.
 
     The living are the last `population` trials; the best of a sample has the lowest sum of ranks
-    within it. Proposals of one batch see the same history.
+    within it. Proposals of one batch see the same history. In an asynchronous search the living
+    are the last whose results have come.
     """
 
     evaluations: int = 100
@@ -30,15 +31,28 @@ class RegularisedEvolution(Searcher):
     "Trials drawn for a tournament."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        first = RandomSearch(
-            self.space, self.goals, self.draws, min(self.population, self.evaluations)
-        )
+        first = self._first()
         if len(history) < first.evaluations:
             return first.propose(history, count, rng)
         alive = history[-self.population :]
         return [
             self._child(alive, rng) for _ in range(min(count, self.evaluations - len(history)))
         ]
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        proposed, first = len(history) + len(pending), self._first()
+        if proposed < first.evaluations:
+            return first.propose_one(history, pending, rng)
+        if proposed >= self.evaluations:
+            return None
+        return self._child(history[-self.population :], rng)
+
+    def _first(self) -> RandomSearch:
+        """The search that the first population comes from."""
+        size = min(self.population, self.evaluations)
+        return RandomSearch(self.space, self.goals, self.draws, size)
 
     def _child(self, alive: Sequence[Trial], rng: random.Random) -> Proposal:
         tournament = rng.sample(alive, min(self.sample, len(alive)))

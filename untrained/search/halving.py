@@ -2,7 +2,9 @@
 
 Source: Jamieson & Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016, https://arxiv.org/abs/1502.07943. There the validation loss judges;
-here any score that comes after training does, such as `label_alignment`.
+here any score that comes after training does, such as `label_alignment`. Asynchronously: Li,
+Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht & Talwalkar, "A System for Massively
+Parallel Hyperparameter Tuning" (ASHA), MLSys 2020, https://arxiv.org/abs/1810.05934, algorithm 2.
 """
 
 import random
@@ -14,12 +16,12 @@ from typing import Any, ClassVar
 from untrained.search.history import History, Summary, summary
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import ranked
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.spaces.space import Architecture, Space
 
 
 @dataclass(frozen=True)
-class SuccessiveHalving(Searcher):
+class SuccessiveHalving(AsynchronousSearcher):
     """Rung r has n_r networks after e_r epochs, the best n_r of the rung before.
 
         n_r = ceil(n / f^r),    e_r = e f^r
@@ -27,6 +29,11 @@ class SuccessiveHalving(Searcher):
     as long as n_r is 2 or more. Scores come after e_r epochs, whatever they ask for; those that
     ask for none are taken at initialisation on every rung. Where the recipe is steady, a network
     of a rung is trained on from the rung before.
+
+    An asynchronous search (ASHA) waits for no rung to be whole: a network is promoted to the next
+    as soon as it is among the best floor(m / f) of the m that its own has by then. The highest
+    rung comes first; where none can be promoted, the first rung gets another network, up to n. So
+    a few are promoted too early, and rungs may end a little larger than n_r.
     """
 
     rungs: ClassVar = True
@@ -62,6 +69,24 @@ class SuccessiveHalving(Searcher):
                     for trial in left
                 ]
         return []
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        rungs = summary(self.space, history, Rungs, self.goals)
+        for r in reversed(range(len(self._sizes()))):
+            below, epochs = (self.epochs * self.factor**k for k in (r, r + 1))
+            best = rungs.ranked(below)[: len(rungs.of(below)) // self.factor]
+            promoted = {trial.architecture for trial in rungs.of(epochs)}
+            promoted |= {each.architecture for each in pending if each.epochs == epochs}
+            for trial in best:
+                if trial.architecture not in promoted:
+                    note = f"rung of {epochs} epochs"
+                    return Proposal(trial.architecture, trial.draws, note, epochs=epochs)
+        first = [each for each in pending if each.epochs == self.epochs]
+        sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
+        found = sampler.propose_one(rungs.of(self.epochs), first, rng)
+        return found and replace(found, epochs=self.epochs)
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         longest = max((trial.epochs or 0 for trial in history), default=0)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence, Set
 from typing import Any, TypeVar
 
-from untrained.search.searcher import Trial
+from untrained.search.searcher import Proposal, Trial
 from untrained.spaces.space import Architecture, Space
 
 
@@ -64,3 +64,8 @@ class Forms(Summary):
 def canonical_forms(space: Space[Any], trials: Sequence[Trial]) -> Set[Architecture]:
     """The canonical forms of trials; not to be changed."""
     return summary(space, trials, Forms).found
+
+
+def forms_of(space: Space[Any], pending: Sequence[Proposal]) -> set[Architecture]:
+    """The canonical forms of proposals that are being measured."""
+    return {space.canonical(proposal.architecture) for proposal in pending}

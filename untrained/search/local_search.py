@@ -7,14 +7,15 @@ Source: White, Nolen & Savani, "Exploring the Loss Landscape in Neural Architect
 import math
 import random
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
-from untrained.search.history import Summary, summary
+from untrained.search.history import Summary, forms_of, summary
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import best
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.spaces.space import Architecture, Space
 
 START = "start"
@@ -22,13 +23,14 @@ START = "start"
 
 
 @dataclass(frozen=True)
-class LocalSearch(Searcher):
+class LocalSearch(AsynchronousSearcher):
     """Climbs from random architectures, each to a local optimum, until `evaluations`.
 
     The better of two has the lower sum of ranks over goals, among all that was measured when they
     were compared; a failure is never better. An architecture with the canonical form of a
     measured one is not measured again. Neighbours come in random order; a start is proposed
-    together with the first of its own, to fill the batch.
+    together with the first of its own, to fill the batch. In an asynchronous search another climb
+    begins where all neighbours on those that have begun are being measured.
     """
 
     evaluations: int = 100
@@ -42,30 +44,51 @@ class LocalSearch(Searcher):
         if count < 1:
             return []
         draws = tuple(range(self.draws))
-        climb = summary(self.space, history, Climb, self.goals, self.greedy)
-        near = climb.unmeasured()
+        climbs = summary(self.space, history, Climbs, self.goals, self.greedy)
+        near = climbs.unmeasured()
         found: list[Proposal] = []
         if not near:
             starts = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
             for start in starts.propose(history, 1, rng):  # none where all is measured
                 found.append(Proposal(start.architecture, draws, START, role=START))
-                near = climb.unmeasured(start.architecture)
+                near = climbs.unmeasured(found)
         rng.shuffle(near)
         return [*found, *(Proposal(a, draws, "neighbour") for a in near)][:count]
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        if len(history) + len(pending) >= self.evaluations:
+            return None
+        draws = tuple(range(self.draws))
+        climbs = summary(self.space, history, Climbs, self.goals, self.greedy)
+        if near := climbs.unmeasured(pending):
+            return Proposal(rng.choice(near), draws, "neighbour")
+        starts = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
+        start = starts.propose_one(history, pending, rng)
+        return start and Proposal(start.architecture, draws, START, role=START)
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best(history, self.goals)
         return found.architecture if found else None
 
 
-class Climb(Summary):
-    """Where the last climb has come to."""
+class Place(NamedTuple):
+    """Where a climb has come to."""
+
+    form: Architecture
+    "Canonical."
+    near: dict[Architecture, Architecture]
+    "Canonical form -> the first neighbour that has it."
+
+
+class Climbs(Summary):
+    """Where climbs have come to that are not at their ends; several in asynchronous searches."""
 
     def __init__(self, space: Space[Any], goals: Sequence[Goal], greedy: bool):
         self.space, self.goals, self.greedy = space, goals, greedy
-        self._place: Architecture | None = None
-        self._near: dict[Architecture, Architecture] = {}
-        "Canonical form -> the first neighbour of the place that has it."
+        self._places: list[Place] = []
+        "The earliest climb first."
         self._values: dict[Architecture, tuple[float, ...] | None] = {}
         "Canonical form -> what its first trial measured, lower is better; None for a failure."
         self._columns: list[list[float]] = [[] for _ in goals]
@@ -80,29 +103,42 @@ class Climb(Summary):
                 if column[k : k + 1] != [value]:
                     column.insert(k, value)
         if trial.role == START:
-            self._move(trial.architecture)
-        while better := self._better():
-            self._move(better)
+            self._places.append(self._place(trial.architecture))
+        self._places = [place for place in map(self._climbed, self._places) if place]
 
-    def unmeasured(self, start: Architecture | None = None) -> list[Architecture]:
-        """Neighbours of the place, or of a start, with forms that neither it nor a trial has."""
-        near = self._near if start is None else neighbours_by_form(self.space, start)
-        here = None if start is None else self.space.canonical(start)
-        return [a for form, a in near.items() if form not in self._values and form != here]
+    def unmeasured(self, pending: Sequence[Proposal] = ()) -> list[Architecture]:
+        """Neighbours on the first climb with some that are neither measured nor pending.
 
-    def _move(self, place: Architecture) -> None:
-        self._place, self._near = place, neighbours_by_form(self.space, place)
+        Climbs whose starts are pending come last.
+        """
+        taken = forms_of(self.space, pending)
+        starts = (self._place(p.architecture) for p in pending if p.role == START)
+        for place in chain(self._places, starts):
+            left = [a for form, a in place.near.items() if self._is_new(form, taken)]
+            if left:
+                return left
+        return []
 
-    def _better(self) -> Architecture | None:
-        """The best neighbour, if it is better than the place and it is time to move."""
-        known = [form for form in self._near if form in self._values]
-        if self._place is None or not known:
-            return None
-        if len(known) < len(self._near) and not self.greedy:
-            return None
-        top = min(known, key=self._rank_sum)
-        here = self.space.canonical(self._place)
-        return self._near[top] if self._rank_sum(top) < self._rank_sum(here) else None
+    def _is_new(self, form: Architecture, taken: Set[Architecture]) -> bool:
+        return form not in self._values and form not in taken
+
+    def _place(self, architecture: Architecture) -> Place:
+        near: dict[Architecture, Architecture] = {}
+        for neighbour in self.space.neighbours(architecture):
+            near.setdefault(self.space.canonical(neighbour), neighbour)
+        return Place(self.space.canonical(architecture), near)
+
+    def _climbed(self, place: Place) -> Place | None:
+        """Where the climb has come to from the place; None at its end."""
+        while True:
+            known = [form for form in place.near if form in self._values]
+            whole = len(known) == len(place.near)
+            if not known or not (whole or self.greedy):
+                return None if whole else place
+            top = min(known, key=self._rank_sum)
+            if self._rank_sum(top) >= self._rank_sum(place.form):
+                return None if whole else place
+            place = self._place(place.near[top])
 
     def _lower_is_better(self, trial: Trial) -> tuple[float, ...] | None:
         means = [trial.mean(goal.score) for goal in self.goals]
@@ -116,11 +152,3 @@ class Climb(Summary):
         if values is None:
             return math.inf
         return float(sum(map(bisect_left, self._columns, values)))
-
-
-def neighbours_by_form(space: Space[Any], place: Architecture) -> dict[Architecture, Architecture]:
-    """Canonical form -> the first neighbour of this form."""
-    forms: dict[Architecture, Architecture] = {}
-    for neighbour in space.neighbours(place):
-        forms.setdefault(space.canonical(neighbour), neighbour)
-    return forms

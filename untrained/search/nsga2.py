@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from untrained.search.history import Summary, canonical_forms, summary
+from untrained.search.history import Summary, canonical_forms, forms_of, summary
 from untrained.search.pareto import chosen, crowding, points_of, ranks
 from untrained.search.random_search import RandomSearch
 from untrained.search.ranks import is_sound
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.spaces.space import Architecture, Space
 
 TRIES = 20
@@ -24,7 +24,7 @@ TRIES = 20
 
 
 @dataclass(frozen=True)
-class NSGA2(Searcher):
+class NSGA2(AsynchronousSearcher):
     """Random at first; then children of parents that are on early fronts and not crowded there.
 
     Each trial joins the population; of `population` + 1, one goes: the most crowded of the last
@@ -52,20 +52,39 @@ class NSGA2(Searcher):
         wanted = min(count, self.evaluations - len(history))
         if wanted < 1:
             return []
-        living = summary(self.space, history, Population, self.goals, self.population)
-        first = min(self.population, self.evaluations)
-        if len(history) >= first and living.trials:
-            if children := self._children(living, history, wanted, rng):
-                return children
-            first = self.evaluations  # all around is measured
-        sampler = RandomSearch(self.space, self.goals, self.draws, max(first, len(history) + 1))
-        return sampler.propose(history, wanted, rng)
+        children = self._children(history, (), wanted, rng)
+        return children or self._random(children, len(history)).propose(history, wanted, rng)
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        proposed = len(history) + len(pending)
+        if proposed >= self.evaluations:
+            return None
+        children = self._children(history, pending, 1, rng)
+        if children:
+            return children[0]
+        return self._random(children, proposed).propose_one(history, pending, rng)
+
+    def _random(self, children: list[Proposal] | None, proposed: int) -> RandomSearch:
+        """Where what follows comes from: the first population, or where all around is measured."""
+        first = min(self.population, self.evaluations) if children is None else self.evaluations
+        return RandomSearch(self.space, self.goals, self.draws, max(first, proposed + 1))
 
     def _children(
-        self, living: "Population", history: Sequence[Trial], wanted: int, rng: random.Random
-    ) -> list[Proposal]:
-        """Of parents, by canonical form; fewer than wanted where few are new."""
+        self,
+        history: Sequence[Trial],
+        pending: Sequence[Proposal],
+        wanted: int,
+        rng: random.Random,
+    ) -> list[Proposal] | None:
+        """Of parents, by canonical form; fewer than wanted where few are new. None without any."""
+        living = summary(self.space, history, Population, self.goals, self.population)
+        first = min(self.population, self.evaluations)
+        if len(history) + len(pending) < first or not living.trials:
+            return None
         draws, seen = tuple(range(self.draws)), canonical_forms(self.space, history)
+        under_way = forms_of(self.space, pending)
         found: dict[Architecture, Proposal] = {}
         for _ in range(TRIES * wanted):
             if len(found) == wanted:
@@ -73,7 +92,7 @@ class NSGA2(Searcher):
             crossed = self.space.cross(living.parent(rng), living.parent(rng), rng)
             child = self.space.mutate(crossed, rng)
             canonical = self.space.canonical(child)
-            if canonical not in seen and canonical not in found:
+            if not any(canonical in known for known in (seen, under_way, found)):
                 found[canonical] = Proposal(child, draws, "child")
         return list(found.values())
 
@@ -87,27 +106,30 @@ class Population(Summary):
     def __init__(self, space: Space[Any], goals: Sequence[Goal], size: int):
         self.goals, self.size = goals, size
         self.trials: list[Trial] = []
-        self.fitness: list[tuple[int, float]] = []
-        "Of each, the number of its front, and minus its crowding distance: the less, the better."
+        self._fitness: list[tuple[int, float]] | None = None
+        "Of each, once it was asked for."
 
     def add(self, trial: Trial) -> None:
         if not is_sound(trial, self.goals):
             return
         self.trials.append(trial)
-        self._judge()
+        self._fitness = None
         if len(self.trials) > self.size:
-            del self.trials[max(range(len(self.trials)), key=self.fitness.__getitem__)]
-            self._judge()
+            del self.trials[max(range(len(self.trials)), key=self.fitness().__getitem__)]
+            self._fitness = None
 
-    def _judge(self) -> None:
-        points = points_of(self.trials, self.goals)
-        fronts = ranks(points)
-        distances = np.zeros(len(points))
-        for number in range(fronts.max() + 1):
-            distances[fronts == number] = crowding(points[fronts == number])
-        self.fitness = list(zip(fronts.tolist(), (-distances).tolist(), strict=True))
+    def fitness(self) -> list[tuple[int, float]]:
+        """Of each, its front's number, and minus its crowding distance: the less, the better."""
+        if self._fitness is None:
+            points = points_of(self.trials, self.goals)
+            fronts = ranks(points)
+            distances = np.zeros(len(points))
+            for number in range(fronts.max() + 1):
+                distances[fronts == number] = crowding(points[fronts == number])
+            self._fitness = list(zip(fronts.tolist(), (-distances).tolist(), strict=True))
+        return self._fitness
 
     def parent(self, rng: random.Random) -> Architecture:
         """The better of two drawn with replacement."""
         pair = rng.choices(range(len(self.trials)), k=2)
-        return self.trials[min(pair, key=self.fitness.__getitem__)].architecture
+        return self.trials[min(pair, key=self.fitness().__getitem__)].architecture

@@ -84,3 +84,22 @@ class Searcher(ABC):
     @abstractmethod
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         """The best architecture of a finished search; None where nothing could be measured."""
+
+
+@dataclass(frozen=True)
+class AsynchronousSearcher(Searcher):
+    """One that can also propose while others of its proposals are still being measured."""
+
+    @abstractmethod
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        """What to measure next; None for nothing, at least until more has been measured.
+
+        As `propose`, a function of its arguments alone.
+
+        Args:
+            history: every trial that is measured, in the order in which their results came.
+            pending: what is being measured, in the order in which it was proposed.
+            rng: feeds every random choice.
+        """

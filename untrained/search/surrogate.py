@@ -10,28 +10,32 @@ them, and predicts the rest. Where a space has no operations on edges, it is its
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import scipy  # whose `stats` take a second, and are imported when they are used
 from jaxtyping import Float
 
-from untrained.search.history import canonical_forms
+from untrained.search.history import Summary, canonical_forms, forms_of, summary
 from untrained.search.ranks import is_sound
-from untrained.search.searcher import Goal, Proposal, Searcher, Trial
+from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
 from untrained.search.within import neighbours_within, sample_within
-from untrained.spaces.space import Architecture
+from untrained.spaces.space import Architecture, Space
 
 Vector = Float[np.ndarray, " n"]
 Features = Mapping[str, float | str]
 
+MOST = 4000
+"Trials of a regression, and predictions that are made at a time."
 RIDGES = 10.0 ** np.arange(-1, 4.1, 0.5)
 DRAW = 10.0
 "Variance of a draw's own effect beside that of one feature; large, so that it is fitted."
 
 
 @dataclass(frozen=True)
-class SurrogateSearch(Searcher):
+class SurrogateSearch(AsynchronousSearcher):
     """Architectures at random, then those that a regression predicts to be best.
 
     Where the space has a supernet, architectures are those that it holds. With y_s the values of
@@ -43,7 +47,10 @@ class SurrogateSearch(Searcher):
     where k is the inner product of features and of pairs of them. Each score's ridge has the
     least error when every architecture is predicted from all others. A draw of weights and probe
     is shared by `group` architectures and has an effect of its own, which is fitted and left out
-    of the prediction. Selected is the measured architecture with the highest prediction.
+    of the prediction. Selected is the measured architecture with the highest prediction. Time
+    grows with the cube of the number of trials, up to `MOST`: the regression is of the last.
+
+    In an asynchronous search, predictions are renewed whenever `group` more results have come.
     """
 
     evaluations: int = 220
@@ -54,28 +61,44 @@ class SurrogateSearch(Searcher):
     "Architectures that share draws, and are proposed together."
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        seen = canonical_forms(self.space, history)
-        random_ones = min(self.explore, self.evaluations)
-        exploring = len(history) < random_ones
-        left = (random_ones if exploring else self.evaluations) - len(history)
-        count = min(self.group, left)
+        return self._new(history, (), self.group, rng, partial(self.predicted_best, history))
+
+    def propose_one(
+        self, history: Sequence[Trial], pending: Sequence[Proposal], rng: random.Random
+    ) -> Proposal | None:
+        latest = summary(self.space, history, Predictions, self).best
+        return next(iter(self._new(history, pending, 1, rng, latest)), None)
+
+    def _new(
+        self,
+        history: Sequence[Trial],
+        pending: Sequence[Proposal],
+        count: int,
+        rng: random.Random,
+        predicted_best: Callable[[], list[Architecture]],
+    ) -> list[Proposal]:
+        seen, under_way = canonical_forms(self.space, history), forms_of(self.space, pending)
+        proposed, random_ones = len(history) + len(pending), min(self.explore, self.evaluations)
+        exploring = proposed < random_ones
+        left = (random_ones if exploring else self.evaluations) - proposed
+        count = min(count, left)
         if count < 1:  # within limits, what is predicted to be best has to be built and timed
             return []
         found: dict[Architecture, Architecture] = {}  # by canonical form
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
-            if exploring
-            else self._predicted_best(history)
+            if exploring or not history
+            else predicted_best()
         )
         for architecture in candidates:
             if len(found) >= count:
                 break
             canonical = self.space.canonical(architecture)
-            if canonical not in seen:
+            if canonical not in seen and canonical not in under_way:
                 found.setdefault(canonical, architecture)
         note = "random" if exploring else "predicted"
         return [
-            Proposal(architecture, self._draws(len(history) + i), note)
+            Proposal(architecture, self._draws(proposed + i), note)
             for i, architecture in enumerate(found.values())
         ]
 
@@ -90,10 +113,10 @@ class SurrogateSearch(Searcher):
         first = number // self.group * self.draws
         return tuple(range(first, first + self.draws))
 
-    def _predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
+    def predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
         """By falling prediction: what is met on the way up from the best measured ones."""
         predict = self._fitted(history)
-        measured = list(dict.fromkeys(trial.architecture for trial in history))
+        measured = list(dict.fromkeys(trial.architecture for trial in history[-MOST:]))
         predicted = dict(zip(measured, predict(measured), strict=True))
         climbers = sorted(measured, key=predicted.__getitem__, reverse=True)[:CLIMBERS]
         while climbers:
@@ -111,7 +134,7 @@ class SurrogateSearch(Searcher):
 
     def _fitted(self, history: Sequence[Trial]) -> Callable[[Sequence[Architecture]], Vector]:
         """f, of any architectures."""
-        features = self.space.features
+        features, history = self.space.features, history[-MOST:]
         known = [features(trial.architecture) for trial in history]
         draws = np.array([trial.draws[0] for trial in history])
         gram = overlaps(known, known) + DRAW * (draws[:, None] == draws)
@@ -120,9 +143,32 @@ class SurrogateSearch(Searcher):
         alpha = np.sum(alphas, axis=0)
 
         def predict(asked: Sequence[Architecture]) -> Vector:
-            return overlaps([features(a) for a in asked], known) @ alpha
+            portions = (asked[k : k + MOST] for k in range(0, len(asked), MOST))
+            return np.concatenate(
+                [overlaps([features(a) for a in portion], known) @ alpha for portion in portions]
+            )
 
         return predict
+
+
+class Predictions(Summary):
+    """What is predicted to be best, by a regression of whole groups of trials."""
+
+    def __init__(self, space: Space[Any], searcher: SurrogateSearch):
+        self.searcher = searcher
+        self._trials: list[Trial] = []
+        self._fitted, self._best = 0, list[Architecture]()
+
+    def add(self, trial: Trial) -> None:
+        self._trials.append(trial)
+
+    def best(self) -> list[Architecture]:
+        """By falling prediction, from the first trials, of which there is one at least."""
+        group = self.searcher.group
+        whole = len(self._trials) // group * group or len(self._trials)
+        if whole != self._fitted:
+            self._fitted, self._best = whole, self.searcher.predicted_best(self._trials[:whole])
+        return self._best
 
 
 CLIMBERS = 16

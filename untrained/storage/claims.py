@@ -153,7 +153,17 @@ class Claims:
     def _dead(self, connection: Connection) -> list[str]:
         now = _now(connection)
         others = connection.execute(select(drivers).where(drivers.c.id != self.driver)).mappings()
-        return [other["id"] for other in others if not _lives(dict(other), now)]
+        return [
+            other["id"]
+            for other in map(dict, others)
+            if self._follows(other) or not _lives(other, now)
+        ]
+
+    def _follows(self, other: Mapping[str, Any]) -> bool:
+        """Whether the other held the lock that this driver holds now, and so is dead."""
+        if self.lock is None:
+            return False
+        return (other["lock"], other["machine"]) == (self.lock, platform.node())
 
 
 def drivers_of(connection: Connection, run: str) -> int:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from untrained.scores.score import Bound, Reading
-from untrained.storage.rows import Damaged, check_row
+from untrained.storage.rows import Damaged, as_mappings, check_row
 from untrained.storage.schema import measurements
 
 KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
@@ -25,10 +25,10 @@ def readings(connection: Connection, keys: Sequence[str]) -> dict[str, Reading]:
 def looked_up(connection: Connection, keys: Sequence[str]) -> dict[str, Reading | None]:
     """Those of the measurements that there are; None for one that is damaged."""
     found: dict[str, Reading | None] = {}
-    for row in connection.execute(QUERY, {"keys": keys}).mappings():
+    for row in as_mappings(connection.execute(QUERY, {"keys": keys})):
         found[row["key"]] = None
         with suppress(Damaged):
-            check_row(COLUMNS, dict(row))
+            check_row(COLUMNS, row)
             if row["value"] is not None and row["reason"]:
                 continue  # a value has no reason
             kind, amount = row["bound_kind"], row["bound_amount"]

@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Dialect, Float, Intege
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 7
+SCHEMA = 8
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -68,6 +68,19 @@ trials = Table(
     Column("note", String, nullable=False),
     Column("epochs", Integer),
     Column("measurements", JSON, nullable=False),
+    Column("seen", Integer),  # trials that it was proposed from; NULL: those of earlier batches
+)
+
+pending = Table(  # proposals of asynchronous searches that are being measured
+    "pending",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("batch", Integer, primary_key=True),
+    *(
+        Column(column.name, column.type, nullable=column.nullable)
+        for column in trials.columns
+        if column.name not in ("run", "number", "batch")
+    ),
 )
 
 measurements = Table(

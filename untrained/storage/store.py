@@ -7,11 +7,10 @@ one or several, on one machine or, with a server, on several.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from math import fsum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, literal, select
 
 from untrained.outside import without_password
 from untrained.scores.score import Reading
@@ -19,16 +18,18 @@ from untrained.storage.address import Address
 from untrained.storage.claims import UNCLAIMED, Claims
 from untrained.storage.lookup import looked_up, readings
 from untrained.storage.opening import engine_of, reading_engine
-from untrained.storage.rows import Damaged, check_row
+from untrained.storage.rows import Damaged, as_mappings, check_row
 from untrained.storage.schema import (
     costs,
     epochs,
     measurements,
+    pending,
     runs,
     trained,
     trainings,
     trials,
 )
+from untrained.storage.spent import seconds_by_score, seconds_by_step
 from untrained.storage.transactions import transaction
 from untrained.storage.trial_record import TrialRecord
 from untrained.training.epoch import Epoch
@@ -89,7 +90,7 @@ class Store:
 
     def _read(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
         try:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            rows = [*as_mappings(connection.execute(query))]
             for row in rows:
                 check_row(query.selected_columns, row)
         except (ValueError, TypeError) as error:  # also JSON that is none
@@ -211,38 +212,65 @@ class Store:
     def forget_trials(self, connection: Connection, run: str) -> None:
         """Forgets what was tried, not what was measured."""
         connection.execute(trials.delete().where(trials.c.run == run))
+        connection.execute(pending.delete().where(pending.c.run == run))
 
-    def trials(self, run: str, since: int = 0) -> list[TrialRecord]:
-        """Trials from a number on, with the readings of their measurements."""
+    @transaction
+    def tried(self, connection: Connection, run: str) -> int:
+        """How many trials are stored."""
+        last = connection.scalar(select(func.max(trials.c.number)).where(trials.c.run == run))
+        return 0 if last is None else last + 1
+
+    def trials(self, run: str, since: int = 0, until: int | None = None) -> list[TrialRecord]:
+        """Trials from a number on, before another or up to the last, with their readings."""
         of_it = (trials.c.run == run) & (trials.c.number >= since)
+        if until is not None:
+            of_it &= trials.c.number < until
         rows = self._rows(select(trials).where(of_it).order_by(trials.c.number))
-        if [row["number"] for row in rows] != list(range(since, since + len(rows))):
+        end = since + len(rows) if until is None else until
+        if [row["number"] for row in rows] != list(range(since, end)):
             raise self._damaged(f"trials of {run} are missing")
         keys = {key for row in rows for column in row["measurements"].values() for key in column}
         known = self.known(sorted(keys))
-        return [
-            TrialRecord(
-                number=row["number"],
-                batch=row["batch"],
-                architecture=row["architecture"],
-                note=row["note"],
-                readings={
-                    score: tuple(known.get(key, LOST) for key in column)
-                    for score, column in row["measurements"].items()
-                },
-                draws=tuple(row["draws"]),
-                epochs=row["epochs"],
-                role=row["role"],
+        return [TrialRecord.of(row, known, LOST) for row in rows]
+
+    # Asynchronous searches
+
+    @transaction
+    def add_pending(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps proposals, which are being measured from now on."""
+        connection.execute(insert(pending), [dict(row) for row in rows])
+
+    def pending(self, run: str) -> list[dict[str, Any]]:
+        """What is being measured, in the order in which it was proposed."""
+        return self._rows(select(pending).where(pending.c.run == run).order_by(pending.c.batch))
+
+    @transaction
+    def arrive(self, connection: Connection, run: str, batch: int, number: int) -> None:
+        """Makes a pending proposal, all of whose measurements are there, the next trial.
+
+        Raises:
+            OSError: another driver has taken over the search.
+        """
+        there = (trials.c.run == run) & (trials.c.number == number)
+        if connection.scalar(select(trials.c.number).where(there)) is not None:
+            raise OSError(
+                f"another command goes on with this search in the store "
+                f"{without_password(str(self.where))}: wait for it, then give this one again"
             )
-            for row in rows
-        ]
+        it = (pending.c.run == run) & (pending.c.batch == batch)
+        names = [column.name for column in pending.columns]
+        taken = select(*(pending.c[name] for name in names), literal(number)).where(it)
+        connection.execute(insert(trials).from_select([*names, "number"], taken))
+        connection.execute(pending.delete().where(it))
 
     @transaction
     def batches(self, connection: Connection, run: str) -> int:
-        """How many batches of trials are stored."""
-        query = select(func.max(trials.c.batch)).where(trials.c.run == run)
-        last = connection.scalar(query)
-        return 0 if last is None else last + 1
+        """How many batches of trials are stored, or pending."""
+        lasts = [
+            connection.scalar(select(func.max(table.c.batch)).where(table.c.run == run))
+            for table in (trials, pending)
+        ]
+        return 1 + max((last for last in lasts if last is not None), default=-1)
 
     @transaction
     def seconds(self, connection: Connection, search: str) -> dict[str, float]:
@@ -253,21 +281,7 @@ class Store:
         whose measurements are lost do not count; a score that has no others is left out.
         """
         rows = self._read(connection, select(trials.c.measurements).where(trials.c.run == search))
-        columns: dict[str, set[frozenset[str]]] = {}
-        for row in rows:
-            for score, keys in row["measurements"].items():
-                columns.setdefault(score, set()).add(frozenset(keys))
-        keys = sorted({key for of_it in columns.values() for each in of_it for key in each})
-        spent: dict[str, float] = {}
-        for start in range(0, len(keys), 500):
-            some = measurements.c.key.in_(keys[start : start + 500])
-            query = select(measurements.c.key, measurements.c.seconds).where(some)
-            spent |= {key: seconds for key, seconds in connection.execute(query)}
-        whole = {  # summed exactly, as scores that share all their costs must cost the same
-            score: [fsum(map(spent.__getitem__, each)) for each in of_it if each <= spent.keys()]
-            for score, of_it in columns.items()
-        }
-        return {score: fsum(totals) / len(totals) for score, totals in whole.items() if totals}
+        return seconds_by_score(connection, [row["measurements"] for row in rows])
 
     # Trainings
 
@@ -354,19 +368,7 @@ class Store:
     @transaction
     def costs(self, connection: Connection, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
         """Step, count and seconds of a run and its search, summed over sessions."""
-        total = select(costs.c.step, func.count(), func.sum(costs.c.seconds))
-        of_them = total.where(costs.c.run.in_(ids), costs.c.wall == wall)
-        query = of_them.group_by(costs.c.step).order_by(costs.c.step)
-        measured = (
-            select(measurements.c.score, func.count(), func.sum(measurements.c.seconds))
-            .where(measurements.c.run.in_(ids))
-            .group_by(measurements.c.score)
-            .order_by(measurements.c.score)
-        )
-        rows = [tuple(row) for row in connection.execute(query)]
-        if not wall:
-            rows += [tuple(row) for row in connection.execute(measured)]
-        return [row for row in rows if isinstance(row[0], str)]
+        return seconds_by_step(connection, ids, wall=wall)
 
 
 AGAIN = "give the command that made it again: it recomputes this and keeps the rest"

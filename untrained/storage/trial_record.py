@@ -29,6 +29,35 @@ class TrialRecord:
     "Epochs of training before scores, where the searcher chose them."
     role: str | None = None
     "What it is to the searcher: `parent` in a pruning search, `start` of a climb."
+    seen: int | None = None
+    """In an asynchronous search, how many trials it was proposed from, the first ones; None in
+    others, where it is all those of earlier batches."""
+
+    @classmethod
+    def of(
+        cls, row: Mapping[str, Any], known: Mapping[str, Reading], lost: Reading
+    ) -> "TrialRecord":
+        """As the store has it.
+
+        Args:
+            row: of the table `trials`.
+            known: measurements by key.
+            lost: what stands for those that are not known.
+        """
+        return cls(
+            number=row["number"],
+            batch=row["batch"],
+            architecture=row["architecture"],
+            note=row["note"],
+            readings={
+                score: tuple(known.get(key, lost) for key in column)
+                for score, column in row["measurements"].items()
+            },
+            draws=tuple(row["draws"]),
+            epochs=row["epochs"],
+            role=row["role"],
+            seen=row["seen"],
+        )
 
     def as_trial(self, space: Space[Any]) -> Trial:
         """As a searcher sees it."""
