@@ -1,10 +1,10 @@
 """A run as one self-contained page, which opens from a file with the network off."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from untrained.locations import Location
 from untrained.report import front_drawings, score_drawings, training_drawings
 from untrained.report.budgeted import budgeted_in_words
 from untrained.report.calibrated import calibrated_parts
@@ -33,7 +33,7 @@ Parts = dict[str, Any]
 
 def write_report(
     run: RunRecord,
-    path: Path,
+    path: Location,
     *,
     space: Space[Any] | None = None,
     graphs: Sequence[CellGraph] = (),

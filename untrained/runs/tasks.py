@@ -13,6 +13,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
+from untrained.locations import Location, lock_file
 from untrained.memory import out_of_memory
 from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
@@ -53,7 +54,7 @@ class ScoreTask:
     those after fewer epochs come first."""
     draws: tuple[int, ...]
     device: str
-    warm: Path | None = None
+    warm: Location | None = None
     """Where the trainings before scores are kept, one for each draw, to be resumed; with the
     draw's number after it. None keeps none."""
 
@@ -72,7 +73,7 @@ class TrainTask:
     "Training images; None for all."
     seed: int
     until: int
-    checkpoint: Path
+    checkpoint: Location
     device: str
     weights: Path | None = None
     "What the network begins with, where it fits; None for weights drawn from the seed."
@@ -229,7 +230,7 @@ def train_before(
     return Before(state, failure, before.seconds + time.perf_counter() - began)
 
 
-def stored(path: Path) -> ShortTrained | None:
+def stored(path: Location) -> ShortTrained | None:
     """The training at `path`; None where there is none that can be read."""
     try:
         return load_short(path) if path.exists() else None
@@ -291,13 +292,14 @@ def untrainable(reason: str) -> Trained:
 def _trained(task: TrainTask, images: Images) -> Trained:
     network = initialised(task, images)
     size = network_size(network, images)
-    with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
+    kept = task.checkpoint
+    with FileLock(lock_file(kept.with_name(f"{kept.name}.lock"))):  # runs may share a training
         training = train(
             network,
             training_images(images, task.images, task.seed),
             task.recipe,
             seed=task.seed,
-            checkpoint=task.checkpoint,
+            checkpoint=kept,
             until=task.until,
             device=task.device,
         )

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from untrained.locations import Location
 from untrained.networks.choices import Named, Policy
 from untrained.outside import command_line
 from untrained.runs.config import (
@@ -73,8 +74,8 @@ class TrackConfig:
     "Seed of initial weights, splits, choice of images and training."
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`, or `auto`: `cuda` where there is one, otherwise `cpu`."
-    out: Path = Path("untrained-runs")
-    "Folder in which the tracking makes a folder of its own."
+    out: Location = Path("untrained-runs")
+    "Folder in which the tracking makes a folder of its own; or a URL, such as s3://bucket/runs."
 
     @property
     def tracking(self) -> Tracking:
