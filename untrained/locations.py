@@ -15,7 +15,7 @@ from untrained.urls import URL
 Location = Path | URL
 "A file or folder."
 
-_FORM = re.compile(r"[a-z][a-z0-9+.-]*://(?!/*$)(?!.*:.*@)[^?#]*")
+_FORM = re.compile(r"[a-z][a-z0-9+.-]*://(?!/*$)(?!.*:.*@)[^?#]*", re.DOTALL)
 
 
 def located(text: str) -> Location:
@@ -31,11 +31,11 @@ def located(text: str) -> Location:
     protocol, separator, rest = text.partition("://")
     if not separator:
         return Path(text)
-    if not _FORM.fullmatch(text) or "::" in protocol:
+    if not _FORM.fullmatch(text):
         raise ValueError(
-            f"expected a URL such as s3://BUCKET/FOLDER, with neither a password nor ? or #, got "
-            f"another form of {protocol}://...; keys are best left to the environment, such as "
-            f"AWS_ACCESS_KEY_ID, or to the files of the protocol's own tools"
+            "expected a URL such as s3://BUCKET/FOLDER, with neither a password nor ? or #, got "
+            "one of another form; leave keys to the environment, such as AWS_ACCESS_KEY_ID, or to "
+            "the files of the protocol's own tools"
         )
     if protocol not in ("file", "local"):
         return URL(text.rstrip("/"))

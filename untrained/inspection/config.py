@@ -8,6 +8,7 @@ from untrained.locations import Location
 from untrained.outside import command_line
 from untrained.runs.config import LARGEST_SEED, check_device, check_images
 from untrained.settings import check_range, checked
+from untrained.urls import URL
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class InspectConfig:
         check_range("seed", found.seed, 0, LARGEST_SEED)
         check_images(found.images)
         check_device(found.device)
+        if isinstance(found.out, URL):
+            found.out.check_library()
         return found
 
     def command(self, model: str) -> str:

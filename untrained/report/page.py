@@ -51,7 +51,7 @@ def write_report(
             that name. What a store names is never imported.
         graphs: the selected architecture's cells, to be drawn.
         standings: where the selected architecture stands in benchmark tables.
-        exported: label -> path of a file, relative to the page's folder, with `/`.
+        exported: label -> path of a file, relative to the page's folder, with `/`; or its URL.
         beside: name -> report of each other run of the same search, in the same way.
         command: the command line that made the page; left out if empty.
     """
@@ -70,7 +70,7 @@ def write_report(
         calibrated=run.calibrated and calibrated_parts(run.calibrated),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
-        beside={name: quote(file) for name, file in beside.items()},
+        beside={name: _href(file) for name, file in beside.items()},
         command=command,
     )
 
@@ -83,10 +83,13 @@ def _selected_parts(
         "cells": [draw_cell(graph, colours) for graph in graphs],
         "operations": colours,
         "standings": standings,
-        "links": {
-            label: quote(file, errors="surrogateescape") for label, file in exported.items()
-        },
+        "links": {label: _href(file) for label, file in exported.items()},
     }
+
+
+def _href(file: str) -> str:
+    """What a link says; a URL is said as it is."""
+    return file if "://" in file else quote(file, errors="surrogateescape")
 
 
 def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:

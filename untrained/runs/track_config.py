@@ -16,6 +16,7 @@ from untrained.runs.config import (
 )
 from untrained.settings import check_range, checked
 from untrained.training.recipe import AUTO, Recipe, TrainingSpec, check_recipe
+from untrained.urls import URL
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class TrackConfig:
         check_tracking(found.tracking)
         check_images(found.images)
         check_device(found.device)
+        if isinstance(found.out, URL):
+            found.out.check_library()
         return found
 
 
