@@ -41,7 +41,7 @@ class Shop(MemoryFileSystem):  # type: ignore[misc]
         if fault == "away":
             raise Disconnected("no route\nto host")
         whole = len(value) if fault is None else len(value) // 2
-        super().pipe_file(path, value[:whole], mode)
+        super().pipe_file(path, value[:whole])
         if fault == "cut":
             raise ConnectionResetError(104, "Connection reset by peer")
 

@@ -117,9 +117,10 @@ def test_an_outage_ends_a_run_in_a_line_and_it_resumes(
 ) -> None:
     config = asked(URL("shop://bucket/runs"), tmp_path / "store.db")
     monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
     shop.faults += [None, None, "away"]  # type: ignore[list-item]
     with pytest.raises(
-        OSError, match=r"cannot write shop://bucket/runs/trainings/\w+\.pt: no route"
+        OSError, match=r"cannot write shop://bucket/runs/trainings/\w+\.pt: .*no route"
     ):
         run(config)
     assert kept(run(config)) == expected
@@ -134,23 +135,33 @@ def test_a_second_driver_on_this_machine_is_refused(tmp_path: Path) -> None:
     assert not folder.running()
 
 
-def test_warm_trainings_are_kept_and_found(tmp_path: Path) -> None:
-    """Halving resumes survivors; the numbers are those of a folder."""
+def test_warm_trainings_are_kept_and_found(
+    tmp_path: Path,
+    shop: type[Shop],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Halving resumes survivors; the numbers are those of a folder, also where none is kept."""
     halving = {
         "searcher": "halving", "options": {"evaluations": 2, "epochs": 1},
         "scores": ("label_alignment",), "train": False,
         "score_settings": {"label_alignment": {"count": 8, "channels": 2}},
         "short_training": TrainingSpec(images=50),
     }  # fmt: skip
-    folders = [
-        run(asked(out, tmp_path / f"{name}.db", **halving))
-        for name, out in (("a", tmp_path / "runs"), ("b", URL("shop://bucket/runs")))
-    ]
-    one, other = map(record_of, folders)
-    assert one.trials == other.trials
-    names = {path.name for path in Path(folders[0].trainings).iterdir()}
-    there = {name.rpartition("/")[2] for name in Shop.store if "/trainings/" in name}
-    assert names == there != set()
+    out = URL("shop://bucket/runs")
+    in_a_folder = run(asked(tmp_path / "runs", tmp_path / "a.db", **halving))
+    expected = record_of(in_a_folder).trials
+    assert record_of(run(asked(out, tmp_path / "b.db", **halving))).trials == expected
+    names = {path.name for path in Path(in_a_folder.trainings).iterdir()}
+    there = [name for name in Shop.store if "/trainings/" in name]
+    assert {name.rpartition("/")[2] for name in there} == names != set()
+    assert "neither read nor kept" not in caplog.text
+    for name in there:
+        del Shop.store[name]
+    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    shop.faults += [None, *(["away"] * 10_000)]  # type: ignore[list-item]
+    assert record_of(run(asked(out, tmp_path / "c.db", **halving))).trials == expected
+    assert "neither read nor kept: OSError: cannot write shop://bucket/runs/" in caplog.text
 
 
 def test_a_tracking_by_url(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,9 @@ from untrained.images import Images
 from untrained.locations import located, lock_file
 from untrained.outside import command_line
 from untrained.runs.engines import start_engine
+from untrained.runs.failures import alarm
 from untrained.runs.node import check_folder
-from untrained.runs.tasks import Trained, TrainTask, perform
+from untrained.runs.tasks import Trained, TrainTask, perform, reaching
 from untrained.settings import typed
 from untrained.spaces import get_space
 from untrained.training import Recipe, ShortTrained, train
@@ -126,8 +129,8 @@ def test_a_write_that_is_cut_torn_or_refused_is_done_again(
     write_whole(PAGE, b"0123456789")
     assert PAGE.read_bytes() == b"0123456789"
     assert [record.message for record in caplog.records] == [
-        f"cannot write {PAGE} ([Errno 104] Connection reset by peer): tried again for 10 minutes; "
-        f"nothing is lost"
+        f"cannot write {PAGE} (ConnectionResetError: [Errno 104] Connection reset by peer): tried "
+        f"again for 10 minutes; nothing is lost"
     ]
 
 
@@ -150,7 +153,7 @@ def test_after_ten_minutes_it_is_told(
 
 def test_what_lasts_is_told_at_once(shop: type[Shop]) -> None:
     shop.faults += ["denied", "denied"]
-    with pytest.raises(OSError, match=f"cannot write {PAGE}: Access Denied; see that"):
+    with pytest.raises(OSError, match=f"cannot write {PAGE}: .*: Access Denied; see that"):
         write_whole(PAGE, b"0123456789")
     assert shop.faults == ["denied"]
 
@@ -304,6 +307,23 @@ def test_a_torn_checkpoint_is_refused_and_a_torn_warm_training_begins_anew(
     kept.write_bytes(kept.read_bytes()[:-1])
     with pytest.raises(ValueError, match="expected a training checkpoint"):
         load_short(kept)
+
+
+def test_to_wait_for_a_url_longer_than_a_step_may_take_is_no_failure_of_a_network() -> None:
+    """And a folder that cannot be written still ends the run."""
+
+    def call() -> None:
+        time.sleep(30)
+
+    def full() -> None:
+        raise OSError("full")
+
+    begun = time.monotonic()
+    assert reaching(PAGE, call, partial(alarm, 0.05)) is None
+    assert time.monotonic() - begun < 10
+    assert reaching(PAGE, full, nullcontext) is None
+    with pytest.raises(OSError, match="full"):
+        reaching(Path("t.pt"), full, nullcontext)
 
 
 def test_a_node_needs_no_folder_but_the_library_of_the_url(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class URL(str):
             ) from error
         except ImportError as error:
             extra = EXTRAS.get(self.protocol)
-            advice = f"pip install 'untrained[{extra}]'" if extra else _one_line(error)
+            advice = f"pip install 'untrained[{extra}]'" if extra else str(error)
             raise ValueError(
                 f"{self}: expected the library that {self.protocol}:// needs, got none; {advice}"
             ) from error
@@ -198,5 +198,5 @@ class URL(str):
 
 
 def _one_line(error: Exception) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(f"{type(error).__name__}: {error}".split())
     return without_password(said)[:200]

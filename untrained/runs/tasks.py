@@ -1,12 +1,14 @@
 """Work that a process can do on its own: plain values in, plain values out, nothing stored."""
 
+import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from filelock import FileLock
@@ -40,6 +42,10 @@ from untrained.training import (
     train_short,
 )
 from untrained.training.checkpoint import load_short, save_short
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ def train_before(
         return before
     began = time.perf_counter()
     kept = None if task.warm is None else task.warm.with_name(f"{task.warm.name}-{draw}.pt")
-    found = stored(kept) if kept else None
+    found = reaching(kept, partial(stored, kept), step) if kept else None
     longer = found is not None and found.epochs > short_training.recipe.epochs
     go_on = partial(
         train_short,
@@ -226,8 +232,22 @@ def train_before(
     )
     state, failure = attempt_apart(go_on, task.device, step, draw)
     if kept and state and not longer:
-        save_short(kept, state)
+        reaching(kept, partial(save_short, kept, state), step)
     return Before(state, failure, before.seconds + time.perf_counter() - began)
+
+
+def reaching(kept: Location, call: Callable[[], T], step: Step) -> T | None:
+    """What the call gives, which reads or writes what is kept.
+
+    Under a URL, None where it fails or takes longer than a step may: no fault of the network, and
+    what is not kept is trained again.
+    """
+    if isinstance(kept, Path):
+        return call()
+    found, failure = attempt(call, step=step)
+    if failure:
+        logger.warning("%s: neither read nor kept: %s", kept, failure.reason)
+    return found
 
 
 def stored(path: Location) -> ShortTrained | None:
