@@ -232,6 +232,19 @@ def told(
     return call
 
 
+def test_what_a_run_was_asked_is_read_by_its_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(asked(URL("shop://bucket/runs"), tmp_path / "store.db", train=False))
+    kept = folder.path / "config.toml"
+    words = ["search", "--config", kept, "--seed", "1", "--dry-run"]
+    monkeypatch.setattr("sys.argv", ["untrained", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().out == kept.read_text().replace("seed = 0", "seed = 1")
+
+
 STORE = ("--store", "mine.db")
 
 
@@ -257,6 +270,9 @@ STORE = ("--store", "mine.db")
         (("search", "--out", "file://host/runs"), "--out: expected file:///FOLDER"),
         (("train", CELL, "--weights", "s3://bucket/hush"), "--weights: expected a path"),
         (("report", "shop://bucket/runs/run"), "store: expected one beside an --out by URL"),
+        (("search", "--config", "shop://bucket/none.toml"),
+         "--config: expected a TOML file, got shop://bucket/none.toml: "),
+        (("demo", "--out", "shop://bucket/runs"), "--out: expected a path"),
         (("report", "s3://me:hush@bucket/runs/run"), "argument: expected a URL such as"),
     ],
 )  # fmt: skip

@@ -42,7 +42,7 @@ def search(
     actions().search(config, json, dry_run)
 
 
-def demo(*, out: Location = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
+def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
     """Search, train, compare, export and report, on the bundled digits.
 
     Args:
