@@ -20,12 +20,16 @@ class Disconnected(Exception):
 
 
 class Shop(MemoryFileSystem):  # type: ignore[misc]
-    """In memory; it lists nothing of what it holds, and each write meets the next fault."""
+    """In memory; it lists nothing of what it holds, and each write meets the next fault.
+
+    What is hidden, by the end of its name, cannot be read.
+    """
 
     protocol = "shop"
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     faults: ClassVar[list[Fault]] = []
+    hidden: ClassVar[list[str]] = []
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -33,6 +37,11 @@ class Shop(MemoryFileSystem):  # type: ignore[misc]
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         return []
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
+        if path.endswith(tuple(self.hidden)):
+            raise Disconnected("no route\nto host")
+        return bytes(super().cat_file(path, start, end))
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
         fault = self.faults.pop(0) if self.faults else None

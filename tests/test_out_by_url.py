@@ -20,7 +20,7 @@ from untrained.cli import main
 from untrained.files import whole_files
 from untrained.images import Images
 from untrained.inspection import inspect
-from untrained.locations import Location, located
+from untrained.locations import Location
 from untrained.ranking import rank
 from untrained.ranking.config import RankConfig
 from untrained.report import report_ranking, report_run, report_track
@@ -31,7 +31,7 @@ from untrained.runs.track_one import load_asked, track_one
 from untrained.runs.tracking import load_track
 from untrained.storage import RunFolder
 from untrained.training import TrainingSpec
-from untrained.urls import URL
+from untrained.urls import URL, Unreachable
 
 pytestmark = pytest.mark.usefixtures("without_graphs")
 
@@ -47,6 +47,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Shop]]:
     for system in (Shop, MemoryFileSystem):
         system.store.clear()
     Shop.faults.clear()
+    Shop.hidden.clear()
 
 
 def asked(out: Location, store: Path, **changes: Any) -> RunConfig:
@@ -161,21 +162,37 @@ def test_warm_trainings_are_kept_and_found(
     monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
     shop.faults += [None, *(["away"] * 10_000)]  # type: ignore[list-item]
     assert record_of(run(asked(out, tmp_path / "c.db", **halving))).trials == expected
-    assert "neither read nor kept: OSError: cannot write shop://bucket/runs/" in caplog.text
+    assert "neither read nor kept: Unreachable: cannot write shop://bucket/runs/" in caplog.text
 
 
-def test_a_tracking_by_url(tmp_path: Path) -> None:
-    short = TrainingSpec(epochs=2, images=64)
-    config = TrackConfig(training=short, probe=8, support=0, held_out=8, scale="small")
-    tracks = []
-    for out in (tmp_path, located("shop://bucket/runs")):
-        folder, found = track_one(TrackConfig(**{**vars(config), "out": out}), CELL)
-        again = load_track(folder.path)
-        assert again.kernels.equal(found.kernels)
-        assert load_asked(folder)[0].out == out
-        assert report_track(folder).exists()
-        tracks.append(found)
-    assert tracks[0].kernels.equal(tracks[1].kernels)
+def test_a_tracking_by_url(
+    tmp_path: Path, shop: type[Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder; and what cannot be read of it is not taken for damaged, and left out."""
+
+    def config(out: Location) -> TrackConfig:
+        short = TrainingSpec(epochs=2, images=64)
+        return TrackConfig(training=short, probe=8, support=0, held_out=8, scale="small", out=out)
+
+    out = URL("shop://bucket/runs")
+    _, expected = track_one(config(tmp_path), CELL)
+    folder, found = track_one(config(out), CELL)
+    assert found.kernels.equal(expected.kernels)
+    assert load_track(folder.path).kernels.equal(expected.kernels)
+    assert load_asked(folder)[0].out == out
+    assert report_track(folder).exists()
+    before = {name: file.getvalue() for name, file in shop.store.items()}
+    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    for name, reading in {
+        "00001.npy": lambda: track_one(config(out), CELL),
+        "question.json": lambda: track_one(config(out), CELL),
+        "about.json": lambda: report_track(folder),
+        "asked.json": lambda: report_track(folder),
+    }.items():
+        shop.hidden[:] = [name]
+        with pytest.raises(Unreachable, match=f"cannot read .*{name}: Disconnected: no route to"):
+            reading()
+    assert {name: file.getvalue() for name, file in shop.store.items()} == before
 
 
 def test_a_ranking_by_url(tmp_path: Path) -> None:

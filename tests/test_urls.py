@@ -203,6 +203,13 @@ def test_a_folder_that_was_damaged_is_not_taken_for_whole(damage: str, shop: typ
     assert whole_files(folder) == set()
 
 
+@pytest.mark.parametrize("content", [b"[]", b'{"a": 4}', b'{"a": {}}', b"3", b"", b"\xff"])
+def test_a_file_of_that_name_that_somebody_else_wrote(content: bytes) -> None:
+    folder = URL("shop://bucket/network")
+    (folder / CONTENTS).write_bytes(content)
+    assert whole_files(folder) == set()
+
+
 # Trainings
 
 

@@ -105,7 +105,7 @@ def whole_files(folder: Location) -> frozenset[str]:
     try:
         contents = json.loads((folder / CONTENTS).read_bytes())
         whole = all((folder / name).size() == each["bytes"] for name, each in contents.items())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError):
         return frozenset()
     return frozenset(contents) if whole else frozenset()
 

@@ -29,6 +29,10 @@ LASTING = (
 of its own."""
 
 
+class Unreachable(OSError):
+    """What a URL names cannot be read or written; that says nothing of what it holds."""
+
+
 class URL(str):
     """A file or folder by its URL, with those words of `Path` that this library uses.
 
@@ -76,7 +80,7 @@ class URL(str):
         """Bytes of the file; None where there is none.
 
         Raises:
-            OSError: it cannot be asked, for ten minutes.
+            Unreachable: it cannot be asked, for ten minutes.
         """
         try:
             return int(self._insist("read", lambda system, path: system.info(path))["size"])
@@ -84,7 +88,7 @@ class URL(str):
             return None
 
     def exists(self) -> bool:
-        """Whether there is such a file; OSError as `size`."""
+        """Whether there is such a file; errors as of `size`."""
         return self.size() is not None
 
     def read_bytes(self) -> bytes:
@@ -92,7 +96,7 @@ class URL(str):
 
         Raises:
             FileNotFoundError: there is none.
-            OSError: it cannot be read, for ten minutes.
+            Unreachable: it cannot be read, for ten minutes.
         """
         return self._insist("read", lambda system, path: system.cat_file(path))
 
@@ -106,7 +110,7 @@ class URL(str):
         An object store shows the old file until it has all of the new one.
 
         Raises:
-            OSError: it cannot be written, for ten minutes.
+            Unreachable: it cannot be written, for ten minutes.
         """
 
         def put(system: Any, path: str) -> None:
@@ -154,7 +158,7 @@ class URL(str):
 
         Raises:
             ValueError: as `check_library`.
-            OSError: it cannot be reached.
+            Unreachable: it cannot be reached.
         """
         self.check_library()
         try:
@@ -190,8 +194,8 @@ class URL(str):
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _explained(self, what: str, error: Exception) -> OSError:
-        return OSError(
+    def _explained(self, what: str, error: Exception) -> Unreachable:
+        return Unreachable(
             f"cannot {what} {self}: {_one_line(error)}; see that it can be reached, and that you "
             f"may read and write there, then give the same command again: it resumes"
         )

@@ -22,6 +22,7 @@ from untrained.estimate import Quantity
 from untrained.files import content_of, write_whole
 from untrained.locations import Location
 from untrained.runs.snapshots import MEASURED, Snapshot
+from untrained.urls import Unreachable
 
 SNAPSHOTS = "snapshots.jsonl"
 UNREADABLE = (
@@ -61,6 +62,8 @@ def read_recorded(folder: Location, size: int) -> tuple[list[Recorded], list[str
             if snapshots and snapshot.epoch <= snapshots[-1].snapshot.epoch:
                 raise ValueError("its line is out of order")
             snapshots.append(recorded)
+        except Unreachable:
+            raise
         except UNREADABLE as error:
             where = kernel_file(folder, snapshot)
             damage.append(f"{where}: cannot be read ({str(error)[:80] or type(error).__name__})")

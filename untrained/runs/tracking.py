@@ -42,6 +42,7 @@ from untrained.runs.streams import stream
 from untrained.runs.track_config import Tracking
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
+from untrained.urls import Unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -235,6 +236,8 @@ def _read_about(path: Location) -> dict[str, Any]:
             raise TypeError(f"got {about['classes']}")
         if any(not 0 <= label < len(about["classes"]) for label in about["labels"]):
             raise IndexError("a label without a class")
+    except Unreachable:
+        raise
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected labels and classes of the snapshots, got what cannot be read as "
@@ -277,6 +280,8 @@ def _claim(folder: Location, asked: dict[str, Any]) -> None:
         write_whole(path, json.dumps(asked, indent=2).encode())
     try:
         kept = dict(json.loads(path.read_bytes()))
+    except Unreachable:
+        raise
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected the configuration of this tracking, got what cannot be read "
