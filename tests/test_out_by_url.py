@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from object_stores import Shop
+from postgres import Server
 from stopped import stopped_at
 from torch import nn
 
@@ -50,7 +51,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Shop]]:
     Shop.hidden.clear()
 
 
-def asked(out: Location, store: Path, **changes: Any) -> RunConfig:
+def asked(out: Location, store: Path | str, **changes: Any) -> RunConfig:
     """Two networks, trained for two epochs; sizes take no time to score."""
     settings: dict[str, Any] = {
         "searcher": "random", "options": {"evaluations": 3}, "scores": ("parameters",), "draws": 1,
@@ -103,6 +104,15 @@ def test_a_run_stopped_in_training_ends_as_one_in_a_folder(
     assert 'href="network/weights.safetensors"' in text
     assert f"untrained report {folder.path} --store" in text
     assert {path.name for path in tmp_path.iterdir()} == {"store.db", ".store.db.lock"}
+
+
+def test_files_by_url_beside_a_database_on_a_server(
+    postgres: Server, expected: dict[str, Any]
+) -> None:
+    config = asked(URL("shop://bucket/runs"), postgres.url())
+    with pytest.raises(KeyboardInterrupt):
+        run(config, stopped_at("training", 1))
+    assert kept(run(config)) == expected
 
 
 def test_a_page_elsewhere_names_files_by_their_url(tmp_path: Path) -> None:
