@@ -31,6 +31,7 @@ from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import load_asked, track_one
 from untrained.runs.tracking import load_track
 from untrained.storage import RunFolder
+from untrained.storage.folder import is_held
 from untrained.training import TrainingSpec
 from untrained.urls import URL, Unreachable
 
@@ -140,10 +141,10 @@ def test_an_outage_ends_a_run_in_a_line_and_it_resumes(
 def test_a_second_driver_on_this_machine_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(URL("shop://bucket/runs"), "run", str(tmp_path / "store.db"))
     with folder.held():
-        assert folder.running()
+        assert is_held(folder.lock)
         with pytest.raises(OSError, match="shop://bucket/runs/run is in use by another process"):
             folder.held().__enter__()
-    assert not folder.running()
+    assert not is_held(folder.lock)
 
 
 def test_warm_trainings_are_kept_and_found(

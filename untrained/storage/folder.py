@@ -47,6 +47,11 @@ class RunFolder:
         return address_of(self.elsewhere, self.out)
 
     @property
+    def trainings(self) -> Location:
+        """Folder of checkpoints, which all runs in `out` share."""
+        return self.out / "trainings"
+
+    @property
     def report(self) -> Location:
         """The run's page."""
         return self.path / "report.html"
@@ -68,11 +73,6 @@ class RunFolder:
         except OSError:  # a folder that is read-only
             return False
 
-    @property
-    def trainings(self) -> Location:
-        """Folder of checkpoints, which all runs in `out` share."""
-        return self.out / "trainings"
-
     def checkpoint(self, training: str) -> Location:
         """File of a training, which several runs may share."""
         return self.trainings / f"{training}.pt"
@@ -91,7 +91,7 @@ class RunFolder:
             self.out.check_reached()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.trainings.mkdir(exist_ok=True)
+            (self.out / "trainings").mkdir(exist_ok=True)
             lock = FileLock(self.lock, timeout=0.2)  # `running` takes it for a moment
             lock.acquire()
         except Timeout as error:
