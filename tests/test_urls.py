@@ -97,7 +97,8 @@ def test_words_of_a_path() -> None:
     assert (url.name, url.parent, url.protocol) == ("a.pt", "s3://bucket/runs", "s3")
     assert url.parent.parent.parent == url.root == "s3://bucket"
     assert url.with_name("b") == url.parent / "b" == "s3://bucket/runs/b"
-    assert lock_file(url) != lock_file(url.parent)
+    assert lock_file(url).parts[-2:] == ("runs", "a.pt")
+    assert lock_file(url) != lock_file(URL("s3://other/runs/a.pt"))
     assert lock_file(Path("lock")) == Path("lock")
 
 

@@ -45,8 +45,12 @@ def located(text: str) -> Location:
 
 
 def lock_file(place: Location) -> Path:
-    """The file whose lock holds a place: itself or, under a URL, one of this machine's own."""
+    """The file whose lock holds a place: itself or, under a URL, one of this machine's own.
+
+    That has the same name in a folder of the same name, which is yet to be made.
+    """
     if isinstance(place, Path):
         return place
-    digest = blake2b(place.encode(), digest_size=8).hexdigest()
-    return Path(tempfile.gettempdir()) / f"untrained-{os.getuid()}-{digest}.lock"
+    digest = blake2b(place.parent.encode(), digest_size=8).hexdigest()
+    ours = Path(tempfile.gettempdir()) / f"untrained-{os.getuid()}-{digest}"
+    return ours / place.parent.name / place.name

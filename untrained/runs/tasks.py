@@ -313,7 +313,9 @@ def _trained(task: TrainTask, images: Images) -> Trained:
     network = initialised(task, images)
     size = network_size(network, images)
     kept = task.checkpoint
-    with FileLock(lock_file(kept.with_name(f"{kept.name}.lock"))):  # runs may share a training
+    lock = lock_file(kept.with_name(f"{kept.name}.lock"))
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # runs may share a training
         training = train(
             network,
             training_images(images, task.images, task.seed),

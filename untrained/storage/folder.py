@@ -92,6 +92,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.out / "trainings").mkdir(exist_ok=True)
+            self.lock.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.lock, timeout=0.2)  # `running` takes it for a moment
             lock.acquire()
         except Timeout as error:
