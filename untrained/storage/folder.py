@@ -90,9 +90,9 @@ class RunFolder:
         if isinstance(self.out, URL):
             self.out.check_reached()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.lock.parent):
+                folder.mkdir(parents=True, exist_ok=True)
             (self.out / "trainings").mkdir(exist_ok=True)
-            self.lock.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.lock, timeout=0.2)  # `running` takes it for a moment
             lock.acquire()
         except Timeout as error:
