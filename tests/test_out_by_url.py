@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 
 
 @pytest.fixture(autouse=True)
-def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Shop]]:
-    """An empty one, for which nobody waits long."""
+def shop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[type[Shop]]:
+    """An empty one, for which nobody waits long, and whose locks no other process has."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setattr(urls, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(urls, "LONGEST_PAUSE", 0.002)
     yield Shop

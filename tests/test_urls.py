@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -38,8 +39,11 @@ PAGE = URL("shop://bucket/runs/page.html")
 
 
 @pytest.fixture(autouse=True)
-def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Shop]]:
-    """An empty one, for which nobody waits long."""
+def shop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[type[Shop]]:
+    """An empty one, for which nobody waits long, and whose locks no other process has."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setattr(urls, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(urls, "LONGEST_PAUSE", 0.002)
     yield Shop
