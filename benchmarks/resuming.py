@@ -188,7 +188,7 @@ def resume(
         select=selecting,
         record=recording,
         report=reporting,
-        page=page.stat().st_size / 1e6,
+        page=len(page.read_bytes()) / 1e6,
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     )
     print(json.dumps(asdict(found)))

@@ -33,6 +33,7 @@ SLOW = frozenset(
         "test_kernel_scores",
         "test_search_calibrated", "test_time_budget",
         "test_migration", "test_mnas", "test_nasbench101", "test_neural_tangents", "test_nngp",
+        "test_out_by_url", "test_urls",
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
         "test_provenance", "test_ray_engine", "test_recent", "test_recipes", "test_recomputing",
         "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",

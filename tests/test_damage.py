@@ -22,6 +22,7 @@ from spared import spare_graphs
 from torch import nn
 
 from untrained.images import Images
+from untrained.locations import Location
 from untrained.report.stored import report_run, report_track
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.runs.track_config import TrackConfig, Tracking
@@ -84,7 +85,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run(quick(out))
 
 
-def quick(out: Path, *, train: bool = True) -> RunConfig:
+def quick(out: Location, *, train: bool = True) -> RunConfig:
     return RunConfig(
         searcher="random", options={"evaluations": 3}, scores=("parameters",), draws=1,
         train=train, compare=0, scale="small", workers=0, out=out,
@@ -121,11 +122,11 @@ def test_a_store_is_read_without_being_written(
             connection.execute("alter table runs drop column search")
             connection.execute("update schema set version = 2")
         connection.close()
-    before = {p: p.read_bytes() for p in folder.out.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in Path(folder.out).rglob("*") if p.is_file()}
     (tmp_path / "elsewhere").mkdir()
     text = report_run(folder, tmp_path / "elsewhere" / "page.html").read_text(encoding="utf-8")
     assert f"../runs/{folder.name}/network/network.py" in text
-    assert {p: p.read_bytes() for p in folder.out.rglob("*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in Path(folder.out).rglob("*") if p.is_file()} == before
     record = load_record(folder.store, folder.name)
     assert len(record.trainings) == 1
 
@@ -246,7 +247,7 @@ def test_a_checkpoint_never_runs_code_and_says_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "training.pt"
-    original = next((searched.out / "trainings").glob("*.pt")).read_bytes()
+    original = next(Path(searched.trainings).glob("*.pt")).read_bytes()
     path.write_bytes(original)
     kept = torch.load(path, weights_only=True)
     asked = kept["asked"]

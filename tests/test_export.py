@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from untrained.images import Images, Labelled
 from untrained.images.picture import read_picture
 from untrained.images.resizing import resize_square
+from untrained.locations import Location
 from untrained.networks.onnx_graph import missing_packages
 from untrained.training import Recipe, evaluate, export
 from untrained.training.export import Exported
@@ -111,7 +112,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_here(folder: Path, loader: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_here(folder: Path, loader: Location, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The loader's command in this process, where torch is there already."""
     out, err, code = StringIO(), StringIO(), 0
     with ExitStack() as stack:
@@ -130,10 +131,10 @@ def run_here(folder: Path, loader: Path, *arguments: str) -> subprocess.Complete
 
 @pytest.mark.usefixtures("without_graphs")
 def test_loader_works_elsewhere_without_the_library(tmp_path: Path) -> None:
-    network, exported = write(tmp_path / "exported")
+    network, _ = write(tmp_path / "exported")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    exported.folder.rename(elsewhere / "moved")
+    (tmp_path / "exported").rename(elsewhere / "moved")
     inputs = torch.randn(3, 3, 8, 8)
     torch.save(inputs, elsewhere / "inputs.pt")
     script = (
@@ -544,7 +545,7 @@ def test_weights_are_those_of_the_network(tmp_path: Path) -> None:
     kept = load_file(exported.weights)
     assert kept.keys() == network.state_dict().keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in network.state_dict().items())
-    assert exported.weights.stat().st_mode == exported.loader.stat().st_mode
+    assert os.stat(exported.weights).st_mode == os.stat(exported.loader).st_mode
 
 
 TIED = """

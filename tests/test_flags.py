@@ -162,7 +162,7 @@ def test_settings_of_a_score_of_ones_own(parse: Parse) -> None:
         (("--scores", "macs@01"), "expected a number of epochs after @, got '01'"),
         (("--scores", "macs@"), "expected a number of epochs after @, got ''"),
         (("--images", ""), "images: expected a name, a file or a folder, got ''"),
-        (("--out", ""), "--out: expected a path (. for the working folder), got ''"),
+        (("--out", ""), "--out: expected a path (. for the working folder) or a URL, got ''"),
         (("--config", ""), "--config: expected a path"),
         (("--training.recipe", ""), "training.recipe: unknown recipe ''"),
         (("--searcher", "reinforce", "--options.momentum", "1"), "options.momentum: expected"),

@@ -49,10 +49,12 @@ FREE = (
     "data",
     "estimate",
     "files",
+    "locations",
     "memory",
     "outside",
     "plugins",
     "settings",
+    "urls",
 )  # any subpackage may; they import none
 
 

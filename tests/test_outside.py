@@ -20,6 +20,7 @@ from test_report_tracked import make_track
 from untrained.cli import main, shown, terminal
 from untrained.cli.progress import columns_of_a_bar, watching
 from untrained.estimate import Quantity
+from untrained.locations import Location
 from untrained.outside import command_line, visible
 from untrained.report import write_report
 from untrained.report.tracked_page import write_tracked
@@ -132,7 +133,7 @@ def run_of(text: str) -> RunRecord:
 class Page(HTMLParser):
     """The shape of a page, its words, and the figures in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         super().__init__()
         self.shape: list[tuple[str, tuple[str, ...]]] = []
         self.words: list[str] = []

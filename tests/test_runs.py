@@ -24,6 +24,7 @@ from spared import spare_graphs
 
 from untrained.cli import main
 from untrained.images import Images, load_images
+from untrained.locations import Location
 from untrained.runs import Progress, RunConfig, RunRecord, load_record, run
 from untrained.runs.engines import start_engine
 from untrained.runs.measuring import SEEDS_APART
@@ -57,7 +58,7 @@ SIZES: dict[str, Any] = {"scores": ("parameters", "macs"), "score_settings": {}}
 "What takes no time to score."
 
 
-def quick(out: Path, **changes: Any) -> RunConfig:
+def quick(out: Location, **changes: Any) -> RunConfig:
     """A few architectures in this process, where type checks make everything slow."""
     settings: dict[str, Any] = {
         "searcher": "random", "options": {"evaluations": 3}, "score_settings": QUICK, "draws": 2,
@@ -258,12 +259,12 @@ def test_a_quick_retry_keeps_what_was_trained_before(tmp_path: Path) -> None:
     """Each way of training has a folder, a network and a record; the search is done once."""
     few = {**SIZES, "train": True}
     first = run(quick(tmp_path, **few))
-    kept = {path: path.read_bytes() for path in first.network.iterdir()}
+    kept = {path: path.read_bytes() for path in Path(first.network).iterdir()}
     expected = facts(first)
     others = {name: run(quick(tmp_path, **few, **change)) for name, change in OTHERWISE.items()}
     assert all((other.network / "weights.safetensors").exists() for other in others.values())
     assert len({first, *others.values()}) == 1 + len(OTHERWISE)
-    assert {path: path.read_bytes() for path in first.network.iterdir()} == kept
+    assert {path: path.read_bytes() for path in Path(first.network).iterdir()} == kept
     assert facts(first) == expected
     of_another_search = others.pop("another seed")
     beside = load_record(first.store, first.name).beside

@@ -13,6 +13,7 @@ from scipy.stats import kendalltau
 from stopped import stopped_at
 from test_cli import Command, command
 
+from untrained.locations import Location
 from untrained.report import report_run
 from untrained.report.calibrated import calibrated_in_words, verdict_on
 from untrained.runs import RunConfig, calibrating, run
@@ -30,7 +31,7 @@ SPACE = get_space("nasbench201")
 BRIEF = TrainingSpec(epochs=1, images=60, batch=30)
 
 
-def asked(out: Path, **changes: Any) -> RunConfig:
+def asked(out: Location, **changes: Any) -> RunConfig:
     """Two scores are compared: fewer convolutions are better, but for noise; and a size."""
     settings: dict[str, Any] = {
         "searcher": "random", "options": {"evaluations": 10}, "scores": ("ranked:Noisy", "macs"),

@@ -81,7 +81,9 @@ def test_an_address_that_is_none_is_told_in_one_line(given: str, said_of_it: str
         ("postgresql://h/d?a=b&sslpassword=s3cret&c=d", "postgresql://h/d?a=b&c=d"),
         ("postgresql://h/d?password=s3cret&c=d", "postgresql://h/d?c=d"),
         ("pictures:of@postgres", "pictures:of@postgres"),
-        ("https://me:word@host", "https://me:word@host"),
+        ("https://me:word@host", "https://me@host"),
+        ("--out=abfs://key:s3/cr@et@box/runs", "--out=abfs://key@box/runs"),
+        ("ray://host:10001", "ray://host:10001"),
     ],
 )
 def test_a_password_is_left_out(given: str, shown: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from stopped import stopped_at
 from test_cli import Command, command
 
+from untrained.locations import Location
 from untrained.report import report_run
 from untrained.runs import RunConfig, load_record, run, shrinking
 from untrained.runs.config import Shrink
@@ -24,7 +25,7 @@ SPACE = get_space("nasbench201")
 POOL = 40
 
 
-def asked(out: Path, **changes: Any) -> RunConfig:
+def asked(out: Location, **changes: Any) -> RunConfig:
     """Few-parameter architectures are discarded; then another number of sizes is searched for."""
     settings: dict[str, Any] = {
         "searcher": "random", "options": {"evaluations": 12}, "scores": ("trainable_layers",),

@@ -3,15 +3,29 @@
 Any subpackage may import this; it imports none.
 """
 
+import io
+import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from untrained.locations import Location
+from untrained.urls import URL
+
+CONTENTS = "files.json"
+"Under a URL: the files of a folder, with lengths and SHA-256. Written last and removed first."
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Location, content: bytes) -> None:
     """Write a file, in a folder that exists, so that a kill leaves the old one or the new one."""
+    if isinstance(path, URL):
+        path.write_bytes(content)
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:
@@ -23,13 +37,21 @@ def write_whole(path: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def content_of(write: Callable[[io.BytesIO], Any]) -> bytes:
+    """What a function writes into a file."""
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
 @contextmanager
-def folder_written_whole(folder: Path, names: Collection[str]) -> Iterator[Path]:
+def folder_written_whole(folder: Location, names: Collection[str]) -> Iterator[Path]:
     """A new folder to write into, which takes the place of `folder` once all of it is written.
 
     An error, a kill or a full disk at any moment leaves the old one or the new one. Between two
     renames there is, for a moment, none: after a kill right then, the next call puts the old one
-    back.
+    back. Under a URL, where nothing can be renamed, there is none until the last file is there:
+    see `whole_files`.
 
     Args:
         folder: where what is written ends.
@@ -39,6 +61,11 @@ def folder_written_whole(folder: Path, names: Collection[str]) -> Iterator[Path]
         ValueError: the working folder, which cannot be replaced under a running program.
         OSError: it cannot be written.
     """
+    if isinstance(folder, URL):
+        with TemporaryDirectory(prefix="untrained") as made:
+            yield Path(made)
+            _upload(Path(made), folder, names)
+        return
     whole = folder.resolve()
     if Path.cwd().is_relative_to(whole):
         raise ValueError(
@@ -65,6 +92,34 @@ def folder_written_whole(folder: Path, names: Collection[str]) -> Iterator[Path]
             _keep_others(old, whole, names)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def whole_files(folder: Location) -> frozenset[str]:
+    """Names of the files in a folder that `folder_written_whole` has written; none if not all.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(folder, Path):
+        return frozenset(os.listdir(folder) if folder.exists() else ())
+    try:
+        contents = json.loads((folder / CONTENTS).read_bytes())
+        whole = all((folder / name).size() == each["bytes"] for name, each in contents.items())
+    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError):
+        return frozenset()
+    return frozenset(contents) if whole else frozenset()
+
+
+def _upload(made: Path, folder: URL, names: Collection[str]) -> None:
+    (folder / CONTENTS).unlink(missing_ok=True)
+    contents = {}
+    for path in sorted(made.iterdir()):
+        content = path.read_bytes()
+        (folder / path.name).write_bytes(content)
+        contents[path.name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+    for name in {*names} - {*contents}:
+        (folder / name).unlink(missing_ok=True)
+    (folder / CONTENTS).write_bytes(json.dumps(contents, indent=2).encode())
 
 
 def _exchange(new: Path, whole: Path, old: Path) -> None:

@@ -52,7 +52,7 @@ def command_line(*words: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """The text without the passwords of the URL of a PostgreSQL database in it.
+    """The text without the passwords of a URL in it, of a PostgreSQL database or of files.
 
     Everything from a colon after the user's name to the last `@` counts as one, whether or not it
     is written as a URL demands.
@@ -61,13 +61,15 @@ def without_password(text: str) -> str:
         >>> without_password("postgresql+psycopg://me:secret@host/runs?sslpassword=too&x=1")
         'postgresql+psycopg://me@host/runs?x=1'
     """
-    if "postgres" not in text or "://" not in text:
+    if "://" not in text:
         return text
     text = _PASSWORD.sub(r"\1@", text)
+    if "postgres" not in text:
+        return text
     return re.sub(r"\?$", "", _PASSWORD_IN_QUERY.sub(r"\1", text))
 
 
-_PASSWORD = re.compile(r"(postgres[^:/]*://[^:@/?]*):.*@", re.DOTALL)
+_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^:@/?\s]*):.*@", re.DOTALL)
 _PASSWORD_IN_QUERY = re.compile(r"([?&])(?:ssl)?password=[^&]*&?")
 
 

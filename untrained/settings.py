@@ -11,6 +11,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from untrained.locations import located
+from untrained.outside import without_password
+from untrained.urls import URL
+
 Setting = float | int | bool | str
 V = TypeVar("V")
 
@@ -24,6 +28,7 @@ _EXPECTED = {
     bool: "true or false",
     str: "text",
     Path: "a path (. for the working folder)",
+    URL: "a URL",
     dict: "a table",
     tuple: "a list",
 }
@@ -131,21 +136,30 @@ def _as(kind: Any, value: Any, where: str) -> Any:
         return {name: typed(each, one, f"{where}.{name}") for name, one in value.items()}
     if is_dataclass(kind):
         return checked(value, f"{where}.") if isinstance(value, kind) else _UNFIT  # type: ignore
-    return _as_plain(kind, value) if kind is origin else _UNFIT
+    return _as_plain(kind, value, where) if kind is origin else _UNFIT
 
 
-def _as_plain(kind: type, value: Any) -> Any:
+def _as_plain(kind: type, value: Any, where: str) -> Any:
     if kind is float and type(value) is int and abs(value) < 2**1023:
         return float(value)
     if isinstance(value, str) and "\0" in value:
         return _UNFIT
-    if kind is Path and isinstance(value, str):
-        return Path(value) if value else _UNFIT  # an empty path would be the working folder
+    if kind in (Path, URL) and isinstance(value, str):
+        return _as_location(kind, value, where)
     if isinstance(value, float):
         return value if isinstance(value, kind) and isfinite(value) else _UNFIT
     if isinstance(value, bool):
         return value if kind is bool else _UNFIT
     return value if isinstance(value, kind) else _UNFIT
+
+
+def _as_location(kind: type, text: str, where: str) -> Any:
+    """The path or the URL; an empty path, which would be the working folder, is neither."""
+    try:
+        found = located(text) if text else _UNFIT
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return found if isinstance(found, kind) else _UNFIT
 
 
 def _named(kind: Any) -> str:
@@ -156,7 +170,7 @@ def _named(kind: Any) -> str:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    text = repr(without_password(value) if isinstance(value, str) else value)
     return text if len(text) < 100 else f"{text[:80]}... of {len(text)} characters"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from untrained.bench.calibrating import calibrate, draw_untabled
@@ -142,7 +143,8 @@ def _check_free(folder: RunFolder, config: BenchConfig) -> None:
             f"expected {', '.join(FREE)} alone beside a run's folder, got {', '.join(given)}: "
             f"that is as it was in the run"
         )
-    if known := sorted(folder.path.glob(f"*/{CONFIG}")):
+    inside = folder.path.glob(f"*/{CONFIG}") if isinstance(folder.path, Path) else ()
+    if known := sorted(inside):
         again = command_line("untrained", "bench", "--config", str(known[0]))
         raise ValueError(
             f"expected the folder of a search or of untrained score, got that of a bench; for "

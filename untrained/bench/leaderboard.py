@@ -1,11 +1,13 @@
 """Scores in the order in which they rank architectures, as a value and as files."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from untrained.bench.config import LEAST
+from untrained.files import content_of, write_whole
+from untrained.locations import Location
 
 SHORTENED = "shortened training"
 "The kind of what is no score of an untrained network, but what it competes with."
@@ -49,7 +51,7 @@ class Leaderboard:
     architectures were trained for it, which scores rank them, in a few sentences."""
     notes: tuple[str, ...] = ()
     "What else must be known to read the numbers."
-    folder: Path | None = None
+    folder: Location | None = None
     "Where `write` has put it."
     command: str = ""
     "The command line that makes it again; empty if it is not known."
@@ -85,14 +87,17 @@ class Leaderboard:
             pl.when(pl.col(score).null_count() == 0).then(value).alias("value"),
         )
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: Location) -> list[Location]:
         """Writes leaderboard.csv, leaderboard.parquet, values.parquet and matrix.csv."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in FILES]
-        self.scores.write_csv(paths[0])
-        self.scores.write_parquet(paths[1])
-        self.values.write_parquet(paths[2])
-        self.matrix.write_csv(paths[3])
+        scores, values, matrix = self.scores, self.values, self.matrix
+        writers: tuple[Any, ...] = (
+            *(scores.write_csv, scores.write_parquet),
+            *(values.write_parquet, matrix.write_csv),
+        )
+        for path, writer in zip(paths, writers, strict=True):
+            write_whole(path, content_of(writer))
         return paths
 
 

@@ -14,6 +14,7 @@ from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
+from untrained.locations import Location
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, run
 from untrained.runs.budget import plan_in_words
@@ -28,6 +29,7 @@ from untrained.settings import join_texts
 from untrained.spaces import get_space
 from untrained.storage import RunFolder
 from untrained.training.recipe import AUTO
+from untrained.urls import URL
 
 
 def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> None:
@@ -136,8 +138,10 @@ def inspect(model: str, config: InspectConfig, as_json: bool) -> None:
     show_inspected(model, config, as_json)
 
 
-def report(folder: Path, page: Path | None, store: str | None) -> None:
+def report(folder: Location, page: Location | None, store: str | None) -> None:
     """Writes the page of a run or a tracking again."""
+    if isinstance(folder, URL):
+        folder.check_reached()
     found = RunFolder(folder.parent, folder.name, store)
     path = (pages.report_track if holds_tracking(found) else pages.report_run)(found, page)
     say(path, label="Report:", style="bold")

@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -28,6 +27,7 @@ from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
 from untrained.cli.terminal import WORKING, prepare, say
+from untrained.locations import Location
 
 app = App(
     name="untrained",
@@ -62,13 +62,13 @@ app.command(_data_app)
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
+    config_file: Annotated[Location | None, Parameter(name="--config")] = None,
 ) -> None:
     """Reads flags, and those left unsaid from a TOML file.
 
     Args:
-        config_file: TOML file whose keys are the flags of the command; flags take precedence, key
-            by key.
+        config_file: TOML file, or its URL, whose keys are the flags of the command; flags take
+            precedence, key by key.
     """
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)

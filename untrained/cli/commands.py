@@ -13,6 +13,7 @@ from untrained.bench.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
+from untrained.locations import Location
 from untrained.ranking.config import RankConfig
 from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
@@ -175,11 +176,11 @@ def inspect(model: str, *, config: InspectFlags = InspectConfig(), json: Switch 
     actions().inspect(model, config, json)
 
 
-def report(folder: Path, *, page: Path | None = None, store: str | None = None) -> None:
+def report(folder: Location, *, page: Location | None = None, store: str | None = None) -> None:
     """Write the report of a run or a tracking again, finished or still running.
 
     Args:
-        folder: Its folder, as `search` or `track` printed it.
+        folder: Its folder, or its URL, as `search` or `track` printed it.
         page: The file to write; by default report.html in the folder. Nothing else is written.
         store: Where the run's numbers are, if it was given a store.
     """

@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from cyclopts import (
@@ -21,6 +20,7 @@ from cyclopts import (
     UnknownOptionError,
 )
 
+from untrained.locations import Location
 from untrained.settings import kinds_of, typed
 
 Words = Sequence[Token] | Mapping[str, Any]
@@ -142,7 +142,7 @@ class File:
     Its keys are the flags of the command, with `_` or `-`; a table stands for flags with a dot.
     """
 
-    path: Path
+    path: Location
     table: Mapping[str, Any]
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -201,7 +201,7 @@ class File:
         return UnknownOptionError(token=token, argument_collection=arguments)
 
 
-def read_file(path: Path) -> File:
+def read_file(path: Location) -> File:
     """The TOML file.
 
     Raises:

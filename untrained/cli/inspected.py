@@ -1,7 +1,6 @@
 """What hinders a network's training, for people and for machines."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,6 +11,7 @@ from untrained.estimate import Quantity
 from untrained.inspection import Finding, Inspection
 from untrained.inspection.config import InspectConfig
 from untrained.inspection.inspecting import inspect_one, page_of
+from untrained.locations import Location
 from untrained.outside import visible
 from untrained.report.units import percent, significant
 
@@ -122,7 +122,7 @@ def share(value: float | None) -> str:
     return "-" if value is None else percent(value)
 
 
-def plain(model: str, found: Inspection, page: Path) -> dict[str, Any]:
+def plain(model: str, found: Inspection, page: Location) -> dict[str, Any]:
     """For machines: a number that is missing is null."""
     quantities = ("loss", "condition_number", "effective_rank", "coupling")
     return {

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from untrained import tables
 from untrained.cli.calibrated import show_calibrated
 from untrained.cli.terminal import PRINTED, say
+from untrained.files import whole_files
 from untrained.outside import visible
 from untrained.report.budgeted import budgeted_in_words
 from untrained.report.compared import Compared, compared
@@ -19,6 +20,7 @@ from untrained.report.measured import any_scored, estimated, failures
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.units import counted
 from untrained.runs import RunRecord
+from untrained.runs.config_file import CONFIG
 from untrained.runs.record import record_of
 from untrained.scores import Reading
 from untrained.storage import RunFolder, TrialRecord
@@ -36,7 +38,7 @@ def show(folder: RunFolder, as_json: bool) -> None:
         show_trainings(record)
         if record.budgeted is not None:
             say(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
-        if folder.network.exists():
+        if whole_files(folder.network):
             say(folder.network, label="Network:", style="bold")
         say(folder.report, label="Report: ", style="bold")
         show_beside(record, folder)
@@ -47,7 +49,7 @@ def show(folder: RunFolder, as_json: bool) -> None:
 def show_beside(record: RunRecord, folder: RunFolder) -> None:
     """The folders of other runs of the same search, which keep what they trained."""
     for other in (RunFolder(folder.out, name) for name in record.beside):
-        if other.path.exists():
+        if (other.path / CONFIG).exists():
             say(other.path, label="Another run of this search:")
 
 

@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from untrained.locations import Location
 from untrained.outside import command_line
 from untrained.runs.config import LARGEST_SEED, check_device, check_images
 from untrained.settings import check_range, checked
+from untrained.urls import URL
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class InspectConfig:
     "Seed of initial weights, splits, choice of images and random directions."
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`."
-    out: Path = Path("untrained-runs")
-    "Folder of the page."
+    out: Location = Path("untrained-runs")
+    "Folder of the page; or a URL, such as s3://bucket/runs."
 
     def check(self) -> "InspectConfig":
         """Itself, each value of its type, or ValueError for one that makes no sense."""
@@ -41,6 +43,8 @@ class InspectConfig:
         check_range("seed", found.seed, 0, LARGEST_SEED)
         check_images(found.images)
         check_device(found.device)
+        if isinstance(found.out, URL):
+            found.out.check_library()
         return found
 
     def command(self, model: str) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.inspection.config import InspectConfig
 from untrained.inspection.inspection import Inspection, inspect
+from untrained.locations import Location
 from untrained.runs.identity import digest
 from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
@@ -30,7 +31,7 @@ def inspect_one(model: str, config: InspectConfig) -> Inspection:
     return inspect(network, _probe(config, images), seed=config.seed)
 
 
-def page_of(model: str, config: InspectConfig) -> Path:
+def page_of(model: str, config: InspectConfig) -> Location:
     """Where the page of an inspection is written; the same for the same question."""
     name = model if OWN.fullmatch(model) else config.space
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", f"inspect-{Path(config.images).stem}-{name}")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from math import isfinite, log
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -20,6 +19,7 @@ from untrained.inspection.frames import layer_frame, parameter_frame
 from untrained.inspection.parameters import parameters_of
 from untrained.inspection.passes import Passed, pass_through, scale_passes
 from untrained.inspection.tangent import tangent_of
+from untrained.locations import Location, located
 from untrained.networks.arguments import check_inputs
 from untrained.networks.unwrapping import unwrapped
 
@@ -83,11 +83,11 @@ class Inspection:
         share = self.evidence.passed.coupling
         return Quantity(share, "" if share is not None else "no gradient comes back to the images")
 
-    def page(self, path: Path | str, *, title: str = "", command: str = "") -> Path:
+    def page(self, path: Location | str, *, title: str = "", command: str = "") -> Location:
         """Writes it as one self-contained HTML page, and returns its path.
 
         Args:
-            path: the file; its folder must exist. An older page is replaced in one step.
+            path: the file, in a folder that exists; or its URL. An older page is replaced at once.
             title: of the page; by default the network's class.
             command: the command line that makes it again; left out if empty.
 
@@ -96,8 +96,9 @@ class Inspection:
         """
         from untrained.inspection.page import write_inspected  # with plotly, which only it needs
 
-        write_inspected(self, Path(path), title=title, command=command)
-        return Path(path)
+        where = located(path) if isinstance(path, str) else path
+        write_inspected(self, where, title=title, command=command)
+        return where
 
 
 def inspect(

@@ -5,13 +5,14 @@ from pathlib import Path
 from untrained.inspection import drawings
 from untrained.inspection.curves import curves_of, kernel_shares
 from untrained.inspection.inspection import Inspection
+from untrained.locations import Location
 from untrained.report.units import percent, significant
 from untrained.report.writing import write_page
 
 DASH = "\u2013"
 
 
-def write_inspected(inspection: Inspection, path: Path, *, title: str, command: str) -> None:
+def write_inspected(inspection: Inspection, path: Location, *, title: str, command: str) -> None:
     """Writes the page; an older one is replaced in one step.
 
     Args:

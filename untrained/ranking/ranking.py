@@ -1,9 +1,12 @@
 """Models in the order of their scores, as a value and as files."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import polars as pl
+
+from untrained.files import content_of, write_whole
+from untrained.locations import Location
 
 FILES = ("ranking.csv", "ranking.parquet", "draws.parquet")
 RANK_SUM = "rank_sum"
@@ -37,7 +40,7 @@ class Ranking:
     """How well each score, and each size, ranks the models by accuracy: `score`, `count`, `tau`,
     `tau_low`, `tau_high` (a 95 % interval) and `p_value`; see `trained.agreement`. None where no
     model was trained."""
-    folder: Path | None = None
+    folder: Location | None = None
     "Where its files are; None where none were written."
     command: str = ""
     "The command line that makes it again; empty if there is none."
@@ -93,15 +96,16 @@ class Ranking:
             f"(95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f}){chance}."
         )
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: Location) -> list[Location]:
         """Writes ranking.csv, ranking.parquet, draws.parquet; agreement.csv where trained."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in self.files]
-        self.models.write_csv(paths[0])
-        self.models.write_parquet(paths[1])
-        self.draws.write_parquet(paths[2])
+        writers: list[Any] = [self.models.write_csv, self.models.write_parquet]
+        writers.append(self.draws.write_parquet)
         if self.agreement is not None:
-            self.agreement.write_csv(paths[3])
+            writers.append(self.agreement.write_csv)
+        for path, writer in zip(paths, writers, strict=True):
+            write_whole(path, content_of(writer))
         return paths
 
     @property

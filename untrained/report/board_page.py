@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 from untrained.bench.leaderboard import UNLIKELY, Leaderboard
+from untrained.locations import Location
 from untrained.report.board_drawings import POINTS, draw_costs, draw_scatter, scatters
 from untrained.report.units import letter, percent, share, significant
 from untrained.report.writing import placed, write_page
@@ -36,7 +36,7 @@ SHARES = {
 "Columns of a leaderboard, and what they are called on its page."
 
 
-def report_board(board: Leaderboard, page: Path | None = None) -> Path:
+def report_board(board: Leaderboard, page: Location | None = None) -> Location:
     """Writes the page of a leaderboard, and returns its path.
 
     Args:

@@ -1,10 +1,10 @@
 """A run as one self-contained page, which opens from a file with the network off."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from untrained.locations import Location
 from untrained.report import front_drawings, score_drawings, training_drawings
 from untrained.report.budgeted import budgeted_in_words
 from untrained.report.calibrated import calibrated_parts
@@ -34,7 +34,7 @@ Parts = dict[str, Any]
 
 def write_report(
     run: RunRecord,
-    path: Path,
+    path: Location,
     *,
     space: Space[Any] | None = None,
     graphs: Sequence[CellGraph] = (),
@@ -52,7 +52,7 @@ def write_report(
             that name. What a store names is never imported.
         graphs: the selected architecture's cells, to be drawn.
         standings: where the selected architecture stands in benchmark tables.
-        exported: label -> path of a file, relative to the page's folder, with `/`.
+        exported: label -> path of a file, relative to the page's folder, with `/`; or its URL.
         beside: name -> report of each other run of the same search, in the same way.
         command: the command line that made the page; left out if empty.
     """
@@ -71,7 +71,7 @@ def write_report(
         calibrated=run.calibrated and calibrated_parts(run.calibrated),
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
-        beside={name: quote(file) for name, file in beside.items()},
+        beside={name: _href(file) for name, file in beside.items()},
         command=command,
     )
 
@@ -84,10 +84,13 @@ def _selected_parts(
         "cells": [draw_cell(graph, colours) for graph in graphs],
         "operations": colours,
         "standings": standings,
-        "links": {
-            label: quote(file, errors="surrogateescape") for label, file in exported.items()
-        },
+        "links": {label: _href(file) for label, file in exported.items()},
     }
+
+
+def _href(file: str) -> str:
+    """What a link says; a URL is said as it is."""
+    return file if "://" in file else quote(file, errors="surrogateescape")
 
 
 def _score_parts(run: RunRecord, space: Space[Any] | None) -> Parts:

@@ -1,7 +1,6 @@
 """A ranking of models as one self-contained page."""
 
-from pathlib import Path
-
+from untrained.locations import Location
 from untrained.ranking import Ranking
 from untrained.ranking.config import PROBE
 from untrained.report import units
@@ -14,7 +13,7 @@ from untrained.report.ranking_drawings import (
 from untrained.report.writing import placed, write_page
 
 
-def report_ranking(ranking: Ranking, page: Path | None = None) -> Path:
+def report_ranking(ranking: Ranking, page: Location | None = None) -> Location:
     """Writes the page of a ranking, and returns its path.
 
     Args:

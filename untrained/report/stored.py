@@ -2,12 +2,15 @@
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from untrained import tables
+from untrained.files import whole_files
+from untrained.locations import Location
 from untrained.outside import command_line
 from untrained.report.cell import graphs_of
 from untrained.report.page import write_report
@@ -18,6 +21,7 @@ from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
 from untrained.spaces import SPACES, Space
 from untrained.storage import RunFolder
+from untrained.urls import URL
 
 EXPORTED = {
     "network.py": "loader: needs torch and safetensors alone",
@@ -29,8 +33,8 @@ EXPORTED = {
 
 
 def report_run(
-    folder: RunFolder, page: Path | None = None, *, space: Space[Any] | None = None
-) -> Path:
+    folder: RunFolder, page: Location | None = None, *, space: Space[Any] | None = None
+) -> Location:
     """Writes the page of a run, finished or under way, and returns its path.
 
     Args:
@@ -47,10 +51,11 @@ def report_run(
     record = record_of(folder)
     space = space or SPACES.get(record.space)
     graphs = graphs_of(space, record.selected) if space and record.selected else None
+    there = whole_files(folder.network)
     files = {
         label: _link(folder.network / file, page)
         for file, label in EXPORTED.items()
-        if (folder.network / file).exists()
+        if file in there
     }
     with _explaining(folder, page):
         write_report(
@@ -70,7 +75,7 @@ def report_run(
     return page
 
 
-def report_track(folder: RunFolder, page: Path | None = None) -> Path:
+def report_track(folder: RunFolder, page: Location | None = None) -> Location:
     """Writes the page of a tracking, finished or under way, and returns its path.
 
     Args:
@@ -96,18 +101,23 @@ def report_track(folder: RunFolder, page: Path | None = None) -> Path:
     return page
 
 
-def _link(file: Path, page: Path) -> str:
+def _link(file: Location, page: Location) -> str:
     """The way from a page to a file, with `/`."""
-    return Path(os.path.relpath(file.absolute(), page.absolute().parent)).as_posix()
+    if isinstance(file, Path) and isinstance(page, Path):
+        return Path(os.path.relpath(file.absolute(), page.absolute().parent)).as_posix()
+    if isinstance(file, Path):
+        return file.absolute().as_posix()
+    together = isinstance(page, URL) and page.root == file.root
+    return posixpath.relpath(file, page.parent) if together else file
 
 
 @contextmanager
-def _explaining(folder: RunFolder, page: Path) -> Iterator[None]:
+def _explaining(folder: RunFolder, page: Location) -> Iterator[None]:
     """A page that cannot be written, as in a folder that is only to be read, may lie elsewhere."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno == errno.ENOSPC or isinstance(page, URL):
             raise
         raise OSError(
             f"cannot write {page}: {error.strerror or error}; write it elsewhere: "

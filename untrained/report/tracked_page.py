@@ -1,9 +1,9 @@
 """A tracking as one self-contained page."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from untrained.locations import Location
 from untrained.report import tracked_drawings as drawings
 from untrained.report.tracked import (
     ADVANTAGE,
@@ -28,7 +28,7 @@ Parts = dict[str, Any]
 
 def write_tracked(
     track: Track,
-    path: Path,
+    path: Location,
     *,
     title: str,
     network: str,

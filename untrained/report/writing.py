@@ -8,13 +8,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from untrained.files import write_whole
+from untrained.locations import Location
 from untrained.outside import visible
 from untrained.report import units
 
 HERE = Path(__file__).parent
 
 
-def placed(page: Path | None, folder: Path | None, name: str) -> Path:
+def placed(page: Location | None, folder: Location | None, name: str) -> Location:
     """The page, by default `name` in the folder; ValueError where there is neither."""
     if page is not None:
         return page
@@ -23,7 +24,7 @@ def placed(page: Path | None, folder: Path | None, name: str) -> Path:
     return folder / name
 
 
-def write_page(path: Path, template: str, *, folder: Path = HERE, **parts: Any) -> None:
+def write_page(path: Location, template: str, *, folder: Path = HERE, **parts: Any) -> None:
     """Render a template, with plotly in it; an older page is replaced in one step.
 
     Args:

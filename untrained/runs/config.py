@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from untrained.locations import Location
 from untrained.runs.beside import Compare
 from untrained.runs.ray_config import RayConfig
 from untrained.settings import Setting
@@ -46,8 +47,9 @@ class MachineConfig:
     """Seconds that each step of a measurement may take: building a network, short training, a
     score of one draw. What takes longer fails, and is measured again under a longer limit. With 0
     workers, only Python code can be stopped."""
-    out: Path = Path("untrained-runs")
-    "Folder of the store and of one folder for each run; its name is taken literally, `~` too."
+    out: Location = Path("untrained-runs")
+    """Folder of the store and of one folder for each run; its name is taken literally, `~` too.
+    Or a URL that machines share, such as s3://bucket/runs, beside a --store."""
     store: str | None = field(default=None, repr=False)
     """Where numbers are kept, by default in the file store.db of `out`: another file, or a
     PostgreSQL database that machines share, such as postgresql+psycopg://me@host/runs. Its

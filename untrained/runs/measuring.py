@@ -5,10 +5,10 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from untrained.images import Images
+from untrained.locations import Location
 from untrained.memory import memory_of
 from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import made_by, version_of
@@ -308,7 +308,7 @@ class Measuring:
         limit = self.config.time_limit
         return limit is None or limit > reading.bound.amount
 
-    def warm(self, architecture: str, spec: NetworkSpec) -> Path | None:
+    def warm(self, architecture: str, spec: NetworkSpec) -> Location | None:
         """Where trainings before scores are kept for rungs to come; None where there are none."""
         if spec.training is None or not steady(spec.training.recipe):
             return None
@@ -321,7 +321,7 @@ class Measuring:
             network=spec,
             **self.made_by(architecture),
         )
-        return RunFolder(self.config.out, self.run).checkpoint(digest(asked)).with_suffix("")
+        return RunFolder(self.config.out, self.run).trainings / digest(asked)
 
 
 def seconds_of(held: Iterable[tuple[ScoreTask, Scored]]) -> float:

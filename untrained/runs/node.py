@@ -22,6 +22,7 @@ from untrained.runs.setup import ScoreSetup
 from untrained.runs.tasks import Task, TrainTask
 from untrained.runs.workers import Answer, raised
 from untrained.spaces import get_space
+from untrained.urls import URL
 
 
 class Shared(TypedDict):
@@ -125,10 +126,12 @@ def check_folder(task: Task) -> None:
     """Refuse a training that would not find how far it is, and would begin anew at every epoch.
 
     Raises:
-        ValueError: the folder of its checkpoint is not here.
+        ValueError: the folder of its checkpoint is not here, or the library of its URL.
     """
     kept = task.checkpoint if isinstance(task, TrainTask) else task.warm
-    if kept is not None and not kept.parent.is_dir():
+    if isinstance(kept, URL):
+        kept.check_library()
+    elif kept is not None and not kept.parent.is_dir():
         raise ValueError(
             f"expected the folder {kept.parent}, where trainings are kept, on every node, got "
             f"none; put --out on storage that all of them share"

@@ -30,6 +30,7 @@ from untrained.training.recipe import (
     check_precision,
     check_recipe,
 )
+from untrained.urls import URL
 
 _SEARCH = {f.name for f in fields(RunConfig)} - {
     "images", "size", "preset", "train", "compare", "repeats", "weights", "scale", "channels",
@@ -91,6 +92,7 @@ class ResolvedConfig(RunConfig):
         _ = self.beside  # which refuses what names no network
         check_images(self.images)
         address_of(self.store, self.out)  # which refuses what is no address
+        self._check_out()
         if self.training.recipe != AUTO:  # which is checked once it is fitted to the images
             check_recipe(self.recipe)
             check_precision(self.recipe, self.device)
@@ -117,6 +119,16 @@ class ResolvedConfig(RunConfig):
                 if names.count(name) > 1:
                     raise ValueError(f"{what}: expected each once, got {name!r} twice or more")
         return self
+
+    def _check_out(self) -> None:
+        if not isinstance(self.out, URL):
+            return
+        self.out.check_library()
+        if self.out.protocol == "memory" and (self.workers or self.cluster):
+            raise ValueError(
+                f"out: expected {self.out} with --workers 0 alone, got workers, each of which has "
+                f"a memory of its own; try a folder, or s3://BUCKET/FOLDER"
+            )
 
     def _check_engine(self) -> None:
         if self.cluster is not None:

@@ -11,7 +11,6 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +19,10 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from untrained.estimate import Quantity
-from untrained.files import write_whole
+from untrained.files import content_of, write_whole
+from untrained.locations import Location
 from untrained.runs.snapshots import MEASURED, Snapshot
+from untrained.urls import Unreachable
 
 SNAPSHOTS = "snapshots.jsonl"
 UNREADABLE = (
@@ -38,7 +39,7 @@ class Recorded(NamedTuple):
     kernel: Float32[Tensor, "n n"]
 
 
-def read_recorded(folder: Path, size: int) -> tuple[list[Recorded], list[str]]:
+def read_recorded(folder: Location, size: int) -> tuple[list[Recorded], list[str]]:
     """The whole snapshots in a folder, at `size` images each, and what is wrong with the others.
 
     Raises:
@@ -61,13 +62,15 @@ def read_recorded(folder: Path, size: int) -> tuple[list[Recorded], list[str]]:
             if snapshots and snapshot.epoch <= snapshots[-1].snapshot.epoch:
                 raise ValueError("its line is out of order")
             snapshots.append(recorded)
+        except Unreachable:
+            raise
         except UNREADABLE as error:
             where = kernel_file(folder, snapshot)
             damage.append(f"{where}: cannot be read ({str(error)[:80] or type(error).__name__})")
     return snapshots, damage
 
 
-def write_recorded(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -> None:
+def write_recorded(folder: Location, snapshots: Sequence[Recorded], new: Recorded) -> None:
     """Writes a new snapshot, its line last: one that is written has all that goes with it.
 
     Args:
@@ -75,9 +78,8 @@ def write_recorded(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -
         snapshots: all, in the order of their epochs.
         new: the one among them that is not yet on the disk.
     """
-    content = io.BytesIO()
-    np.save(content, new.kernel.numpy())
-    write_whole(kernel_file(folder, new.snapshot), content.getvalue())
+    content = content_of(lambda file: np.save(file, new.kernel.numpy()))
+    write_whole(kernel_file(folder, new.snapshot), content)
     lines = [
         json.dumps({**asdict(recorded.snapshot), "digest": _digest(recorded)})
         for recorded in snapshots
@@ -85,7 +87,7 @@ def write_recorded(folder: Path, snapshots: Sequence[Recorded], new: Recorded) -
     write_whole(folder / SNAPSHOTS, "".join(f"{line}\n" for line in lines).encode())
 
 
-def kernel_file(folder: Path, snapshot: Snapshot) -> Path:
+def kernel_file(folder: Location, snapshot: Snapshot) -> Location:
     """Where the kernel of a snapshot lies."""
     return folder / "kernels" / f"{snapshot.epoch:05d}.npy"
 
@@ -96,7 +98,7 @@ def _digest(recorded: Recorded) -> str:
     return found.hexdigest()
 
 
-def _kernel(folder: Path, snapshot: Snapshot, size: int) -> Tensor:
+def _kernel(folder: Location, snapshot: Snapshot, size: int) -> Tensor:
     content = kernel_file(folder, snapshot).read_bytes()
     kernel = np.load(io.BytesIO(content), allow_pickle=False)
     if kernel.dtype != np.float32 or kernel.shape != (size, size):

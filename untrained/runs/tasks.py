@@ -1,18 +1,21 @@
 """Work that a process can do on its own: plain values in, plain values out, nothing stored."""
 
+import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
+from untrained.locations import Location, lock_file
 from untrained.memory import out_of_memory
 from untrained.networks import draw_weights
 from untrained.networks.layout import channels_last
@@ -40,6 +43,10 @@ from untrained.training import (
 )
 from untrained.training.checkpoint import load_short, save_short
 
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ScoreTask:
@@ -53,7 +60,7 @@ class ScoreTask:
     those after fewer epochs come first."""
     draws: tuple[int, ...]
     device: str
-    warm: Path | None = None
+    warm: Location | None = None
     """Where the trainings before scores are kept, one for each draw, to be resumed; with the
     draw's number after it. None keeps none."""
 
@@ -72,7 +79,7 @@ class TrainTask:
     "Training images; None for all."
     seed: int
     until: int
-    checkpoint: Path
+    checkpoint: Location
     device: str
     weights: Path | None = None
     "What the network begins with, where it fits; None for weights drawn from the seed."
@@ -212,7 +219,7 @@ def train_before(
         return before
     began = time.perf_counter()
     kept = None if task.warm is None else task.warm.with_name(f"{task.warm.name}-{draw}.pt")
-    found = stored(kept) if kept else None
+    found = reaching(kept, partial(stored, kept), step) if kept else None
     longer = found is not None and found.epochs > short_training.recipe.epochs
     go_on = partial(
         train_short,
@@ -225,11 +232,25 @@ def train_before(
     )
     state, failure = attempt_apart(go_on, task.device, step, draw)
     if kept and state and not longer:
-        save_short(kept, state)
+        reaching(kept, partial(save_short, kept, state), step)
     return Before(state, failure, before.seconds + time.perf_counter() - began)
 
 
-def stored(path: Path) -> ShortTrained | None:
+def reaching(kept: Location, call: Callable[[], T], step: Step) -> T | None:
+    """What the call gives, which reads or writes what is kept.
+
+    Under a URL, None where it fails or takes longer than a step may: no fault of the network, and
+    what is not kept is trained again.
+    """
+    if isinstance(kept, Path):
+        return call()
+    found, failure = attempt(call, step=step)
+    if failure:
+        logger.warning("%s: neither read nor kept: %s", kept, failure.reason)
+    return found
+
+
+def stored(path: Location) -> ShortTrained | None:
     """The training at `path`; None where there is none that can be read."""
     try:
         return load_short(path) if path.exists() else None
@@ -291,13 +312,16 @@ def untrainable(reason: str) -> Trained:
 def _trained(task: TrainTask, images: Images) -> Trained:
     network = initialised(task, images)
     size = network_size(network, images)
-    with FileLock(f"{task.checkpoint}.lock"):  # runs may share a training
+    kept = task.checkpoint
+    lock = lock_file(kept.with_name(f"{kept.name}.lock"))
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # runs may share a training
         training = train(
             network,
             training_images(images, task.images, task.seed),
             task.recipe,
             seed=task.seed,
-            checkpoint=task.checkpoint,
+            checkpoint=kept,
             until=task.until,
             device=task.device,
         )

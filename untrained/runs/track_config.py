@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from untrained.locations import Location
 from untrained.networks.choices import Named, Policy
 from untrained.outside import command_line
 from untrained.runs.config import (
@@ -15,6 +16,7 @@ from untrained.runs.config import (
 )
 from untrained.settings import check_range, checked
 from untrained.training.recipe import AUTO, Recipe, TrainingSpec, check_recipe
+from untrained.urls import URL
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class TrackConfig:
     "Seed of initial weights, splits, choice of images and training."
     device: str = "cpu"
     "`cpu`, `cuda`, `cuda:1`, or `auto`: `cuda` where there is one, otherwise `cpu`."
-    out: Path = Path("untrained-runs")
-    "Folder in which the tracking makes a folder of its own."
+    out: Location = Path("untrained-runs")
+    "Folder in which the tracking makes a folder of its own; or a URL, such as s3://bucket/runs."
 
     @property
     def tracking(self) -> Tracking:
@@ -132,6 +134,8 @@ class TrackConfig:
         check_tracking(found.tracking)
         check_images(found.images)
         check_device(found.device)
+        if isinstance(found.out, URL):
+            found.out.check_library()
         return found
 
 

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from untrained.files import write_whole
 from untrained.images import Images
+from untrained.locations import Location
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.identity import digest, question
 from untrained.runs.snapshot_files import (
@@ -42,6 +42,7 @@ from untrained.runs.streams import stream
 from untrained.runs.track_config import Tracking
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
+from untrained.urls import Unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def track(
     spec: Tracking,
     *,
     seed: int = 0,
-    folder: Path | None = None,
+    folder: Location | None = None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
     device: str = "cpu",
 ) -> Track:
@@ -150,11 +151,11 @@ class _Snapshots:
     shown: TrackedImages
     spec: Tracking
     device: str
-    folder: Path | None
+    folder: Location | None
     on_snapshot: Callable[[Snapshot], None] | None
     seen: list[Recorded] = field(default_factory=list)
 
-    def resume(self, folder: Path) -> None:
+    def resume(self, folder: Location) -> None:
         """From what the folder holds of the same tracking, and is not damaged."""
         if (folder / SNAPSHOTS).exists():
             self.seen, damage = read_recorded(folder, len(self.shown.probe))
@@ -198,7 +199,7 @@ class _Snapshots:
         )
 
 
-def load_track(folder: Path) -> Track:
+def load_track(folder: Location) -> Track:
     """What `track` has kept in a folder so far; damaged snapshots are left out, with a warning.
 
     Raises:
@@ -224,7 +225,7 @@ def load_track(folder: Path) -> Track:
     )
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def _read_about(path: Location) -> dict[str, Any]:
     kinds = {"labels": list, "classes": list, "support": int, "held_out": int, "reason": str}
     try:
         about: dict[str, Any] = json.loads(path.read_bytes())
@@ -235,6 +236,8 @@ def _read_about(path: Path) -> dict[str, Any]:
             raise TypeError(f"got {about['classes']}")
         if any(not 0 <= label < len(about["classes"]) for label in about["labels"]):
             raise IndexError("a label without a class")
+    except Unreachable:
+        raise
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected labels and classes of the snapshots, got what cannot be read as "
@@ -269,7 +272,7 @@ def tracking_question(
     )
 
 
-def _claim(folder: Path, asked: dict[str, Any]) -> None:
+def _claim(folder: Location, asked: dict[str, Any]) -> None:
     """Makes the folder that of this very tracking, if it is not that of another."""
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
     path = folder / "question.json"
@@ -277,6 +280,8 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
         write_whole(path, json.dumps(asked, indent=2).encode())
     try:
         kept = dict(json.loads(path.read_bytes()))
+    except Unreachable:
+        raise
     except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected the configuration of this tracking, got what cannot be read "
@@ -290,7 +295,7 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
             )
 
 
-def _write_about(folder: Path, track: Track) -> None:
+def _write_about(folder: Location, track: Track) -> None:
     about = {
         "labels": track.labels.tolist(),
         "classes": track.classes,

@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from untrained.locations import Location
+from untrained.urls import URL
+
 Address = Path | str
 "A file, or a URL, which may hold a password: it is shown by `outside.without_password`."
 
@@ -15,16 +18,22 @@ SERVERS = "postgresql+psycopg", "postgresql"
 "What a URL begins with; psycopg is the only driver that the store is tested with."
 
 
-def address_of(store: str | None, out: Path) -> Address:
+def address_of(store: str | None, out: Location) -> Address:
     """The address that `--store` means; by default the file store.db in `out`.
 
     Raises:
-        ValueError: a URL of another kind of database, or one that cannot be read.
+        ValueError: a URL of another kind of database, or one that cannot be read; or none, where
+            `out` is a URL.
 
     Example:
         >>> address_of("sqlite:///runs/store.db", Path("elsewhere")).as_posix()
         'runs/store.db'
     """
+    if store is None and isinstance(out, URL):
+        raise ValueError(
+            f"store: expected one beside an --out by URL, where SQLite cannot write, got none; "
+            f"try --store FILE on this machine, or {SUCH}"
+        )
     if store is None:
         return out / "store.db"
     kind, separator, rest = store.partition("://")

@@ -7,27 +7,35 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from untrained.locations import Location, lock_file
 from untrained.storage.address import Address, address_of
+from untrained.urls import URL
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """`<out>/<run name>`, beside the store that it shares with other runs."""
 
-    out: Path
+    out: Location
     name: str
     elsewhere: str | None = field(default=None, repr=False)
     "Where the store is if not in `out`, as `--store` says it."
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """The run's own folder."""
         return self.out / self.name
 
     @property
     def store(self) -> Path:
-        """File of the store, which all runs in `out` share, unless theirs is elsewhere."""
-        return self.out / "store.db"
+        """File of the store, which all runs in `out` share, unless theirs is elsewhere.
+
+        Raises:
+            ValueError: `out` is a URL, where no store can be.
+        """
+        found = address_of(None, self.out)
+        assert isinstance(found, Path)
+        return found
 
     @property
     def address(self) -> Address:
@@ -39,23 +47,28 @@ class RunFolder:
         return address_of(self.elsewhere, self.out)
 
     @property
-    def report(self) -> Path:
+    def trainings(self) -> Location:
+        """Folder of checkpoints, which all runs in `out` share."""
+        return self.out / "trainings"
+
+    @property
+    def report(self) -> Location:
         """The run's page."""
         return self.path / "report.html"
 
     @property
-    def network(self) -> Path:
+    def network(self) -> Location:
         """Folder of the exported network."""
         return self.path / "network"
 
     @property
     def lock(self) -> Path:
-        """File that the process at work holds."""
-        return self.path / "lock"
+        """File that the process at work holds, always of this machine."""
+        return lock_file(self.path / "lock")
 
-    def checkpoint(self, training: str) -> Path:
+    def checkpoint(self, training: str) -> Location:
         """File of a training, which several runs may share."""
-        return self.out / "trainings" / f"{training}.pt"
+        return self.trainings / f"{training}.pt"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,9 +78,13 @@ class RunFolder:
 
         Raises:
             OSError: a folder that cannot be made or written, or a run that is held.
+            ValueError: a URL that no library here can read and write.
         """
+        if isinstance(self.out, URL):
+            self.out.check_reached()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.lock.parent):
+                folder.mkdir(parents=True, exist_ok=True)
             (self.out / "trainings").mkdir(exist_ok=True)
             lock = FileLock(self.lock, timeout=0.2)  # `is_held` takes it for a moment
             lock.acquire()

@@ -7,14 +7,15 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from untrained.files import write_whole
+from untrained.files import content_of, write_whole
 from untrained.images.dataset import Images
+from untrained.locations import Location
 from untrained.training.epoch import Epoch
 from untrained.training.recipe import Recipe
 
@@ -85,25 +86,24 @@ def describe(network: nn.Module, images: Images, recipe: Recipe, seed: int) -> d
     }
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Location, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that a kill at any moment leaves the old one or the new one whole."""
     epochs = tuple(asdict(epoch) for epoch in checkpoint.epochs)
     _save(path, {**vars(checkpoint), "epochs": epochs})
 
 
-def save_short(path: Path, trained: ShortTrained) -> None:
+def save_short(path: Location, trained: ShortTrained) -> None:
     """The same for a short training."""
     _save(path, vars(trained))
 
 
-def _save(path: Path, values: Mapping[str, object]) -> None:
+def _save(path: Location, values: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()  # apart, so that a full disk is an OSError and not torch's own
-    torch.save(dict(values), content)
-    write_whole(path, content.getvalue())
+    # Apart, so that a full disk is an OSError and not torch's own.
+    write_whole(path, content_of(partial(torch.save, dict(values))))
 
 
-def load_checkpoint(path: Path, asked: Mapping[str, object]) -> Checkpoint:
+def load_checkpoint(path: Location, asked: Mapping[str, object]) -> Checkpoint:
     """Read a checkpoint of the very training that is asked for.
 
     Raises:
@@ -137,7 +137,7 @@ def _whole(found: Checkpoint) -> bool:
     )
 
 
-def load_short(path: Path) -> ShortTrained:
+def load_short(path: Location) -> ShortTrained:
     """Read a short training.
 
     Raises:
@@ -146,7 +146,7 @@ def load_short(path: Path) -> ShortTrained:
     return ShortTrained(**_load(path, *(f.name for f in fields(ShortTrained))))
 
 
-def _load(path: Path, *names: str) -> dict[str, Any]:
+def _load(path: Location, *names: str) -> dict[str, Any]:
     """The plain values in a file, of which these must be some."""
     content = io.BytesIO(path.read_bytes())  # apart, so that a missing right is no damage
     try:
@@ -162,14 +162,14 @@ def _load(path: Path, *names: str) -> dict[str, Any]:
         raise _damaged(path, type(error).__name__) from error
 
 
-def _damaged(path: Path, what: str) -> ValueError:
+def _damaged(path: Location, what: str) -> ValueError:
     return ValueError(
         f"{path}: expected a training checkpoint, got a file that cannot be read as one ({what}); "
         f"delete it to train from the start"
     )
 
 
-def _check_same(path: Path, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:
+def _check_same(path: Location, asked: Mapping[str, object], kept: Mapping[str, object]) -> None:
     differing = [name for name in {**asked, **kept} if asked.get(name) != kept.get(name)]
     if not differing:
         return

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from untrained.files import folder_written_whole
 from untrained.images.dataset import Images
+from untrained.locations import Location
 from untrained.training.evaluation import Evaluation, evaluate
 from untrained.training.graphs import GRAPH, PROGRAM, write_graphs
 from untrained.training.loader import LOADER, WEIGHTS, render
@@ -29,18 +30,18 @@ FLIPPED = 0.005  # share of the test images that rounding on another device may 
 class Exported:
     """The files of one exported network."""
 
-    folder: Path
-    weights: Path
+    folder: Location
+    weights: Location
     "Parameters and buffers, as safetensors."
-    loader: Path
+    loader: Location
     "A Python file that builds the network, reads its weights and classifies pictures."
-    card: Path
+    card: Location
     "What it is, how good, how trained and how to use it, in Markdown."
-    program: Path | None
+    program: Location | None
     "The network of `torch.export`; None if that was not possible, see `notes`."
     program_difference: float | None
     "Largest absolute difference between its logits and those of the network."
-    onnx: Path | None
+    onnx: Location | None
     "The network as ONNX; None if that was not possible, see `notes`."
     onnx_difference: float | None
     "Largest absolute difference between the logits of onnxruntime and those of the network."
@@ -52,7 +53,7 @@ class Exported:
 
 def export(
     network: nn.Module,
-    folder: Path,
+    folder: Location,
     *,
     images: Images,
     source: str,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from untrained.images.dataset import Images
+from untrained.locations import Location
 from untrained.training.batches import draw_batches
 from untrained.training.checkpoint import (
     Checkpoint,
@@ -51,7 +51,7 @@ def train(
     recipe: Recipe,
     *,
     seed: int = 0,
-    checkpoint: Path | None = None,
+    checkpoint: Location | None = None,
     until: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     device: str = "cpu",
@@ -198,7 +198,7 @@ def pass_over(setup: Setup, number: int) -> tuple[float, float, float]:
         return rates[-1], *train_on(setup, batches, rates, generator)
 
 
-def _begin(setup: Setup, path: Path | None) -> Checkpoint:
+def _begin(setup: Setup, path: Location | None) -> Checkpoint:
     """The state before the next epoch, to which `setup` is brought."""
     asked = describe(setup.network, setup.images, setup.recipe, setup.seed)
     if path is None or not path.exists():
