@@ -226,6 +226,7 @@ from trainable import mlp
 from untrained.images import load_images
 from untrained.locations import located
 from untrained.training import Recipe, train
+torch.set_num_threads(1)  # as here
 torch.manual_seed(0)
 train(
     mlp(1, norm=True),
