@@ -23,7 +23,8 @@ collect_ignore = ["away.py"]  # importing it, as for doctests, changes torch for
 
 SLOW = frozenset(
     {
-        "test_asynchronous", "test_az_nas", "test_benching", "test_calibrating", "test_forward_scores",
+        "test_asynchronous", "test_az_nas", "test_benching", "test_calibrating",
+        "test_forward_scores",
         "test_claims", "test_cli", "test_closed_forms", "test_code", "test_conformance",
         "test_counting",
         "test_damage",
