@@ -8,9 +8,11 @@ from functools import partial
 
 from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
-from untrained.runs.session import OnProgress, Progress, Session
+from untrained.runs.session import OnProgress, Progress, Session, trial_rows
 from untrained.runs.shrinking import shrunk
-from untrained.search import History, Proposal
+from untrained.runs.sweeping import sweep
+from untrained.search import History
+from untrained.search.given import Given
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
@@ -25,6 +27,8 @@ def search(session: Session) -> Architecture | None:
         session = shrunk(session)
     if session.config.calibrate is not None:
         session = calibrated(session)
+    if isinstance(session.searcher, Given) and session.budget is None:
+        sweep(session)  # which leaves nothing to propose
     store, searcher, seed = session.store, session.searcher, session.config.seed
     history = recall(session)
     batch, took, stopped = store.batches(session.id), 0.0, False
@@ -36,7 +40,7 @@ def search(session: Session) -> Architecture | None:
             break
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
-        store.add_trials(_rows(session, proposals, batch, len(history)))
+        store.add_trials(trial_rows(session, proposals, batch, len(history)))
         new = store.trials(session.id, since=len(history))
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
@@ -78,23 +82,3 @@ def _history(session: Session, trials: Sequence[TrialRecord]) -> History:
 
 def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
     on_progress(Progress(phase, done, total))
-
-
-def _rows(
-    session: Session, proposals: Sequence[Proposal], batch: int, first: int
-) -> list[dict[str, object]]:
-    """A batch of trials as the store keeps them."""
-    return [
-        {
-            "run": session.id,
-            "number": first + i,
-            "batch": batch,
-            "architecture": str(proposal.architecture),
-            "draws": list(proposal.draws),
-            "role": proposal.role,
-            "note": proposal.note,
-            "epochs": proposal.epochs,
-            "measurements": session.measuring.keys(proposal),
-        }
-        for i, proposal in enumerate(proposals)
-    ]

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import uuid4
 
@@ -115,6 +115,14 @@ class Claims:
         now = _now(connection)
         others = connection.execute(select(drivers).where(drivers.c.id != self.driver)).mappings()
         return [other["id"] for other in others if not _lives(dict(other), now)]
+
+
+def drivers_of(connection: Connection, run: str) -> int:
+    """How many drivers live that are at the run of this name: their locks are in its folder."""
+    now = _now(connection)
+    noted = connection.execute(select(drivers).where(drivers.c.lock.is_not(None))).mappings()
+    of_it = [dict(row) for row in noted if PurePath(row["lock"]).parent.name == run]
+    return sum(_lives(driver, now) for driver in of_it)
 
 
 def _forget(connection: Connection, ids: Sequence[str]) -> None:
