@@ -48,7 +48,7 @@ def manifest(row: Mapping[str, Any]) -> dict[str, Any]:
     """What is measured, of a run's row: architectures, images, scores and their settings."""
     asked = {key: _given(row["config"].get(key)) for key in ASKED}
     images = {key: row["images"].get(key) for key in ("name", "fingerprint")}
-    return {"architectures": row["config"].get("population"), "images": images, **asked}
+    return {"architectures": row["config"].get("population"), **asked, "images": images}
 
 
 def _given(value: Any) -> Any:

@@ -94,10 +94,12 @@ class Todo:
             self.others += [n for n in some if n not in claimed | kept]
             if mine := [n for n in some if n in claimed - kept]:
                 return mine
-        kept = self.ranges.kept(self.others)
-        left = [n for n in self.others if n not in kept]
-        some, self.others = left[:most], left[most:]
-        return some
+        while some := self.others[:most]:
+            self.others = self.others[most:]
+            kept = self.ranges.kept(some)
+            if left := [n for n in some if n not in kept]:
+                return left
+        return []
 
 
 class Window:

@@ -1,6 +1,7 @@
 """What a store keeps of a run that is measured range by range, and who is at work on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select
@@ -68,7 +69,7 @@ class Ranges:
         of_it = (costs.c.run == self.run) & costs.c.wall & (costs.c.step == WALL)
         query = select(costs.c.seconds).where(of_it).order_by(costs.c.id.desc()).limit(RECENT)
         found = [*connection.scalars(query)]
-        return len(found), sum(found)
+        return len(found), fsum(found)
 
     @transaction
     def drivers(self, connection: Connection, name: str) -> int:
