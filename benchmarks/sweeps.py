@@ -22,8 +22,8 @@ from rich.table import Table
 
 from untrained.runs import Progress, driver
 from untrained.runs.readings import Measurement
-from untrained.runs.sweep import sweep
 from untrained.runs.sweep_config import SweepConfig
+from untrained.runs.sweeps import sweep
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
 

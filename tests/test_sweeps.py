@@ -23,9 +23,9 @@ from untrained.runs import Progress, driver, sweeping
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
 from untrained.runs.setup import make_setups
-from untrained.runs.sweep import SweepState, merge_sweeps, sweep, sweep_state, sweep_values
 from untrained.runs.sweep_config import Shard, SweepConfig
 from untrained.runs.sweeping import next_size
+from untrained.runs.sweeps import SweepState, merge_sweeps, sweep, sweep_state, sweep_values
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 from untrained.scores import Reading
 from untrained.search.population import population_of

@@ -16,8 +16,7 @@ from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
-from untrained.runs import RunConfig, run
-from untrained.runs import sweep as sweeps
+from untrained.runs import RunConfig, run, sweeps
 from untrained.runs.budget import plan_in_words
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from untrained.cli.terminal import say
 from untrained.report.units import duration
-from untrained.runs.sweep import SweepState
+from untrained.runs.sweeps import SweepState
 
 REASONS = 8
 "Of failures that are shown; `--json` has all."
