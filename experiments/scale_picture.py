@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scale_plan import LENGTHS, RESULTS
-from te_nas_pictures import GREY, INK, ROOT, STYLE
+from te_nas_pictures import INK, ROOT, STYLE
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 
@@ -40,17 +40,17 @@ def one_driver(panel: Axes, rows: pl.DataFrame) -> None:
 
 def many_drivers(panel: Axes, rows: pl.DataFrame) -> None:
     """Tasks a second by drivers."""
-    for cores, colour in ((1, COLOURS[0]), (4, COLOURS[1])):
+    cases = (1.0, 1), (0.1, 1), (0.1, 4)
+    for (seconds, cores), colour in zip(cases, COLOURS, strict=False):
         for message, line in ((1, "-"), (16, "--")):
-            some = rows.filter(cores=cores, message=message)
-            label = f"{cores} core{'s' if cores > 1 else ''} for PostgreSQL"
+            some = rows.filter(seconds=seconds, cores=cores, message=message)
+            label = f"{seconds:g} s, PostgreSQL on {cores} core{'s' if cores > 1 else ''}"
             panel.plot(
                 some["drivers"], some["rate"], line, color=colour,
                 label=label if message == 1 else None,
             )  # fmt: skip
-    panel.axhline(10_000, color=GREY, lw=1)
     panel.set(xscale="log", yscale="log", xlabel="drivers", ylabel="tasks a second")
-    panel.set_title("10,000 workers, tasks of 1 s")
+    panel.set_title("10,000 workers")
     panel.legend()
 
 
@@ -60,7 +60,7 @@ def message_sizes(panel: Axes, rows: pl.DataFrame) -> None:
         some = rows.filter(seconds=seconds)
         panel.plot(some["message"], some["efficiency"], "o-", color=colour, label=f"{seconds:g} s")
     panel.set(xscale="log", xlabel="tasks in a message", ylabel="efficiency", ylim=(0, 1.02))
-    panel.set_title("1,000 workers of one driver, 5 % lost an hour")
+    panel.set_title("1,000 workers, 5 % lost an hour")
     panel.legend()
 
 

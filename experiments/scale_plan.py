@@ -38,12 +38,19 @@ def plans() -> Iterator[tuple[str, Plan]]:
                     plan = Plan(workers, seconds, engine, backend, spread=SPREAD, message=message)
                     if engine is RAY or workers <= 100:  # of one machine
                         yield "one driver", plan
-    for cores in (1, 4):
+    for seconds, cores in ((1.0, 1), (0.1, 1), (0.1, 4)):
         for message in (1, 16):
-            for drivers in (1, 2, 5, 10, 20, 50, 100):
+            for drivers in (1, 2, 5, 10, 20, 50, 100, 300):
                 yield (
                     "drivers",
-                    replace(USUAL, workers=10_000, drivers=drivers, message=message, cores=cores),
+                    replace(
+                        USUAL,
+                        workers=10_000,
+                        seconds=seconds,
+                        drivers=drivers,
+                        message=message,
+                        cores=cores,
+                    ),
                 )
     for seconds in LENGTHS:
         for message in (1, 2, 4, 8, 16, 32, 64, 128):
