@@ -78,7 +78,7 @@ class Todo:
         self.count, self.kept = (
             sum(min(RANGE, count - n * RANGE) for n in of_it) for of_it in (numbers, there)
         )
-        self.phase = f"sweep of {self.count:,} architectures"
+        self.phase = f"sweep, {self.count:,} architecture{'s' if self.count != 1 else ''}"
         self.ahead = (n for n in numbers if n not in there)
         self.others: list[int] = []
         "Ranges that other drivers were at."

@@ -45,7 +45,9 @@ class Given(Searcher):
         return [Proposal(each, draws, "given") for each in self.asked.read(start, stop)]
 
     def propose(self, history: Sequence[Trial], count: int, rng: random.Random) -> list[Proposal]:
-        return self.part(len(history), len(history) + count)
+        return self.part(
+            len(history), len(history) + count if self.population else self.asked.count
+        )
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         found = best([t for t in history if not t.architecture.partial], self.goals)
