@@ -22,6 +22,7 @@ from untrained.images import load_images
 from untrained.runs import Progress, driver, sweeping
 from untrained.runs.presets import resolve
 from untrained.runs.readings import Measurement
+from untrained.runs.record import record_of
 from untrained.runs.setup import make_setups
 from untrained.runs.sweep_config import Shard, SweepConfig
 from untrained.runs.sweeping import next_size
@@ -228,6 +229,9 @@ def test_shards_without_a_store_in_common_are_put_together(
     stores = [str(tmp_path / f"part{i}" / "store.db") for i in (1, 2, 3)]
     assert merge_sweeps(into, stores[:2]).done < COUNT
     assert merge_sweeps(into, stores).done == COUNT  # what is there is not copied again
+    records = [record_of(RunFolder(tmp_path / out, "s")) for out in ("merged", "whole")]
+    assert [record.ended for record in records] == [True, True]
+    assert records[0].trials == records[1].trials
     assert values(tmp_path / "merged") == values(tmp_path / "whole")
     assert made(tmp_path / "merged/store.db") == made(tmp_path / "whole/store.db")
     quick.clear()

@@ -25,7 +25,6 @@ WAVES = 32
 OFTEN = 2.0
 "Seconds after which a driver looks which ranges are measured by now."
 
-
 WHOLE = Shard()
 
 
@@ -40,7 +39,8 @@ def sweep(session: Session, shard: Shard = WHOLE) -> None:
     todo = Todo(ranges, shard, session.searcher.asked.count)
     size, done = 1, todo.kept
     while numbers := todo.next(size):
-        window = Window(session, ranges, numbers, Progress(todo.phase, done, todo.count))
+        progress = Progress(todo.phase, done, todo.count)
+        window = Window(session, ranges, numbers, progress, stored=todo.again)
         begun = time.monotonic()
         longest = window.measure()
         size = next_size(size, time.monotonic() - begun, longest)
@@ -106,25 +106,42 @@ class Window:
     """Ranges that a driver is at."""
 
     def __init__(
-        self, session: Session, ranges: Ranges, numbers: Sequence[int], progress: Progress
+        self,
+        session: Session,
+        ranges: Ranges,
+        numbers: Sequence[int],
+        progress: Progress,
+        *,
+        stored: bool,
     ):
+        """Reads the architectures.
+
+        Args:
+            session: of the driver.
+            ranges: all that there are.
+            numbers: of these.
+            progress: before them.
+            stored: whether their trials are stored, and only measurements may be lost.
+        """
         searcher = session.searcher
         assert isinstance(searcher, Given)
         self.session, self.ranges, self.progress = session, ranges, progress
         self.left = deque((n, searcher.part(n * RANGE, (n + 1) * RANGE)) for n in numbers)
         self.count = sum(len(part) for _, part in self.left)
+        self.stored = stored
         self.looked = self.noted = time.monotonic()
 
     def measure(self) -> float:
         """Measures and stores them; seconds of the longest task."""
         proposals = [proposal for _, part in self.left for proposal in part]
         longest = self.session.measuring.measure(proposals, self.tell)
-        self.keep([*self.rows()])
+        if not self.stored:
+            self.keep([*self.rows()])
         return longest
 
     def tell(self, done: int, of: int) -> None:
         """Says how far all is, and stores the ranges that are measured by now."""
-        if time.monotonic() > self.looked + OFTEN:
+        if time.monotonic() > self.looked + OFTEN and not self.stored:
             self.keep([*takewhile(self.is_measured, self.rows())])
             self.looked = time.monotonic()
         known = self.progress.done + self.count * done // of

@@ -76,12 +76,8 @@ def sweep(name: str, config: SweepConfig, on_progress: OnProgress = ignore) -> S
         whole = as_toml(replace(config, shard=None), "sweep", name)
         write_whole(session.folder.path / CONFIG, whole.encode())
         measure_all(session, config.part)
-        folder = session.folder
-    found = sweep_state(folder)
-    if found.done == found.total:
-        with Store.open(folder.address) as store:
-            store.set_selected(store.run(name)["id"], None)  # it has ended
-    return found
+        _note_end(session.store, name)
+    return sweep_state(session.folder)
 
 
 def sweep_state(folder: RunFolder) -> SweepState:
@@ -138,7 +134,15 @@ def merge_sweeps(folder: RunFolder, stores: Sequence[str]) -> SweepState:
         for each in stores:
             with _reading(RunFolder(Path(), folder.name, each)) as (source, row):
                 copy_run(source, target, row)
+        _note_end(target, folder.name)
     return sweep_state(folder)
+
+
+def _note_end(store: Store, name: str) -> None:
+    """Notes that the sweep has ended, if it has."""
+    row = store.run(name)
+    if Ranges(store, row["id"]).trials() == row["config"]["population"]["count"]:
+        store.set_selected(row["id"], None)
 
 
 @contextmanager
