@@ -1,5 +1,6 @@
 """Agreement of a score with accuracies, against loops, closed forms and hand counts."""
 
+import tracemalloc
 from dataclasses import replace
 from inspect import unwrap
 from itertools import combinations
@@ -133,6 +134,17 @@ def test_both_intervals_are_those_of_each_statistic_alone() -> None:
             random_state=np.random.default_rng(0),
         ).confidence_interval
         assert interval == pytest.approx((alone.low, alone.high), abs=1e-12)
+
+
+def test_the_memory_of_a_bootstrap_does_not_grow_with_its_resamples() -> None:
+    x, y = noisy(5, n=2000)
+    peaks = []
+    for resamples in (200, 800):
+        tracemalloc.start()
+        partial(x, y, x[:, None] + y[:, None], resamples=resamples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize("seed", range(3))

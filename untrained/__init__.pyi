@@ -28,8 +28,10 @@ from .ranking import rank as rank
 from .regions import Regions as Regions
 from .regions import count_regions as count_regions
 from .runs import RunConfig as RunConfig
+from .runs import SweepConfig as SweepConfig
 from .runs import load_record as load_record
 from .runs import run as run
+from .runs import sweep as sweep
 from .scores import Reading as Reading
 from .scores import Score as Score
 from .scores import ViewScore as ViewScore

@@ -28,6 +28,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--short-training.images", "200", "--score-settings.label_alignment.scale", "small",
         "--workers", "2",
     ),
+    "sweep, two workers": (
+        "sweep", "s", "--architectures", "random:300", "--draws", "1", "--scores",
+        "linear_regions", "parameters", "--score-settings.linear_regions.count", "50",
+        "--workers", "2",
+    ),
     "tracking": (
         "track", CELL, "--scale", "small", "--training.epochs", "5", "--training.images", "300",
         "--support", "32", "--held-out", "32", "--probe", "32",

@@ -15,9 +15,10 @@ from untrained.files import write_whole
 from untrained.outside import command_line
 from untrained.runs.config import BASELINES, CommonConfig
 from untrained.runs.config_file import as_toml
-from untrained.runs.driver import run
+from untrained.runs.driver import opened
 from untrained.runs.ray_config import RayConfig
 from untrained.runs.session import OnProgress, ignore
+from untrained.runs.sweeping import sweep
 from untrained.spaces import SPACES, get_space
 from untrained.storage.folder import RunFolder
 
@@ -191,4 +192,7 @@ def _measure(
 ) -> Measured:
     """The run that measures them."""
     tell = as_measuring(config, architectures, on_progress)
-    return Measured.of(run(config.run_config(architectures), tell))
+    with opened(config.run_config(architectures), tell) as session:
+        sweep(session)
+        session.store.set_selected(session.id, None)  # the sweep has ended
+    return Measured.of(session.folder)

@@ -87,12 +87,12 @@ class Measured:
 def as_measuring(
     config: BenchConfig, architectures: Sequence[str], on_progress: OnProgress
 ) -> OnProgress:
-    """`on_progress`, told of scores where a run, given all it proposes, speaks of a search."""
+    """`on_progress`, told of scores where a run, given what it measures, speaks of a sweep."""
     phase = f"{len(config.measured)} scores of {len(architectures):,} architectures"
 
     def tell(progress: Progress) -> None:
-        searching = progress.phase.startswith("search")
-        on_progress(progress._replace(phase=phase) if searching else progress)
+        measuring = progress.phase.startswith(("search", "sweep"))
+        on_progress(progress._replace(phase=phase) if measuring else progress)
 
     return tell
 

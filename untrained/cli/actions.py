@@ -10,19 +10,21 @@ from untrained.cli import BEGAN
 from untrained.cli.held import show_held
 from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
+from untrained.cli.swept import show_sweep, write_values
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
 from untrained.ranking.config import RankConfig
-from untrained.runs import RunConfig, run
+from untrained.runs import RunConfig, run, sweeps
 from untrained.runs.budget import plan_in_words
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.driver import estimated
 from untrained.runs.presets import fit, resolve
 from untrained.runs.resolved import ResolvedConfig
+from untrained.runs.sweep_config import SweepConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import holds_tracking, track_one
 from untrained.settings import join_texts
@@ -110,6 +112,35 @@ def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool
                 RunFolder(folder.parent, folder.name, config.store), config, watch
             )
     boards.show(board, as_json)
+
+
+def sweep(name: str, config: SweepConfig, as_json: bool, dry_run: bool) -> None:
+    """Measures many architectures under a progress bar, and says how far all is."""
+    if dry_run:
+        resolve(config.check().run_config())
+        print(as_toml(config, "sweep", name), end="")
+        return
+    with watching() as watch:
+        found = sweeps.sweep(name, config, watch)
+    show_sweep(found, as_json)
+
+
+def sweep_status(name: str, out: Location, store: str | None, as_json: bool) -> None:
+    """Says how far a sweep is."""
+    show_sweep(sweeps.sweep_state(RunFolder(out, name, store)), as_json)
+
+
+def sweep_export(name: str, file: Path, out: Location, store: str | None) -> None:
+    """Writes what a sweep has measured."""
+    count = write_values(sweeps.sweep_values(RunFolder(out, name, store)), file)
+    say(f"{count:,} lines: {file}")
+
+
+def sweep_merge(name: str, stores: tuple[str, ...], out: Location, store: str | None) -> None:
+    """Puts the stores of shards together."""
+    if not stores:
+        raise ValueError("expected one store or more to copy from, got none")
+    show_sweep(sweeps.merge_sweeps(RunFolder(out, name, store), stores), as_json=False)
 
 
 def rank(config: RankConfig, as_json: bool, dry_run: bool) -> None:

@@ -20,6 +20,10 @@ from untrained.cli.commands import (
     report,
     score,
     search,
+    sweep,
+    sweep_export,
+    sweep_merge,
+    sweep_status,
     track,
     train,
 )
@@ -52,6 +56,12 @@ stopped, even by kill -9, resumes when it is given again.
 
 for _command in (search, demo, score, rank, bench, check, train, track, inspect, report):
     app.command(_command)
+_sweep_app = App(name="sweep")
+_sweep_app.default(sweep)
+_sweep_app.command(sweep_status, name="status")
+_sweep_app.command(sweep_export, name="export")
+_sweep_app.command(sweep_merge, name="merge")
+app.command(_sweep_app)
 _data_app = App(name="data")
 _data_app.default(data)
 _data_app.command(import_table, name="import")

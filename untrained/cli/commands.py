@@ -15,7 +15,8 @@ from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
 from untrained.ranking.config import RankConfig
-from untrained.runs.config import RunConfig, ScoreConfig, TrainConfig
+from untrained.runs.config import MachineConfig, RunConfig, ScoreConfig, TrainConfig
+from untrained.runs.sweep_config import SweepConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.training.recipe import TrainingSpec
 
@@ -26,6 +27,7 @@ TrackFlags = Annotated[TrackConfig, Parameter(name="*")]
 BenchFlags = Annotated[BenchConfig, Parameter(name="*")]
 RankFlags = Annotated[RankConfig, Parameter(name="*")]
 InspectFlags = Annotated[InspectConfig, Parameter(name="*")]
+SweepFlags = Annotated[SweepConfig, Parameter(name="*")]
 CheckFlags = Annotated[CheckConfig, Parameter(name="*")]
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -146,6 +148,72 @@ def bench(
         dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
     """
     actions().bench(folder, config, json, dry_run)
+
+
+def sweep(
+    name: str,
+    *,
+    config: SweepFlags = SweepConfig(),
+    json: Switch = False,
+    dry_run: Switch = False,
+) -> None:
+    """Measure scores on a whole space, a list, or millions of random architectures.
+
+    Give the same command again, in other processes or on other machines with the same --store, and
+    they share the work; killed, each resumes. `untrained sweep status NAME` says how far all is.
+
+    Args:
+        name: What the sweep is called; its folder in `out` is called so too.
+        json: Print one JSON object instead of lines.
+        dry_run: Print the whole configuration as TOML, and do nothing.
+    """
+    actions().sweep(name, config, json, dry_run)
+
+
+def sweep_status(
+    name: str,
+    *,
+    out: Location = MachineConfig.out,
+    store: str | None = None,
+    json: Switch = False,
+) -> None:
+    """Say how far a sweep is: done, left, rate, time left, failures, and what is measured.
+
+    Args:
+        name: The sweep's.
+        out: As of the sweep.
+        store: As of the sweep.
+        json: Print one JSON object instead of lines.
+    """
+    actions().sweep_status(name, out, store, json)
+
+
+def sweep_export(
+    name: str, file: Path, *, out: Location = MachineConfig.out, store: str | None = None
+) -> None:
+    """Write what a sweep has measured so far as CSV: a line a draw, a column a score.
+
+    Args:
+        name: The sweep's.
+        file: What to write; it must not be there.
+        out: As of the sweep.
+        store: As of the sweep.
+    """
+    actions().sweep_export(name, file, out, store)
+
+
+def sweep_merge(
+    name: str, *stores: str, out: Location = MachineConfig.out, store: str | None = None
+) -> None:
+    """Copy what other stores hold of a sweep into one: of shards that had none in common.
+
+    Args:
+        name: The sweep's.
+        stores: Files or URLs.
+        out: Where the store is that is copied into.
+        store: The same, as of the sweep.
+    """
+    actions().sweep_merge(name, stores, out, store)
 
 
 def check(*names: str, config: CheckFlags = CheckConfig(), json: Switch = False) -> None:

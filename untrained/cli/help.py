@@ -9,6 +9,7 @@ FIRST = (
     "--space",
     "--network",
     "--preset",
+    "--architectures",
     "--searcher",
     "--scores",
     "--limit",

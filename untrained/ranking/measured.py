@@ -152,10 +152,10 @@ def _measured(
 
 
 def _telling(on_progress: OnProgress, count: int) -> OnProgress:
-    """`on_progress`, told of scores where a run, given all it proposes, speaks of a search."""
+    """`on_progress`, told of scores where a run, given what it measures, speaks of a sweep."""
     phase = f"scores of {count:,} models"
     return lambda each: on_progress(
-        each._replace(phase=phase) if each.phase.startswith("search") else each
+        each._replace(phase=phase) if each.phase.startswith(("search", "sweep")) else each
     )
 
 

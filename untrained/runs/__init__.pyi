@@ -3,3 +3,8 @@ from .driver import run as run
 from .record import RunRecord as RunRecord
 from .record import load_record as load_record
 from .session import Progress as Progress
+from .sweep_config import SweepConfig as SweepConfig
+from .sweeps import SweepState as SweepState
+from .sweeps import sweep as sweep
+from .sweeps import sweep_state as sweep_state
+from .sweeps import sweep_values as sweep_values

@@ -34,6 +34,7 @@ from untrained.runs.engines import Engine, start_engine
 from untrained.runs.identity import digest
 from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
+from untrained.runs.manifest import check_continues
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
@@ -53,9 +54,10 @@ from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import build, training_images
 from untrained.scores import Score
 from untrained.search import Goal, Searcher, make_searcher
+from untrained.search.given import Given
 from untrained.settings import split_texts
 from untrained.spaces import Scale, Space, get_space
-from untrained.storage.folder import RunFolder
+from untrained.storage.folder import RunFolder, held_beside
 from untrained.storage.store import Store
 from untrained.training import Recipe, check_fits
 from untrained.training.auto import notes_on
@@ -156,10 +158,17 @@ def opened(
     on_progress: OnProgress = ignore,
     images: Images | None = None,
     began: float | None = None,
+    name: str | None = None,
 ) -> Iterator[Session]:
     """A run that is noted in the store and held against other processes, with workers ready.
 
-    Its arguments are those of `run`, and images in place of those that the configuration names.
+    Args:
+        config: everything that is asked.
+        on_progress: called as work proceeds.
+        images: in place of those that the configuration names.
+        began: as of `run`.
+        name: of a sweep, at which other processes may be too; None for what the run is called by
+            what it is asked.
 
     Raises:
         ValueError, OSError: as `run`.
@@ -168,20 +177,25 @@ def opened(
     made = prepared(config, images)
     asks, space, searcher, images = made.config, made.space, made.searcher, made.images
     setups = made.setups[: len(asks.scores)]
-    searched, identity, name = _identities(
+    searched, identity, usual = _identities(
         asks, space, (*made.setups, *made.cheap), searcher, images
     )
-    folder = RunFolder(asks.out, name, asks.store)
+    folder = RunFolder(asks.out, name or usual, asks.store)
     with (
-        folder.held(),
+        folder.held() if name is None else held_beside(folder) as folder,
         engine_of(asks, images) as engine,
         Store.open(folder.address, folder.lock) as store,
     ):
-        kept = asks if asks.time_budget is None else made.asked  # whose epochs time decides on
-        write_whole(folder.path / CONFIG, as_toml(kept).encode())
+        if name is None:
+            kept = asks if asks.time_budget is None else made.asked  # whose epochs time decides on
+            write_whole(folder.path / CONFIG, as_toml(kept).encode())
         compared = goals_of(made.setups[len(setups) :], sizes_are_costs=False)
         goals = (*searcher.goals, *compared)
         described = describe(asks, images, made.setups, goals, folder.name)
+        if isinstance(searcher, Given):
+            described["config"]["population"] = searcher.asked.plain()
+        if name is not None:
+            check_continues(store, identity, described)
         store.begin_run(identity, {**described, "search": searched})
         store.claims.begin()
         store.add_cost(identity, "load images", time.perf_counter() - begun)
@@ -260,6 +274,8 @@ def _identities(
     named = [made_by(space, text) for text in named_in(config)]
     if any(named):
         code = digest([code, named])
+    if isinstance(searcher, Given) and searcher.population:  # wherever its file lies
+        config = replace(config, options={"population": searcher.asked.digest})
     searched = config.identity(images.fingerprint, code)
     name = run_name(config, images, searched)
     if not config.train:

@@ -158,7 +158,7 @@ class Measuring:
 
     def measure(
         self, proposals: Sequence[Proposal], on_progress: Callable[[int, int], None]
-    ) -> None:
+    ) -> float:
         """Sees to it that the store holds every measurement of the proposals.
 
         What another driver is at is left to it, for as long as it lives, and waited for at last.
@@ -166,8 +166,11 @@ class Measuring:
         Args:
             proposals: what to measure; equal ones are measured once.
             on_progress: called with how many (architecture, score) pairs are done, of how many.
+
+        Returns:
+            Seconds of the task that took longest; 0 where nothing was to be done.
         """
-        wanted = self.wanted(proposals)
+        wanted, longest = self.wanted(proposals), 0.0
         total, pause = len(wanted), FIRST_PAUSE
         while True:
             planned = self.planned(wanted)
@@ -180,9 +183,9 @@ class Measuring:
                 done += setups
                 on_progress(done, total)
 
-            self.measure_claimed(claimed, tell)
+            longest = max(longest, self.measure_claimed(claimed, tell))
             if all(claimed.given):
-                return
+                return longest
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             pairs = {(task.architecture, setup) for task in claimed.left for setup in task.setups}
@@ -192,20 +195,25 @@ class Measuring:
         """As `Store.claim`."""
         return self.store.claim(groups, self.asks_again)
 
-    def measure_claimed(self, claimed: Claimed[ScoreTask], tell: Callable[[int], None]) -> None:
+    def measure_claimed(self, claimed: Claimed[ScoreTask], tell: Callable[[int], None]) -> float:
         """Measures those that no other driver has, and stores what they come to.
 
         Args:
             claimed: the tasks.
             tell: called with how many setups a task had, once it is done.
+
+        Returns:
+            As `measure`.
         """
         held: list[tuple[ScoreTask, Scored]] = []
+        longest = 0.0
         try:
             for index, outcome in self.engine(claimed):
                 if (task := claimed.ended(index)) is None:
                     continue
                 assert isinstance(outcome, list)
                 held.append((task, outcome))
+                longest = max(longest, seconds_of(held[-1:]))
                 if seconds_of(held) >= HELD_SECONDS or len(held) == HELD:
                     self.keep(held)
                     held.clear()
@@ -216,6 +224,7 @@ class Measuring:
             finally:
                 if given_up := claimed.under_way():
                     self.store.claims.release(given_up)
+        return longest
 
     def keep(self, held: Sequence[tuple[ScoreTask, Scored]]) -> None:
         """Stores what tasks came to."""

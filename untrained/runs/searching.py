@@ -8,9 +8,11 @@ from functools import partial
 from untrained.runs.asynchronous import held, pending_of, search_asynchronously
 from untrained.runs.budgeting import note_end, time_is_up
 from untrained.runs.calibrating import calibrated
-from untrained.runs.session import OnProgress, Progress, Session
+from untrained.runs.session import OnProgress, Progress, Session, trial_rows
 from untrained.runs.shrinking import shrunk
+from untrained.runs.sweeping import sweep
 from untrained.search import History
+from untrained.search.given import Given
 from untrained.search.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
@@ -27,6 +29,8 @@ def search(session: Session) -> Architecture | None:
         session = shrunk(session)
     if session.config.calibrate is not None:
         session = calibrated(session)
+    if isinstance(session.searcher, Given) and session.budget is None:
+        sweep(session)  # which leaves nothing to propose
     go_on = search_asynchronously if session.config.asynchronous else search_in_batches
     with held(session):
         history = recall(session)
@@ -52,13 +56,8 @@ def search_in_batches(session: Session, history: History) -> bool:
             return True
         phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
-        first = len(history)
-        rows = [
-            {**session.measuring.row(proposal), "batch": batch, "number": number}
-            for number, proposal in enumerate(proposals, first)
-        ]
-        store.add_trials(rows)
-        new = store.trials(session.id, since=first)
+        store.add_trials(trial_rows(session, proposals, batch, len(history)))
+        new = store.trials(session.id, since=len(history))
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         took = time.perf_counter() - begun

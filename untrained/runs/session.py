@@ -1,6 +1,6 @@
 """A run that is open, and how its progress is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from untrained.runs.budget import Budget
 from untrained.runs.engines import Engine
 from untrained.runs.measuring import Measuring
 from untrained.runs.resolved import ResolvedConfig
-from untrained.search import Searcher
+from untrained.search import Proposal, Searcher
 from untrained.spaces import Space
 from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store
@@ -57,3 +57,13 @@ class Session:
     def id(self) -> str:
         """The search's key in the store: runs that differ in their training alone share it."""
         return self.measuring.run
+
+
+def trial_rows(
+    session: Session, proposals: Sequence[Proposal], batch: int, first: int
+) -> list[dict[str, object]]:
+    """A batch of trials as the store keeps them."""
+    return [
+        {**session.measuring.row(proposal), "batch": batch, "number": number}
+        for number, proposal in enumerate(proposals, first)
+    ]

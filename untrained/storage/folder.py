@@ -1,8 +1,9 @@
 """A run's folder, its lock, and where everything in it lies."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,6 +21,8 @@ class RunFolder:
     name: str
     elsewhere: str | None = field(default=None, repr=False)
     "Where the store is if not in `out`, as `--store` says it."
+    driver: int | None = None
+    "Number of a driver among several that are at work on the run; None where there is one alone."
 
     @property
     def path(self) -> Location:
@@ -64,14 +67,14 @@ class RunFolder:
     @property
     def lock(self) -> Path:
         """File that the process at work holds, always of this machine."""
-        return lock_file(self.path / "lock")
+        return lock_file(self.path / ("lock" if self.driver is None else f"lock-{self.driver}"))
 
     def checkpoint(self, training: str) -> Location:
         """File of a training, which several runs may share."""
         return self.trainings / f"{training}.pt"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator["RunFolder"]:
         """Makes the folders and holds the run against a second driver.
 
         The lock ends with the process, however that ends.
@@ -99,9 +102,29 @@ class RunFolder:
                 f"can be written"
             ) from error
         try:
-            yield
+            yield self
         finally:
             lock.release()
+
+
+@contextmanager
+def held_beside(folder: RunFolder) -> Iterator[RunFolder]:
+    """Holds the run beside other drivers, as the first number that is free.
+
+    Raises:
+        OSError: a folder that cannot be made or written.
+    """
+    for number in count(1):
+        numbered = replace(folder, driver=number)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(numbered.held())
+            except OSError as error:
+                if isinstance(error.__cause__, Timeout):
+                    continue
+                raise
+            yield numbered
+        return
 
 
 def is_held(lock: Path) -> bool:
