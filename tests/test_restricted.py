@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from test_search import finish
 
-from untrained.search import SEARCHERS, Goal, make_searcher
+from untrained.search import SEARCHERS, Goal, Trial, make_searcher
 from untrained.search.pruning import PruningSearch
+from untrained.search.surrogate import SurrogateSearch
 from untrained.search.within import neighbours_within, sample_within
 from untrained.spaces import NothingKept, RestrictedSpace, get_space, prunable, restricted
 
@@ -128,6 +129,38 @@ def test_a_whole_space_draws_as_ever() -> None:
 
 
 # Searchers
+
+
+def test_a_surrogate_asks_of_few_whether_they_are_kept() -> None:
+    """Each may have to be built and timed; the proposals are those of asking all neighbours."""
+    asked: list[Any] = []
+
+    def over(architectures: Sequence[Any]) -> list[float]:
+        asked.extend(architectures)
+        return [float(max(convolutions(a) - 3, 0)) for a in architectures]
+
+    space = restricted(SPACE, over, tries=100, nothing=lambda a: "nothing")
+    rng = random.Random(0)
+    tried = [sample_within(space, rng) for _ in range(40)]
+    history = [
+        Trial(a, (0,), "", values={"kappa": (-float(convolutions(a)),), "regions": (1.0 + i % 7,)})
+        for i, a in enumerate(tried)
+    ]
+    searcher = make_searcher("surrogate", space, GOALS, 1, {"evaluations": 80, "explore": 40})
+    assert isinstance(searcher, SurrogateSearch)
+    asked.clear()
+    found = searcher.propose(history, 8, rng)
+    few, kept = (
+        len(set(asked)),
+        [a for a in searcher.predicted_best(history) if convolutions(a) < 4],
+    )
+    new = dict.fromkeys(space.canonical(a) for a in kept)
+    for each in tried:
+        new.pop(space.canonical(each), None)
+    assert [space.canonical(p.architecture) for p in found] == [*new][: len(found)]
+    assert len(found) == 20
+    neighbours = {a for each in tried for a in SPACE.neighbours(each)}
+    assert few < len(neighbours) / 4
 
 
 @pytest.mark.parametrize("name", sorted(set(SEARCHERS) - {"given"}))

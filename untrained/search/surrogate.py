@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from untrained.search.history import Summary, canonical_forms, forms_of, summary
 from untrained.search.ranks import is_sound
 from untrained.search.searcher import AsynchronousSearcher, Goal, Proposal, Trial
-from untrained.search.within import neighbours_within, sample_within
+from untrained.search.within import neighbours_within, sample_within, unrestricted
 from untrained.spaces.space import Architecture, Space
 
 Vector = Float[np.ndarray, " n"]
@@ -82,8 +82,9 @@ class SurrogateSearch(AsynchronousSearcher):
         exploring = proposed < random_ones
         left = (random_ones if exploring else self.evaluations) - proposed
         count = min(count, left)
-        if count < 1:  # within limits, what is predicted to be best has to be built and timed
+        if count < 1:
             return []
+        _, is_kept = unrestricted(self.space)
         found: dict[Architecture, Architecture] = {}  # by canonical form
         candidates: Iterable[Architecture] = (
             (sample_within(self.space, rng) for _ in range(100 * count))
@@ -94,7 +95,7 @@ class SurrogateSearch(AsynchronousSearcher):
             if len(found) >= count:
                 break
             canonical = self.space.canonical(architecture)
-            if canonical not in seen and canonical not in under_way:
+            if canonical not in seen and canonical not in under_way and is_kept(architecture):
                 found.setdefault(canonical, architecture)
         note = "random" if exploring else "predicted"
         return [
@@ -114,22 +115,27 @@ class SurrogateSearch(AsynchronousSearcher):
         return tuple(range(first, first + self.draws))
 
     def predicted_best(self, history: Sequence[Trial]) -> list[Architecture]:
-        """By falling prediction: what is met on the way up from the best measured ones."""
+        """By falling prediction: what is met on the way up from the best measured ones.
+
+        The way is one of architectures that are kept of the space; of what lies beside it, only
+        those that would be the next step are asked whether they are.
+        """
+        whole, is_kept = unrestricted(self.space)
         predict = self._fitted(history)
         measured = list(dict.fromkeys(trial.architecture for trial in history[-MOST:]))
         predicted = dict(zip(measured, predict(measured), strict=True))
         climbers = sorted(measured, key=predicted.__getitem__, reverse=True)[:CLIMBERS]
         while climbers:
-            around = {climber: neighbours_within(self.space, climber) for climber in climbers}
+            around = {climber: neighbours_within(whole, climber) for climber in climbers}
             new = [a for a in dict.fromkeys(chain(*around.values())) if a not in predicted]
             if new:
                 predicted |= dict(zip(new, predict(new), strict=True))
-            tops = {
-                climber: max(near, key=predicted.__getitem__) for climber, near in around.items()
-            }
-            climbers = list(
-                dict.fromkeys(t for c, t in tops.items() if predicted[t] > predicted[c])
-            )
+            tops = dict[Architecture, None]()
+            for climber, near in around.items():
+                higher = (a for a in near if predicted[a] > predicted[climber])
+                best_first = sorted(higher, key=predicted.__getitem__, reverse=True)
+                tops |= dict.fromkeys(islice(filter(is_kept, best_first), 1))
+            climbers = [*tops]
         return sorted(predicted, key=predicted.__getitem__, reverse=True)
 
     def _fitted(self, history: Sequence[Trial]) -> Callable[[Sequence[Architecture]], Vector]:

@@ -1,11 +1,13 @@
 """The discrete architectures that a space's supernet holds; all of a space without supernets."""
 
 import random
+from collections.abc import Callable
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from untrained.spaces.space import Architecture, PrunableSpace, Space
+from untrained.spaces.restricted import RestrictedSpace
+from untrained.spaces.space import Architecture, PrunableSpace, Space, anything
 
 
 def sample_within(
@@ -44,3 +46,14 @@ def neighbours_within(space: Space[Any], architecture: Architecture) -> list[Arc
         return [*space.neighbours(architecture)]
     everything = set(space.kept(space.supernet()))
     return [a for a in space.neighbours(architecture) if everything.issuperset(space.kept(a))]
+
+
+def unrestricted(space: Space[Any]) -> tuple[Space[Any], Callable[[Architecture], bool]]:
+    """The space with what is not kept of it, and what says whether an architecture is.
+
+    To ask may take as long as to build and time a network; what is cheap is asked first.
+    """
+    if not isinstance(space, RestrictedSpace):
+        return space, anything
+    whole, kept = unrestricted(space.whole)
+    return whole, lambda architecture: kept(architecture) and space.keeps((architecture,))[0]

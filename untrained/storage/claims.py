@@ -170,8 +170,8 @@ def drivers_of(connection: Connection, run: str) -> int:
     """How many drivers live that are at the run of this name: their locks are in its folder."""
     now = _now(connection)
     noted = connection.execute(select(drivers).where(drivers.c.lock.is_not(None))).mappings()
-    of_it = [dict(row) for row in noted if PurePath(row["lock"]).parent.name == run]
-    return sum(_lives(driver, now) for driver in of_it)
+    living = [driver for driver in map(dict, noted) if _lives(driver, now)]
+    return sum(PurePath(driver["lock"]).parent.name == run for driver in living)
 
 
 def _forget(connection: Connection, ids: Sequence[str]) -> None:
