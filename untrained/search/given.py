@@ -25,7 +25,9 @@ class Given(Searcher):
     def check(self) -> None:
         if not (self.population or split_texts(self.architectures)):
             raise ValueError("expected --options.architectures with at least one, got none")
-        if self.population and self.architectures:
+        if not self.population:
+            return
+        if self.architectures:
             raise ValueError(
                 f"expected --options.architectures or --options.population, got both, the latter "
                 f"{self.population!r}"
