@@ -9,7 +9,7 @@ driver and, where its process is named, in the PostgreSQL server; and the memory
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,15 +17,14 @@ from typing import Any
 from unittest.mock import patch
 
 import cyclopts
+from driven import AT_ONCE
 from rich.console import Console
 from rich.table import Table
 
 from untrained.runs import Progress, driver
-from untrained.runs.readings import Measurement
+from untrained.runs.engines import Engine
 from untrained.runs.sweep_config import SweepConfig
 from untrained.runs.sweeps import sweep
-from untrained.runs.tasks import Outcome, ScoreTask, Task
-from untrained.scores import Reading
 
 SCORES = "naswot", "synflow", "zico"
 
@@ -82,16 +81,9 @@ class Watch:
 
 
 @contextmanager
-def at_once(*_: Any) -> Iterator[Any]:
-    """An engine whose tasks take no time."""
-
-    def engine(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        for i in range(len(tasks)):
-            task = tasks[i]
-            assert isinstance(task, ScoreTask)
-            yield i, [[Measurement(Reading(1.0), 0.0)] * len(task.setups)] * len(task.draws)
-
-    yield engine
+def at_once(*_: Any) -> Iterator[Engine]:
+    """As `start_engine`."""
+    yield AT_ONCE
 
 
 def seconds_of(postmaster: int | None) -> float:

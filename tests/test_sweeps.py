@@ -57,21 +57,30 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made_quick(monkeypatch: pytest.MonkeyPatch) -> list[ScoreTask]:
-    done: list[ScoreTask] = []
-
-    def engine(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
-        for i in range(len(tasks)):
-            task = tasks[i]
-            assert isinstance(task, ScoreTask)
-            done.append(task)
-            yield i, [[imagined(task, name, d) for name in names(task)] for d in task.draws]
+    engine = Imagining()
 
     @contextmanager
     def start(*_: Any) -> Iterator[Any]:
         yield engine
 
     monkeypatch.setattr(driver, "start_engine", start)
-    return done
+    return engine.done
+
+
+class Imagining:
+    """An engine that makes numbers up."""
+
+    lanes = 1
+
+    def __init__(self) -> None:
+        self.done: list[ScoreTask] = []
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+        for i in range(len(tasks)):
+            task = tasks[i]
+            assert isinstance(task, ScoreTask)
+            self.done.append(task)
+            yield i, [[imagined(task, name, d) for name in names(task)] for d in task.draws]
 
 
 def names(task: ScoreTask) -> list[str]:
