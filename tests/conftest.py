@@ -40,7 +40,7 @@ SLOW = frozenset(
         "test_scores", "test_server", "test_shared_devices", "test_short_training", "test_shown",
         "test_shrinking", "test_slices", "test_spaces", "test_store", "test_sweeps",
         "test_survey", "test_comparing", "test_pretrained", "test_tracking", "test_training",
-        "test_training_extras", "test_training_recipe", "test_two_drivers",
+        "test_training_extras", "test_training_recipe",
         "test_unsurveyed", "test_unwrapping", "test_uses", "test_verification",
     }
 )  # fmt: skip
@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`make check` does not even import slow ones, and `make cluster` alone takes its own."""
     asked = config.option.markexpr
-    if collection_path.stem == "test_cluster":
+    if collection_path.stem in ("test_cluster", "test_two_drivers"):
         return None if asked == "cluster" else True
     return True if asked == "not slow" and collection_path.stem in SLOW else None
 

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 OWN = """
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,27 +24,25 @@ def main(score):
 
 print("begun")
 """
-GUARDED = 'if __name__ == "__main__":\n    '
 
 
-@pytest.mark.parametrize(
-    ("call", "found"),
-    [
-        ('main("trainable_layers")', "found ["),
-        (GUARDED + 'main("__main__:Mine")', "found [3.0, 3.0]"),
-        ('main("__main__:Mine")', ""),
-    ],
-    ids=["without a guard", "a score of its own", "a score of its own without a guard"],
-)
-def test_a_script(call: str, found: str, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(OWN + call, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode == 0) == bool(found), done.stderr
-    if found:
-        assert found in done.stdout
-        assert done.stdout.count("begun") == 1
-    else:
-        assert 'expected calls under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
-        assert "put the score or space into a module of its own" in done.stderr.splitlines()[-1]
+def ended(call: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The script with this at its end."""
+    (folder / "script.py").write_text(OWN + call, encoding="utf-8")
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_it_needs_no_guard_but_for_what_it_defines_itself(tmp_path: Path) -> None:
+    done = ended('main("trainable_layers")\nmain("__main__:Mine")', tmp_path)
+    assert done.stdout.count("begun") == done.stdout.count("found") == 1
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert 'expected calls under `if __name__ == "__main__":`' in last
+    assert "put the score or space into a module of its own" in last
+
+
+def test_a_score_of_its_own_is_found_under_a_guard(tmp_path: Path) -> None:
+    done = ended('if __name__ == "__main__":\n    main("__main__:Mine")', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["begun", "found [3.0, 3.0]"]

@@ -13,6 +13,8 @@ from untrained.runs import RunConfig, load_record, run
 from untrained.runs.record import RunRecord
 from untrained.training import TrainingSpec
 
+pytestmark = pytest.mark.cluster
+
 TRAINED = TrainingSpec(recipe="default", epochs=2, images=60, batch=30)
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"evaluations": 16},
