@@ -1,6 +1,8 @@
 """A sweep: begun or continued, asked how far it is, and read."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,8 +101,25 @@ def sweep_state(folder: RunFolder) -> SweepState:
             total=row["config"]["population"]["count"],
             drivers=at_work,
             rate=at_work * lately / seconds if at_work and seconds else None,
-            failures=tuple(Failure(*each) for each in ranges.failures()),
+            failures=alike(ranges.failures()),
         )
+
+
+_CHOICES = re.compile(r"\w+=[^\s,:]+(?: \w+=[^\s,:]+)+")
+"Of a function space, as in `width=24 depth=2`."
+
+
+def alike(failures: Iterable[tuple[str, str, int]]) -> tuple[Failure, ...]:
+    """Counts together what differs in the architecture alone, most often first.
+
+    Example:
+        >>> alike([("a", "at width=8 depth=1: no", 2), ("a", "at width=8 depth=3: no", 1)])
+        (Failure(score='a', reason='at ...: no', times=3),)
+    """
+    often = Counter[tuple[str, str]]()
+    for score, reason, times in failures:
+        often[score, _CHOICES.sub("...", reason)] += times
+    return tuple(Failure(*each, times) for each, times in often.most_common())
 
 
 def sweep_values(folder: RunFolder) -> Iterator[dict[str, str | int | float | None]]:
