@@ -5,12 +5,16 @@ processes know it where `enrolled` was called.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
 from fsspec import AbstractFileSystem, register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
+
+from untrained import patience
 
 Fault = Literal["torn", "cut", "away", "denied"]
 
@@ -87,3 +91,18 @@ def enrolled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (offers / "METADATA").write_text("Name: shelf\nVersion: 1\n")
     (offers / "entry_points.txt").write_text("[fsspec.specs]\nshelf = object_stores.Shelf\n")
     monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
+def shop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[type[Shop]]:
+    """An empty one, for which nobody waits long, and whose locks no other process has."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE", 0.002)
+    yield Shop
+    for system in (Shop, MemoryFileSystem):
+        system.store.clear()
+    Shop.faults.clear()
+    Shop.hidden.clear()

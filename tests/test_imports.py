@@ -52,6 +52,7 @@ FREE = (
     "locations",
     "memory",
     "outside",
+    "patience",
     "plugins",
     "settings",
     "urls",

@@ -3,20 +3,18 @@
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
-from object_stores import Shop
+from object_stores import Shop, shop
 from postgres import Server
 from stopped import stopped_at
 from torch import nn
 
-from untrained import urls
+from untrained import patience
 from untrained.bench import Leaderboard
 from untrained.cli import main
 from untrained.files import whole_files
@@ -36,24 +34,11 @@ from untrained.storage.folder import is_held
 from untrained.training import TrainingSpec
 from untrained.urls import URL, Unreachable
 
-pytestmark = pytest.mark.usefixtures("without_graphs")
+__all__ = ["shop"]  # a fixture
+
+pytestmark = pytest.mark.usefixtures("without_graphs", "shop")
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
-
-
-@pytest.fixture(autouse=True)
-def shop(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[type[Shop]]:
-    """An empty one, for which nobody waits long, and whose locks no other process has."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
-    monkeypatch.setattr(urls, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(urls, "LONGEST_PAUSE", 0.002)
-    yield Shop
-    for system in (Shop, MemoryFileSystem):
-        system.store.clear()
-    Shop.faults.clear()
-    Shop.hidden.clear()
 
 
 def asked(out: Location, store: Path | str, **changes: Any) -> RunConfig:
@@ -132,8 +117,8 @@ def test_an_outage_ends_a_run_in_a_line_and_it_resumes(
     tmp_path: Path, expected: dict[str, Any], shop: type[Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = asked(URL("shop://bucket/runs"), tmp_path / "store.db")
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", -1.0)
     shop.faults += [None, None, "away"]  # type: ignore[list-item]
     with pytest.raises(
         OSError, match=r"cannot write shop://bucket/runs/trainings/\w+\.pt: .*no route"
@@ -174,7 +159,7 @@ def test_warm_trainings_are_kept_and_found(
     assert "neither read nor kept" not in caplog.text
     for name in there:
         del Shop.store[name]
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", -1.0)
     shop.faults += [None, *(["away"] * 10_000)]  # type: ignore[list-item]
     assert record_of(run(asked(out, tmp_path / "c.db", **halving))).trials == expected
     assert "neither read nor kept: Unreachable: cannot write shop://bucket/runs/" in caplog.text
@@ -197,7 +182,7 @@ def test_a_tracking_by_url(
     assert load_asked(folder)[0].out == out
     assert report_track(folder).exists()
     before = {name: file.getvalue() for name, file in shop.store.items()}
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", -1.0)
     for name, reading in {
         "00001.npy": lambda: track_one(config(out), CELL),
         "question.json": lambda: track_one(config(out), CELL),

@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from stored import measured, said
 
+from untrained import patience
 from untrained.cli.ending import interrupted
 from untrained.outside import command_line, without_password
 from untrained.runs import RunConfig
 from untrained.runs.config_file import as_toml
 from untrained.runs.presets import resolve
-from untrained.storage import RunFolder, mounts, transactions
+from untrained.storage import RunFolder, mounts
 from untrained.storage.address import address_of
 from untrained.storage.store import Store
 
@@ -210,7 +211,7 @@ def test_a_commit_that_got_no_answer_is_done_once(
 def test_a_server_that_stays_away_ends_the_run_in_one_line(
     postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.2)
     with Store.open(postgres.url()) as store:
         postgres.stop()
         try:

@@ -5,20 +5,18 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from object_stores import Shop, enrolled
+from object_stores import Shop, enrolled, shop
 from torch import nn
 from trainable import mlp
 
-from untrained import urls
+from untrained import patience
 from untrained.files import CONTENTS, folder_written_whole, whole_files, write_whole
 from untrained.images import Images
 from untrained.locations import located, lock_file
@@ -33,22 +31,13 @@ from untrained.training import Recipe, ShortTrained, train
 from untrained.training.checkpoint import load_short, save_short
 from untrained.urls import URL
 
+__all__ = ["shop"]  # a fixture
+
+pytestmark = pytest.mark.usefixtures("shop")
+
 HERE = Path(__file__).parent
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 PAGE = URL("shop://bucket/runs/page.html")
-
-
-@pytest.fixture(autouse=True)
-def shop(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[type[Shop]]:
-    """An empty one, for which nobody waits long, and whose locks no other process has."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
-    monkeypatch.setattr(urls, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(urls, "LONGEST_PAUSE", 0.002)
-    yield Shop
-    Shop.store.clear()
-    Shop.faults.clear()
 
 
 # What a text means
@@ -147,7 +136,7 @@ def test_a_write_that_is_cut_torn_or_refused_is_done_again(
 def test_after_ten_minutes_it_is_told(
     fault: str, reason: str, shop: type[Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.02)
     shop.faults += [fault] * 1000  # type: ignore[list-item]
     with pytest.raises(OSError, match=reason) as told:
         write_whole(PAGE, b"0123456789")
@@ -181,7 +170,7 @@ def test_a_folder_is_whole_once_its_last_file_is_there(
     exported(folder, a=b"old", c=b"old")
     assert whole_files(folder) == {"a", "c"}
     write_whole(folder / "notes", b"mine")
-    monkeypatch.setattr(urls, "PATIENCE_SECONDS", -1)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", -1)
     for done in range(3):
         shop.faults += [*([None] * done), "cut"]  # type: ignore[list-item]
         with pytest.raises(OSError, match="Connection reset"):

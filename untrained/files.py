@@ -1,6 +1,6 @@
 """Files and folders that are written whole or not at all.
 
-Any subpackage may import this; it imports none.
+Any subpackage may import this.
 """
 
 import io

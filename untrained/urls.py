@@ -3,21 +3,13 @@
 Any subpackage may import this. fsspec is imported when a URL is used.
 """
 
-import logging
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from untrained.outside import without_password
+from untrained.patience import Patience
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 600.0
-"For how long an object store that is away is tried again."
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-"Seconds from one attempt to the next, twice as long each time."
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 "Protocol -> our extra with its library."
@@ -177,22 +169,16 @@ class URL(str):
         from fsspec.core import url_to_fs
 
         self.check_library()
-        until, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE
+        patience = Patience()
         while True:
             try:  # nothing that was listed is kept: others write there too
                 return work(*url_to_fs(str(self), use_listings_cache=False))
             except FileNotFoundError:
                 raise
             except Exception as error:  # see `LASTING`
-                if isinstance(error, LASTING) or not patient or time.monotonic() > until:
+                away = f"cannot {what} {self} ({_one_line(error)})"
+                if isinstance(error, LASTING) or not patient or not patience.wait(away):
                     raise self._explained(what, error) from error
-                if pause == FIRST_PAUSE:
-                    logger.warning(
-                        "cannot %s %s (%s): tried again for %d minutes; nothing is lost",
-                        *(what, self, _one_line(error), PATIENCE_SECONDS // 60),
-                    )
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _explained(self, what: str, error: Exception) -> Unreachable:
         return Unreachable(

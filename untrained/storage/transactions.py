@@ -4,7 +4,6 @@ SQLite waits by itself for other writers. With a server the connection may be lo
 and another driver may write the same row first: then the whole transaction is done anew.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from untrained.outside import without_password
+from untrained.patience import FIRST_PAUSE, Patience
 from untrained.storage.address import Address
 from untrained.storage.explained import explaining, first_line
 from untrained.storage.server import is_conflict, is_lost
@@ -23,12 +23,6 @@ P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 600.0
-"For how long a server that is away is tried again."
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-"Seconds from one attempt to the next, twice as long each time."
 CONFLICTS = 20
 "Attempts at a transaction whose rows others keep writing first."
 
@@ -76,7 +70,7 @@ class Done(NamedTuple):
 
 def _insisting(engine: Engine, work: Callable[[Connection], T], where: Address) -> T:
     """The work, done until it is kept or the server has been away for too long."""
-    patience = Patience(where)
+    attempts = Attempts(where)
     done: Done | None = None  # was it kept, if the connection was lost in its commit?
     while True:
         try:
@@ -89,7 +83,7 @@ def _insisting(engine: Engine, work: Callable[[Connection], T], where: Address) 
                     connection.commit()
                 return done.found
         except DBAPIError as error:
-            patience.wait(error)
+            attempts.wait(error)
 
 
 def _is_kept(connection: Connection, done: Done) -> bool:
@@ -103,15 +97,14 @@ def _is_kept(connection: Connection, done: Done) -> bool:
         time.sleep(FIRST_PAUSE)
 
 
-class Patience:
-    """With a server, for one transaction."""
+class Attempts:
+    """At one transaction with a server."""
 
     def __init__(self, where: Address):
         self.where = where
-        self.pause = FIRST_PAUSE
+        self.patience = Patience()
         self.rng = Random()
         self.conflicts = 0
-        self.since: float | None = None
 
     def wait(self, error: DBAPIError) -> None:
         """Until the transaction may be tried again; raises what no waiting helps against."""
@@ -119,16 +112,6 @@ class Patience:
             self.conflicts += 1
             time.sleep(self.rng.random() * FIRST_PAUSE)  # or all would meet again
             return
-        if not is_lost(error):
+        away = f"the store {without_password(str(self.where))} is away ({first_line(error)})"
+        if not is_lost(error) or not self.patience.wait(away):
             raise error
-        now = time.monotonic()
-        if self.since is None:
-            self.since = now
-            logger.warning(
-                "the store %s is away (%s): tried again for %d minutes; nothing is lost",
-                *(without_password(str(self.where)), first_line(error), PATIENCE_SECONDS // 60),
-            )
-        if now - self.since > PATIENCE_SECONDS:
-            raise error
-        time.sleep(self.pause)
-        self.pause = min(2 * self.pause, LONGEST_PAUSE)
