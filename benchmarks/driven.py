@@ -7,7 +7,7 @@ from pathlib import Path
 
 from untrained.images import load_images
 from untrained.runs.config import RunConfig
-from untrained.runs.driver import describe
+from untrained.runs.described import describe
 from untrained.runs.engines import Engine
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from stopped import stopped_at
 from stored import said
+from test_cli import Command, command
 
 from untrained.images import load_images
 from untrained.runs import Progress, driver, sweeping
@@ -35,6 +36,8 @@ from untrained.storage.address import Address
 from untrained.storage.folder import RunFolder
 from untrained.storage.ranges import RANGE, Ranges
 from untrained.storage.store import Store
+
+__all__ = ["command"]  # a fixture
 
 SPACE = get_space("nasbench201")
 COUNT = 4 * RANGE + 9
@@ -422,39 +425,24 @@ def test_wrong_use_is_told_in_a_line(
     assert not (tmp_path / "store.db").exists()
 
 
-def test_the_command(
-    tmp_path: Path, quick: list[ScoreTask], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from untrained.cli import main
-
-    def call(*words: str) -> tuple[int, str, str]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(tmp_path)
-            patch.setattr("sys.argv", ["untrained", *words])
-            try:
-                main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
+@pytest.mark.usefixtures("quick")
+def test_the_command(command: Command, tmp_path: Path) -> None:
     asked = ("sweep", "c", "--architectures", "random:70", "--scores", "naswot", "--draws", "1")
-    assert call("sweep", "status", "c")[0] == 2
-    assert call(*asked, "--workers", "0", "--shard", "2/2")[0] == 0
-    code, out, _ = call("sweep", "status", "c")
+    assert command("sweep", "status", "c")[0] == 2
+    assert command(*asked, "--workers", "0", "--shard", "2/2")[0] == 0
+    code, out, _ = command("sweep", "status", "c")
     assert (code, out.splitlines()[0]) == (0, "c: 6 of 70 architectures")
     assert "nobody; give the sweep's command again" in out
-    code, out, _ = call("sweep", "c", "--config", "untrained-runs/c/sweep.toml", "--json")
+    code, out, _ = command("sweep", "c", "--config", "untrained-runs/c/sweep.toml", "--json")
     found = json.loads(out)
     assert (code, found["done"], found["total"]) == (0, 70, 70)
     assert found["manifest"]["architectures"]["named"] == "random:70"
-    assert call("sweep", "export", "c", "c.csv")[0] == 0
+    assert command("sweep", "export", "c", "c.csv")[0] == 0
     with (tmp_path / "c.csv").open() as file:
         rows = [*csv.DictReader(file)]
     assert [*rows[0]] == ["architecture", "draw", "naswot"]
     assert len(rows) == 70
-    assert (
-        "expected a file that is not there, got c.csv" in call("sweep", "export", "c", "c.csv")[2]
-    )
-    assert "expected one store or more to copy from" in call("sweep", "merge", "c")[2]
-    assert "no store at nowhere.db" in call("sweep", "merge", "c", "nowhere.db")[2]
+    _, _, told = command("sweep", "export", "c", "c.csv")
+    assert "expected a file that is not there, got c.csv" in told
+    assert "expected one store or more to copy from" in command("sweep", "merge", "c")[2]
+    assert "no store at nowhere.db" in command("sweep", "merge", "c", "nowhere.db")[2]

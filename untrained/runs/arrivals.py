@@ -2,22 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from collections.abc import Iterator
 
-from untrained.runs.claimed import Planned, nothing
+from untrained.runs.claimed import Claiming, Planned, nothing
 from untrained.runs.measuring import Measuring
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.search import Proposal
 
 PAUSE = 0.5
 "Seconds from one look at what other drivers are measuring to the next."
-
-# To check types at run time, an item of a Sequence[Task] is looked at: any would be claimed.
-if TYPE_CHECKING:
-    _Tasks = Sequence[Task]
-else:
-    _Tasks = Sequence
 
 
 class Arrivals:
@@ -105,7 +98,7 @@ class Arrivals:
         self.looked = time.monotonic()
 
 
-class Growing(_Tasks):
+class Growing(Claiming):
     """Planned tasks, to which others are added; each is claimed when an engine takes it.
 
     One that another driver has claimed is replaced by a task that takes no time.
@@ -127,16 +120,7 @@ class Growing(_Tasks):
     def __len__(self) -> int:
         return self.length
 
-    @overload
-    def __getitem__(self, index: int) -> Task: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Task]: ...
-
-    def __getitem__(self, index: int | slice) -> Task | Sequence[Task]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(self.length)[index]]
-        position = range(self.length)[index]
+    def taken(self, position: int) -> Task:
         if position not in self.given:
             [self.given[position]] = self.measuring.claim([self.planned[position].keys])
         return self.planned[position].task if self.given[position] else nothing()

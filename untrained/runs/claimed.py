@@ -1,6 +1,7 @@
 """Tasks that are claimed as an engine comes to them, so that several drivers share a batch."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -58,7 +59,26 @@ else:
     _Tasks = Sequence
 
 
-class Claimed(_Tasks, Generic[T]):
+class Claiming(_Tasks, ABC):
+    """Tasks of which each is claimed when an engine takes it, or shortly before."""
+
+    @overload
+    def __getitem__(self, index: int) -> Task: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Task]: ...
+
+    def __getitem__(self, index: int | slice) -> Task | Sequence[Task]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        return self.taken(range(len(self))[index])
+
+    @abstractmethod
+    def taken(self, position: int) -> Task:
+        """The task there or, where another driver has claimed it, one that takes no time."""
+
+
+class Claimed(Claiming, Generic[T]):
     """Planned tasks, each claimed shortly before an engine takes it.
 
     One that is left to another driver is replaced by a task that takes no time.
@@ -76,16 +96,7 @@ class Claimed(_Tasks, Generic[T]):
     def __len__(self) -> int:
         return len(self.planned)
 
-    @overload
-    def __getitem__(self, index: int) -> Task: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Task]: ...
-
-    def __getitem__(self, index: int | slice) -> Task | Sequence[Task]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        position = range(len(self))[index]
+    def taken(self, position: int) -> Task:
         while position >= len(self.given):
             self.given += self.claim([planned.keys for planned in self._portion()])
         return self.planned[position].task if self.given[position] else nothing()

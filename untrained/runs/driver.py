@@ -6,7 +6,6 @@ the same history, with the same random numbers, and finds what it had measured o
 """
 
 import logging
-import platform
 import random
 import re
 import time
@@ -14,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -30,6 +28,7 @@ from untrained.runs.code import made_by, version_of
 from untrained.runs.comparing import train_all, training_question
 from untrained.runs.config import RunConfig
 from untrained.runs.config_file import CONFIG, as_toml
+from untrained.runs.described import describe
 from untrained.runs.engines import Engine, start_engine
 from untrained.runs.identity import digest
 from untrained.runs.limit import QUANTITIES
@@ -51,16 +50,14 @@ from untrained.runs.setup import (
 )
 from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.surroundings import attempt_apart
-from untrained.runs.tasks import build, training_images
-from untrained.scores import Score
-from untrained.search import Goal, Searcher, make_searcher
+from untrained.runs.tasks import build
+from untrained.search import Searcher, make_searcher
 from untrained.search.given import Given
 from untrained.settings import split_texts
 from untrained.spaces import Scale, Space, get_space
 from untrained.storage.folder import RunFolder, held_beside
 from untrained.storage.store import Store
 from untrained.training import Recipe, check_fits
-from untrained.training.auto import notes_on
 
 logger = logging.getLogger(__name__)
 
@@ -352,55 +349,3 @@ def run_name(config: ResolvedConfig, images: Images, identity: str) -> str:
     """What the run's folder is called: readable first, unique at the end."""
     words = "-".join((images.name, config.space, config.searcher, f"seed{config.seed}"))
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', words)}-{identity[:8]}"
-
-
-def describe(
-    config: ResolvedConfig,
-    images: Images,
-    setups: tuple[ScoreSetup, ...],
-    goals: Sequence[Goal],
-    name: str,
-) -> dict[str, Any]:
-    """The run's row in the store."""
-    notes = [*images.notes, *_training_notes(config, images)]
-    return {
-        "name": name,
-        "space": config.space,
-        "searcher": config.searcher,
-        "config": config.plain(),
-        "images": {
-            "name": images.name,
-            "classes": list(images.classes),
-            "train": len(images.train),
-            "validation": len(images.validation),
-            "test": len(images.test),
-            "shape": list(images.shape),
-            "fingerprint": images.fingerprint,
-            "notes": notes,
-        },
-        "versions": {
-            **{package: version(package) for package in ("untrained", "torch", "numpy")},
-            "code": version_of(),
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {platform.system()}",
-        },
-        "directions": {goal.score: 1 if goal.higher_is_better else -1 for goal in goals},
-        "meanings": {i.name: meaning_of(i.score) for i in setups},
-        "counts": [i.name for i in setups if i.score.is_count],
-    }
-
-
-def _training_notes(config: ResolvedConfig, images: Images) -> tuple[str, ...]:
-    """What the images mean for training, if there is any; said once more to whoever watches."""
-    if not config.train:
-        return ()
-    trained_on = training_images(images, config.training.images, config.seed)
-    notes = notes_on(trained_on, config.recipe)
-    for note in notes:
-        logger.warning(note)
-    return notes
-
-
-def meaning_of(score: Score) -> str:
-    """What a score measures and in which unit, for the report."""
-    return f"{score.meaning} In {score.unit}." if score.unit else score.meaning
