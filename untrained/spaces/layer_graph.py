@@ -143,11 +143,12 @@ class _Flow(TorchFunctionMode):
 
 
 def _layers(network: nn.Module, whole: bool) -> Iterator[nn.Module]:
-    """Torch's layers, or the author's own modules; not what merely holds others."""
+    """Torch's layers and, where they are to be `whole`, the author's own modules; not what merely
+    holds others."""
     for child in network.children():
-        torch_own = type(child).__module__.startswith("torch.nn.modules")
         holds = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-        if holds or not (torch_own or whole or not any(child.children())):
+        own = not type(child).__module__.startswith("torch.nn.modules")
+        if holds or (own and not whole and any(child.children())):
             yield from _layers(child, whole)
         else:
             yield child
