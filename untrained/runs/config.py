@@ -146,7 +146,8 @@ class RunConfig(ScoreConfig, TrainConfig):
     """Propose another architecture as soon as one is measured, so that no worker waits for the
     slowest of a batch. As many are under way at a time as `--proposals` says, which should be no
     fewer than the workers. What is found depends on the order in which results come; that order
-    is kept, so that the run can be repeated and resumed. With `random`, `evolution`, `local`, `surrogate`, `halving` (as ASHA) and `nsga2`."""
+    is kept, so that the run can be repeated and resumed. With `random`, `evolution`, `local`,
+    `surrogate`, `halving` (as ASHA) and `nsga2`."""
     calibrate: int | None = None
     """Before the search, train so many random networks of the space briefly, 5 or more, to see
     which scores rank them by accuracy on your validation images; search by the best score that is
