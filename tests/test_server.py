@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres import Server
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 from stored import measured, said
 
@@ -191,21 +192,55 @@ def cut(connection: Connection) -> None:
     raise OperationalError("COMMIT", {}, Exception("cut"), connection_invalidated=True)
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("fate", ["kept", "lost", "lost in a crash"])
 def test_a_commit_that_got_no_answer_is_done_once(
-    postgres: Server, monkeypatch: pytest.MonkeyPatch, kept: bool
+    postgres: Server, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
-    """Whether or not the server had heard of it."""
+    """Whether or not the server had heard of it. One that crashed gives the number of a
+    transaction that it lost to another."""
+    address = postgres.url()
 
     def lose(connection: Connection, commit: Callable[[], None]) -> None:
-        if kept:
+        if fate == "kept":
             commit()
+        number = connection.scalar(select(func.txid_current()))
+        if fate == "lost in a crash":
+            postgres.stop("immediate")
+            postgres.start()
+            while said(address, "select txid_current()")[0][0] < number:
+                pass
+        cut(connection)
+
+    with Store.open(address) as store:
+        for step in ("before", "then"):  # a connection's first transaction, and another
+            with losing(monkeypatch, lose):
+                store.add_cost("r", step, 1.0)
+            store.add_cost("r", step, 1.0)
+        assert store.costs("r", wall=False) == [("before", 2, 2.0), ("then", 2, 2.0)]
+
+
+def test_a_commit_that_is_still_under_way_is_waited_for(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(connection: Connection, commit: Callable[[], None]) -> None:
+        raw: Any = connection.connection.driver_connection
+        raw.pgconn.send_query(b"select pg_sleep(0.5); commit")
         cut(connection)
 
     with Store.open(postgres.url()) as store:
         with losing(monkeypatch, lose):
             store.add_cost("r", "step", 1.0)
         assert store.costs("r", wall=False) == [("step", 1, 1.0)]
+
+
+def test_signatures_of_connections_long_gone_are_cleared_away(postgres: Server) -> None:
+    address = postgres.url()
+    for _ in range(2):
+        with Store.open(address) as store:
+            store.add_cost("r", "step", 1.0)
+            store.add_cost("r", "step", 1.0)
+        assert list(map(tuple, said(address, "select number from commits"))) == [(2,)]
+        said(address, "update commits set at = at - 90000")
 
 
 def test_a_server_that_stays_away_ends_the_run_in_one_line(

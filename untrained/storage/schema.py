@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Dialect, Float, Intege
 
 from untrained.training.epoch import Epoch
 
-SCHEMA = 8
+SCHEMA = 9
 
 
 class String(sqlalchemy.TypeDecorator[str]):
@@ -154,4 +154,12 @@ claims = Table(  # measurements that are being made
     metadata,
     Column("key", String, primary_key=True),
     Column("driver", String, nullable=False),
+)
+
+commits = Table(  # on a server: the last transaction that each connection signed, see `Signature`
+    "commits",
+    metadata,
+    Column("writer", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("at", Float, nullable=False),  # seconds since 1970
 )

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from functools import wraps
 from random import Random
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, delete, extract, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from untrained.outside import without_password
 from untrained.patience import FIRST_PAUSE, Patience
 from untrained.storage.address import Address
 from untrained.storage.explained import explaining, first_line
+from untrained.storage.schema import commits
 from untrained.storage.server import is_conflict, is_lost
 
 P = ParamSpec("P")
@@ -25,6 +28,9 @@ T = TypeVar("T")
 
 CONFLICTS = 20
 "Attempts at a transaction whose rows others keep writing first."
+NOW = extract("epoch", func.now())
+"Seconds since 1970, by the server's clock."
+DAY = 86_400.0
 
 
 def carry_out(engine: Engine, work: Callable[[Connection], T], where: Address) -> T:
@@ -60,12 +66,23 @@ def transaction(
     return carried_out  # type: ignore[return-value]
 
 
+class Signature(NamedTuple):
+    """What shows that a transaction was kept: a row that it writes beside all else.
+
+    The server's own number of a transaction would not do: a server that crashed gives the numbers
+    of what it lost anew.
+    """
+
+    writer: str
+    number: int
+
+
 class Done(NamedTuple):
     """A transaction up to its commit."""
 
     found: Any
-    number: int | None
-    "What the server calls it; None where it wrote nothing."
+    signature: Signature | None
+    "None where it wrote nothing."
 
 
 def _insisting(engine: Engine, work: Callable[[Connection], T], where: Address) -> T:
@@ -78,23 +95,37 @@ def _insisting(engine: Engine, work: Callable[[Connection], T], where: Address) 
                 if done is None or not _is_kept(connection, done):
                     done = None
                     found = work(connection)
-                    number = connection.scalar(select(func.txid_current_if_assigned()))
-                    done = Done(found, number)
+                    done = Done(found, _sign(connection))
                     connection.commit()
                 return done.found
         except DBAPIError as error:
             attempts.wait(error)
 
 
+def _sign(connection: Connection) -> Signature | None:
+    """Each connection has one row; those of connections that are long gone are cleared away."""
+    if connection.scalar(select(func.txid_current_if_assigned())) is None:
+        return None
+    if "signature" not in connection.info:
+        connection.execute(delete(commits).where(commits.c.at < NOW - DAY))
+    writer, number = connection.info.get("signature", (uuid4().hex, 0))
+    signature = connection.info["signature"] = Signature(writer, number + 1)
+    written = insert(commits).values(**signature._asdict(), at=NOW)
+    changed = {"number": written.excluded.number, "at": written.excluded.at}
+    connection.execute(written.on_conflict_do_update(index_elements=["writer"], set_=changed))
+    return signature
+
+
 def _is_kept(connection: Connection, done: Done) -> bool:
-    if done.number is None:
+    """Whether the row is as it was signed. If the transaction is still under way this waits for
+    it, and if that is kept then, fails as a conflict."""
+    if done.signature is None:
         return True
-    while True:
-        state = connection.scalar(select(func.txid_status(done.number)))
-        if state != "in progress":
-            return state == "committed"
-        connection.rollback()
-        time.sleep(FIRST_PAUSE)
+    unsigned = insert(commits).values(writer=done.signature.writer, number=0, at=NOW)
+    asked = unsigned.on_conflict_do_update(
+        index_elements=["writer"], set_={"number": commits.c.number}
+    )
+    return connection.scalar(asked.returning(commits.c.number)) == done.signature.number
 
 
 class Attempts:
