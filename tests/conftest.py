@@ -100,6 +100,12 @@ def postgres() -> "Iterator[Server]":
         yield found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def out(doctest_namespace: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder for the runs of doctests, which call it so."""
+    doctest_namespace["out"] = tmp_path_factory.mktemp("out")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Of a store that is yet to be made, in a file and on a server."""

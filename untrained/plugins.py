@@ -5,6 +5,7 @@ Any subpackage may import this; it imports none.
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -12,6 +13,14 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_path(name: str) -> bool:
+    """Whether a text is of the form `package.module:name`, as no architecture is."""
+    return _PATH.fullmatch(name) is not None
 
 
 def find(kind: str, name: str, ours: Mapping[str, T], of: type) -> T:

@@ -1,9 +1,8 @@
 """What the commands do: call the library, write the report, print."""
 
 from pathlib import Path
-from typing import Any
 
-from untrained import images, importers, tables  # which load what they offer when it is used
+from untrained import front, images, importers, tables  # which load their names when used
 from untrained import report as pages
 from untrained.bench.config import BenchConfig
 from untrained.cli import BEGAN
@@ -14,10 +13,11 @@ from untrained.cli.swept import show_sweep, write_values
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
+from untrained.front.searching import scoring, training
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
 from untrained.ranking.config import RankConfig
-from untrained.runs import RunConfig, run, sweeps
+from untrained.runs import RunConfig, sweeps
 from untrained.runs.budget import plan_in_words
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.config_file import as_toml
@@ -26,9 +26,7 @@ from untrained.runs.presets import fit, resolve
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.sweep_config import SweepConfig
 from untrained.runs.track_config import TrackConfig
-from untrained.runs.track_one import holds_tracking, track_one
-from untrained.settings import join_texts
-from untrained.spaces import get_space
+from untrained.runs.track_one import track_one
 from untrained.storage import RunFolder
 from untrained.training.recipe import AUTO
 from untrained.urls import URL
@@ -43,9 +41,21 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
         print(as_toml(planned(config)), end="")
         return
     with watching() as watch:
-        folder = run(config, watch, BEGAN)
-    pages.report_run(folder, space=get_space(config.space))  # whose module the run has imported
-    show(folder, as_json)
+        found = front.search(config.images, config=config, on_progress=watch, began=BEGAN)
+    found.report()
+    show(found.folder, as_json)
+
+
+def score(
+    architectures: tuple[str, ...], config: ScoreConfig, as_json: bool, dry_run: bool
+) -> None:
+    """Scores named architectures, as a search does."""
+    search(scoring(architectures, config), as_json, dry_run)
+
+
+def train(architecture: str, config: TrainConfig, as_json: bool, dry_run: bool) -> None:
+    """Trains a named architecture, as a search does."""
+    search(training(architecture, config), as_json, dry_run)
 
 
 def planned(config: RunConfig) -> ResolvedConfig:
@@ -57,32 +67,6 @@ def planned(config: RunConfig) -> ResolvedConfig:
     ):
         return resolved
     return fit(resolved, images.load_images(config.images, size=config.size, seed=config.seed))
-
-
-def scoring(architectures: tuple[str, ...], config: ScoreConfig) -> RunConfig:
-    """The run that scores named architectures."""
-    return RunConfig(**vars(config), **given(config.space, architectures))
-
-
-def training(architecture: str, config: TrainConfig) -> RunConfig:
-    """The run that trains a named architecture."""
-    space = get_space(config.space)
-    if space.parse(architecture).partial:
-        raise ValueError(
-            f"expected a discrete architecture to train, got {architecture}, which keeps several "
-            f"operations on an edge or more edges than a network has; try untrained score"
-        )
-    size: dict[str, Any] = {"draws": 1, "train": True, "scores": ("parameters", "macs")}
-    return RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
-
-
-def given(space: str, architectures: tuple[str, ...]) -> dict[str, Any]:
-    """What asks for named architectures, in place of a search."""
-    if not architectures:
-        raise ValueError("expected the text form of one architecture or more, got none")
-    found = get_space(space)  # some published forms hold spaces, which separate here
-    texts = [str(found.parse(text)) for text in architectures]
-    return {"searcher": "given", "options": {"architectures": join_texts(texts)}}
 
 
 def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run: bool) -> None:
@@ -173,9 +157,7 @@ def report(folder: Location, page: Location | None, store: str | None) -> None:
     """Writes the page of a run or a tracking again."""
     if isinstance(folder, URL):
         folder.check_reached()
-    found = RunFolder(folder.parent, folder.name, store)
-    path = (pages.report_track if holds_tracking(found) else pages.report_run)(found, page)
-    say(path, label="Report:", style="bold")
+    say(front.report(folder, page, store=store), label="Report:", style="bold")
 
 
 def data(as_json: bool) -> None:

@@ -70,8 +70,7 @@ def score(
         json: Print one JSON object instead of tables.
         dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
-    do = actions()
-    do.search(do.scoring(architectures, config), json, dry_run)
+    actions().score(architectures, config, json, dry_run)
 
 
 def train(
@@ -88,8 +87,7 @@ def train(
         json: Print one JSON object instead of tables.
         dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
     """
-    do = actions()
-    do.search(do.training(architecture, config), json, dry_run)
+    actions().train(architecture, config, json, dry_run)
 
 
 def track(

@@ -11,6 +11,7 @@ from untrained.images.collection import Collection, assemble
 from untrained.images.dataset import Images
 from untrained.images.digits import read_digits
 from untrained.images.folder import read_folder
+from untrained.images.held import HERE, held
 from untrained.images.npz import read_npz
 
 OWN = (
@@ -60,6 +61,8 @@ def load_images(
         raise ValueError(f"expected a seed of 0 or more, got {seed!r}")
     if isinstance(source, Mapping):
         return assemble(read_given(source, size), seed)
+    if isinstance(source, str) and source.startswith(HERE):
+        return held(source)
     if source == "digits":
         return assemble(read_digits(size), seed)
     return assemble(read_path(find(source), size), seed)

@@ -10,12 +10,10 @@ from untrained.images import Images, Probe, ProbeSpec, draw_probe, load_images
 from untrained.inspection.config import InspectConfig
 from untrained.inspection.inspection import Inspection, inspect
 from untrained.locations import Location
+from untrained.plugins import is_path
 from untrained.runs.identity import digest
 from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
-
-OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-"How package.module:name is written, as no architecture is."
 
 
 def inspect_one(model: str, config: InspectConfig) -> Inspection:
@@ -33,13 +31,13 @@ def inspect_one(model: str, config: InspectConfig) -> Inspection:
 
 def page_of(model: str, config: InspectConfig) -> Location:
     """Where the page of an inspection is written; the same for the same question."""
-    name = model if OWN.fullmatch(model) else config.space
+    name = model if is_path(model) else config.space
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", f"inspect-{Path(config.images).stem}-{name}")
     return config.out / f"{words}-{digest([config.command(model)])[:8]}.html"
 
 
 def _network(model: str, config: InspectConfig, images: Images) -> nn.Module:
-    if OWN.fullmatch(model):
+    if is_path(model):
         return own_network(model, images, config.seed)
     return initial_network(config.space, config.scale, model, images, config.seed)
 

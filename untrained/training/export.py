@@ -5,6 +5,7 @@ import runpy
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from jaxtyping import Float, Float32
@@ -152,8 +153,7 @@ def check_loader(
     Raises:
         RuntimeError: if they differ.
     """
-    with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
-        loaded = runpy.run_path(str(loader), run_name="exported_network")["load"]()
+    loaded = run_loader(loader)
     for inputs in batches:
         expected = network(inputs)
         difference = _largest(loaded(inputs) - expected)
@@ -163,6 +163,27 @@ def check_loader(
                 f"{difference:g}; constructor and source must build the same network"
             )
     return loaded
+
+
+def run_loader(loader: Path) -> nn.Module:
+    """The network that a loader gives."""
+    with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
+        network: nn.Module = runpy.run_path(str(loader), run_name="exported_network")["load"]()
+    return network
+
+
+def load_exported(folder: Location) -> nn.Module:
+    """The network of an exported folder, with its weights; its loader is run.
+
+    Raises:
+        OSError: the files are not there.
+    """
+    if isinstance(folder, Path):
+        return run_loader(folder / LOADER)
+    with TemporaryDirectory() as near:
+        for name in (LOADER, WEIGHTS):
+            Path(near, name).write_bytes((folder / name).read_bytes())
+        return run_loader(Path(near, LOADER))
 
 
 def _write_weights(network: nn.Module, path: Path) -> None:
