@@ -1,6 +1,5 @@
 """Leaderboards of scores whose values are known, against loops and SciPy."""
 
-import sys
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ import polars as pl
 import pytest
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
-import untrained
-from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED
-from untrained.bench.ranking import Known
+from untrained.benching import Leaderboard, rank_scores
+from untrained.benching.leaderboard import SHORTENED
+from untrained.benching.ranking import Known
 from untrained.tables import groups, rank_agreement, tau_difference
 
 N, DRAWS = 60, 3
@@ -314,14 +312,6 @@ def test_values_that_cannot_be_ranked_are_refused() -> None:
     lost = pl.when(pl.col("architecture") != "a0").then("accuracy")
     with pytest.raises(ValueError, match="finite accuracies in 'accuracy', got 1 of 60"):
         ranked(values().with_columns(accuracy=lost))
-
-
-def test_the_subpackage_can_be_called_as_its_function() -> None:
-    module = sys.modules["untrained.bench"]
-    assert callable(module)
-    assert callable(untrained.bench)
-    with pytest.raises(ValueError, match="got none; try condition_number"):
-        module(untrained.BenchConfig(scores=()))
 
 
 PUBLISHED = {"jacov": (0.818, 0.632), "nwot": (0.792, 0.603), "synflow": (0.732, 0.536)}

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from untrained import front, images, importers, tables  # which load their names when used
-from untrained import report as pages
-from untrained.bench.config import BenchConfig
+from untrained import front, images, importers, pages, tables  # which load their names when used
+from untrained.benching.config import BenchConfig
 from untrained.cli import BEGAN
 from untrained.cli.held import show_held
 from untrained.cli.progress import reading, watching

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Unpack
 
-from untrained.bench import BenchConfig, Leaderboard, benching
+from untrained import benching, ranking
+from untrained.benching import BenchConfig, Leaderboard
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import BenchFlags, RankFlags
 from untrained.front.searching import Pictures, with_images
-from untrained.ranking import RankConfig, Ranking, measured
+from untrained.ranking import RankConfig, Ranking
 from untrained.ranking.naming import Given
 from untrained.runs.session import OnProgress, ignore
 
@@ -44,7 +45,7 @@ def rank(
         OSError: files that are missing or cannot be written.
     """
     asked = configured(config, flags)
-    return measured.rank(models, images, asked, pretrained=pretrained, on_progress=on_progress)
+    return ranking.rank(models, images, asked, pretrained=pretrained, on_progress=on_progress)
 
 
 @takes_flags(BenchConfig, "images")

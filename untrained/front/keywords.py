@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from untrained.bench.config import Named as Population
+from untrained.benching.config import Named as Population
 from untrained.locations import Location
 from untrained.networks.choices import Named, Policy
 from untrained.runs.ray_config import RayConfig

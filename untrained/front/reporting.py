@@ -1,7 +1,7 @@
 """The page of whatever was found, from Python."""
 
-from untrained import report as pages
-from untrained.bench import Leaderboard
+from untrained import pages
+from untrained.benching import Leaderboard
 from untrained.front.run import Run, open_run
 from untrained.front.tracking import Tracked, open_track
 from untrained.inspection import Inspection

@@ -2,28 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import plotly.graph_objects as go
 import polars as pl
 import polars.selectors as cs
 from torch import nn
 
-from untrained import report as pages
+from untrained import pages
 from untrained.files import whole_files
 from untrained.locations import Location, located
 from untrained.notebook import card
-from untrained.report import front_drawings, score_drawings, training_drawings
-from untrained.report.headline import headline, image_facts
-from untrained.report.measured import estimated, failures, score_cloud
-from untrained.report.trained import accuracy_by_size, training_curves
+from untrained.pages import front_drawings, score_drawings, training_drawings
+from untrained.pages.headline import headline, image_facts
+from untrained.pages.measured import estimated, failures, score_cloud
+from untrained.pages.trained import accuracy_by_size, training_curves
 from untrained.runs.fronts import front_of
 from untrained.runs.record import RunRecord, record_of
 from untrained.spaces import Space
 from untrained.storage import RunFolder, TrialRecord
 from untrained.training.export import load_exported
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class Run:
         where = located(page) if isinstance(page, str) else page
         return pages.report_run(self.folder, where, space=self.space)
 
-    def plot_scores(self) -> "go.Figure":
+    def plot_scores(self) -> go.Figure:
         """Everything tried: the second score over the first, or one score in order.
 
         Raises:
@@ -158,7 +156,7 @@ class Run:
         kind: Literal["round", "batch"] = "round" if self.record.searcher == "pruning" else "batch"
         return score_drawings.draw_cloud(cloud, kind)
 
-    def plot_front(self) -> "go.Figure":
+    def plot_front(self) -> go.Figure:
         """The Pareto front of a run that seeks one.
 
         Raises:
@@ -172,7 +170,7 @@ class Run:
             )
         return front_drawings.draw_front(front, self.best, {})
 
-    def plot_training(self, quantity: str = "accuracy") -> "go.Figure":
+    def plot_training(self, quantity: str = "accuracy") -> go.Figure:
         """Training curves of all networks trained.
 
         Args:
@@ -187,7 +185,7 @@ class Run:
             raise ValueError(f"quantity: expected {there}, got {quantity!r}")
         return training_drawings.draw_curves(found[quantity])
 
-    def plot_sizes(self) -> "go.Figure":
+    def plot_sizes(self) -> go.Figure:
         """Test accuracies of all networks trained, over their parameters.
 
         Raises:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import ScoreFlags, SearchFlags, TrainFlags
+from untrained.front.run import Run, run_in
 from untrained.images import Images, load_images
 from untrained.images.held import holding
 from untrained.runs import RunConfig, run
@@ -16,9 +17,6 @@ from untrained.runs.session import OnProgress, ignore
 from untrained.runs.track_config import TrackConfig
 from untrained.settings import join_texts
 from untrained.spaces import Architecture, get_space
-
-if TYPE_CHECKING:
-    from untrained.front.run import Run
 
 C = TypeVar("C", bound=MachineConfig | TrackConfig)
 Pictures = str | Path | Mapping[str, Any] | Images
@@ -33,7 +31,7 @@ def search(
     on_progress: OnProgress = ignore,
     began: float | None = None,
     **flags: Unpack[SearchFlags],
-) -> "Run":
+) -> Run:
     """Searches a space for a good network on images; with `train=True`, trains and exports it.
 
     As the command `untrained search`, whose flags are the keyword arguments. What was computed is
@@ -63,8 +61,6 @@ def search(
     with ExitStack() as stack:
         asked = with_images(asked, images, stack)
         folder = run(asked, on_progress, began)
-    from untrained.front.run import run_in  # with polars and plotly, which a search does without
-
     return run_in(folder, get_space(asked.space))
 
 
@@ -76,7 +72,7 @@ def score(
     config: ScoreConfig = ScoreConfig(),  # noqa: B008  # a frozen value
     on_progress: OnProgress = ignore,
     **flags: Unpack[ScoreFlags],
-) -> "Run":
+) -> Run:
     """Scores architectures that are named, as the command `untrained score`.
 
     Args:
@@ -102,7 +98,7 @@ def train(
     on_progress: OnProgress = ignore,
     began: float | None = None,
     **flags: Unpack[TrainFlags],
-) -> "Run":
+) -> Run:
     """Trains and exports one architecture beside random ones, as the command `untrained train`.
 
     Args:

@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
+import plotly.graph_objects as go
 import polars as pl
 from torch import nn
 
-from untrained import report as pages
+from untrained import pages
 from untrained.front.flags import configured, named, takes_flags
 from untrained.front.keywords import TrackFlags
 from untrained.front.searching import Pictures, with_images
 from untrained.locations import Location, located
 from untrained.notebook import card
+from untrained.pages.tracked import ADVANTAGE, COMPARED, QUESTIONS, result, series, verdict
+from untrained.pages.tracked_drawings import draw_panel
 from untrained.plugins import is_path
-from untrained.report.tracked import ADVANTAGE, COMPARED, QUESTIONS, result, series, verdict
-from untrained.report.tracked_drawings import draw_panel
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import track_one
@@ -24,9 +25,6 @@ from untrained.runs.tracking import Track, load_track
 from untrained.spaces import Architecture
 from untrained.spaces.loading import HERE, holding
 from untrained.storage import RunFolder
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 PANELS = (*(panel for panels in QUESTIONS.values() for panel in panels), COMPARED, ADVANTAGE)
 
@@ -58,7 +56,7 @@ class Tracked:
         """Whether the kernel moved, and what that was worth."""
         return verdict(result(self.track))
 
-    def plot(self, quantity: str = "alignment") -> "go.Figure":
+    def plot(self, quantity: str = "alignment") -> go.Figure:
         """A quantity by epoch, with what is shown beside it on the page.
 
         Args:
@@ -113,7 +111,7 @@ def track(
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
         >>> found = untrained.track(network, support=0, training={"epochs": 1}, out=out)
         >>> found.snapshots["change_initial"].to_list()  # of a linear network, it cannot move
-        [None, 0.0]
+        [0.0, 0.0]
     """
     asked = configured(config, flags)
     with ExitStack() as stack:

@@ -22,6 +22,7 @@ from untrained.inspection.tangent import tangent_of
 from untrained.locations import Location, located
 from untrained.networks.arguments import check_inputs
 from untrained.networks.unwrapping import unwrapped
+from untrained.notebook import card
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class Inspection:
         """Share of an output's squared derivatives that is by other images than its own."""
         share = self.evidence.passed.coupling
         return Quantity(share, "" if share is not None else "no gradient comes back to the images")
+
+    def _repr_html_(self) -> str:
+        lines = [f"{finding.title}: {finding.change}" for finding in self.findings]
+        return card(f"Inspection on {self.origin}", lines, self.layers)
 
     def page(self, path: Location | str, *, title: str = "", command: str = "") -> Location:
         """Writes it as one self-contained HTML page, and returns its path.

@@ -7,6 +7,7 @@ import polars as pl
 
 from untrained.files import content_of, write_whole
 from untrained.locations import Location
+from untrained.notebook import card
 
 FILES = ("ranking.csv", "ranking.parquet", "draws.parquet")
 RANK_SUM = "rank_sum"
@@ -95,6 +96,9 @@ class Ranking:
             f"{first}; {self.ordered_by} ranks {row['count']} models with tau {row['tau']:.2f} "
             f"(95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f}){chance}."
         )
+
+    def _repr_html_(self) -> str:
+        return card("Ranking", [self.verdict, *self.notes], self.models)
 
     def write(self, folder: Location) -> list[Location]:
         """Writes ranking.csv, ranking.parquet, draws.parquet; agreement.csv where trained."""

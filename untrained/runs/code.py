@@ -36,7 +36,7 @@ SHARED = tuple(
     )
 )
 "Modules of `runs` that decide numbers."
-OFFERED = frozenset({"kernels", "regions", "scores", "search"})
+OFFERED = frozenset({"kernels", "regions", "scores", "searchers"})
 "Subpackages whose names the root offers, and that may decide numbers."
 
 
