@@ -12,7 +12,7 @@ from untrained.cli.swept import show_sweep, write_values
 from untrained.cli.terminal import say
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
-from untrained.front.searching import scoring, training
+from untrained.front.asked import scoring, training
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
 from untrained.ranking.config import RankConfig

@@ -6,9 +6,9 @@ from typing import Unpack
 
 from untrained import benching, ranking
 from untrained.benching import BenchConfig, Leaderboard
+from untrained.front.asked import Pictures, with_images
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import BenchFlags, RankFlags
-from untrained.front.searching import Pictures, with_images
 from untrained.ranking import RankConfig, Ranking
 from untrained.ranking.naming import Given
 from untrained.runs.session import OnProgress, ignore

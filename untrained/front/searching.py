@@ -1,26 +1,17 @@
 """Searches, scorings and trainings from Python, as the commands of these names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Unpack
 
+from untrained.front.asked import Pictures, scoring, training, with_images
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import ScoreFlags, SearchFlags, TrainFlags
 from untrained.front.run import Run, run_in
-from untrained.images import Images, load_images
-from untrained.images.held import holding
 from untrained.runs import RunConfig, run
-from untrained.runs.config import MachineConfig, ScoreConfig, TrainConfig
+from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.session import OnProgress, ignore
-from untrained.runs.track_config import TrackConfig
-from untrained.settings import join_texts
 from untrained.spaces import Architecture, get_space
-
-C = TypeVar("C", bound=MachineConfig | TrackConfig)
-Pictures = str | Path | Mapping[str, Any] | Images
-"A name, a file, a folder; arrays as `load_images` takes them; or what it gives."
 
 
 @takes_flags(RunConfig, "images")
@@ -114,51 +105,6 @@ def train(
     """
     asked = training(str(architecture), configured(config, flags))
     return search(images, config=asked, on_progress=on_progress, began=began)
-
-
-def with_images(config: C, images: Pictures, stack: ExitStack) -> C:
-    """The configuration on these images, which are held until the stack unwinds if they are this
-    process's.
-
-    Raises:
-        ValueError: images of another size than is asked for.
-    """
-    if isinstance(images, str | Path):
-        return replace(config, images=str(images))
-    if not isinstance(images, Images):
-        images = load_images(images, size=config.size, seed=config.seed)
-    elif config.size is not None:
-        raise ValueError(
-            f"size: expected none beside images that are loaded, got {config.size!r}; try "
-            f"load_images(..., size={config.size!r})"
-        )
-    return replace(config, images=stack.enter_context(holding(images)))
-
-
-def scoring(architectures: Sequence[str], config: ScoreConfig) -> RunConfig:
-    """The run that scores named architectures."""
-    return RunConfig(**vars(config), **given(config.space, architectures))
-
-
-def training(architecture: str, config: TrainConfig) -> RunConfig:
-    """The run that trains a named architecture."""
-    space = get_space(config.space)
-    if space.parse(architecture).partial:
-        raise ValueError(
-            f"expected a discrete architecture to train, got {architecture}, which keeps several "
-            f"operations on an edge or more edges than a network has; try untrained score"
-        )
-    size: dict[str, Any] = {"draws": 1, "train": True, "scores": ("parameters", "macs")}
-    return RunConfig(**vars(config), **given(config.space, (architecture,)), **size)
-
-
-def given(space: str, architectures: Sequence[str]) -> dict[str, Any]:
-    """What asks for named architectures, in place of a search."""
-    if not architectures:
-        raise ValueError("expected the text form of one architecture or more, got none")
-    found = get_space(space)  # some published forms hold spaces, which separate here
-    texts = [str(found.parse(text)) for text in architectures]
-    return {"searcher": "given", "options": {"architectures": join_texts(texts)}}
 
 
 def _texts(architectures: str | Architecture | Sequence[str | Architecture]) -> tuple[str, ...]:

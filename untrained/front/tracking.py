@@ -10,9 +10,9 @@ import polars as pl
 from torch import nn
 
 from untrained import pages
+from untrained.front.asked import Pictures, with_images
 from untrained.front.flags import configured, named, takes_flags
 from untrained.front.keywords import TrackFlags
-from untrained.front.searching import Pictures, with_images
 from untrained.locations import Location, located
 from untrained.notebook import card
 from untrained.pages.tracked import ADVANTAGE, COMPARED, QUESTIONS, result, series, verdict
