@@ -100,10 +100,12 @@ def postgres() -> "Iterator[Server]":
         yield found
 
 
-@pytest.fixture(scope="session", autouse=True)
-def out(doctest_namespace: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A folder for the runs of doctests, which call it so."""
-    doctest_namespace["out"] = tmp_path_factory.mktemp("out")
+@pytest.fixture(autouse=True)
+def doctests_apart(request: pytest.FixtureRequest) -> None:
+    """Doctests write their runs into a folder of their own."""
+    if isinstance(request.node, pytest.DoctestItem):
+        folder = request.getfixturevalue("tmp_path")
+        request.getfixturevalue("monkeypatch").chdir(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

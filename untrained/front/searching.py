@@ -44,7 +44,7 @@ def search(
     Example:
         >>> import untrained
         >>> found = untrained.search("digits", searcher="random", options={"evaluations": 2},
-        ...                          scores="naswot", draws=1, workers=0, out=out)
+        ...                          scores="naswot", draws=1, workers=0)
         >>> found.trials["number"].to_list(), found.best in found.trials["architecture"]
         ([0, 1], True)
     """

@@ -109,7 +109,7 @@ def track(
     Example:
         >>> import untrained
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        >>> found = untrained.track(network, support=0, training={"epochs": 1}, out=out)
+        >>> found = untrained.track(network, support=0, training={"epochs": 1})
         >>> found.snapshots["change_initial"].to_list()  # of a linear network, it cannot move
         [0.0, 0.0]
     """
