@@ -21,8 +21,9 @@ from untrained.front import keywords
 from untrained.front.flags import configured
 from untrained.images import load_images
 from untrained.images.held import HERE
+from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
-from untrained.runs import RunConfig, load_record
+from untrained.runs import RunConfig, SweepConfig, load_record
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.training import TrainingSpec
@@ -69,6 +70,8 @@ TAKING: list[tuple[Callable[..., Any], type, Any, set[str]]] = [
     (untrained.train, TrainConfig, keywords.TrainFlags, {"images"}),
     (untrained.track, TrackConfig, keywords.TrackFlags, {"images", "network"}),
     (untrained.rank, RankConfig, keywords.RankFlags, {"images", "models"}),
+    (untrained.inspect, InspectConfig, keywords.InspectFlags, {"images", "out"}),
+    (untrained.sweep, SweepConfig, keywords.SweepFlags, {"images"}),
     (untrained.bench, BenchConfig, keywords.BenchFlags, {"images"}),
 ]
 
@@ -241,3 +244,26 @@ def test_models_and_scores_are_ranked(tmp_path: Path) -> None:
     assert len(board.values) == 3
     assert "synflow" in board._repr_html_()
     assert untrained.report(board).exists()
+
+
+def test_any_network_is_inspected() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 3))
+    images = load_images(arrays())
+    for given in (images, arrays()):
+        found = untrained.inspect(network, given, probe=20)
+        assert found.origin.startswith("20 of arrays/train")
+    assert "<strong>Inspection on 20 of" in found._repr_html_()
+    assert untrained.inspect(CELL, scale="narrow", probe=8).layers.height > 3
+    assert untrained.inspect(network, torch.randn(9, 1, 6, 6)).origin == "9 images given"
+    with pytest.raises(ValueError, match=r"expected an nn\.Module beside a batch"):
+        untrained.inspect(CELL, torch.randn(9, 1, 6, 6))
+    with pytest.raises(ValueError, match="page: expected a file"):
+        untrained.report(found)
+
+
+def test_a_sweep_is_of_these_images(tmp_path: Path) -> None:
+    for given in (arrays(), load_images(arrays())):
+        state = untrained.sweep(
+            "all", given, space=make, scores="synflow", draws=1, workers=0, out=tmp_path
+        )
+        assert (state.done, state.total) == (4, 4)

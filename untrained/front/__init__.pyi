@@ -1,10 +1,12 @@
 from .comparing import bench as bench
 from .comparing import rank as rank
+from .inspecting import inspect as inspect
 from .reporting import report as report
 from .run import Run as Run
 from .run import open_run as open_run
 from .searching import score as score
 from .searching import search as search
+from .searching import sweep as sweep
 from .searching import train as train
 from .tracking import Tracked as Tracked
 from .tracking import open_track as open_track

@@ -1,22 +1,29 @@
 """What the front door asks of runs: on which images, of which named architectures."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import nn
+
+from untrained.front.flags import named
 from untrained.images import Images, load_images
 from untrained.images.held import holding
+from untrained.inspection.config import InspectConfig
 from untrained.runs import RunConfig
 from untrained.runs.config import MachineConfig, ScoreConfig, TrainConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.settings import join_texts
-from untrained.spaces import get_space
+from untrained.spaces import Architecture, get_space, loading
 
-C = TypeVar("C", bound=MachineConfig | TrackConfig)
+C = TypeVar("C", bound=MachineConfig | TrackConfig | InspectConfig)
 Pictures = str | Path | Mapping[str, Any] | Images
 "A name, a file, a folder; arrays as `load_images` takes them; or what it gives."
+Network = str | Architecture | nn.Module | Callable[..., nn.Module]
+"""A network with its initial weights; what makes one, or its `package.module:name`; an
+architecture, or its text form."""
 
 
 def with_images(config: C, images: Pictures, stack: ExitStack) -> C:
@@ -36,6 +43,19 @@ def with_images(config: C, images: Pictures, stack: ExitStack) -> C:
             f"load_images(..., size={config.size!r})"
         )
     return replace(config, images=stack.enter_context(holding(images)))
+
+
+def named_network(network: Network, stack: ExitStack) -> str:
+    """The text form of an architecture, or `package.module:name`; what has no such name, as a
+    notebook's functions, is held until the stack unwinds."""
+    if isinstance(network, str | Architecture):
+        return str(network)
+    if not isinstance(network, nn.Module):
+        with suppress(ValueError):
+            return str(named(network, "network"))
+    name = getattr(network, "__name__", type(network).__name__)
+    stack.enter_context(loading.holding({name: network}))
+    return f"{loading.HERE}:{name}"
 
 
 def scoring(architectures: Sequence[str], config: ScoreConfig) -> RunConfig:

@@ -127,3 +127,22 @@ class TrackFlags(TypedDict, total=False):
     seed: int
     device: str
     out: Place
+
+
+class InspectFlags(TypedDict, total=False):
+    """Of `InspectConfig`, but for the images and the folder of the page."""
+
+    space: Own
+    scale: str
+    size: int | None
+    probe: int
+    pixels: Literal["normalised", "unit", "bytes"]
+    seed: int
+    device: str
+
+
+class SweepFlags(ScoreFlags, total=False):
+    """Of `SweepConfig`."""
+
+    architectures: str
+    shard: str | None

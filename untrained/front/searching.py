@@ -6,9 +6,9 @@ from typing import Unpack
 
 from untrained.front.asked import Pictures, scoring, training, with_images
 from untrained.front.flags import configured, takes_flags
-from untrained.front.keywords import ScoreFlags, SearchFlags, TrainFlags
+from untrained.front.keywords import ScoreFlags, SearchFlags, SweepFlags, TrainFlags
 from untrained.front.run import Run, run_in
-from untrained.runs import RunConfig, run
+from untrained.runs import RunConfig, SweepConfig, SweepState, run, sweeps
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.session import OnProgress, ignore
 from untrained.spaces import Architecture, get_space
@@ -105,6 +105,36 @@ def train(
     """
     asked = training(str(architecture), configured(config, flags))
     return search(images, config=asked, on_progress=on_progress, began=began)
+
+
+@takes_flags(SweepConfig, "images")
+def sweep(
+    name: str,
+    images: Pictures = "digits",
+    *,
+    config: SweepConfig = SweepConfig(),  # noqa: B008  # a frozen value
+    on_progress: OnProgress = ignore,
+    **flags: Unpack[SweepFlags],
+) -> SweepState:
+    """Measures scores on a whole space, a list, or millions of random architectures.
+
+    As the command `untrained sweep`: a job that any number of drivers share, which are calls of
+    this name with the same flags, in whatever process, on whatever machine.
+
+    Args:
+        name: what the sweep is called, by which drivers find each other.
+        images: as of `search`.
+        config: what the flags change.
+        on_progress: called as work proceeds.
+        flags: as of `SweepConfig`, which says what each means.
+
+    Raises:
+        ValueError: as `search`; or another sweep of this name was begun with other flags.
+        OSError: as `search`.
+    """
+    asked = configured(config, flags)
+    with ExitStack() as stack:
+        return sweeps.sweep(name, with_images(asked, images, stack), on_progress)
 
 
 def _texts(architectures: str | Architecture | Sequence[str | Architecture]) -> tuple[str, ...]:

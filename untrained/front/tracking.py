@@ -1,17 +1,16 @@
 """The tangent kernel of one network through its training, from Python."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Unpack
 
 import plotly.graph_objects as go
 import polars as pl
-from torch import nn
 
 from untrained import pages
-from untrained.front.asked import Pictures, with_images
-from untrained.front.flags import configured, named, takes_flags
+from untrained.front.asked import Network, Pictures, named_network, with_images
+from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import TrackFlags
 from untrained.locations import Location, located
 from untrained.notebook import card
@@ -22,8 +21,6 @@ from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.track_config import TrackConfig
 from untrained.runs.track_one import track_one
 from untrained.runs.tracking import Track, load_track
-from untrained.spaces import Architecture
-from untrained.spaces.loading import HERE, holding
 from untrained.storage import RunFolder
 
 PANELS = (*(panel for panels in QUESTIONS.values() for panel in panels), COMPARED, ADVANTAGE)
@@ -86,7 +83,7 @@ class Tracked:
 
 @takes_flags(TrackConfig, "images", "network")
 def track(
-    network: str | Architecture | nn.Module | Callable[..., nn.Module],
+    network: Network,
     images: Pictures = "digits",
     *,
     config: TrackConfig = TrackConfig(),  # noqa: B008  # a frozen value
@@ -108,6 +105,7 @@ def track(
 
     Example:
         >>> import untrained
+        >>> from torch import nn
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
         >>> found = untrained.track(network, support=0, training={"epochs": 1})
         >>> found.snapshots["change_initial"].to_list()  # of a linear network, it cannot move
@@ -116,22 +114,12 @@ def track(
     asked = configured(config, flags)
     with ExitStack() as stack:
         asked = with_images(asked, images, stack)
-        if isinstance(network, Architecture | str) and not is_path(str(network)):
-            folder, found = track_one(asked, str(network), on_snapshot)
+        text = named_network(network, stack)
+        if is_path(text):
+            folder, found = track_one(replace(asked, network=text), None, on_snapshot)
         else:
-            path = network if isinstance(network, str) else _path_of(network, stack)
-            folder, found = track_one(replace(asked, network=path), None, on_snapshot)
+            folder, found = track_one(asked, text, on_snapshot)
     return Tracked(found, folder)
-
-
-def _path_of(network: object, stack: ExitStack) -> str:
-    """By what a network, or what makes one, is found until the stack unwinds."""
-    if not isinstance(network, nn.Module):
-        with suppress(ValueError):  # of a notebook's cell, say
-            return str(named(network, "network"))
-    name = getattr(network, "__name__", type(network).__name__)
-    stack.enter_context(holding({name: network}))
-    return f"{HERE}:{name}"
 
 
 def open_track(folder: str | Location) -> Tracked:
