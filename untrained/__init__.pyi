@@ -1,6 +1,9 @@
+from .analysis import Descent as Descent
 from .analysis import Kernel as Kernel
 from .analysis import Regression as Regression
 from .analysis import Spectrum as Spectrum
+from .analysis import gradient_descent as gradient_descent
+from .analysis import gradient_flow as gradient_flow
 from .analysis import regression as regression
 from .analysis import spectrum as spectrum
 from .benching import BenchConfig as BenchConfig

@@ -3,6 +3,9 @@ from .alignment import correlation as correlation
 from .alignment import cosine as cosine
 from .alignment import label_alignment as label_alignment
 from .alignment import relative_change as relative_change
+from .descent import Descent as Descent
+from .descent import gradient_descent as gradient_descent
+from .descent import gradient_flow as gradient_flow
 from .kernel import Kernel as Kernel
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy

@@ -138,7 +138,7 @@ class Regression:
             labels: of the validation examples; or their targets.
             prior: k(x, x) of the validation examples, for the likelihood.
         """
-        targets = _targets(labels, self.targets.shape[1])
+        targets = targets_of(labels, self.targets.shape[1])
         projected = self._project(kernel)
         variance = None
         if prior is not None:
@@ -266,12 +266,10 @@ def regression(
         )
     if not all(0 < ridge < float("inf") for ridge in ridges):
         raise ValueError(f"expected positive and finite ridges, got {tuple(ridges)!r}")
-    if classes is None and labels.ndim == 1:
-        classes = int(labels.max()) + 1
-    targets = _targets(labels, classes)
+    targets = targets_of(labels, classes)
     if not targets.any():
         raise ValueError("targets are all zero: expected something to predict")
-    s, u, resolution = _decomposed(kernel) if features is None else _of_features(features)
+    s, u, resolution = decomposed(kernel) if features is None else _of_features(features)
     unit = s.sum().item() / len(labels)  # tr(K) / n
     reasons = {ridge: _unresolved(ridge * unit, s, len(labels), resolution) for ridge in ridges}
     resolved = s.new_tensor([ridge for ridge, reason in reasons.items() if not reason])
@@ -279,7 +277,7 @@ def regression(
     return Regression(resolved, tuple(skipped), resolved * unit, s, u, targets)
 
 
-def _decomposed(
+def decomposed(
     kernel: Float[Tensor, "n n"],
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, "n n"], float]:
     """S and U of K = U S U^T, and the share of the largest below which S is rounding noise.
@@ -334,10 +332,14 @@ def _unresolved(e: float, s: Float64[Tensor, " p"], n: int, resolution: float) -
     return ""
 
 
-def _targets(labels: Tensor, classes: int | None) -> Float64[Tensor, "n k"]:
+def targets_of(labels: Tensor, classes: int | None) -> Float64[Tensor, "n k"]:
+    """Y: that of class numbers, one more than the largest unless said, or as it is given.
+
+    Raises:
+        ValueError: labels of another shape or type.
+    """
     if labels.ndim == 1 and not labels.is_floating_point():
-        assert classes is not None
-        return centred_one_hot(labels, classes)
+        return centred_one_hot(labels, int(labels.max()) + 1 if classes is None else classes)
     if labels.ndim != 2 or (classes is not None and labels.shape[1] != classes):
         raise ValueError(
             f"expected class numbers of shape (n,), or targets of shape (n, {classes or 'k'}), "
