@@ -36,6 +36,7 @@ from .kernels import ntk_contributions as ntk_contributions
 from .kernels import ntk_operator as ntk_operator
 from .networks import draw_weights as draw_weights
 from .networks import features as features
+from .networks import linearised as linearised
 from .ranking import RankConfig as RankConfig
 from .ranking import Ranking as Ranking
 from .regions import Regions as Regions

@@ -2,6 +2,8 @@ from .arguments import Selection as Selection
 from .choices import Policy as Policy
 from .features import Features as Features
 from .features import features as features
+from .linearised import Linearised as Linearised
+from .linearised import linearised as linearised
 from .readout import Output as Output
 from .readout import random_readout as random_readout
 from .weights import draw_weights as draw_weights

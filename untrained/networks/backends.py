@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrained.networks.recomputing import none_left_out
 
@@ -65,6 +66,18 @@ def exact_backends(modules: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         if recurrent:
             _BACKENDS.cudnn.enabled = cudnn
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Inside, attention is plain products, and not one operation, nor a whole layer one."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager

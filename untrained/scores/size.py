@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.images.probe import Probe, ProbeSpec
+from untrained.networks.backends import unfused_attention
 from untrained.networks.batchnorm import evaluating
 from untrained.networks.sites import constant_parameters
 from untrained.scores.score import Reading, Score
@@ -59,24 +59,11 @@ class MultiplyAdds(Score):
             torch.no_grad(),
             constant_parameters(network.parameters()),  # torch's counter asks of a token its graph
             _running_unreached(network),
-            _unfused(),
+            unfused_attention(),  # the counter knows nothing of what is fused
             counter,
         ):
             network(probe.inputs[:1])
         return Reading(counter.get_total_flops() / 2)
-
-
-@contextmanager
-def _unfused() -> Iterator[None]:
-    """Attention as plain products: of what is fused, such as a whole layer of a transformer, the
-    counter knows nothing."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager
