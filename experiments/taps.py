@@ -28,7 +28,7 @@ from untrained.layerwise.contraction import SMALL, Tile
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.terms import Layer
 from untrained.networks import attention
-from untrained.networks.arguments import select
+from untrained.networks.arguments import chosen_parameters as select
 from untrained.networks.batchnorm import BatchNormCall, BatchNormPolicy, policy_mode
 from untrained.networks.interception import Function, Interception
 from untrained.networks.jacobian import parameters_kept, quiet

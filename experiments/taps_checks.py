@@ -18,7 +18,7 @@ from untrained.layerwise.influence import random_weights
 from untrained.layerwise.layers import LAYERS
 from untrained.layerwise.watch import PRODUCTS
 from untrained.networks import attention
-from untrained.networks.arguments import select
+from untrained.networks.arguments import chosen_parameters as select
 from untrained.networks.batchnorm import BatchNormPolicy
 from untrained.networks.interception import Function, Interception
 from untrained.networks.places import Unstructured

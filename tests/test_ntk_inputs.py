@@ -157,7 +157,8 @@ WRONG = [
     ({"output": 1.0}, "got 1.0"),
     ({"precision": "float16"}, "expected auto, float64, float32, bfloat16, got 'float16'"),
     ({"by": "block"}, "expected 'layer', 'parameter' or a function of a name, got 'block'"),
-    ({"x": [[1.0, 2.0]]}, "expected x1 as a tensor of one example or more, got list"),
+    ({"x": [[1.0, 2.0]]}, "an iterable of these, got batches of type float"),
+    ({"x": 3}, "an iterable of these, got one of type int"),
 ]
 
 

@@ -11,9 +11,10 @@ in the infinite-width limit it is K times the kernel of one logit.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from untrained.analysis.kernel import Kernel
 from untrained.kernels.choice import Method
@@ -23,18 +24,25 @@ from untrained.kernels.products import NTKOperator
 from untrained.kernels.question import Asked, answer
 from untrained.kernels.verification import check_pieces
 from untrained.layerwise.contraction import Precision
-from untrained.networks.arguments import Selection, check_inputs, finest, plain, select
+from untrained.networks.arguments import (
+    Selection,
+    check_inputs,
+    chosen_parameters,
+    finest,
+    plain,
+)
 from untrained.networks.backends import as_written
 from untrained.networks.batchnorm import FrozenStatistics, evaluating, policy_mode
+from untrained.networks.called import Call, Inputs, told_own_names
 from untrained.networks.choices import Policy
 from untrained.networks.readout import Output, make_readout
 from untrained.networks.unwrapping import differentiable
 
 
 def ntk(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None = None,
+    model: Callable[..., Any],
+    x1: Inputs,
+    x2: Inputs | None = None,
     *,
     output: Output = "sum",
     parameters: Selection = "all",
@@ -42,6 +50,10 @@ def ntk(
     method: Method = "auto",
     memory: int | None = None,
     precision: Literal["auto"] | Precision = "auto",
+    params: Any = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Kernel:
     """The NTK between two batches, or of one with itself.
 
@@ -51,9 +63,10 @@ def ntk(
     parameters is in float64. `.plan` of what is returned says how it was computed, and why so.
 
     Args:
-        model: any network whose first argument is a batch, and that autograd can differentiate;
-            inside `torch.compile` and data parallelism too, or TorchScript.
-        x1: n inputs.
+        model: any network that autograd can differentiate, inside `torch.compile` and data
+            parallelism too, or TorchScript; or a function f(params, x), with its `params`.
+        x1: n inputs: a batch; several, as a tuple of arguments or a dictionary of named ones; or
+            an iterable of batches, as a data loader, whose labels are left aside.
         x2: m inputs; None means `x1`. Under `frozen`, both see the statistics of `x1`.
         output: `sum` of the K outputs, as the published codes have it; `trace`, the sum of the
             kernels of each; `full` (n K x m K, row i K + k is output k of example i); one output,
@@ -70,6 +83,10 @@ def ntk(
             applies, as predicted.
         memory: ceiling in bytes on what is allocated beside network and inputs; None means 4 GiB.
         precision: of products, see `contraction`; `auto` is float64 where that costs little.
+        params: theta of a function: tensors in any structure of dictionaries, lists and tuples.
+        select: what of the outputs is meant, such as `lambda found: found["logits"]`.
+        dtype: to compute in, such as `torch.float64`, with a copy of the network.
+        device: to compute on, with a copy of the network.
 
     Raises:
         ValueError: an unknown choice, a method that cannot be exact here, `x2` under `batch`, no
@@ -88,13 +105,14 @@ def ntk(
         '...: predicted ... s on one core, ...'
     """
     asked = Asked(output, parameters, batchnorm, method, memory, precision)
-    return answer(model, x1, x2, asked, lambda name: "")[""]
+    call = Call(params, select, dtype, device)
+    return answer(*call.on(model, x1, x2), asked, lambda name: "")[""]
 
 
 def ntk_contributions(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None = None,
+    model: Callable[..., Any],
+    x1: Inputs,
+    x2: Inputs | None = None,
     *,
     by: Literal["layer", "parameter"] | Callable[[str], str] = "layer",
     output: Output = "sum",
@@ -103,6 +121,10 @@ def ntk_contributions(
     method: Method = "auto",
     memory: int | None = None,
     precision: Literal["auto"] | Precision = "auto",
+    params: Any = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> dict[str, Kernel]:
     """What each layer, parameter, or group of them contributes to the NTK.
 
@@ -127,18 +149,23 @@ def ntk_contributions(
             f"unknown grouping: expected 'layer', 'parameter' or a function of a name, got {by!r}"
         )
     asked = Asked(output, parameters, batchnorm, method, memory, precision)
-    return answer(model, x1, x2, asked, labels[by] if isinstance(by, str) else by)
+    call = Call(params, select, dtype, device)
+    return answer(*call.on(model, x1, x2), asked, labels[by] if isinstance(by, str) else by)
 
 
 def ntk_operator(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None = None,
+    model: Callable[..., Any],
+    x1: Inputs,
+    x2: Inputs | None = None,
     *,
     output: Output = "sum",
     parameters: Selection = "all",
     batchnorm: Policy = "running",
     chunk: int | None = None,
+    params: Any = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> NTKOperator:
     """The NTK as a linear operator, for kernels too large to hold.
 
@@ -154,20 +181,21 @@ def ntk_operator(
         >>> [round(value) for value in largest_eigenvalues(theta, 2).values]
         [150, 50]
     """
-    model = differentiable(model, batchnorm)
-    chosen = select(model, parameters)
-    check_inputs(x1, x2, batchnorm)
+    called, first, second = Call(params, select, dtype, device).on(model, x1, x2)
+    model = differentiable(called, batchnorm)
+    chosen = chosen_parameters(model, told_own_names(model, parameters))
+    check_inputs(first, second, batchnorm)
     if any(p.is_complex() for p in chosen.values()):
         raise ValueError("expected real parameters, got complex ones; use ntk, method='loop'")
     if batchnorm == "batch" and chunk is not None:
         raise ValueError("batchnorm='batch' couples the examples of a batch: expected chunk=None")
     policy = policy_mode(batchnorm, model)
-    with evaluating(model), as_written(x1):
-        x1, x2 = plain(x1), None if x2 is None else plain(x2)
-        found, _ = known(model, x1, x2, batchnorm, chosen, in_parts=chunk is not None)
+    with evaluating(model), as_written(first):
+        first, second = plain(first), None if second is None else plain(second)
+        found, _ = known(model, first, second, batchnorm, chosen, in_parts=chunk is not None)
         readout = make_readout(output, found.outputs, finest(chosen))
-        pieces = x1.split(chunk or len(x1))
-        others = None if x2 is None else x2.split(chunk or len(x2))
+        pieces = first.split(chunk or len(first))
+        others = None if second is None else second.split(chunk or len(second))
         if isinstance(policy, FrozenStatistics):
             policy.calibrate(model, pieces)
         largest = max(1, MEMORY // 2 // (4 * found.widest_bytes + 1))

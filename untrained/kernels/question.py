@@ -24,9 +24,17 @@ from untrained.kernels.unsurveyed import check_differentiable
 from untrained.layerwise.contraction import ROUNDING, Precision
 from untrained.layerwise.influence import Coupled
 from untrained.layerwise.survey import Survey
-from untrained.networks.arguments import Selection, check_inputs, coarsest, finest, plain, select
+from untrained.networks.arguments import (
+    Selection,
+    check_inputs,
+    chosen_parameters,
+    coarsest,
+    finest,
+    plain,
+)
 from untrained.networks.backends import as_written
 from untrained.networks.batchnorm import evaluating, policy_mode
+from untrained.networks.called import Called, own_name, told_own_names
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import DEVICE_ERRORS, first_line
 from untrained.networks.jacobian import real_numbers
@@ -120,9 +128,10 @@ def answer(
 ) -> dict[str, Kernel]:
     """Theta of each label that parameters have by their names; for the rest, see `ntk`."""
     model = differentiable(model, asked.batchnorm)
-    chosen = select(model, asked.parameters)
+    chosen = chosen_parameters(model, told_own_names(model, asked.parameters))
     check_inputs(x1, x2, asked.batchnorm)
-    labels = {name: label(name) for name in chosen}
+    own = own_name if isinstance(model, Called) else str
+    labels = {name: label(own(name)) for name in chosen}
     with evaluating(model), as_written(x1):
         x1, x2 = plain(x1), None if x2 is None else plain(x2)
         failures: list[Exception] = []

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from untrained.layerwise.independence import Unproven, flow
 from untrained.layerwise.watch import Call, Network, Places, Traced, Watch
 from untrained.networks.batchnorm import BatchNormPolicy
+from untrained.networks.called import in_words
 from untrained.networks.foreign import DEVICE_ERRORS, first_line
 from untrained.networks.interception import Function
 from untrained.networks.places import SEEN, Exchanges, Place, Prints, Unstructured, differ
@@ -161,7 +162,7 @@ def _fixed(network: Network, x: Tensor, policy: BatchNormPolicy, why: str) -> Su
             watch.run(x, policy)
     except (RuntimeError, IndexError) as error:
         raise ValueError(
-            f"the network does not take inputs of shape {tuple(x.shape)} and type {x.dtype}: {why}"
+            f"the network does not take inputs of {in_words(network.model, x)}: {why}"
         ) from error
     return _amounts(watch)._replace(coupled=True)
 

@@ -50,7 +50,7 @@ def _finite(x: Tensor) -> bool:
     return isfinite(x.detach().sum()) or bool(torch.isfinite(x).all())
 
 
-def select(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
+def chosen_parameters(model: nn.Module, parameters: Selection) -> dict[str, nn.Parameter]:
     """The trainable parameters that are chosen, by name, in the order of the model.
 
     Raises:

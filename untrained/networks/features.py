@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.networks.batchnorm import BatchNormPolicy, evaluating, policy_mode
+from untrained.networks.called import Call, Inputs
 from untrained.networks.choices import Policy
 from untrained.networks.foreign import foreign
 from untrained.networks.interception import Function, Interception
@@ -39,21 +40,28 @@ class Features:
 
 def features(
     model: nn.Module,
-    x: Tensor,
+    x: Inputs,
     *,
     batchnorm: Policy = "running",
     chunk: int | None = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Features:
     """The features of `x` before the readout.
 
     The model is left as it was. Dropout is off.
 
     Args:
-        model: any network whose first argument is a batch.
-        x: n inputs.
+        model: any network.
+        x: n inputs: a batch; several, as a tuple of arguments or a dictionary of named ones; or
+            an iterable of batches, as a data loader, whose labels are left aside.
         batchnorm: `batch` or `frozen`, here the same, by the statistics of `x`; or `running`.
         chunk: examples to pass at a time; None means all. A batch whose statistics are taken
             passes whole, as does one whose examples influence each other.
+        select: what of the outputs is meant, such as `lambda found: found["logits"]`.
+        dtype: to compute in, such as `torch.float64`, with a copy of the network.
+        device: to compute on, with a copy of the network.
 
     Raises:
         ValueError: an output that is not one real tensor with a row for each example.
@@ -64,15 +72,16 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    model = unwrapped(model)
+    called, rows, _ = Call(None, select, dtype, device).on(model, x, None)
+    model = unwrapped(called)
     policy = policy_mode(batchnorm, model)
     if batchnorm != "running":
         chunk = None
-    with evaluating(model), foreign(x):
-        found = pass_through(model, x, policy, chunk)
-        if chunk is None or len(x) <= chunk or not coupled(model, x, policy, found):
+    with evaluating(model), foreign(rows):
+        found = pass_through(model, rows, policy, chunk)
+        if chunk is None or len(rows) <= chunk or not coupled(model, rows, policy, found):
             return found
-        return pass_through(model, x, policy)
+        return pass_through(model, rows, policy)
 
 
 def pass_through(

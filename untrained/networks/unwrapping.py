@@ -78,11 +78,7 @@ def _bare(model: Any) -> nn.Module:
     """Out of its wrappers, and neither exported, quantised, sharded nor without numbers."""
     while isinstance(model, DataParallel | DistributedDataParallel) or _compiled(model):
         model = model._orig_mod if _compiled(model) else model.module
-    if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"expected a network as nn.Module, got {_kind(model)}; wrap it in a module, or give "
-            f"the network that it was made from"
-        )
+    check_module(model)
     for name, module in model.named_modules():
         for fits, why in _REFUSED:
             if fits(module):
@@ -91,6 +87,15 @@ def _bare(model: Any) -> nn.Module:
             if p is not None:
                 _check_parameter(f"{name}.{own}" if name else own, p)
     return model
+
+
+def check_module(model: object) -> None:
+    """Refuse what is no module."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"expected a network as nn.Module, got {_kind(model)}; wrap it in a module, or give "
+            f"the network that it was made from; or, of a function f(params, x), its params"
+        )
 
 
 def _check_parameter(name: str, p: nn.Parameter) -> None:

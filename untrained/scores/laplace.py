@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.ntk import ntk
-from untrained.networks.arguments import select
+from untrained.networks.arguments import chosen_parameters
 from untrained.networks.batchnorm import evaluating, policy_mode
 from untrained.networks.choices import Named, Policy
 from untrained.networks.readout import flattened
@@ -61,7 +61,7 @@ class LaplaceEvidence(Score):
             parameters=self.parameters,
             batchnorm=self.batchnorm,
         )
-        weights = select(network, self.parameters).values()
+        weights = chosen_parameters(network, self.parameters).values()
         squares = sum(p.detach().double().square().sum().item() for p in weights)
         log_p = f.log_softmax(1)
         fit = log_p.gather(1, probe.labels[:, None]).sum().item()
