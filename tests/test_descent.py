@@ -2,8 +2,10 @@
 
 from inspect import unwrap
 from math import inf
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -89,6 +91,29 @@ def test_an_ensemble_of_linear_models(t: float) -> None:
     both = torch.cat([TRAIN, OTHER])
     found = gradient_flow(THETA, Y).covariance(BETWEEN, both @ both.T, t)
     torch.testing.assert_close(found, kept @ kept.T)
+
+
+def test_it_is_what_neural_tangents_predicts() -> None:
+    """By numbers of `fixtures/neural_tangents_descent.py`; its loss is a mean, ours a sum."""
+    found = np.load(Path(__file__).parent / "fixtures" / "neural_tangents_descent.npz")
+    at = {name: torch.from_numpy(array) for name, array in found.items()}
+    theta, between = at["ntk"][:N, :N], at["ntk"][N:, :N]
+    trained = gradient_flow(theta, at["y"], start=at["start"][:N])
+    ensemble = gradient_flow(theta, at["y"])
+    for i, time in enumerate(at["times"].tolist()):
+        t = time / at["y"].numel()
+        torch.testing.assert_close(trained.outputs(t), at["train"][i])
+        there = trained.predict(between, t, at["start"][N:])
+        torch.testing.assert_close(there, at["other"][i])
+        torch.testing.assert_close(ensemble.predict(between, t), at["mean"][i])
+        covariance = ensemble.covariance(between, at["nngp"], t)
+        torch.testing.assert_close(covariance, at["cov"][i])
+    torch.testing.assert_close(ensemble.predict(between), at["limit_mean"])
+    torch.testing.assert_close(ensemble.covariance(between, at["nngp"]), at["limit_cov"])
+    nngp, across = at["nngp"][:N, :N], at["nngp"][N:, :N]
+    posterior = gradient_flow(nngp, at["y"])
+    torch.testing.assert_close(posterior.predict(across), at["posterior_mean"])
+    torch.testing.assert_close(posterior.covariance(across, at["nngp"]), at["posterior_cov"])
 
 
 def test_descent_that_diverges_has_no_end() -> None:
