@@ -30,6 +30,7 @@ from .images import ProbeSpec as ProbeSpec
 from .images import load_images as load_images
 from .inspection import Inspection as Inspection
 from .kernels import NNGP as NNGP
+from .kernels import infinite as infinite
 from .kernels import nngp as nngp
 from .kernels import ntk as ntk
 from .kernels import ntk_contributions as ntk_contributions

@@ -1,0 +1,183 @@
+"""Networks of infinite width: against neural-tangents, and against wide networks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from untrained import draw_weights, infinite, ntk
+from untrained.kernels.dual import by_quadrature, error_function, rectifier, sine
+from untrained.networks import ntk_parametrisation
+
+FOUND = np.load(Path(__file__).parent / "fixtures" / "neural_tangents_infinite.npz")
+X, IMAGES = torch.from_numpy(FOUND["x"]), torch.from_numpy(FOUND["images"]).permute(0, 3, 1, 2)
+SPREAD: dict[str, Any] = {"sigma_w": 1.3, "sigma_b": 0.4}
+
+
+def dense(inputs: int = 4, outputs: int = 4) -> nn.Linear:
+    return nn.Linear(inputs, outputs)
+
+
+def conv(size: int = 3, stride: int = 1, padding: int = 1, inputs: int = 4) -> nn.Conv2d:
+    return nn.Conv2d(inputs, 4, size, stride, padding)
+
+
+class Residual(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Called(nn.Module):
+    """Functions in place of modules."""
+
+    def __init__(self, function: Any, *layers: nn.Module):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = self.function(layer(x))
+        return self.layers[-1](x)
+
+
+class Averaged(nn.Module):
+    """Positions averaged by a method, rows made by another."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.body, self.head = nn.Sequential(*layers), dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((-2, -1)))
+
+
+RELU, GAP = nn.ReLU(), (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+SAME: dict[str, nn.Module] = {
+    "relu": nn.Sequential(dense(5), RELU, dense(), nn.Dropout(), RELU, dense()),
+    "leaky": nn.Sequential(dense(5), nn.LeakyReLU(0.1), dense()),
+    "abs": Called(torch.abs, dense(5), dense()),
+    "erf": Called(torch.erf, dense(5), dense(), dense()),
+    "sin": Called(torch.sin, dense(5), dense()),
+    "cos": Called(torch.cos, dense(5), dense()),
+    "gelu": nn.Sequential(dense(5), nn.GELU(), dense(), nn.GELU(), dense()),
+    "tanh": Called(torch.tanh, dense(5), dense()),
+    "residual": nn.Sequential(
+        dense(5), Residual(RELU, dense()), Residual(RELU, dense()), RELU, dense()
+    ),
+    "flattened": nn.Sequential(conv(inputs=2), RELU, conv(3, 2, 0), RELU, nn.Flatten(), dense(16)),
+    "averaged": Averaged(conv(inputs=2), RELU, conv(3, 2, 0), RELU),
+    "pooled": nn.Sequential(
+        conv(inputs=2), RELU, nn.AvgPool2d(2), conv(), RELU, nn.Flatten(), dense(36)
+    ),
+    "residual_images": nn.Sequential(
+        conv(inputs=2), Residual(RELU, conv(), RELU, conv()), RELU, *GAP, dense()
+    ),
+    "gelu_images": nn.Sequential(conv(inputs=2), nn.GELU(), *GAP, dense()),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_they_are_those_of_neural_tangents(name: str) -> None:
+    """By numbers of `fixtures/neural_tangents_infinite.py`."""
+    x, n = (X, 4) if name in list(SAME)[:9] else (IMAGES, 3)
+    found = infinite(SAME[name], **SPREAD)(x[:n], x[n:])
+    for kernel, expected in zip(found, (f"{name}.nngp", f"{name}.ntk"), strict=True):
+        torch.testing.assert_close(kernel, torch.from_numpy(FOUND[expected]), rtol=1e-6, atol=1e-9)
+
+
+def wide(name: str, width: int) -> tuple[nn.Module, Tensor]:
+    """A network, and what it is shown."""
+    if name == "averaged":
+        return nn.Sequential(
+            nn.Conv2d(2, width, 3, padding=1), RELU, nn.Conv2d(width, width, 3, 2), RELU, *GAP,
+            nn.Linear(width, 1),
+        ).double(), IMAGES[:3]  # fmt: skip
+    body = {"gelu": (nn.GELU(),), "residual": (Residual(RELU, nn.Linear(width, width)), RELU)}[
+        name
+    ]
+    return nn.Sequential(nn.Linear(5, width), *body, nn.Linear(width, 1)).double(), X[:3]
+
+
+@pytest.mark.parametrize("name", ["gelu", "residual", "averaged"])
+def test_wide_networks_come_near(name: str) -> None:
+    """The mean of 30 draws, within four standard errors and what is left at this width."""
+    network, x = wide(name, 100)
+    expected, generator = infinite(network, **SPREAD)(x).ntk, torch.Generator().manual_seed(0)
+    copy, draws = ntk_parametrisation(network, **SPREAD), []
+    for _ in range(30):
+        draw_weights(copy, "ntk", generator)
+        draws.append(ntk(copy, x).as_subclass(Tensor))
+    mean, error = torch.stack(draws).mean(0), torch.stack(draws).std(0) / 30**0.5
+    assert ((mean - expected).abs() < 4 * error + 0.02 * expected.abs()).all()
+    assert (error < 0.1 * expected.diagonal().mean()).all()  # so that this says something
+
+
+@pytest.mark.parametrize(
+    ("phi", "closed", "digits"),
+    [(torch.sin, sine, 1e-12), (torch.erf, error_function, 1e-9), (torch.relu, rectifier, 0.02)],
+)
+def test_quadrature_is_exact_where_an_activation_is_smooth(
+    phi: Any, closed: Any, digits: float
+) -> None:
+    spread = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)
+    a, b = spread[:, None], spread
+    for rho in (-0.5, 0.0, 0.7, 1.0):
+        c = rho * (a * b).sqrt()
+        expected, found = closed(a, b, c), by_quadrature(phi, a, b, c)
+        torch.testing.assert_close(found.value, expected.value, rtol=digits, atol=digits)
+
+
+REFUSED: dict[str, tuple[nn.Module, str]] = {
+    "BatchNorm": (nn.Sequential(dense(), nn.BatchNorm1d(4)), "1: BatchNorm1d has no limit"),
+    "maximum": (nn.Sequential(conv(), nn.MaxPool2d(2)), "1: MaxPool2d has no limit"),
+    "product": (Called(lambda x: x * x, dense(), dense()), "mul: mul has no limit"),
+    "softmax": (Called(lambda x: x.softmax(1), dense(), dense()), "softmax: softmax has no limit"),
+    "values": (Called(lambda x: x if x.sum() > 0 else -x, dense(), dense()), "torch.fx cannot"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_limit_is_named(name: str) -> None:
+    network, said = REFUSED[name]
+    with pytest.raises(ValueError, match=said) as error:
+        infinite(network)
+    assert "\n" not in str(error.value)
+
+
+UNFIT: dict[str, tuple[nn.Module, Tensor, str]] = {
+    "inputs": (nn.Sequential(RELU, dense()), X, "0: expected Gaussian units"),
+    "twice": (nn.Sequential(dense(5), RELU, nn.ReLU(), dense()), X, "2: expected Gaussian units"),
+    "skip": (
+        nn.Sequential(dense(5), RELU, Residual(dense()), nn.Tanh()), X, "3: expected Gaussian",
+    ),
+    "shared": (nn.Sequential(*[nn.Linear(5, 5)] * 2), X, "used once, got shared"),
+    "correlated": (
+        nn.Sequential(dense(5), Residual(nn.ReLU())), X, "ends in a layer with weights of its own",
+    ),
+    "flattened": (
+        nn.Sequential(conv(inputs=2), nn.Flatten(), RELU), IMAGES, "2: expected Gaussian units",
+    ),
+    "images": (nn.Sequential(dense()), IMAGES, "0: expected vectors, got images"),
+    "vectors": (nn.Sequential(conv()), X, "0: expected images, got vectors"),
+    "positions": (nn.Sequential(conv()), IMAGES, "outputs without positions"),
+    "groups": (nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), IMAGES, "without groups"),
+    "sequences": (nn.Sequential(dense()), X[None], r"expected vectors \(n, d\) or images"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_fit_is_told_in_one_line(name: str) -> None:
+    network, x, said = UNFIT[name]
+    with pytest.raises(ValueError, match=said) as error:
+        infinite(network)(x)
+    assert "\n" not in str(error.value)
