@@ -215,3 +215,53 @@ def test_what_cannot_be_called_is_told_in_one_line(
     with pytest.raises(ValueError, match=said) as error:
         ntk(model, x1, x2, **given)
     assert "\n" not in str(error.value)
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("output", ["sum", "full"])
+def test_a_kernel_has_gradients(output: Any) -> None:
+    """To inputs, by differences; to labels, through what is made of it."""
+    network = made(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))
+    x1, x2 = randn(3, 3).requires_grad_(), randn(2, 3, seed=1).requires_grad_()
+    expected = ntk(network, x1, x2, output=output)
+    found = ntk(network, x1, x2, output=output, differentiable=True)
+    torch.testing.assert_close(found.detach(), expected.detach())
+
+    def of(a: Tensor, b: Tensor) -> Tensor:
+        return ntk(network, a, b, output=output, differentiable=True).as_subclass(Tensor)
+
+    assert torch.autograd.gradcheck(of, (x1, x2))
+    assert torch.autograd.gradcheck(lambda a: of(a, None), x1)  # type: ignore[arg-type]
+
+
+def test_a_kernel_of_attention_has_gradients() -> None:
+    network = made(Language)
+    nn.init.normal_(network.embed.weight)  # type: ignore[union-attr, arg-type]
+    layer, head = network.layer, network.head
+
+    class Embedded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = layer, head
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.layer(x)).mean(1)  # type: ignore[operator]
+
+    x = randn(2, 4, 8).requires_grad_()
+    ntk(Embedded(), x, differentiable=True).sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batchnorm": "frozen"}, "batchnorm: expected 'running' with differentiable=True"),
+        ({"method": "loop"}, "expected method='auto'"),
+    ],
+)
+def test_what_has_no_gradients_is_told(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ntk(nn.Linear(3, 1), torch.randn(2, 3), differentiable=True, **given)

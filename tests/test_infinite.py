@@ -137,6 +137,14 @@ def test_quadrature_is_exact_where_an_activation_is_smooth(
         torch.testing.assert_close(found.value, expected.value, rtol=digits, atol=digits)
 
 
+@pytest.mark.parametrize("name", ["relu", "erf", "residual_images"])
+def test_kernels_have_gradients(name: str) -> None:
+    """By differences, on the diagonal too."""
+    x = (X[:2] if name != "residual_images" else IMAGES[:2, :, :3, :3]).clone().requires_grad_()
+    kernel = infinite(SAME[name], **SPREAD)
+    assert torch.autograd.gradcheck(lambda x: tuple(kernel(x)), x, atol=1e-4, fast_mode=True)
+
+
 REFUSED: dict[str, tuple[nn.Module, str]] = {
     "BatchNorm": (nn.Sequential(dense(), nn.BatchNorm1d(4)), "1: BatchNorm1d has no limit"),
     "maximum": (nn.Sequential(conv(), nn.MaxPool2d(2)), "1: MaxPool2d has no limit"),

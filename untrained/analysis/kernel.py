@@ -85,7 +85,7 @@ def rounded(
         plan: how they were computed.
     """
     kernel = theta.as_subclass(Kernel)
-    low, high = theta.aminmax() if theta.numel() else (0.0, 0.0)
+    low, high = theta.detach().aminmax() if theta.numel() else (0.0, 0.0)
     size = max(-float(low), float(high))
     kernel.rounding = Rounding(
         torch.finfo(factors).eps,

@@ -52,10 +52,9 @@ def rectifier(a: Entries, b: Entries, c: Entries, leak: float = 0.0) -> Dual:
     relu  K = sqrt(a b) (sin angle + (pi - angle) rho) / 2 pi,   Kdot = (pi - angle) / 2 pi
     phi   = leak u + (1 - leak) relu(u),  with E u relu(v) = c / 2
     """
-    size = (a * b).sqrt()
-    rho = correlation(a, b, c)
-    angle = rho.arccos()
-    relu = size * ((1 - rho.square()).sqrt() + (pi - angle) * rho) / (2 * pi)
+    rho, size = correlation(a, b, c)
+    angle, sine = angle_of(rho)
+    relu = size * (sine + (pi - angle) * rho) / (2 * pi)
     both = (pi - angle) / (2 * pi)
     straight, bent = leak**2 + leak * (1 - leak), (1 - leak) ** 2
     return Dual(straight * c + bent * relu, straight + bent * both)
@@ -86,8 +85,8 @@ def by_quadrature(
     """Of any activation, entry by entry, with `nodes` squared values of it and of its slope."""
     z = torch.linspace(-REACH, REACH, nodes, dtype=torch.float64)
     weights = torch.softmax(-z.square() / 2, 0)
-    rho = correlation(a, b, c)
-    across = (1 - rho.square()).sqrt()
+    rho, _ = correlation(a, b, c)
+    _, across = angle_of(rho)
     value, slope = torch.zeros_like(c), torch.zeros_like(c)
     for z_i, w_i in zip(z.tolist(), weights.tolist(), strict=True):
         f_u, s_u = _with_slope(phi, a.sqrt() * z_i)
@@ -101,10 +100,20 @@ def by_quadrature(
     return Dual(value, slope)
 
 
-def correlation(a: Entries, b: Entries, c: Entries) -> Entries:
-    """rho, in [-1, 1] whatever rounding says; 0 where a variance is zero."""
-    size = (a * b).sqrt()
-    return (c / size.where(size > 0, 1.0)).clamp(-1, 1).expand_as(c)
+def correlation(a: Entries, b: Entries, c: Entries) -> tuple[Entries, Entries]:
+    """rho, in [-1, 1] whatever rounding says, and 0 where a variance is zero; and sqrt(a b)."""
+    product = a * b
+    size = product.where(product > 0, 1.0).sqrt()
+    return (c / size).clamp(-1, 1), size.where(product > 0, 0.0)
+
+
+def angle_of(rho: Entries) -> tuple[Entries, Entries]:
+    """arccos rho and its sine; where rho is 1 or -1, as on a diagonal, it stays so: gradients of
+    zero."""
+    inside = rho.abs() < 1
+    safe = rho.where(inside, 0.0)
+    ends = torch.zeros_like(rho).where(rho > 0, pi)
+    return safe.arccos().where(inside, ends), (1 - safe.square()).sqrt().where(inside, 0.0)
 
 
 def _with_slope(phi: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ class Infinite:
     def __call__(
         self, x1: Float[Tensor, "n ..."], x2: Float[Tensor, "m ..."] | None = None
     ) -> Limit:
-        """Both kernels between two batches, or of one with itself.
+        """Both kernels between two batches, or of one with itself; with gradients to the inputs.
 
         Where the network averages over positions, memory grows with their fourth power of a side.
 
@@ -67,7 +67,7 @@ class Infinite:
         Raises:
             ValueError: inputs that the network does not take.
         """
-        x = (x1 if x2 is None else torch.cat([x1, x2])).detach().double()
+        x = (x1 if x2 is None else torch.cat([x1, x2])).double()
         if x.ndim not in (2, 4):
             raise ValueError(
                 f"expected vectors (n, d) or images (n, c, h, w), got shape {tuple(x1.shape)}"

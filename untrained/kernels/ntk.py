@@ -18,6 +18,7 @@ from torch import Tensor
 
 from untrained.analysis.kernel import Kernel
 from untrained.kernels.choice import Method
+from untrained.kernels.differentiable import with_gradients
 from untrained.kernels.knowledge import known
 from untrained.kernels.planning import MEMORY
 from untrained.kernels.products import NTKOperator
@@ -54,6 +55,7 @@ def ntk(
     select: Callable[[Any], Tensor] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    differentiable: bool = False,
 ) -> Kernel:
     """The NTK between two batches, or of one with itself.
 
@@ -87,6 +89,8 @@ def ntk(
         select: what of the outputs is meant, such as `lambda found: found["logits"]`.
         dtype: to compute in, such as `torch.float64`, with a copy of the network.
         device: to compute on, with a copy of the network.
+        differentiable: with gradients to the inputs and parameters, of independent examples under
+            `running`; n p numbers are held for each output.
 
     Raises:
         ValueError: an unknown choice, a method that cannot be exact here, `x2` under `batch`, no
@@ -106,6 +110,8 @@ def ntk(
     """
     asked = Asked(output, parameters, batchnorm, method, memory, precision)
     call = Call(params, select, dtype, device)
+    if differentiable:
+        return with_gradients(*call.on(model, x1, x2), asked)
     return answer(*call.on(model, x1, x2), asked, lambda name: "")[""]
 
 
