@@ -21,6 +21,7 @@ ARROWS = {
     "regions": {"networks"},
     "layerwise": {"networks"},
     "kernels": {"networks", "layerwise", "analysis"},
+    "distillation": {"images", "networks", "analysis"},
     "scores": {"kernels", "regions", "analysis", "networks", "images"},
     "training": {"images", "networks"},
     "searchers": {"spaces"},

@@ -10,6 +10,7 @@ from .benching import BenchConfig as BenchConfig
 from .benching import Leaderboard as Leaderboard
 from .conformance import Finding as Finding
 from .conformance import check as check
+from .distillation import distill as distill
 from .estimate import Estimate as Estimate
 from .estimate import Quantity as Quantity
 from .front import Run as Run

@@ -72,7 +72,10 @@ class Infinite:
             raise ValueError(
                 f"expected vectors (n, d) or images (n, c, h, w), got shape {tuple(x1.shape)}"
             )
-        pairs = any(_averages(self.network, node) for node in self.network.graph.nodes)
+        nodes = self.network.graph.nodes
+        if all(_flattens(self.network, user) for user in next(iter(nodes)).users):
+            x = x.flatten(1)  # a perceptron's, whose pixels need no kernels of their own
+        pairs = any(_averages(self.network, node) for node in nodes)
         found: Layer = _Pass(self.network, self.weights).run(of_inputs(x, pairs))
         if found.places:
             raise ValueError("expected outputs without positions; flatten or average them first")
@@ -180,6 +183,12 @@ def _averages(network: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(network.get_submodule(str(node.target)), POOLS)
     return _name(node) in POOLING | {"mean"}
+
+
+def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(network.get_submodule(str(node.target)), nn.Flatten)
+    return _name(node) == "flatten"
 
 
 def _name(node: fx.Node) -> str:
