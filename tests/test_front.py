@@ -25,8 +25,9 @@ from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, SweepConfig, load_record
 from untrained.runs.config import ScoreConfig, TrainConfig
-from untrained.runs.track_config import TrackConfig
-from untrained.training import TrainingSpec
+from untrained.runs.track_config import TrackConfig, Tracking
+from untrained.runs.tracking import track
+from untrained.training import Recipe, TrainingSpec, train
 
 SMALL: dict[str, Any] = {"workers": 0, "draws": 2, "channels": 4, "cells": 1}
 RANDOM: dict[str, Any] = {"searcher": "random", "options": {"evaluations": 3}}
@@ -228,6 +229,7 @@ def test_any_network_is_tracked(given: str, tmp_path: Path) -> None:
         assert found.snapshots["change_initial"].to_list() == [0.0, 0.0]
     assert found.plot("validation_accuracy").data
     assert untrained.report(found).exists()
+    assert found.folder is not None
     assert untrained.open_track(found.folder.path).snapshots.equals(found.snapshots)
     with pytest.raises(ValueError, match="quantity: expected one of alignment, "):
         found.plot("align")
@@ -267,3 +269,33 @@ def test_a_sweep_is_of_these_images(tmp_path: Path) -> None:
             "all", given, space=make, scores="synflow", draws=1, workers=0, out=tmp_path
         )
         assert (state.done, state.total) == (4, 4)
+
+
+def test_any_loop_is_tracked(tmp_path: Path) -> None:
+    """With the numbers of `track`, of the same training with the same seed."""
+    made = list[object]()
+
+    def own() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    images, spec = load_images(arrays()), {"support": 0, "probe": 16, "held_out": 16}
+    recipe, tracker = Recipe(epochs=2, batch=20), untrained.Tracker(images, **spec)  # type: ignore
+    network = own()
+    tracker(network)
+    train(network, images, recipe, on_epoch=lambda epoch: made.append(tracker(network)))
+    expected = track(own(), images, recipe, Tracking(**spec))  # type: ignore[arg-type]
+    found = tracker.tracked
+    assert torch.equal(found.track.kernels, expected.kernels)
+    assert made == [*found.track.snapshots[1:]]
+    names = [n for n in found.snapshots.columns if not n.startswith(("train", "seconds"))]
+    whole = untrained.Tracked(expected).snapshots
+    assert found.snapshots.select(names).equals(whole.select(names))
+    assert found.track.snapshots[1].train_loss.reason == "the training loop does not say"
+    assert found.report(tmp_path / "page.html").exists()
+    with pytest.raises(ValueError, match="page: expected a file"):
+        found.report()
+    with pytest.raises(ValueError, match="epoch: expected 3 or more, got 2"):
+        tracker(network, 2)
+    with pytest.raises(ValueError, match="epoch: expected 0, got 5"):
+        untrained.Tracker(images, **spec)(network, 5)  # type: ignore[arg-type]

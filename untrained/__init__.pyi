@@ -15,6 +15,7 @@ from .estimate import Estimate as Estimate
 from .estimate import Quantity as Quantity
 from .front import Run as Run
 from .front import Tracked as Tracked
+from .front import Tracker as Tracker
 from .front import bench as bench
 from .front import inspect as inspect
 from .front import open_run as open_run

@@ -9,5 +9,6 @@ from .searching import search as search
 from .searching import sweep as sweep
 from .searching import train as train
 from .tracking import Tracked as Tracked
+from .tracking import Tracker as Tracker
 from .tracking import open_track as open_track
 from .tracking import track as track

@@ -110,20 +110,25 @@ class BenchFlags(CommonFlags, total=False):
     scale: str
 
 
-class TrackFlags(TypedDict, total=False):
+class TrackingFlags(TypedDict, total=False):
+    """Of `Tracking`, but for how often."""
+
+    probe: int
+    support: int
+    held_out: int
+    output: Literal["sum", "trace"]
+    parameters: Named
+    batchnorm: Policy
+
+
+class TrackFlags(TrackingFlags, total=False):
     """Of `TrackConfig`, but for network and images."""
 
     space: Own
     scale: str
     size: int | None
     training: Training
-    probe: int
-    support: int
-    held_out: int
     every: int
-    output: Literal["sum", "trace"]
-    parameters: Named
-    batchnorm: Policy
     seed: int
     device: str
     out: Place

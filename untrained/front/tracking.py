@@ -7,20 +7,24 @@ from typing import Unpack
 
 import plotly.graph_objects as go
 import polars as pl
+from torch import nn
 
 from untrained import pages
 from untrained.front.asked import Network, Pictures, named_network, with_images
 from untrained.front.flags import configured, takes_flags
-from untrained.front.keywords import TrackFlags
+from untrained.front.keywords import TrackFlags, TrackingFlags
+from untrained.images import Images, load_images
 from untrained.locations import Location, located
 from untrained.notebook import card
 from untrained.pages.tracked import ADVANTAGE, COMPARED, QUESTIONS, result, series, verdict
 from untrained.pages.tracked_drawings import draw_panel
+from untrained.pages.tracked_page import write_tracked
 from untrained.plugins import is_path
-from untrained.runs.snapshots import MEASURED, Snapshot
-from untrained.runs.track_config import TrackConfig
+from untrained.runs.snapshots import MEASURED, Snapshot, draw_tracked_images
+from untrained.runs.streams import stream
+from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one
-from untrained.runs.tracking import Track, load_track
+from untrained.runs.tracking import Snapshots, Track, load_track
 from untrained.storage import RunFolder
 
 PANELS = (*(panel for panels in QUESTIONS.values() for panel in panels), COMPARED, ADVANTAGE)
@@ -32,8 +36,8 @@ class Tracked:
 
     track: Track
     "Snapshots and kernels."
-    folder: RunFolder
-    "Where they are kept."
+    folder: RunFolder | None = None
+    "Where they are kept; None where they are not."
 
     @property
     def snapshots(self) -> pl.DataFrame:
@@ -73,12 +77,21 @@ class Tracked:
 
         Args:
             page: the file to write; by default report.html in the folder.
+
+        Raises:
+            ValueError: neither a page nor a folder.
         """
-        return pages.report_track(self.folder, located(page) if isinstance(page, str) else page)
+        where = located(page) if isinstance(page, str) else page
+        if self.folder is not None:
+            return pages.report_track(self.folder, where)
+        if where is None:
+            raise ValueError("page: expected a file for a tracking without a folder, got None")
+        write_tracked(self.track, where, title="Tangent kernel in training", network="")
+        return where
 
     def _repr_html_(self) -> str:
-        return card("Tangent kernel in training", [self.verdict, str(self.folder.path)],
-                    self.snapshots)  # fmt: skip
+        where = "" if self.folder is None else str(self.folder.path)
+        return card("Tangent kernel in training", [self.verdict, where], self.snapshots)
 
 
 @takes_flags(TrackConfig, "images", "network")
@@ -134,3 +147,68 @@ def open_track(folder: str | Location) -> Tracked:
     """
     where = located(str(folder))
     return Tracked(load_track(where), RunFolder(where.parent, where.name))
+
+
+class Tracker:
+    """Snapshots of a network in whatever loop trains it, on images fixed once.
+
+    Example:
+        >>> from torch import nn
+        >>> import untrained
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> tracker = untrained.Tracker("digits", probe=32, support=0)
+        >>> for epoch in range(3):
+        ...     snapshot = tracker(network)  # the first at initialisation
+        ...     # then train it for an epoch
+        >>> tracker.tracked.snapshots["epoch"].to_list()
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        images: Pictures = "digits",
+        *,
+        size: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        **flags: Unpack[TrackingFlags],
+    ):
+        """Draws the images.
+
+        Args:
+            images: as of `search`; the network is shown them normalised.
+            size: as of `load_images`.
+            seed: of the choice of images.
+            device: where to compute.
+            flags: as of `Tracking`, which says what each means; `every` is the loop's affair.
+        """
+        loaded = (
+            images if isinstance(images, Images) else load_images(images, size=size, seed=seed)
+        )
+        spec = configured(Tracking(), flags)
+        shown = draw_tracked_images(loaded, spec, stream(seed, "tracking"))
+        self._snapshots = Snapshots(nn.Identity(), loaded, shown, spec, device, None, None)
+
+    def __call__(self, network: nn.Module, epoch: int | None = None) -> Snapshot:
+        """A snapshot of the network as it is now, which is left so.
+
+        Args:
+            network: from normalised images to logits, on the device.
+            epoch: its number, larger than the last; by default the next. 0 is initialisation.
+
+        Raises:
+            ValueError: another number, or a kernel that cannot be asked for.
+        """
+        seen = self._snapshots.seen
+        least = seen[-1].snapshot.epoch + 1 if seen else 0
+        number = least if epoch is None else epoch
+        if number < least or (not seen and number):
+            raise ValueError(f"epoch: expected {least}{' or more' * bool(seen)}, got {epoch!r}")
+        self._snapshots.network = network
+        self._snapshots.take(number or None)
+        return self._snapshots.seen[-1].snapshot
+
+    @property
+    def tracked(self) -> Tracked:
+        """What was seen so far; one snapshot or more."""
+        return Tracked(self._snapshots.track())

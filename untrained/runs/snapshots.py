@@ -131,7 +131,7 @@ def take_snapshot(
     images: Images,
     shown: TrackedImages,
     spec: Tracking,
-    epoch: Epoch | None,
+    epoch: Epoch | int | None,
     earlier: Earlier | None,
     device: str = "cpu",
 ) -> tuple[Snapshot, Float32[Tensor, "n n"]]:
@@ -142,7 +142,7 @@ def take_snapshot(
         images: give classes and statistics.
         shown: the images.
         spec: how.
-        epoch: what the epoch before it gave; None at initialisation.
+        epoch: what the epoch before it gave, or its number alone; None at initialisation.
         earlier: what was seen before; None at initialisation.
         device: where to compute.
 
@@ -159,7 +159,7 @@ def take_snapshot(
     before = earlier or Earlier(kept, kept, regressed)
     previous = Quantity(None, "the first snapshot has none before it") if earlier is None else None
     snapshot = Snapshot(
-        epoch=0 if epoch is None else epoch.number,
+        epoch=number_of(epoch),
         seconds=time.perf_counter() - began,
         eigenvalues=tuple(found.resolved.tolist()),
         **_training(network, images, epoch, device),
@@ -182,6 +182,11 @@ def take_snapshot(
         advantage=_less(network_accuracy, regressed),
     )
     return snapshot, kept
+
+
+def number_of(epoch: Epoch | int | None) -> int:
+    """From 1; 0 at initialisation."""
+    return epoch.number if isinstance(epoch, Epoch) else epoch or 0
 
 
 def _ntk(network: nn.Module, inputs: Tensor, spec: Tracking) -> Kernel:
@@ -224,17 +229,17 @@ def _accuracy(network: nn.Module, images: Images, split: Labelled, device: str) 
 
 
 def _training(
-    network: nn.Module, images: Images, epoch: Epoch | None, device: str
+    network: nn.Module, images: Images, epoch: Epoch | int | None, device: str
 ) -> dict[str, Any]:
-    """Losses and accuracies of the epoch; at initialisation, those on the validation images."""
-    if epoch is not None:
+    """Losses and accuracies of the epoch; without them, those on the validation images."""
+    if isinstance(epoch, Epoch):
         return {
             "train_loss": Quantity(epoch.train_loss),
             "train_accuracy": Quantity(epoch.train_accuracy),
             "validation_loss": Quantity(epoch.validation_loss),
             "validation_accuracy": Quantity(epoch.validation_accuracy),
         }
-    none = Quantity(None, "nothing is trained yet")
+    none = Quantity(None, "the training loop does not say" if epoch else "nothing is trained yet")
     try:
         found = evaluate(network, images.validation, images, device=device)
     except FloatingPointError as error:

@@ -36,6 +36,7 @@ from untrained.runs.snapshots import (
     Snapshot,
     TrackedImages,
     draw_tracked_images,
+    number_of,
     take_snapshot,
 )
 from untrained.runs.streams import stream
@@ -113,7 +114,7 @@ def track(
     """
     check_fits(deepcopy(network), images, recipe)
     shown = draw_tracked_images(images, spec, stream(seed, "tracking"))
-    snapshots = _Snapshots(network, images, shown, spec, device, folder, on_snapshot)
+    snapshots = Snapshots(network, images, shown, spec, device, folder, on_snapshot)
     checkpoint = None
     if folder is not None:
         _claim(folder, tracking_question(network, images, recipe, spec, seed, device))
@@ -143,7 +144,7 @@ def track(
 
 
 @dataclass
-class _Snapshots:
+class Snapshots:
     """The snapshots of one training so far."""
 
     network: nn.Module
@@ -162,9 +163,9 @@ class _Snapshots:
             for line in damage:
                 logger.warning("%s; %s", line, LEFT_OUT)
 
-    def take(self, epoch: Epoch | None, last: int = 0) -> None:
+    def take(self, epoch: Epoch | int | None, last: int = 0) -> None:
         """Takes one after the epoch, if it is due and not there; None is initialisation."""
-        number = 0 if epoch is None else epoch.number
+        number = number_of(epoch)
         if number % self.spec.every and number != last:
             return
         if number in {kept.snapshot.epoch for kept in self.seen}:
