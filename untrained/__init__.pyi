@@ -4,6 +4,7 @@ from .analysis import Regression as Regression
 from .analysis import Spectrum as Spectrum
 from .analysis import gradient_descent as gradient_descent
 from .analysis import gradient_flow as gradient_flow
+from .analysis import posterior as posterior
 from .analysis import regression as regression
 from .analysis import spectrum as spectrum
 from .benching import BenchConfig as BenchConfig

@@ -9,6 +9,8 @@ from .descent import gradient_flow as gradient_flow
 from .kernel import Kernel as Kernel
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy
+from .posterior import Posterior as Posterior
+from .posterior import posterior as posterior
 from .power_law import PowerLaw as PowerLaw
 from .power_law import power_law as power_law
 from .regression import Regression as Regression
