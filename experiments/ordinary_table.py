@@ -13,7 +13,7 @@ import polars as pl
 
 SAVED = Path(__file__).parents[1] / "results" / "ordinary"
 KINDS = ("resnet", "mlp", "vit", "mobile")
-DATA = ("digits", "cifar10", "cifar100")
+DATA = ("digits", "cifar10", "cifar100", "tinyimagenet")
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ from .descent import Descent as Descent
 from .descent import gradient_descent as gradient_descent
 from .descent import gradient_flow as gradient_flow
 from .kernel import Kernel as Kernel
+from .krylov import Density as Density
+from .krylov import apply_function as apply_function
+from .krylov import descent_weights as descent_weights
+from .krylov import spectral_density as spectral_density
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy
 from .posterior import Posterior as Posterior
