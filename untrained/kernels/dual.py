@@ -79,6 +79,24 @@ def cosine(a: Entries, b: Entries, c: Entries) -> Dual:
     return Dual(found.slope, found.value)
 
 
+def gaussian_unit(a: Entries, b: Entries, c: Entries) -> Dual:
+    """Of phi(u) = u Phi(u), the GELU, by Stein's lemma; Phi and its density of N(0, 1).
+
+    Delta = (1 + a)(1 + b) - c^2
+    P     = E Phi(u) Phi(v) = 1/4 + arcsin(c / sqrt((1 + a)(1 + b))) / 2 pi
+    D     = E of both densities = 1 / (2 pi sqrt(Delta))
+    K     = c P + D (a b + c^2 (1/(1 + a) + 1/(1 + b) - 1))
+    Kdot  = P + c D (1/(1 + a) + 1/(1 + b) + 1/Delta)
+    """
+    size = (1 + a) * (1 + b)
+    delta = size - c.square()
+    both = 0.25 + (c / size.sqrt()).clamp(-1, 1).arcsin() / (2 * pi)
+    density = 1 / (2 * pi * delta.sqrt())
+    shares = 1 / (1 + a) + 1 / (1 + b)
+    value = c * both + density * (a * b + c.square() * (shares - 1))
+    return Dual(value, both + c * density * (shares + 1 / delta))
+
+
 def by_quadrature(
     phi: Callable[[Tensor], Tensor], a: Entries, b: Entries, c: Entries, nodes: int = NODES
 ) -> Dual:
@@ -129,6 +147,8 @@ def dual_of_module(module: nn.Module) -> DualOf | None:
         return partial(rectifier, leak=module.negative_slope)
     if isinstance(module, nn.Identity | nn.Dropout):
         return identity
+    if isinstance(module, nn.GELU) and module.approximate == "none":
+        return gaussian_unit
     return partial(by_quadrature, module) if isinstance(module, SMOOTH) else None
 
 
@@ -143,6 +163,8 @@ def dual_of_function(function: Any, name: str, *args: Any, **kwargs: Any) -> Dua
     """
     if name == "leaky_relu":
         return partial(rectifier, leak=[*args, kwargs.get("negative_slope", 0.01)][0])
+    if name == "gelu" and kwargs.get("approximate", "none") == "none":
+        return gaussian_unit
     if name in QUADRATURE:
         others = {key: value for key, value in kwargs.items() if key != "inplace"}
         return partial(by_quadrature, lambda u: function(u, *args, **others))

@@ -89,8 +89,8 @@ def infinite(network: nn.Module, *, sigma_w: float = 2**0.5, sigma_b: float = 0.
 
     Of dense layers and convolutions, activations that act by unit, average pooling, flattening,
     sums of branches as in residual networks, and dropout, which is off. How wide the layers of
-    the network are does not matter. ReLU and its kin, erf, sine and cosine are in closed form;
-    GELU, tanh and other smooth ones by quadrature.
+    the network are does not matter. ReLU and its kin, GELU, erf, sine and cosine are in closed
+    form; tanh and other smooth ones by quadrature.
 
     Args:
         network: whose windows, strides and biases are read off it.
