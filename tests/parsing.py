@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import pytest
 
 from untrained.cli import actions, main
+from untrained.front import searching
 from untrained.runs import driver, track_one
 
 Parse = Callable[..., tuple[int, str, Any]]
@@ -30,9 +31,9 @@ def until_images(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
         return kept
 
-    for module, run in ((driver, "run"), (track_one, "track_one")):
+    for module, run, caller in ((driver, "run", searching), (track_one, "track_one", actions)):
         monkeypatch.setattr(module, "load_images", reached)
-        monkeypatch.setattr(actions, run, keep(getattr(module, run)))
+        monkeypatch.setattr(caller, run, keep(getattr(module, run)))
 
     def call(*words: str) -> tuple[int, str, Any]:
         found.clear()
