@@ -15,8 +15,14 @@ from untrained.report.units import percent, share, significant
 SCORE = "#3f7fcf"
 COLOURS = {"score": SCORE, COMBINATION: "#8260c4", "baseline": RANDOM, SHORTENED: "#2a9d8f"}
 "Of the kinds of a leaderboard's rows."
-POINTS = 2000
-"Architectures that a scatter plot shows at most: the first, which are in a random order."
+POINTS = 10_000
+"""Architectures that all scatter plots together show at most, so that a page stays below 1 MB: in
+each the first, which are in a random order."""
+
+
+def points_of_each(board: Leaderboard) -> int:
+    """Architectures that one of the scatter plots shows at most."""
+    return POINTS // max(len(board.scores), 5)
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,9 @@ class Scatter:
 
 def scatters(board: Leaderboard) -> list[Scatter]:
     """Every score of the leaderboard that has a value, in its order."""
-    found = []
+    found, most = [], points_of_each(board)
     for row in board.scores.iter_rows(named=True):
-        points = board.points(row["score"]).drop_nulls().head(POINTS)
+        points = board.points(row["score"]).drop_nulls().head(most)
         if len(points):
             found.append(
                 Scatter(

@@ -18,6 +18,7 @@ from untrained.report.pruned import parents, prunings
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
 from untrained.report.writing import write_page
+from untrained.runs.config_file import stored_as_toml
 from untrained.runs.fronts import front_of
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES, CellGraph, Space
@@ -72,6 +73,7 @@ def write_report(
         discarded=run.shrunk and discarded_in_words(run.shrunk),
         ledger=ledger(run),
         beside={name: _href(file) for name, file in beside.items()},
+        toml=run.config and stored_as_toml(run.config),
         command=command,
     )
 

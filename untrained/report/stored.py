@@ -15,6 +15,7 @@ from untrained.outside import command_line
 from untrained.report.cell import graphs_of
 from untrained.report.page import write_report
 from untrained.report.tracked_page import write_tracked
+from untrained.runs.config_file import as_toml
 from untrained.runs.record import record_of
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
@@ -96,6 +97,7 @@ def report_track(folder: RunFolder, page: Location | None = None) -> Location:
             title=f"{config.network or config.space} on {config.images}",
             network=architecture or str(config.network),
             facts=as_plain(config),
+            toml=as_toml(config, "track", *([architecture] if architecture else [])),
             command=command_of(config, architecture),
         )
     return page

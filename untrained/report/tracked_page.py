@@ -33,6 +33,7 @@ def write_tracked(
     title: str,
     network: str,
     facts: Mapping[str, object] = {},
+    toml: str = "",
     command: str = "",
 ) -> None:
     """Write the page of a tracking; an older one is replaced in one step.
@@ -43,6 +44,7 @@ def write_tracked(
         title: of the page.
         network: what was trained: an architecture, or the name of a function.
         facts: what was asked, name by name.
+        toml: the same as a file; left out if empty.
         command: the command line that makes it again; left out if empty.
     """
     found = result(track)
@@ -58,6 +60,7 @@ def write_tracked(
         result=found,
         verdict=verdict(found),
         facts=facts,
+        toml=toml,
         command=command,
         **_compared(track),
         questions={

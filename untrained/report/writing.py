@@ -5,12 +5,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from untrained.files import write_whole
 from untrained.locations import Location
 from untrained.outside import visible
 from untrained.report import units
+from untrained.report.packed import packed, plotly_js
 
 HERE = Path(__file__).parent
 
@@ -44,11 +44,12 @@ def write_page(path: Location, template: str, *, folder: Path = HERE, **parts: A
     environment.filters |= {
         "duration": units.duration,
         "compact": units.compact,
+        "packed": packed,
         "percent": units.percent,
         "readable": units.readable,
         "significant": units.significant,
     }
-    page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
+    page = environment.get_template(template).render(plotly=plotly_js(), **parts)
     write_whole(path, page.encode())
 
 
