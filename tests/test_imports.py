@@ -37,10 +37,11 @@ ARROWS = {
     },
     "inspection": {"images", "networks", "kernels", "analysis", "runs", "report"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "search", "runs"},
-    "report": {"spaces", "tables", "storage", "runs", "bench", "ranking"},
+    "report": {"spaces", "tables", "search", "storage", "runs", "bench", "ranking"},
+    "serve": {"storage", "runs", "report"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "storage", "runs"),
-        *("bench", "conformance", "inspection", "ranking", "report"),
+        *("bench", "conformance", "inspection", "ranking", "report", "serve"),
     },
 }
 

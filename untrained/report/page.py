@@ -14,6 +14,7 @@ from untrained.report.headline import ImageFacts, headline, image_facts
 from untrained.report.ledger import ledger
 from untrained.report.limited import limited_in_words
 from untrained.report.measured import failures, score_cloud, trajectory
+from untrained.report.progress import progress_of
 from untrained.report.pruned import parents, prunings
 from untrained.report.shrunk import discarded_in_words
 from untrained.report.trained import accuracy_by_size, confusion, training_curves
@@ -29,13 +30,24 @@ CLASSES_IN_MATRIX = 20
 MEMBERS = 100
 "Networks of a front, the best by the first score, that the page shows."
 
+PAGE = "page.html.j2"
 Parts = dict[str, Any]
 "Names that the template reads, and what they stand for."
 
 
-def write_report(
+def write_report(run: RunRecord, path: Location, **shown: Any) -> None:
+    """Write the report of a run, finished or not; an older one is replaced in one step.
+
+    Args:
+        run: the run as it stands.
+        path: the HTML file; its folder must exist.
+        shown: what `report_parts` takes beside the run.
+    """
+    write_page(path, PAGE, **report_parts(run, **shown))
+
+
+def report_parts(
     run: RunRecord,
-    path: Location,
     *,
     space: Space[Any] | None = None,
     graphs: Sequence[CellGraph] = (),
@@ -43,12 +55,11 @@ def write_report(
     exported: Mapping[str, str] = {},
     beside: Mapping[str, str] = {},
     command: str = "",
-) -> None:
-    """Write the report of a run, finished or not; an older one is replaced in one step.
+) -> Parts:
+    """What the page of a run shows.
 
     Args:
         run: the run as it stands.
-        path: the HTML file; its folder must exist.
         space: the run's, to tell rounds and removals of a pruning search; by default ours of
             that name. What a store names is never imported.
         graphs: the selected architecture's cells, to be drawn.
@@ -58,24 +69,25 @@ def write_report(
         command: the command line that made the page; left out if empty.
     """
     space = space or SPACES.get(run.space)
-    write_page(
-        path,
-        "page.html.j2",
-        run=run,
+    progress = progress_of(run)
+    return {
+        "run": run,
+        "progress": None if progress.state == "ended" else progress,
         **_selected_parts(graphs, standings, exported),
         **_score_parts(run, space),
-        unknown_space=space is None,
+        "unknown_space": space is None,
         **_front_parts(run, space),
         **_training_parts(run, image_facts(run.images)),
-        limits=run.limited and limited_in_words(run.limited),
-        budgeted=run.budgeted and budgeted_in_words(run.budgeted, run.wall_seconds, run.trainings),
-        calibrated=run.calibrated and calibrated_parts(run.calibrated),
-        discarded=run.shrunk and discarded_in_words(run.shrunk),
-        ledger=ledger(run),
-        beside={name: _href(file) for name, file in beside.items()},
-        toml=run.config and stored_as_toml(run.config),
-        command=command,
-    )
+        "limits": run.limited and limited_in_words(run.limited),
+        "budgeted": run.budgeted
+        and budgeted_in_words(run.budgeted, run.wall_seconds, run.trainings),
+        "calibrated": run.calibrated and calibrated_parts(run.calibrated),
+        "discarded": run.shrunk and discarded_in_words(run.shrunk),
+        "ledger": ledger(run),
+        "beside": {name: _href(file) for name, file in beside.items()},
+        "toml": run.config and stored_as_toml(run.config),
+        "command": command,
+    }
 
 
 def _selected_parts(
