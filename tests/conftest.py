@@ -37,7 +37,7 @@ SLOW = frozenset(
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",
         "test_provenance", "test_ray_engine", "test_recent", "test_recipes", "test_recomputing",
         "test_reparametrised", "test_report_tracked", "test_rounding", "test_runs",
-        "test_scores", "test_server", "test_shared_devices", "test_short_training", "test_shown",
+        "test_scores", "test_serve", "test_serve_browser", "test_server", "test_shared_devices", "test_short_training", "test_shown",
         "test_shrinking", "test_slices", "test_spaces", "test_store", "test_sweeps",
         "test_survey", "test_comparing", "test_pretrained", "test_tracking", "test_training",
         "test_training_extras", "test_training_recipe",

@@ -23,6 +23,11 @@ class Changes:
         self.address = address
         self.engine: Engine | None = None
 
+    def close(self) -> None:
+        """Lets go of the server."""
+        if self.engine is not None:
+            self.engine.dispose()
+
     def state(self) -> Hashable:
         """Another value after any commit; also, now and then, after none.
 

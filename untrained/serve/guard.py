@@ -1,7 +1,7 @@
 """Who may look: anybody on this machine, or whoever has the token."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,11 +9,9 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-COOKIE = "untrained-token"
-LOCAL = ("localhost", "127.0.0.1", "::1")
-"Names of this machine, to itself."
+from untrained.serve.server import LOCAL
 
-Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
+COOKIE = "untrained-token"
 
 
 class Guard:

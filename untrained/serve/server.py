@@ -1,13 +1,23 @@
 """A server of the pages, until it is interrupted."""
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable
+from socket import AF_INET, AF_INET6, create_server, socket
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from untrained.serve.guard import LOCAL
 from untrained.serve.library import Library
 from untrained.settings import check_range
+
+if TYPE_CHECKING:
+    import uvicorn
+
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"Names of this machine, to itself."
+TOKEN = re.compile(r"[A-Za-z0-9_-]{12,}")
 
 
 def serve(
@@ -24,13 +34,29 @@ def serve(
         library: what is shown.
         host: address to listen at.
         port: 0 to 65535; 0 is any that is free.
-        token: what visitors must have; empty for none on this machine, and for a random one at
-            any other address.
+        token: what visitors must have, 12 letters or more; empty for none on this machine, and
+            for a random one at any other address.
         on_ready: called with the address to open, which holds the token.
 
     Raises:
         ValueError: an address that makes no sense, or what `untrained[serve]` brings is missing.
         OSError: the address cannot be listened at.
+    """
+    server, listening, address = server_of(library, host, port, token)
+    try:
+        on_ready(address)
+        server.run(sockets=[listening])
+    finally:
+        library.changes.close()
+
+
+def server_of(
+    library: Library, host: str, port: int, token: str
+) -> "tuple[uvicorn.Server, socket, str]":
+    """A server that listens and is yet to run, its socket, and what to open in a browser.
+
+    Raises:
+        ValueError, OSError: as `serve`.
     """
     check_range("port", port, 0, 65535)
     try:
@@ -42,22 +68,34 @@ def serve(
             f"serve: expected the library {error.name}, got none; try pip install "
             f"'untrained[serve]'"
         ) from error
+    if token and not TOKEN.fullmatch(token):
+        raise ValueError(
+            "token: expected 12 letters or more, of A-Z, a-z, 0-9, - and _, got another; leave it "
+            "out for a random one"
+        )
     token = token or ("" if is_local(host) else secrets.token_urlsafe())
     app = app_of(library, token=token, ending=lambda: server.should_exit)
-    config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", lifespan="off", server_header=False,
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    listening = _listening(host, port)
+    return server, listening, address_of(host, listening.getsockname()[1], token)
+
+
+def _listening(host: str, port: int) -> socket:
     try:
-        listening = config.bind_socket()
-    except SystemExit as error:  # uvicorn logs why
+        return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as error:
         raise OSError(
-            f"cannot listen at {host} port {port}: choose another --port, or the --host of this "
-            f"machine"
+            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another "
+            f"--port, or a --host of this machine"
         ) from error
-    on_ready(address_of(host, listening.getsockname()[1], token))
-    server.run(sockets=[listening])
 
 
 def is_local(host: str) -> bool:
