@@ -637,7 +637,7 @@ def test_the_configuration_is_a_file_that_a_search_reads(
             limit=("parameters=1e6",),
         )
     )
-    write_report(replace(EMPTY, config=asked.plain() | {"population": 1}), tmp_path / "page.html")
+    write_report(replace(EMPTY, config=asked.plain() | {"population": {}}), tmp_path / "page.html")
     (toml,) = re.findall("<pre>(.*?)</pre>", (tmp_path / "page.html").read_text("utf-8"), re.S)
     (tmp_path / "asked.toml").write_text(html.unescape(toml), encoding="utf-8")
     parse = until_images(monkeypatch, capsys)

@@ -21,6 +21,7 @@ from untrained.report.trained import accuracy_by_size, confusion, training_curve
 from untrained.report.writing import write_page
 from untrained.runs.config_file import stored_as_toml
 from untrained.runs.fronts import front_of
+from untrained.runs.mistakes import Mistake
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables.table import Standing
@@ -54,6 +55,7 @@ def report_parts(
     standings: Sequence[Standing] = (),
     exported: Mapping[str, str] = {},
     beside: Mapping[str, str] = {},
+    mistakes: Sequence[Mistake] = (),
     command: str = "",
 ) -> Parts:
     """What the page of a run shows.
@@ -66,6 +68,7 @@ def report_parts(
         standings: where the selected architecture stands in benchmark tables.
         exported: label -> path of a file, relative to the page's folder, with `/`; or its URL.
         beside: name -> report of each other run of the same search, in the same way.
+        mistakes: test images that the selected architecture is most confidently wrong about.
         command: the command line that made the page; left out if empty.
     """
     space = space or SPACES.get(run.space)
@@ -85,9 +88,17 @@ def report_parts(
         "discarded": run.shrunk and discarded_in_words(run.shrunk),
         "ledger": ledger(run),
         "beside": {name: _href(file) for name, file in beside.items()},
+        "mistakes": mistakes,
+        "settings": _said(run.config),
         "toml": run.config and stored_as_toml(run.config),
         "command": command,
     }
+
+
+def _said(settings: Mapping[str, Any]) -> Parts:
+    """The settings without those that say nothing."""
+    inner = {k: _said(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
+    return {key: value for key, value in inner.items() if value is not None and value != {}}
 
 
 def _selected_parts(

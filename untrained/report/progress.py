@@ -61,7 +61,7 @@ def progress(
         ended: whether the search has.
         running: whether a driver is at work.
     """
-    each = int((config.get("training") or {}).get("epochs") or 0)
+    each = _count(config, "training", "epochs") or 0
     done = [t.test_accuracy is not None or bool(t.reason) for t in trainings]
     epochs = [each if d else len(t.epochs) for d, t in zip(done, trainings, strict=True)]
     whole = ended and all(done) and (bool(done) or not config.get("train"))
@@ -80,11 +80,18 @@ def progress(
 
 def _planned(config: Mapping[str, Any]) -> int | None:
     """Trials of the whole search: what is asked, or what is usual of the searcher."""
-    if "population" in config:
-        return int(config["population"]["count"])
+    if (count := _count(config, "population", "count")) is not None:
+        return count
     searcher = str(config.get("searcher"))
     if searcher in UNKNOWN:
         return None
     usual = getattr(SEARCHERS.get(searcher), "evaluations", None)
-    asked = (config.get("options") or {}).get("evaluations", usual)
-    return asked if isinstance(asked, int) else None
+    asked = _count(config, "options", "evaluations")
+    return usual if asked is None else asked
+
+
+def _count(config: Mapping[str, Any], table: str, name: str) -> int | None:
+    """A whole number of a configuration; None where it has none."""
+    inner = config.get(table)
+    found = inner.get(name) if isinstance(inner, Mapping) else None
+    return found if isinstance(found, int) else None

@@ -13,12 +13,14 @@ from untrained.files import whole_files
 from untrained.locations import Location
 from untrained.outside import command_line
 from untrained.report.cell import graphs_of
+from untrained.report.headline import image_facts
 from untrained.report.page import PAGE as RUN_PAGE
 from untrained.report.page import Parts, report_parts
 from untrained.report.tracked_page import PAGE as TRACK_PAGE
 from untrained.report.tracked_page import tracked_parts
 from untrained.report.writing import write_page
 from untrained.runs.config_file import as_toml
+from untrained.runs.mistakes import read_mistakes
 from untrained.runs.record import RunRecord, record_of
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
@@ -62,6 +64,7 @@ def report_run(
             if file in there
         },
         beside=lambda name: _link(RunFolder(folder.out, name).report, page),
+        folder=folder.path,
         command=_command(folder),
     )
     with _explaining(folder, page):
@@ -76,6 +79,7 @@ def run_parts(
     command: str,
     space: Space[Any] | None = None,
     exported: Mapping[str, str] = {},
+    folder: Location,
 ) -> Parts:
     """What the page of a stored run shows.
 
@@ -85,6 +89,7 @@ def run_parts(
         command: what writes the page.
         space: the run's; as `report_run` takes it.
         exported: label -> link to a file.
+        folder: the run's, where pictures of mistakes may lie.
     """
     space = space or SPACES.get(record.space)
     graphs = graphs_of(space, record.selected) if space and record.selected else None
@@ -97,6 +102,7 @@ def run_parts(
         else (),
         exported=exported,
         beside={name: beside(name) for name in record.beside},
+        mistakes=read_mistakes(folder, len(image_facts(record.images).classes)),
         command=command,
     )
 

@@ -124,7 +124,12 @@ def _run(library: Library, request: Request) -> Page:
     [record] = library.runs([name])
     store = () if library.store is None else ("--store", library.store)
     command = command_line("untrained", "report", str(library.out / name), *store)
-    return Page(_rendered(RUN_PAGE, run_parts(record, beside=_address, command=command)))
+    return Page(
+        _rendered(
+            RUN_PAGE,
+            run_parts(record, beside=_address, command=command, folder=library.out / name),
+        )
+    )
 
 
 def _tracking(library: Library, request: Request) -> Page:
