@@ -106,6 +106,8 @@ HEAVY = (
     "jinja2",
     "numpy",
     "ray",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -128,6 +130,7 @@ def loaded_by(program: str) -> set[str]:
         "bench --help",
         "check --help",
         "inspect --help",
+        "serve --help",
         "data import --help",
         "search --seed x",
     ],
@@ -145,5 +148,5 @@ def test_the_root_imports_none() -> None:
 def test_commands_do_without_what_only_reports_and_tables_need() -> None:
     found = loaded_by("import untrained.cli.actions")
     assert "torch" in found
-    assert not found & {"sklearn", "pandas", "polars", "plotly", "ray"}
+    assert not found & {"sklearn", "pandas", "polars", "plotly", "ray", "starlette"}
     assert "scipy.stats" not in found

@@ -231,7 +231,7 @@ def test_how_far_a_run_has_come(
     assert progress(config, tried, (), ended=ended, running=running) == found
 
 
-def test_any_commit_changes_the_state(address: Path | str) -> None:
+def test_any_commit_changes_the_state(address: Path | str, tmp_path: Path) -> None:
     changes = Changes(address)
     with Store.open(address) as opened:
         begin(opened)
@@ -242,6 +242,8 @@ def test_any_commit_changes_the_state(address: Path | str) -> None:
     assert states[0] == states[1]
     assert len({*states}) == 6
     changes.close()
+    library = Library(tmp_path, address if isinstance(address, str) else None)
+    assert [line.progress and line.progress.tried for line in library.lines()] == [5]
 
 
 def test_wrong_use_is_told_in_a_line(tmp_path: Path) -> None:

@@ -15,14 +15,17 @@ from untrained.report.units import percent, share, significant
 SCORE = "#3f7fcf"
 COLOURS = {"score": SCORE, COMBINATION: "#8260c4", "baseline": RANDOM, SHORTENED: "#2a9d8f"}
 "Of the kinds of a leaderboard's rows."
-POINTS = 10_000
-"""Architectures that all scatter plots together show at most, so that a page stays below 1 MB: in
-each the first, which are in a random order."""
+BUDGET = 200_000
+"Bytes of all scatter plots together on a page, which then stays below 1 MB."
+NUMBERS, LETTER = 9.0, 0.2
+"Bytes that a point takes on a page, compressed, and each letter of its architecture: as measured."
 
 
 def points_of_each(board: Leaderboard) -> int:
-    """Architectures that one of the scatter plots shows at most."""
-    return POINTS // max(len(board.scores), 5)
+    """Architectures that a scatter plot shows at most: the first, which are in a random order."""
+    names = board.values["architecture"]
+    point = NUMBERS + LETTER * sum(map(len, names)) / max(len(names), 1)
+    return int(BUDGET / point / max(len(board.scores), 5))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,9 @@ class Changes:
         if isinstance(self.address, Path):
             journal = self.address.with_name(f"{self.address.name}-wal")
             return stamps((self.address, journal))
-        self.engine = self.engine or server_engine(self.address)
+        if self.engine is None:
+            reading = server_engine(self.address).execution_options(postgresql_readonly=True)
+            self.engine = reading
         with explaining(self.address), self.engine.connect() as connection:
             return connection.scalar(LOG_POSITION)
 
