@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from untrained.report.packed import unpacked
+from untrained.pages.packed import unpacked
 
 FIGURE = re.compile(r'<script type="text/plain" class="figure">(.*?)</script>', re.DOTALL)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from test_report import page_of, realistic_run
 from torch import nn
 
-from untrained.report import write_report
+from untrained.pages import write_report
 from untrained.runs.mistakes import MISTAKES, Mistake, mistakes_of, read_mistakes, write_mistakes
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import pytest
 from parsing import until_images
 
 from untrained.estimate import Estimate
-from untrained.report import canvas, score_drawings, write_report
-from untrained.report.canvas import MOST_POINTS
-from untrained.report.cell import draw_cell, operations
-from untrained.report.headline import caution, headline, image_facts, verdict
-from untrained.report.ledger import ledger
-from untrained.report.measured import (
+from untrained.pages import canvas, score_drawings, write_report
+from untrained.pages.canvas import MOST_POINTS
+from untrained.pages.cell import draw_cell, operations
+from untrained.pages.headline import caution, headline, image_facts, verdict
+from untrained.pages.ledger import ledger
+from untrained.pages.measured import (
     FailedReadings,
     best_so_far,
     estimated,
@@ -32,10 +32,10 @@ from untrained.report.measured import (
     spans_decades,
     trajectory,
 )
-from untrained.report.packed import PLOTLY, plotly_js
-from untrained.report.pruned import parents, prunings
-from untrained.report.score_drawings import draw_cloud, draw_curve
-from untrained.report.trained import accuracy_by_size, confusion, training_curves
+from untrained.pages.packed import PLOTLY, plotly_js
+from untrained.pages.pruned import parents, prunings
+from untrained.pages.score_drawings import draw_cloud, draw_curve
+from untrained.pages.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.config import RunConfig
 from untrained.runs.presets import resolve
 from untrained.runs.record import Cost, RunRecord, TrainingRecord

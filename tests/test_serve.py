@@ -10,9 +10,9 @@ from served import add_trial, begin, train
 from starlette.testclient import TestClient
 from stored import said
 
-from untrained.report import report_run
-from untrained.report.progress import Progress, progress
-from untrained.report.side_by_side import differences
+from untrained.pages import report_run
+from untrained.pages.progress import Progress, progress
+from untrained.pages.side_by_side import differences
 from untrained.runs.record import load_record
 from untrained.serve import Library, app_of, serve
 from untrained.serve.changes import Changes

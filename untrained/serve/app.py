@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from untrained.outside import command_line, without_password
-from untrained.report.packed import PLOTLY
-from untrained.report.page import PAGE as RUN_PAGE
-from untrained.report.side_by_side import side_by_side_parts
-from untrained.report.stored import run_parts, track_parts
-from untrained.report.tracked_page import PAGE as TRACK_PAGE
-from untrained.report.writing import Live, render
+from untrained.pages.packed import PLOTLY
+from untrained.pages.page import PAGE as RUN_PAGE
+from untrained.pages.side_by_side import side_by_side_parts
+from untrained.pages.stored import run_parts, track_parts
+from untrained.pages.tracked_page import PAGE as TRACK_PAGE
+from untrained.pages.writing import Live, render
 from untrained.serve.guard import Guard
 from untrained.serve.library import Library
 from untrained.serve.shelf import Page, Shelf

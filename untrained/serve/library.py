@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from untrained.locations import Location
-from untrained.report.progress import Progress, progress
+from untrained.pages.progress import Progress, progress
 from untrained.runs.record import RunRecord, load_record, training_of
 from untrained.runs.snapshot_files import SNAPSHOTS
 from untrained.runs.track_one import holds_tracking
