@@ -7,7 +7,7 @@ endif
 # Compiled modules are kept, or each process of a test compiles all of its own.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test stress cluster oldest format
+.PHONY: demo check test stress cluster oldest plotly format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -57,6 +57,13 @@ cluster: .venv/ray
 
 oldest: .venv-oldest/ready
 	.venv-oldest/bin/pytest --numprocesses 2 --ignore tests/test_devices.py
+
+# plotly.js as reports hold it: the smallest bundle that is published and has heat maps.
+PLOTLY ?= 4.1.1
+plotly:
+	mkdir -p build && cd build && npm pack --silent plotly.js-cartesian-dist-min@$(PLOTLY) && tar xzf plotly.js-*-$(PLOTLY).tgz
+	gzip -9nc build/package/plotly-cartesian.min.js > untrained/report/plotly.js.gz
+	cp build/package/LICENSE untrained/report/plotly_license.txt
 
 format: .venv/ready
 	.venv/bin/ruff check --fix

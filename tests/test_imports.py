@@ -38,14 +38,15 @@ ARROWS = {
     },
     "inspection": {"images", "networks", "kernels", "analysis", "runs", "pages"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "searchers", "runs"},
-    "pages": {"spaces", "tables", "storage", "runs", "benching", "ranking"},
+    "pages": {"spaces", "tables", "searchers", "storage", "runs", "benching", "ranking"},
     "front": {
         *("images", "networks", "spaces", "training", "storage", "runs", "benching", "ranking"),
         *("inspection", "pages"),
     },
+    "serve": {"storage", "runs", "pages"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "storage", "runs"),
-        *("benching", "conformance", "inspection", "ranking", "pages", "front"),
+        *("benching", "conformance", "inspection", "ranking", "pages", "front", "serve"),
     },
 }
 
@@ -111,6 +112,8 @@ HEAVY = (
     "jinja2",
     "numpy",
     "ray",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -133,6 +136,7 @@ def loaded_by(program: str) -> set[str]:
         "bench --help",
         "check --help",
         "inspect --help",
+        "serve --help",
         "data import --help",
         "search --seed x",
     ],
@@ -150,5 +154,5 @@ def test_the_root_imports_none() -> None:
 def test_commands_do_without_what_only_reports_and_tables_need() -> None:
     found = loaded_by("import untrained.cli.actions")
     assert "torch" in found
-    assert not found & {"sklearn", "pandas", "polars", "plotly", "ray"}
+    assert not found & {"sklearn", "pandas", "polars", "plotly", "ray", "starlette"}
     assert "scipy.stats" not in found

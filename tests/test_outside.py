@@ -23,6 +23,7 @@ from untrained.estimate import Quantity
 from untrained.locations import Location
 from untrained.outside import command_line, visible
 from untrained.pages import write_report
+from untrained.pages.packed import unpacked
 from untrained.pages.tracked_page import write_tracked
 from untrained.runs import Progress, load_record
 from untrained.runs.record import Cost, RunRecord
@@ -137,7 +138,7 @@ class Page(HTMLParser):
         super().__init__()
         self.shape: list[tuple[str, tuple[str, ...]]] = []
         self.words: list[str] = []
-        self.figures: list[str] = []
+        self.figures: list[Any] = []
         self.links: list[str] = []
         self.feed(path.read_bytes().decode())
 
@@ -145,7 +146,7 @@ class Page(HTMLParser):
         self.shape.append((tag, tuple(name for name, _ in attrs)))
         self.links += [value or "" for name, value in attrs if name == "href"]
         self.words += [value or "" for _, value in attrs]
-        self.json = (tag, dict(attrs).get("type")) == ("script", "application/json")
+        self.is_figure = (tag, dict(attrs).get("class")) == ("script", "figure")
 
     def handle_endtag(self, tag: str) -> None:
         self.shape.append((f"/{tag}", ()))
@@ -155,7 +156,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.shape and self.shape[-1][0] == "script":
-            self.figures += [data] if self.json else []
+            self.figures += [unpacked(data)] if self.is_figure else []
         elif self.shape and self.shape[-1][0] != "style":
             self.words.append(data)
 
@@ -174,8 +175,8 @@ def assert_nothing_is_obeyed(page: Page, plain: Page) -> None:
     words = "".join(page.words)
     assert SEEN in words
     assert visible(words.replace("\n", "")) == words.replace("\n", "")
-    figures = [text for figure in page.figures for text in texts_of(json.loads(figure))]
-    ours = {text for figure in plain.figures for text in texts_of(json.loads(figure))}
+    figures = [text for figure in page.figures for text in texts_of(figure)]
+    ours = {text for figure in plain.figures for text in texts_of(figure)}
     for text in figures:
         inside = text.replace("<br>", "").replace("<b>", "").replace("</b>", "")
         assert text in ours or "<" not in inside, text

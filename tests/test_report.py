@@ -1,5 +1,8 @@
 """The report: its figures as data, and its page."""
 
+import base64
+import gzip
+import html
 import math
 import random
 import re
@@ -12,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsing import until_images
 
 from untrained.estimate import Estimate
 from untrained.pages import canvas, score_drawings, write_report
+from untrained.pages.canvas import MOST_POINTS
 from untrained.pages.cell import draw_cell, operations
 from untrained.pages.headline import caution, headline, image_facts, verdict
 from untrained.pages.ledger import ledger
@@ -27,9 +32,12 @@ from untrained.pages.measured import (
     spans_decades,
     trajectory,
 )
+from untrained.pages.packed import PLOTLY, plotly_js
 from untrained.pages.pruned import parents, prunings
 from untrained.pages.score_drawings import draw_cloud, draw_curve
 from untrained.pages.trained import accuracy_by_size, confusion, training_curves
+from untrained.runs.config import RunConfig
+from untrained.runs.presets import resolve
 from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, get_space, prunable
@@ -586,11 +594,55 @@ def page_of(run: RunRecord, tmp_path: Path) -> Loads:
 def test_page_is_self_contained(tmp_path: Path) -> None:
     realistic_report(realistic_run(), tmp_path / "report.html")
     page = Loads((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert page.loads == ["data:,", "selected/weights.safetensors", "selected/network.onnx"]
+    assert page.loads == [
+        "data:,",
+        "#content",
+        "selected/weights.safetensors",
+        "selected/network.onnx",
+    ]
     assert (
         "@import" not in (tmp_path / "report.html").read_text(encoding="utf-8").split("<body>")[0]
     )
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_is_below_a_megabyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    realistic_report(realistic_run(), tmp_path / "report.html")
+    small = (tmp_path / "report.html").stat().st_size
+    assert small < 800_000
+    rng = random.Random(0)
+    trials = tuple(
+        replace(_measured(rng, k, 0, str(NB201.sample(rng)), "random"), batch=k)
+        for k in range(MOST_POINTS)
+    )
+    write_report(replace(realistic_run(), trials=trials), tmp_path / "many.html")
+    assert small + 100_000 < (tmp_path / "many.html").stat().st_size < 1_000_000
+
+
+def test_plotly_is_as_published_with_its_licence() -> None:
+    script = gzip.decompress(base64.b64decode(plotly_js())).decode()
+    assert re.match(r"/\*\*\n\* plotly.js \(cartesian - minified\) v\d", script)
+    assert "MIT License" in PLOTLY.with_name("plotly_license.txt").read_text(encoding="utf-8")
+
+
+def test_the_configuration_is_a_file_that_a_search_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = resolve(
+        RunConfig(
+            channels=4,
+            seed=3,
+            searcher="random",
+            options={"evaluations": 7},
+            limit=("parameters=1e6",),
+        )
+    )
+    write_report(replace(EMPTY, config=asked.plain() | {"population": {}}), tmp_path / "page.html")
+    (toml,) = re.findall("<pre>(.*?)</pre>", (tmp_path / "page.html").read_text("utf-8"), re.S)
+    (tmp_path / "asked.toml").write_text(html.unescape(toml), encoding="utf-8")
+    parse = until_images(monkeypatch, capsys)
+    code, said, config = parse("search", "--config", str(tmp_path / "asked.toml"))
+    assert (code, resolve(config)) == (0, asked), said
 
 
 def test_page_says_what_counts(tmp_path: Path) -> None:
@@ -700,7 +752,7 @@ def test_an_older_page_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(source: Path, target: Path) -> None:
-        assert source.stat().st_size > 1_000_000
+        assert source.stat().st_size > 600_000
         raise OSError("disk full")
 
     (tmp_path / "report.html").write_text("old", encoding="utf-8")
@@ -711,14 +763,14 @@ def test_an_older_page_stays_until_the_new_one_is_whole(
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
-MEASURE = """<script>addEventListener("load", () => setTimeout(() => {
+MEASURE = """<script>setInterval(() => {
   const root = document.documentElement;
-  parent.postMessage({
+  if ("drawn" in root.dataset) parent.postMessage({
     width: innerWidth,
     overflow: root.scrollWidth - root.clientWidth,
     plots: document.querySelectorAll(".plot .main-svg:first-of-type").length,
   }, "*");
-}, 100));</script></body>"""
+}, 50);</script></body>"""
 
 FRAME = """<!DOCTYPE html><html><head><script>addEventListener("message", (event) =>
   Object.assign(document.documentElement.dataset, event.data));</script></head>
@@ -729,8 +781,10 @@ FRAME = """<!DOCTYPE html><html><head><script>addEventListener("message", (event
 def browse(page: Path, width: int) -> tuple[Mapping[str, int], list[str]]:
     """What a browser without network measures on a page, and what its console says."""
     assert CHROMIUM is not None
-    html = page.read_text(encoding="utf-8")
-    page.with_name("measured.html").write_text(html.replace("</body>", MEASURE), encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    page.with_name("measured.html").write_text(
+        written.replace("</body>", MEASURE), encoding="utf-8"
+    )
     frame = page.with_name("frame.html")
     frame.write_text(FRAME.replace("{width}", str(width)), encoding="utf-8")
     flags = (

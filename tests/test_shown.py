@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import figures_of
 from test_cli import CELL, QUICK, Command, command
 
 from untrained.cli.shown import shortly
@@ -129,8 +130,8 @@ def test_counts_are_whole_numbers(plugins: Command) -> None:
     assert '"parameters": [344058, 344058]' in out
     assert '"own_score:Odd": [344058, 344058]' in out
     page = next(Path("untrained-runs").glob("*/report.html")).read_text(encoding="utf-8")
-    assert "Parameters: 344,058 (2 draws)" in page
-    assert "e+0" not in page.split('<script type="application/json">')[1].split("</script>")[0]
+    assert "Parameters: 344,058 (2 draws)" in str(figures_of(page))
+    assert "e+0" not in str(figures_of(page))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the commands do: call the library, write the report, print."""
 
+import signal
 from pathlib import Path
 
 from untrained import front, images, importers, pages, tables  # which load their names when used
@@ -157,6 +158,19 @@ def report(folder: Location, page: Location | None, store: str | None) -> None:
     if isinstance(folder, URL):
         folder.check_reached()
     say(front.report(folder, page, store=store), label="Report:", style="bold")
+
+
+def serve(out: Location, store: str | None, host: str, port: int, token: str) -> None:
+    """Serves the pages of a store until it is interrupted."""
+    from untrained import serve as live  # whose libraries are an extra
+
+    def tell(address: str) -> None:
+        say(address, label="Runs:", style="bold")
+
+    library = live.Library(out, store)
+    for number in (signal.SIGINT, signal.SIGTERM):  # which the server hears, and then raises anew
+        signal.signal(number, signal.SIG_IGN)
+    live.serve(library, host=host, port=port, token=token, on_ready=tell)
 
 
 def data(as_json: bool) -> None:

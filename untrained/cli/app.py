@@ -20,6 +20,7 @@ from untrained.cli.commands import (
     report,
     score,
     search,
+    serve,
     sweep,
     sweep_export,
     sweep_merge,
@@ -54,7 +55,7 @@ stopped, even by kill -9, resumes when it is given again.
     suppress_keyboard_interrupt=False,  # so does it this
 )
 
-for _command in (search, demo, score, rank, bench, check, train, track, inspect, report):
+for _command in (search, demo, score, rank, bench, check, train, track, inspect, report, serve):
     app.command(_command)
 _sweep_app = App(name="sweep")
 _sweep_app.default(sweep)

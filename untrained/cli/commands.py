@@ -253,6 +253,28 @@ def report(folder: Location, *, page: Location | None = None, store: str | None 
     actions().report(folder, page, store)
 
 
+def serve(
+    *,
+    out: Location = Path("untrained-runs"),
+    store: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8471,
+    token: str = "",
+) -> None:
+    """Show every run of a store in a browser, as it proceeds.
+
+    Nothing is written. Needs `pip install 'untrained[serve]'`.
+
+    Args:
+        out: Folder of the runs.
+        store: Their store, if not in it: a file, or postgresql+psycopg://USER@HOST:PORT/DATABASE.
+        host: Address to listen at. At any but this machine's own, visitors need a token.
+        port: Port to listen at; 0 is any that is free.
+        token: What visitors need; by default a random one, where one is needed.
+    """
+    actions().serve(out, store, host, port, token)
+
+
 def data(*, json: Switch = False) -> None:
     """List the benchmark tables and image sets: what is here, and how to get the rest.
 

@@ -15,8 +15,17 @@ from untrained.pages.units import percent, share, significant
 SCORE = "#3f7fcf"
 COLOURS = {"score": SCORE, COMBINATION: "#8260c4", "baseline": RANDOM, SHORTENED: "#2a9d8f"}
 "Of the kinds of a leaderboard's rows."
-POINTS = 2000
-"Architectures that a scatter plot shows at most: the first, which are in a random order."
+BUDGET = 200_000
+"Bytes of all scatter plots together on a page, which then stays below 1 MB."
+NUMBERS, LETTER = 9.0, 0.2
+"Bytes that a point takes on a page, compressed, and each letter of its architecture: as measured."
+
+
+def points_of_each(board: Leaderboard) -> int:
+    """Architectures that a scatter plot shows at most: the first, which are in a random order."""
+    names = board.values["architecture"]
+    point = NUMBERS + LETTER * sum(map(len, names)) / max(len(names), 1)
+    return int(BUDGET / point / max(len(board.scores), 5))
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,9 @@ class Scatter:
 
 def scatters(board: Leaderboard) -> list[Scatter]:
     """Every score of the leaderboard that has a value, in its order."""
-    found = []
+    found, most = [], points_of_each(board)
     for row in board.scores.iter_rows(named=True):
-        points = board.points(row["score"]).drop_nulls().head(POINTS)
+        points = board.points(row["score"]).drop_nulls().head(most)
         if len(points):
             found.append(
                 Scatter(

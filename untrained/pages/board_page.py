@@ -5,7 +5,12 @@ from collections.abc import Mapping
 
 from untrained.benching.leaderboard import UNLIKELY, Leaderboard
 from untrained.locations import Location
-from untrained.pages.board_drawings import POINTS, draw_costs, draw_scatter, scatters
+from untrained.pages.board_drawings import (
+    draw_costs,
+    draw_scatter,
+    points_of_each,
+    scatters,
+)
 from untrained.pages.units import letter, percent, share, significant
 from untrained.pages.writing import placed, write_page
 
@@ -58,7 +63,7 @@ def report_board(board: Leaderboard, page: Location | None = None) -> Location:
         shares=_known(board, SHARES),
         thresholds=[name for name in board.scores.columns if name.startswith("pqetp_")],
         scatters=[(each, draw_scatter(each)) for each in scatters(board)],
-        points=POINTS,
+        points=points_of_each(board),
         costs=draw_costs(board),
         matrix=board.matrix.to_dicts(),
         letter=letter,

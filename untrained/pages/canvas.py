@@ -17,7 +17,7 @@ REFERENCE = "#1c7ed6"
 ROUND_DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 "Sets of leading digits for the ticks of a log axis; the first with three ticks is taken."
 
-MOST_POINTS = 5_000
+MOST_POINTS = 2_000
 "More points than about so many are thinned out, since a page has lines of text for each."
 
 Properties = dict[str, Any]
@@ -56,7 +56,7 @@ def thinned(count: int, always: Iterable[int] = ()) -> list[int]:
 
     Example:
         >>> thinned(3), len(thinned(1_000_000)), thinned(12_000, always=[7])[:4]
-        ([0, 1, 2], 5000, [0, 3, 6, 7])
+        ([0, 1, 2], 2000, [0, 6, 7, 12])
     """
     return sorted({*range(0, count, max(1, -(-count // MOST_POINTS))), *always})
 

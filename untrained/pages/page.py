@@ -14,11 +14,14 @@ from untrained.pages.headline import ImageFacts, headline, image_facts
 from untrained.pages.ledger import ledger
 from untrained.pages.limited import limited_in_words
 from untrained.pages.measured import failures, score_cloud, trajectory
+from untrained.pages.progress import progress_of
 from untrained.pages.pruned import parents, prunings
 from untrained.pages.shrunk import discarded_in_words
 from untrained.pages.trained import accuracy_by_size, confusion, training_curves
 from untrained.pages.writing import write_page
+from untrained.runs.config_file import stored_as_toml
 from untrained.runs.fronts import front_of
+from untrained.runs.mistakes import Mistake
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables.table import Standing
@@ -28,52 +31,74 @@ CLASSES_IN_MATRIX = 20
 MEMBERS = 100
 "Networks of a front, the best by the first score, that the page shows."
 
+PAGE = "page.html.j2"
 Parts = dict[str, Any]
 "Names that the template reads, and what they stand for."
 
 
-def write_report(
+def write_report(run: RunRecord, path: Location, **shown: Any) -> None:
+    """Write the report of a run, finished or not; an older one is replaced in one step.
+
+    Args:
+        run: the run as it stands.
+        path: the HTML file; its folder must exist.
+        shown: what `report_parts` takes beside the run.
+    """
+    write_page(path, PAGE, **report_parts(run, **shown))
+
+
+def report_parts(
     run: RunRecord,
-    path: Location,
     *,
     space: Space[Any] | None = None,
     graphs: Sequence[CellGraph] = (),
     standings: Sequence[Standing] = (),
     exported: Mapping[str, str] = {},
     beside: Mapping[str, str] = {},
+    mistakes: Sequence[Mistake] = (),
     command: str = "",
-) -> None:
-    """Write the report of a run, finished or not; an older one is replaced in one step.
+) -> Parts:
+    """What the page of a run shows.
 
     Args:
         run: the run as it stands.
-        path: the HTML file; its folder must exist.
         space: the run's, to tell rounds and removals of a pruning search; by default ours of
             that name. What a store names is never imported.
         graphs: the selected architecture's cells, to be drawn.
         standings: where the selected architecture stands in benchmark tables.
         exported: label -> path of a file, relative to the page's folder, with `/`; or its URL.
         beside: name -> report of each other run of the same search, in the same way.
+        mistakes: test images that the selected architecture is most confidently wrong about.
         command: the command line that made the page; left out if empty.
     """
     space = space or SPACES.get(run.space)
-    write_page(
-        path,
-        "page.html.j2",
-        run=run,
+    progress = progress_of(run)
+    return {
+        "run": run,
+        "progress": None if progress.state == "ended" else progress,
         **_selected_parts(graphs, standings, exported),
         **_score_parts(run, space),
-        unknown_space=space is None,
+        "unknown_space": space is None,
         **_front_parts(run, space),
         **_training_parts(run, image_facts(run.images)),
-        limits=run.limited and limited_in_words(run.limited),
-        budgeted=run.budgeted and budgeted_in_words(run.budgeted, run.wall_seconds, run.trainings),
-        calibrated=run.calibrated and calibrated_parts(run.calibrated),
-        discarded=run.shrunk and discarded_in_words(run.shrunk),
-        ledger=ledger(run),
-        beside={name: _href(file) for name, file in beside.items()},
-        command=command,
-    )
+        "limits": run.limited and limited_in_words(run.limited),
+        "budgeted": run.budgeted
+        and budgeted_in_words(run.budgeted, run.wall_seconds, run.trainings),
+        "calibrated": run.calibrated and calibrated_parts(run.calibrated),
+        "discarded": run.shrunk and discarded_in_words(run.shrunk),
+        "ledger": ledger(run),
+        "beside": {name: _href(file) for name, file in beside.items()},
+        "mistakes": mistakes,
+        "settings": _said(run.config),
+        "toml": run.config and stored_as_toml(run.config),
+        "command": command,
+    }
+
+
+def _said(settings: Mapping[str, Any]) -> Parts:
+    """The settings without those that say nothing."""
+    inner = {k: _said(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
+    return {key: value for key, value in inner.items() if value is not None and value != {}}
 
 
 def _selected_parts(

@@ -3,7 +3,7 @@
 import errno
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,15 @@ from untrained.files import whole_files
 from untrained.locations import Location
 from untrained.outside import command_line
 from untrained.pages.cell import graphs_of
-from untrained.pages.page import write_report
-from untrained.pages.tracked_page import write_tracked
-from untrained.runs.record import record_of
+from untrained.pages.headline import image_facts
+from untrained.pages.page import PAGE as RUN_PAGE
+from untrained.pages.page import Parts, report_parts
+from untrained.pages.tracked_page import PAGE as TRACK_PAGE
+from untrained.pages.tracked_page import tracked_parts
+from untrained.pages.writing import write_page
+from untrained.runs.config_file import as_toml
+from untrained.runs.mistakes import read_mistakes
+from untrained.runs.record import RunRecord, record_of
 from untrained.runs.track_config import as_plain, command_of
 from untrained.runs.track_one import load_asked
 from untrained.runs.tracking import load_track
@@ -48,31 +54,57 @@ def report_run(
         OSError: the page cannot be written.
     """
     page = page or folder.report
-    record = record_of(folder)
+    there = whole_files(folder.network)
+    parts = run_parts(
+        record_of(folder),
+        space=space,
+        exported={
+            label: _link(folder.network / file, page)
+            for file, label in EXPORTED.items()
+            if file in there
+        },
+        beside=lambda name: _link(RunFolder(folder.out, name).report, page),
+        folder=folder.path,
+        command=_command(folder),
+    )
+    with _explaining(folder, page):
+        write_page(page, RUN_PAGE, **parts)
+    return page
+
+
+def run_parts(
+    record: RunRecord,
+    *,
+    beside: Callable[[str], str],
+    command: str,
+    space: Space[Any] | None = None,
+    exported: Mapping[str, str] = {},
+    folder: Location,
+) -> Parts:
+    """What the page of a stored run shows.
+
+    Args:
+        record: the run.
+        beside: link to the page of another run of the same search, by its name.
+        command: what writes the page.
+        space: the run's; as `report_run` takes it.
+        exported: label -> link to a file.
+        folder: the run's, where pictures of mistakes may lie.
+    """
     space = space or SPACES.get(record.space)
     graphs = graphs_of(space, record.selected) if space and record.selected else None
-    there = whole_files(folder.network)
-    files = {
-        label: _link(folder.network / file, page)
-        for file, label in EXPORTED.items()
-        if file in there
-    }
-    with _explaining(folder, page):
-        write_report(
-            record,
-            page,
-            space=space,
-            graphs=graphs or (),
-            standings=tables.standings(record.space, record.selected or "")
-            if graphs is not None
-            else (),
-            exported=files,
-            beside={
-                name: _link(RunFolder(folder.out, name).report, page) for name in record.beside
-            },
-            command=_command(folder),
-        )
-    return page
+    return report_parts(
+        record,
+        space=space,
+        graphs=graphs or (),
+        standings=tables.standings(record.space, record.selected or "")
+        if graphs is not None
+        else (),
+        exported=exported,
+        beside={name: beside(name) for name in record.beside},
+        mistakes=read_mistakes(folder, len(image_facts(record.images).classes)),
+        command=command,
+    )
 
 
 def report_track(folder: RunFolder, page: Location | None = None) -> Location:
@@ -87,18 +119,27 @@ def report_track(folder: RunFolder, page: Location | None = None) -> Location:
         OSError: no such tracking, or the page cannot be written.
     """
     page = page or folder.report
-    config, architecture = load_asked(folder)
-    track = load_track(folder.path)
+    parts = track_parts(folder)
     with _explaining(folder, page):
-        write_tracked(
-            track,
-            page,
-            title=f"{config.network or config.space} on {config.images}",
-            network=architecture or str(config.network),
-            facts=as_plain(config),
-            command=command_of(config, architecture),
-        )
+        write_page(page, TRACK_PAGE, **parts)
     return page
+
+
+def track_parts(folder: RunFolder) -> Parts:
+    """What the page of a stored tracking shows.
+
+    Raises:
+        ValueError, OSError: as `report_track`.
+    """
+    config, architecture = load_asked(folder)
+    return tracked_parts(
+        load_track(folder.path),
+        title=f"{config.network or config.space} on {config.images}",
+        network=architecture or str(config.network),
+        facts=as_plain(config),
+        toml=as_toml(config, "track", *([architecture] if architecture else [])),
+        command=command_of(config, architecture),
+    )
 
 
 def _link(file: Location, page: Location) -> str:

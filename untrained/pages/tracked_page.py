@@ -22,60 +22,73 @@ from untrained.pages.writing import write_page
 from untrained.runs.snapshots import Snapshot
 from untrained.runs.tracking import Track
 
+PAGE = "tracked.html.j2"
 Parts = dict[str, Any]
 "Names that the template reads, and what they stand for."
 
 
-def write_tracked(
-    track: Track,
-    path: Location,
-    *,
-    title: str,
-    network: str,
-    facts: Mapping[str, object] = {},
-    command: str = "",
-) -> None:
+def write_tracked(track: Track, path: Location, *, title: str, network: str, **shown: Any) -> None:
     """Write the page of a tracking; an older one is replaced in one step.
 
     Args:
         track: one snapshot or more.
         path: the HTML file; its folder must exist.
+        title: as `tracked_parts` takes it.
+        network: the same.
+        shown: what it takes beside these.
+    """
+    write_page(path, PAGE, **tracked_parts(track, title=title, network=network, **shown))
+
+
+def tracked_parts(
+    track: Track,
+    *,
+    title: str,
+    network: str,
+    facts: Mapping[str, object] = {},
+    toml: str = "",
+    command: str = "",
+) -> Parts:
+    """What the page of a tracking shows.
+
+    Args:
+        track: one snapshot or more.
         title: of the page.
         network: what was trained: an architecture, or the name of a function.
         facts: what was asked, name by name.
+        toml: the same as a file; left out if empty.
         command: the command line that makes it again; left out if empty.
     """
     found = result(track)
     shown = pictures(track)
     scale = limits(shown) if shown else None
     few = [track.snapshots[k] for k in spread(len(track.snapshots))]
-    write_page(
-        path,
-        "tracked.html.j2",
-        title=title,
-        network=network,
-        track=track,
-        result=found,
-        verdict=verdict(found),
-        facts=facts,
-        command=command,
+    return {
+        "title": title,
+        "network": network,
+        "track": track,
+        "result": found,
+        "verdict": verdict(found),
+        "facts": facts,
+        "toml": toml,
+        "command": command,
         **_compared(track),
-        questions={
+        "questions": {
             question: [_panel(panel, track.snapshots) for panel in panels]
             for question, panels in QUESTIONS.items()
         },
-        pictures=[
+        "pictures": [
             (picture, drawings.draw_kernel(picture, track.classes, scale))
             for picture in shown
             if scale is not None
         ],
-        scale=scale,
-        gradient="" if scale is None else drawings.colour_bar(scale),
-        thinned=len(track.labels) > IMAGES_SHOWN,
-        images_shown=min(len(track.labels), IMAGES_SHOWN),
-        spectra=drawings.draw_spectra(few),
-        spectra_legend=drawings.spectra_legend(few),
-    )
+        "scale": scale,
+        "gradient": "" if scale is None else drawings.colour_bar(scale),
+        "thinned": len(track.labels) > IMAGES_SHOWN,
+        "images_shown": min(len(track.labels), IMAGES_SHOWN),
+        "spectra": drawings.draw_spectra(few),
+        "spectra_legend": drawings.spectra_legend(few),
+    }
 
 
 def _compared(track: Track) -> Parts:

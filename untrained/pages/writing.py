@@ -1,18 +1,29 @@
 """Pages from templates: self-contained, and written whole or not at all."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from untrained.files import write_whole
 from untrained.locations import Location
 from untrained.outside import visible
 from untrained.pages import units
+from untrained.pages.packed import packed, plotly_js
 
 HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a page needs to be renewed by a server."""
+
+    plotly: str
+    "Path of plotly.js, which the page does not hold."
+    home: str
+    "Path of the list of all runs; empty on that page."
 
 
 def placed(page: Location | None, folder: Location | None, name: str) -> Location:
@@ -25,7 +36,7 @@ def placed(page: Location | None, folder: Location | None, name: str) -> Locatio
 
 
 def write_page(path: Location, template: str, *, folder: Path = HERE, **parts: Any) -> None:
-    """Render a template, with plotly in it; an older page is replaced in one step.
+    """Write a page that needs nothing else; an older one is replaced in one step.
 
     Args:
         path: the HTML file; its folder must exist.
@@ -33,6 +44,11 @@ def write_page(path: Location, template: str, *, folder: Path = HERE, **parts: A
         folder: of the template, if not this one; it may include templates of this one.
         parts: names that the template reads.
     """
+    write_whole(path, render(template, folder=folder, **parts).encode())
+
+
+def render(template: str, *, folder: Path = HERE, live: Live | None = None, **parts: Any) -> str:
+    """A page, with plotly in it unless it is live."""
     environment = Environment(
         loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
@@ -44,12 +60,13 @@ def write_page(path: Location, template: str, *, folder: Path = HERE, **parts: A
     environment.filters |= {
         "duration": units.duration,
         "compact": units.compact,
+        "packed": packed,
         "percent": units.percent,
         "readable": units.readable,
         "significant": units.significant,
     }
-    page = environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **parts)
-    write_whole(path, page.encode())
+    plotly = "" if live else plotly_js()
+    return environment.get_template(template).render(plotly=plotly, live=live, **parts)
 
 
 def _shown(value: object) -> object:

@@ -14,6 +14,7 @@ from untrained.runs.budgeting import at_pace, is_paced, within_budget
 from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import code_version, made_by, modules_of
 from untrained.runs.identity import digest, question
+from untrained.runs.mistakes import mistakes_of, write_mistakes
 from untrained.runs.references import sized
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
@@ -301,6 +302,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
         checkpoint=task.checkpoint,
         device=task.device,
     )
+    write_mistakes(session.folder.path, mistakes_of(network, session.images, device=task.device))
     try:
         source, constructor = session.space.export(
             session.space.parse(task.architecture),
