@@ -62,8 +62,8 @@ oldest: .venv-oldest/ready
 PLOTLY ?= 4.1.1
 plotly:
 	mkdir -p build && cd build && npm pack --silent plotly.js-cartesian-dist-min@$(PLOTLY) && tar xzf plotly.js-*-$(PLOTLY).tgz
-	gzip -9nc build/package/plotly-cartesian.min.js > untrained/report/plotly.js.gz
-	cp build/package/LICENSE untrained/report/plotly_license.txt
+	gzip -9nc build/package/plotly-cartesian.min.js > untrained/pages/plotly.js.gz
+	cp build/package/LICENSE untrained/pages/plotly_license.txt
 
 format: .venv/ready
 	.venv/bin/ruff check --fix
