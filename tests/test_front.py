@@ -1,9 +1,11 @@
 """The front door of Python: the commands' flags as keywords, what is found as values."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -19,12 +21,14 @@ from untrained.benching.config import BenchConfig
 from untrained.cli.actions import search as command
 from untrained.front import keywords
 from untrained.front.flags import configured
+from untrained.front.watching import shown_by_default
 from untrained.images import load_images
 from untrained.images.held import HERE
 from untrained.inspection.config import InspectConfig
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, SweepConfig, load_record
 from untrained.runs.config import ScoreConfig, TrainConfig
+from untrained.runs.session import Progress, ignore
 from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.tracking import track
 from untrained.training import Recipe, TrainingSpec, train
@@ -299,3 +303,33 @@ def test_any_loop_is_tracked(tmp_path: Path) -> None:
         tracker(network, 2)
     with pytest.raises(ValueError, match="epoch: expected 0, got 5"):
         untrained.Tracker(images, **spec)(network, 5)  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for IPython, which scripts lack."""
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, what: Any) -> None:
+            shown.append(what._repr_html_())
+
+    def display(what: Any, display_id: bool) -> Handle:
+        shown.append(repr(what))
+        return Handle()
+
+    def stand_in(shell: object) -> None:
+        module, displaying = ModuleType("IPython"), ModuleType("IPython.display")
+        vars(module)["get_ipython"] = lambda: shell
+        vars(displaying)["display"] = display
+        monkeypatch.setitem(sys.modules, "IPython", module)
+        monkeypatch.setitem(sys.modules, "IPython.display", displaying)
+
+    stand_in(SimpleNamespace(kernel=1))
+    tell = shown_by_default()
+    for done in range(4):
+        tell(Progress("search <1>", done, 3))
+    assert shown == ["search <1>: 0 of 3", "<small>search &lt;1&gt;: 3 of 3</small>"]
+    stand_in(None)  # a script
+    assert shown_by_default() is ignore
+    stand_in(SimpleNamespace())  # IPython in a terminal
+    assert shown_by_default() is ignore

@@ -9,9 +9,10 @@ from untrained.benching import BenchConfig, Leaderboard
 from untrained.front.asked import Pictures, with_images
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import BenchFlags, RankFlags
+from untrained.front.watching import shown_by_default
 from untrained.ranking import RankConfig, Ranking
 from untrained.ranking.naming import Given
-from untrained.runs.session import OnProgress, ignore
+from untrained.runs.session import OnProgress
 
 
 @takes_flags(RankConfig, "images", "models")
@@ -21,7 +22,7 @@ def rank(
     *,
     config: RankConfig = RankConfig(),  # noqa: B008  # a frozen value
     pretrained: Collection[str] = (),
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     **flags: Unpack[RankFlags],
 ) -> Ranking:
     """Ranks models that you have, by training-free scores on images; with sizes and latency.
@@ -37,7 +38,7 @@ def rank(
         images: as of `search`.
         config: what the flags change.
         pretrained: names of makers whose models come with weights that they have learnt.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         flags: as of `RankConfig`, which says what each means.
 
     Raises:
@@ -45,7 +46,8 @@ def rank(
         OSError: files that are missing or cannot be written.
     """
     asked = configured(config, flags)
-    return ranking.rank(models, images, asked, pretrained=pretrained, on_progress=on_progress)
+    tell = on_progress or shown_by_default()
+    return ranking.rank(models, images, asked, pretrained=pretrained, on_progress=tell)
 
 
 @takes_flags(BenchConfig, "images")
@@ -53,7 +55,7 @@ def bench(
     images: Pictures = "digits",
     *,
     config: BenchConfig = BenchConfig(),  # noqa: B008  # a frozen value
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     **flags: Unpack[BenchFlags],
 ) -> Leaderboard:
     """Ranks scores by how well they rank the architectures of a benchmark's table.
@@ -64,7 +66,7 @@ def bench(
     Args:
         images: as of `search`; the scores are measured on them.
         config: what the flags change.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         flags: as of `BenchConfig`, which says what each means.
 
     Raises:
@@ -73,4 +75,4 @@ def bench(
     """
     asked = configured(config, flags)
     with ExitStack() as stack:
-        return benching.bench(with_images(asked, images, stack), on_progress)
+        return benching.bench(with_images(asked, images, stack), on_progress or shown_by_default())

@@ -8,9 +8,10 @@ from untrained.front.asked import Pictures, scoring, training, with_images
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import ScoreFlags, SearchFlags, SweepFlags, TrainFlags
 from untrained.front.run import Run, run_in
+from untrained.front.watching import shown_by_default
 from untrained.runs import RunConfig, SweepConfig, SweepState, run, sweeps
 from untrained.runs.config import ScoreConfig, TrainConfig
-from untrained.runs.session import OnProgress, ignore
+from untrained.runs.session import OnProgress
 from untrained.spaces import Architecture, get_space
 
 
@@ -19,7 +20,7 @@ def search(
     images: Pictures = "digits",
     *,
     config: RunConfig = RunConfig(),  # noqa: B008  # a frozen value
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     began: float | None = None,
     **flags: Unpack[SearchFlags],
 ) -> Run:
@@ -33,7 +34,7 @@ def search(
         images: a name such as `cifar10`, a folder with a subfolder of pictures per class, a file,
             `{"x_train": pixels, "y_train": labels}`, or what `load_images` gives.
         config: what the flags change.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         began: when the time of `time_budget` began, as of `time.perf_counter`; None is now.
         flags: as of `RunConfig`, which says what each means.
 
@@ -51,7 +52,7 @@ def search(
     asked = configured(config, flags)
     with ExitStack() as stack:
         asked = with_images(asked, images, stack)
-        folder = run(asked, on_progress, began)
+        folder = run(asked, on_progress or shown_by_default(), began)
     return run_in(folder, get_space(asked.space))
 
 
@@ -61,7 +62,7 @@ def score(
     images: Pictures = "digits",
     *,
     config: ScoreConfig = ScoreConfig(),  # noqa: B008  # a frozen value
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     **flags: Unpack[ScoreFlags],
 ) -> Run:
     """Scores architectures that are named, as the command `untrained score`.
@@ -70,7 +71,7 @@ def score(
         architectures: text forms, or values of the space; one, or several.
         images: as of `search`.
         config: what the flags change.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         flags: as of `ScoreConfig`, which says what each means.
 
     Raises:
@@ -86,7 +87,7 @@ def train(
     images: Pictures = "digits",
     *,
     config: TrainConfig = TrainConfig(),  # noqa: B008  # a frozen value
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     began: float | None = None,
     **flags: Unpack[TrainFlags],
 ) -> Run:
@@ -96,7 +97,7 @@ def train(
         architecture: its text form, or a value of the space.
         images: as of `search`.
         config: what the flags change.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         began: as of `search`.
         flags: as of `TrainConfig`, which says what each means.
 
@@ -113,7 +114,7 @@ def sweep(
     images: Pictures = "digits",
     *,
     config: SweepConfig = SweepConfig(),  # noqa: B008  # a frozen value
-    on_progress: OnProgress = ignore,
+    on_progress: OnProgress | None = None,
     **flags: Unpack[SweepFlags],
 ) -> SweepState:
     """Measures scores on a whole space, a list, or millions of random architectures.
@@ -125,7 +126,7 @@ def sweep(
         name: what the sweep is called, by which drivers find each other.
         images: as of `search`.
         config: what the flags change.
-        on_progress: called as work proceeds.
+        on_progress: called as work proceeds; by default, a notebook shows a line.
         flags: as of `SweepConfig`, which says what each means.
 
     Raises:
@@ -134,7 +135,8 @@ def sweep(
     """
     asked = configured(config, flags)
     with ExitStack() as stack:
-        return sweeps.sweep(name, with_images(asked, images, stack), on_progress)
+        tell = on_progress or shown_by_default()
+        return sweeps.sweep(name, with_images(asked, images, stack), tell)
 
 
 def _texts(architectures: str | Architecture | Sequence[str | Architecture]) -> tuple[str, ...]:
