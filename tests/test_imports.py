@@ -13,7 +13,8 @@ PACKAGE = Path(untrained.__file__).parent
 
 ARROWS = {
     "spaces": set(),
-    "images": set(),
+    "archives": set(),
+    "images": {"archives"},
     "networks": set(),
     "analysis": set(),
     "tables": {"spaces"},
@@ -47,12 +48,14 @@ ARROWS = {
 
 FREE = (
     "data",
+    "downloads",
     "estimate",
     "files",
     "locations",
     "memory",
     "outside",
     "patience",
+    "pickles",
     "plugins",
     "settings",
     "urls",
