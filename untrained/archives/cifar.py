@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from untrained.archives.contents import Arrays
-from untrained.archives.tar import check_size, first_names, is_tar, read_members
+from untrained.archives.tar import first_names, is_tar, read_members
 from untrained.pickles import PickledArray, read_arrays_pickle
 
 PIXELS = 3 * 32 * 32
@@ -84,10 +84,8 @@ def read_cifar(path: Path) -> Arrays:
 
 def read_files(path: Path) -> dict[str, bytes]:
     """The files of a folder that belong to one of the versions."""
-    found = {name: path / name for name in WANTED if (path / name).is_file()}
-    for name, file in found.items():
-        check_size(file.stat().st_size, f"{name} of {path}")
-    return {name: file.read_bytes() for name, file in found.items()}
+    files = {name: path / name for name in WANTED if (path / name).is_file()}
+    return {name: file.read_bytes() for name, file in files.items()}
 
 
 class Batch(NamedTuple):

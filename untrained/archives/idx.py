@@ -7,12 +7,12 @@ Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/.
 """
 
 import gzip
+import io
 import math
 import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     with path.open("rb") as raw:
         packed = raw.peek(2)[:2] == GZIP
         try:
-            return _read(gzip.open(raw) if packed else raw, path, axes)  # type: ignore[arg-type]
+            return _read(gzip.open(raw) if packed else raw, path, axes)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(
                 f"expected a file compressed by gzip in {path}, got a damaged one or a part of "
@@ -90,7 +90,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
             ) from error
 
 
-def _read(file: BinaryIO, path: Path, axes: int) -> np.ndarray:
+def _read(file: io.BufferedIOBase, path: Path, axes: int) -> np.ndarray:
     start = file.read(4)
     if start != bytes((0, 0, 8, axes)):
         raise ValueError(

@@ -4,7 +4,10 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 DAMAGED = (
     tarfile.TarError,
@@ -26,11 +29,37 @@ def is_tar(path: Path) -> bool:
     return path.name.casefold().endswith(ENDINGS) and path.is_file()
 
 
+@contextmanager
+def opened(path: Path, mode: Literal["r:*", "r:"] = "r:*") -> Iterator[tarfile.TarFile]:
+    """An archive, to be read; `r:` refuses one that is compressed.
+
+    Raises:
+        ValueError: If what is read of it is damaged, or names or claims what no image set does.
+        OSError: If it cannot be opened.
+    """
+    with path.open("rb") as raw:
+        try:
+            with tarfile.open(fileobj=raw, mode=mode) as archive:
+                yield archive
+        except ForeignError as error:
+            raise ValueError(str(error)) from None
+        except DAMAGED as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"expected a tar archive in {path}, got something else or a part of one "
+                f"({reason}); fetch it again"
+            ) from error
+
+
+class ForeignError(Exception):
+    """An archive names or claims what no image set does; for `opened`."""
+
+
 def members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """The ordinary files in an archive, whose names are checked.
 
     Raises:
-        ValueError: If a file would lie outside the folder into which others unpack it.
+        ForeignError: If a file would lie outside the folder into which others unpack it.
     """
     for member in archive:
         place = PurePosixPath(member.name)
@@ -47,58 +76,37 @@ def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
     """Those files of an archive that have one of these names, in whichever folder.
 
     Raises:
-        ValueError: If it is no archive, a damaged one, or one that names or claims what no image
-            set does.
-        OSError: If it cannot be opened.
+        ValueError, OSError: As `opened`.
     """
     found: dict[str, bytes] = {}
-    with path.open("rb") as raw:
-        try:
-            with tarfile.open(fileobj=raw) as archive:
-                for member in members(archive, path):
-                    name = PurePosixPath(member.name).name
-                    if name in wanted:
-                        check_size(member.size, f"{name} of {path}")
-                        file = archive.extractfile(member)
-                        found[name] = file.read() if file else b""
-        except ForeignError:
-            raise
-        except DAMAGED as error:
-            raise damaged(path, error) from error
+    with opened(path) as archive:
+        for member in members(archive, path):
+            name = PurePosixPath(member.name).name
+            if name in wanted:
+                check_size(member.size, f"{name} of {path}")
+                file = archive.extractfile(member)
+                found[name] = file.read() if file else b""
     return found
 
 
 def first_names(path: Path, count: int = 5) -> list[str]:
-    """Names of the first files in an archive, without their folders; none of a damaged one."""
-    try:
-        with tarfile.open(path) as archive:
-            ordinary = (member for member in archive if member.isreg())
-            return [PurePosixPath(m.name).name for m, _ in zip(ordinary, range(count))]  # noqa: B905
-    except DAMAGED:
-        return []
+    """Names of the first files in an archive, without their folders, as far as it is whole."""
+    found: list[str] = []
+    with suppress(*DAMAGED), tarfile.open(path) as archive:
+        for member in islice(archive, 2 * count):
+            if member.isreg():
+                found.append(PurePosixPath(member.name).name)
+    return found[:count]
 
 
 def check_size(size: int, where: str) -> None:
     """Refuse a file that is too large to be a part of a published image set.
 
     Raises:
-        ValueError: If it is.
+        ForeignError: If it is.
     """
     if not 0 <= size <= MOST_BYTES:
         raise ForeignError(
             f"expected at most {MOST_BYTES:,} bytes in {where}, got a claim of {size:,}; fetch it "
             f"again from its authors"
         )
-
-
-class ForeignError(ValueError):
-    """An archive names or claims what no image set does."""
-
-
-def damaged(path: Path, error: Exception) -> ValueError:
-    """The error that says in one line that an archive cannot be read."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ValueError(
-        f"expected a tar archive in {path}, got something else or a part of one ({reason}); fetch "
-        f"it again"
-    )

@@ -8,19 +8,20 @@ Source: https://github.com/webdataset/webdataset.
 
 import json
 import tarfile
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from untrained.archives.contents import Shard, Shards, class_indices
 from untrained.archives.splits import files_ending, shards_by_split
-from untrained.archives.tar import DAMAGED, ForeignError, check_size, damaged, is_tar, members
+from untrained.archives.tar import ForeignError, check_size, is_tar, members, opened
 
 PICTURES = frozenset(("bmp", "gif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"))
 KEYS = ("label", "cls", "class")
+DIGITS = 18
+"Of a whole number, at most."
 MOST_LABEL_BYTES = 2**20
 "Of a file that holds a label; it is read whole."
 
@@ -82,72 +83,71 @@ def read_webdataset(path: Path) -> Shards:
 
 def read_samples(file: Path) -> list[Sample]:
     """The samples of one shard, in its order."""
+    if not file.name.casefold().endswith(".tar"):
+        raise ValueError(
+            f"expected shards as .tar, whose pictures can be read in any order, got {file}, which "
+            f"is compressed or no archive of CIFAR; unpack it by gunzip, bunzip2 or unxz"
+        )
     pictures: dict[str, Place] = {}
-    labels: dict[str, str | int] = {}
-    with file.open("rb") as raw:
-        try:
-            with tarfile.open(fileobj=raw, mode="r:") as archive:
-                for key, kind, place in _places(archive, file):
-                    if kind in PICTURES:
-                        pictures[key] = place
-                    elif kind in ("cls", "json"):
-                        content = _content(raw, place, f"{key}.{kind} of {file}")
-                        label = _label(content, kind)
-                        labels |= {} if label is None else {key: label}
-        except ForeignError:
-            raise
-        except DAMAGED as error:
-            raise damaged(file, error) from error
-    bare = [key for key in pictures if key not in labels]
+    labels: dict[str, str | int | None] = {}
+    with opened(file, "r:") as archive:
+        for member in members(archive, file):
+            key, kind = _split(member.name)
+            if kind in PICTURES:
+                check_size(member.size, f"{member.name[:100]} of {file}")
+                pictures[key] = Place(member.offset_data, member.size)
+            elif kind in ("cls", "json"):
+                found = _label(_content(archive, member, file), kind)
+                labels[key] = labels.get(key) if found is None else found
+    labelled = {key: label for key, label in labels.items() if label is not None}
+    bare = [key for key in pictures if key not in labelled]
     if bare or not pictures:
         got = f"{bare[0][:100]!r} without one" if bare else "no picture"
         raise ValueError(
             f"expected pictures with a label each in {file}, such as 0001.jpg and 0001.cls or "
             f'0001.json with "label", got {got}; add labels, or give a folder of pictures'
         )
-    return [Sample(key, place, labels[key]) for key, place in pictures.items()]
+    return [Sample(key, place, labelled[key]) for key, place in pictures.items()]
 
 
-def _places(archive: tarfile.TarFile, file: Path) -> Iterator[tuple[str, str, Place]]:
-    """Key, ending and place of each file; a key ends at the first dot of the file's own name."""
-    for member in members(archive, file):
-        path = PurePosixPath(member.name)
-        stem, _, kind = path.name.partition(".")
-        check_size(member.size, f"{member.name[:100]} of {file}")
-        yield (
-            str(path.with_name(stem or "_")),
-            kind.lower(),
-            Place(member.offset_data, member.size),
-        )
+def _split(name: str) -> tuple[str, str]:
+    """Key and ending: a key ends at the first dot of the file's own name."""
+    folder, slash, own = name.rpartition("/")
+    key, _, kind = own.partition(".")
+    return f"{folder}{slash}{key}", kind.lower()
 
 
-def _content(raw: IO[bytes], place: Place, where: str) -> bytes:
-    if place.size > MOST_LABEL_BYTES:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> bytes:
+    if member.size > MOST_LABEL_BYTES:
         raise ForeignError(
-            f"expected at most {MOST_LABEL_BYTES:,} bytes in {where}, got {place.size:,}; leave "
-            f"all but the label out"
+            f"expected at most {MOST_LABEL_BYTES:,} bytes in {member.name[:100]} of {file}, got "
+            f"{member.size:,}; leave all but the label out"
         )
-    return _read(raw, place)
+    found = archive.extractfile(member)
+    return found.read() if found else b""
 
 
 def _label(content: bytes, kind: str) -> str | int | None:
     """What a file says of the label; None where it says nothing."""
-    text: object = content.decode("utf-8", "replace").strip()
+    found: object = content.decode("utf-8", "replace").strip()
     if kind == "json":
-        found = json.loads(content)
-        keys = [key for key in KEYS if isinstance(found, dict) and key in found]
-        text = found[keys[0]] if keys else None
-    if isinstance(text, str):
-        return int(text) if text.isdecimal() and text.isascii() else text or None
-    return text if type(text) is int and text >= 0 else None
+        try:
+            told = json.loads(content)
+        except (ValueError, RecursionError):
+            return None
+        keys = [key for key in KEYS if isinstance(told, dict) and key in told]
+        found = told[keys[0]] if keys else None
+    if isinstance(found, str):
+        number = found.isdecimal() and found.isascii() and len(found) <= DIGITS
+        return int(found) if number else found or None
+    return found if type(found) is int and 0 <= found < 10**DIGITS else None
 
 
 def _pictures(file: Path, samples: list[Sample], start: int, stop: int) -> list[bytes | None]:
     """The encoded pictures of some samples."""
+    found: list[bytes | None] = []
     with file.open("rb") as raw:
-        return [_read(raw, sample.picture) for sample in samples[start:stop]]
-
-
-def _read(raw: IO[bytes], place: Place) -> bytes:
-    raw.seek(place.start)
-    return raw.read(place.size)
+        for sample in samples[start:stop]:
+            raw.seek(sample.picture.start)
+            found.append(raw.read(sample.picture.size))
+    return found

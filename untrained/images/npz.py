@@ -140,12 +140,12 @@ def splits_of(arrays: Mapping[str, np.ndarray]) -> list[str]:
 def channels_first(
     arrays: Mapping[str, np.ndarray], key: str, where: Path | str
 ) -> UInt8[Tensor, "n c h w"]:
-    """Check pixels, and bring them from (n, h, w[, c]) to a contiguous (n, c, h, w)."""
+    """Check pixels, and bring them from (n, h, w[, c]) to a (n, c, h, w) of its own."""
     array = arrays[key]
     check_pixels(array, key, where)
     if array.ndim == 3:
         array = array[..., None]
-    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.array(array.transpose(0, 3, 1, 2), order="C"))
 
 
 def check_pixels(array: np.ndarray, key: str, where: Path | str) -> None:

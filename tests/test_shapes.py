@@ -1,0 +1,45 @@
+"""The built-in coloured shapes: the same bits everywhere, all classes alike but for their drawing."""
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from untrained.images import load_images
+from untrained.images.shapes import ANGLES, CLASSES, TURNS, draw_shapes
+
+
+def test_they_are_ten_classes_of_as_many_coloured_images() -> None:
+    images = load_images("shapes")
+    assert (images.name, images.shape, images.classes) == ("shapes", (3, 16, 16), CLASSES)
+    counts = [part.labels.bincount().tolist() for part in (images.train, images.test)]
+    assert counts == [[400] * 10, [100] * 10]
+    assert images.notes == ()  # none occurs twice
+    assert load_images("shapes", size=8).notes == (
+        "centre square of 16 x 16 images resized to 8 x 8",
+    )
+
+
+def test_every_machine_draws_the_same_bits() -> None:
+    """A checksum; and no cosine lies so near a half that machines could round it apart."""
+    pixels = draw_shapes(600)
+    assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "CHECKSUM"
+    assert len(TURNS) == ANGLES
+    values = [256 * f(turn) % 1 for turn in TURNS for f in (math.cos, math.sin)]
+    assert min(abs(value - 0.5) for value in values) > 1e-3
+
+
+def test_a_larger_set_starts_with_the_same_images() -> None:
+    assert np.array_equal(draw_shapes(30), draw_shapes(700)[:30])
+
+
+def test_a_linear_model_stays_near_chance() -> None:
+    """What pixels by themselves say: a tenth is chance."""
+    images = load_images("shapes")
+    some = images.train.select(torch.arange(1_000))
+    model = LogisticRegression(max_iter=30, C=1e-3)
+    model.fit(images.normalise(some.pixels).flatten(1).numpy(), some.labels.numpy())
+    shown = images.normalise(images.test.pixels).flatten(1).numpy()
+    assert 0.05 < model.score(shown, images.test.labels.numpy()) < 0.2
