@@ -79,28 +79,29 @@ def test_data_sets_of_torch(transform: Any, label: Any) -> None:
     images = load_images(given)
     assert_equal(images, ARRAYS)
     assert images.classes == Pictures.classes
-    scaled = ("values from 0 to 1 became 0 to 255",)
-    assert images.notes == (scaled if "float" in str(transform(ARRAYS["x_test"][0]).dtype
-                            if hasattr(transform(ARRAYS["x_test"][0]), "dtype") else "") else ())  # fmt: skip
+    scaled = "values from 0 to 1 became 0 to 255"
+    pixel = transform(ARRAYS["x_test"][0])
+    assert images.notes == ((scaled,) if "float" in str(getattr(pixel, "dtype", "")) else ())
 
 
 def test_subsets_tensors_lists_and_pairs() -> None:
     whole = Pictures("train")
-    assert load_images(Subset(whole, range(20))).classes == Pictures.classes
+    some = Subset(whole, range(35))
+    assert load_images({"train": some, "test": whole, "dev": whole}).classes == whole.classes
     x, y = (
         torch.stack([chw(image) for image in ARRAYS["x_train"]]),
         torch.tensor(ARRAYS["y_train"]),
     )
     alone = [
         whole,
-        [*whole],
+        [whole[k] for k in range(40)],
         ConcatDataset([Subset(whole, range(20)), Subset(whole, range(20, 40))]),
         TensorDataset(x, y),
         (x, y),
         (ARRAYS["x_train"], ARRAYS["y_train"]),
         [ARRAYS["x_train"], ARRAYS["y_train"].tolist()],
     ]
-    found = [load_images(given) for given in alone]  # type: ignore[arg-type]
+    found = [load_images(given) for given in alone]
     pixels = [sorted(map(bytes, images.train.pixels.numpy())) for images in found]
     assert all(each == pixels[0] for each in pixels)
     assert {len(images.test) for images in found} == {8}
@@ -119,8 +120,8 @@ def test_splits_by_their_names() -> None:
     arrays = {"train": Pictures("train"), "val": Pictures("test"), "testing": Pictures("test")}
     images = load_images(arrays)
     assert [*map(len, (images.train, images.validation, images.test))] == [40, 8, 8]
-    given = {f"{kind}_{split}": ARRAYS[f"{kind}_{of}"] for kind in "xy"
-             for split, of in (("train", "train"), ("validation", "test"), ("test", "test"))}  # fmt: skip
+    splits = {"train": "train", "validation": "test", "test": "test"}
+    given = {f"{kind}_{a}": ARRAYS[f"{kind}_{b}"] for kind in "xy" for a, b in splits.items()}
     assert load_images(given).fingerprint != images.fingerprint  # these have no class names
     assert len(load_images(given).validation) == 8
 

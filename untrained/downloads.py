@@ -72,8 +72,8 @@ def download(files: Sequence[PublishedFile], folder: Path, bars: Bars = unseen) 
                 path = pooch.retrieve(file.url, file.checksum, file.name, folder, downloader=fetch)
         except RequestException as error:
             raise OSError(
-                f"expected to fetch {file.url}, got {reason_of(error)}; fetch it elsewhere, and "
-                f"name the file or its folder as well"
+                f"expected to fetch {file.url}, got {reason_of(error)}; fetch it elsewhere, "
+                f"then untrained data add NAME PATH, the path of the file or of all files' folder"
             ) from error
         except ValueError as error:
             raise ValueError(

@@ -167,9 +167,8 @@ def _of_array(array: np.ndarray, place: int) -> tuple[np.ndarray, tuple[str, ...
 def _label(label: Any, place: int) -> int | str:
     if isinstance(label, str):
         return label
-    value = (
-        label.item() if callable(getattr(label, "item", None)) and np.size(label) == 1 else label
-    )
+    scalar = isinstance(label, Tensor | np.ndarray | np.generic) and label.ndim == 0
+    value = label.item() if scalar else label
     if type(value) is not int:
         raise ValueError(
             f"expected a whole number or text as label, got {value!r:.60} of item {place}"
