@@ -51,6 +51,11 @@ class Rows:
     def __init__(self, split: str, features: dict[str, Feature]):
         self.split, self.features = split, features
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self), len(self.features)
+
     def __len__(self) -> int:
         return len(ARRAYS[f"y_{self.split}"])
 

@@ -79,8 +79,8 @@ def _pairs(given: Any) -> tuple[Iterator[tuple[Any, Any]], tuple[str, ...]]:
     if isinstance(given, tuple | list) and len(given) == 2 and _is_pair(*given):
         pixels, labels = given
         return zip(pixels, labels, strict=True), ()
-    reads = callable(getattr(given, "__getitem__", None)) and not isinstance(given, str | bytes)
-    if not reads or not hasattr(given, "__len__") or hasattr(given, "shape"):
+    reads = hasattr(given, "__getitem__") and not isinstance(given, bytes | np.ndarray | Tensor)
+    if not reads or not hasattr(given, "__len__"):
         loader = hasattr(given, "dataset") and not reads
         hint = "; give its .dataset" if loader else ""
         raise ValueError(f"{EXPECTED}, got one of type {type(given).__name__}{hint}")
