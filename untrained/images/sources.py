@@ -23,8 +23,8 @@ BUILT_IN: Mapping[str, Callable[[int | None], Collection]] = {
 "By name: a size -> images that need no file."
 OWN = (
     "bring your own: a folder with one subfolder of pictures per class, a .npz with x_train (n, "
-    "height, width, channels) uint8 and y_train (optional x_test, y_test, class_names), or official "
-    "files of CIFAR, MNIST or SVHN, Parquet or tar shards"
+    "height, width, channels) uint8 and y_train (optional x_test, y_test, class_names), or "
+    "official files of CIFAR, MNIST or SVHN, Parquet or tar shards"
 )
 
 
