@@ -163,6 +163,16 @@ def test_cifar_as_python_3_pickles_it(tmp_path: Path) -> None:
     assert_equal(load_images(unpacked(tmp_path / "py", files)), arrays)
 
 
+def test_cifar_without_class_names(tmp_path: Path) -> None:
+    arrays = drawn(10)
+    for version, names in ((cifar_binary, "batches.meta.txt"), (cifar_python, "batches.meta")):
+        files = version(arrays, 10)
+        del files[names]
+        images = load_images(unpacked(tmp_path / names, files))
+        assert_equal(images, arrays)
+        assert images.classes == tuple("0123456789")
+
+
 # IDX
 
 

@@ -53,7 +53,8 @@ def is_cifar(path: Path) -> bool:
     if is_tar(path):
         return bool(WANTED & {*first_names(path)})
     names = {name for name in WANTED if (path / name).is_file()}
-    return any({version.train[0], version.names} <= names for version in VERSIONS)
+    signs = ({version.train[0], version.test, version.names} for version in VERSIONS)
+    return any(len(each & names) >= 2 for each in signs)
 
 
 def read_cifar(path: Path) -> Arrays:
