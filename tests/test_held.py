@@ -12,6 +12,7 @@ from test_cli import Command, command
 
 from untrained.cli.terminal import PRINTED
 from untrained.images import known_images
+from untrained.images.sources import BUILT_IN
 from untrained.tables import TABLES, known_tables
 from untrained.tables.table import BUNDLED
 
@@ -40,17 +41,18 @@ def test_what_is_here_and_what_is_missing(folder: Path) -> None:
         "tables/nasbench201.parquet": ("bundled", 15_625),
         "tables/mnas_imagenet.parquet": ("UNTRAINED_DATA", 7),
         "digits": ("bundled", 1_797),
+        "shapes": ("bundled", 6_000),
         "images/cifar10.npz": ("UNTRAINED_DATA", 5),
         "images/birds.npz": ("UNTRAINED_DATA", 3),
     }
-    for name in here.keys() - {"digits"}:
+    for name in here.keys() - BUILT_IN.keys():
         path = found[name].path
         assert path is not None
         assert path.parent.parent == folder or path.parent == BUNDLED
         assert found[name].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     missing = found["tables/nasbench101.parquet"]
     assert (missing.path, missing.rows, missing.sha256) == (None, None, "")
-    assert all(h.obtain for name, h in found.items() if name != "digits")
+    assert all(h.obtain for name, h in found.items() if name not in BUILT_IN)
 
 
 def test_every_table_that_is_read_is_listed() -> None:

@@ -269,7 +269,13 @@ def test_names_come_from_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mon
     save(tmp_path / "images")
     assert load_images("set").name == "set"
     message = complain("sets", FileNotFoundError)
-    for part in ("did you mean set?", "UNTRAINED_DATA", "`digits`", "one subfolder", ".npz"):
+    for part in (
+        "did you mean set or shapes?",
+        "UNTRAINED_DATA",
+        "`digits`",
+        "one subfolder",
+        ".npz",
+    ):
         assert part in message
 
 

@@ -13,7 +13,8 @@ PACKAGE = Path(untrained.__file__).parent
 
 ARROWS = {
     "spaces": set(),
-    "images": set(),
+    "archives": set(),
+    "images": {"archives"},
     "networks": set(),
     "analysis": set(),
     "tables": {"spaces"},
@@ -53,6 +54,7 @@ ARROWS = {
 
 FREE = (
     "data",
+    "downloads",
     "estimate",
     "files",
     "locations",
@@ -60,6 +62,7 @@ FREE = (
     "notebook",
     "outside",
     "patience",
+    "pickles",
     "plugins",
     "settings",
     "urls",

@@ -230,7 +230,7 @@ def test_damage_is_noticed(
 
 def test_other_code_decodes_again(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_images(pictures, size=9)
-    monkeypatch.setattr("untrained.images.folder.reader", lambda: "other")
+    monkeypatch.setattr("untrained.images.pictures.reader", lambda: "other")
     monkeypatch.setattr(decoding, "read_picture", refuse)
     with pytest.raises(ValueError, match="got none"):  # each could not be read
         load_images(pictures, size=9)

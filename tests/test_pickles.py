@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from untrained.importers.pickles import read_pickle
+from untrained.pickles import read_pickle
 
 PLAIN: dict[Any, Any] = {
     "a": [1, 2.5, None, True, "text", b"bytes", -(2**70)],

@@ -35,7 +35,7 @@ class Holding:
     """A table or an image set that the package knows, at hand or not."""
 
     name: str
-    "`tables/nasbench201.parquet`, `images/cifar10.npz`: its file in the data folder; or `digits`."
+    "`tables/nasbench201.parquet`, `images/cifar10.npz`: its file in the data folder; or built in."
     holds: str
     "In a few words."
     obtain: str

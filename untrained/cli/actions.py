@@ -185,6 +185,13 @@ def clear_pictures() -> None:
     say(f"Removed {clear() / 1e6:,.1f} MB of decoded pictures.")
 
 
+def add_data(name: str, path: Path | None, replace: bool) -> None:
+    """Brings an image set or a table into the data folder."""
+    from untrained.cli.added import add  # with tables' formats, which need polars
+
+    add(name, path, replace)
+
+
 def import_table(format: str, path: Path, replace: bool) -> None:
     """Writes a table from a benchmark's own files."""
     with reading() as watched:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from untrained.cli.commands import (
+    add_data,
     bench,
     check,
     clear_pictures,
@@ -65,6 +66,7 @@ _sweep_app.command(sweep_merge, name="merge")
 app.command(_sweep_app)
 _data_app = App(name="data")
 _data_app.default(data)
+_data_app.command(add_data, name="add")
 _data_app.command(import_table, name="import")
 _data_app.command(clear_pictures, name="clear")
 app.command(_data_app)

@@ -287,6 +287,21 @@ def data(*, json: Switch = False) -> None:
     actions().data(json)
 
 
+def add_data(name: str, path: Path | None = None, *, replace: Switch = False) -> None:
+    """Bring an image set or a table into the data folder, so that its name is enough.
+
+    Then `--images NAME` finds images. They are fetched from where their authors publish them, and
+    compared with the published checksum; or read from files that you have.
+
+    Args:
+        name: `cifar10`, `cifar100`, `mnist`, `fashion-mnist`, `svhn`; a table, `nasbench101`; or,
+            with a path, any name for your own images.
+        path: A file or folder that you have: what the authors publish, a .npz, or pictures.
+        replace: Replace an image set or a table that is there.
+    """
+    actions().add_data(name, path, replace)
+
+
 def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
     """Write a benchmark's own files as a table of the data folder.
 

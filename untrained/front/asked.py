@@ -1,6 +1,6 @@
 """What the front door asks of runs: on which images, of which named architectures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +19,9 @@ from untrained.settings import join_texts
 from untrained.spaces import Architecture, get_space, loading
 
 C = TypeVar("C", bound=MachineConfig | TrackConfig | InspectConfig)
-Pictures = str | Path | Mapping[str, Any] | Images
-"A name, a file, a folder; arrays as `load_images` takes them; or what it gives."
+Pictures = Any
+"""Whatever `load_images` takes: a name, a file, a folder, arrays, data sets of torch or Hugging
+Face; or what it gives."""
 Network = str | Architecture | nn.Module | Callable[..., nn.Module]
 """A network with its initial weights; what makes one, or its `package.module:name`; an
 architecture, or its text form."""

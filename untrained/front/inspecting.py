@@ -18,7 +18,7 @@ from untrained.inspection.inspecting import inspect_one
 @takes_flags(InspectConfig, "images", "out")
 def inspect(
     network: Network,
-    images: Pictures | Probe | Tensor = "digits",
+    images: Pictures = "digits",
     labels: Tensor | None = None,
     *,
     config: InspectConfig = InspectConfig(),  # noqa: B008  # a frozen value

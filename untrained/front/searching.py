@@ -31,8 +31,9 @@ def search(
     resumes and ends with the same numbers.
 
     Args:
-        images: a name such as `cifar10`, a folder with a subfolder of pictures per class, a file,
-            `{"x_train": pixels, "y_train": labels}`, or what `load_images` gives.
+        images: whatever `load_images` takes, or gives: a name such as `cifar10`, a folder with a
+            subfolder of pictures per class, a file, `(pixels, labels)`, a data set of torch or of
+            Hugging Face.
         config: what the flags change.
         on_progress: called as work proceeds; by default, a notebook shows a line.
         began: when the time of `time_budget` began, as of `time.perf_counter`; None is now.

@@ -1,3 +1,4 @@
+from .adding import add_images as add_images
 from .dataset import Images as Images
 from .dataset import Labelled as Labelled
 from .inventory import known_images as known_images

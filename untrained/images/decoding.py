@@ -1,10 +1,11 @@
-"""Pictures of a folder, decoded one after the other into a file."""
+"""Pictures of a folder or of shards, decoded one after the other into a file."""
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import BufferedRandom, BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from untrained.images.layout import ADVICE, Layout, files_below, is_picture, readable
+from untrained.images.layout import readable
 from untrained.images.picture import Picture, read_picture
 from untrained.images.splits import shorten
 
@@ -33,12 +34,12 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the pictures of a folder gave beside their pixels."""
+    """What pictures gave beside their pixels."""
 
     shape: tuple[int, int, int]
     "Channels, height and width."
     groups: tuple[Group, ...]
-    "In the order of the pixels: split by split, class by class; none is empty."
+    "In the order of the pixels; none is empty."
     warnings: tuple[str, ...]
     "What was left out, one line each."
     remarks: tuple[str, ...]
@@ -59,7 +60,7 @@ class Decoded:
 
 
 class Found(NamedTuple):
-    """What was read of one class in one split."""
+    """What was read of one part."""
 
     files: tuple[str, ...] = ()
     filled: int = 0
@@ -71,77 +72,85 @@ class Found(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def decode(layout: Layout, path: Path, side: int, file: Open) -> Decoded:
+class Source(NamedTuple):
+    """One encoded picture."""
+
+    name: str
+    "Where it lies, below the data set's folder."
+    content: Path | bytes | None
+    "Its file, or what that holds; None where there is nothing."
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one class in one split, whose pixels are to lie together."""
+
+    split: str
+    name: str
+    sources: Sequence[Source]
+    where: str = ""
+    "For a warning where none can be read; empty if that calls for none."
+    others: Sequence[str] = ()
+    "Files beside them that are no pictures."
+
+
+def decode(parts: Callable[[], Iterable[Part]], side: int, file: Open) -> Decoded:
     """Write the pixels of all pictures to a file, channels first, and say what they are.
 
     Args:
-        layout: Where the pictures lie.
-        path: The data set's folder.
+        parts: Called for the pictures; again where 16-bit grey ones fill fewer bits.
         side: Side in pixels of the squares made of the pictures.
         file: To be written and read; it is empty. One picture at a time is in memory.
 
     Raises:
-        ValueError: If train shows no picture, or another split a class that train lacks.
         OSError: If the file cannot be written.
     """
-    found = decode_all(layout, path, side, 16, file)
-    known = [name for (split, name), f in found.items() if split == "train" and f.files]
-    if not known:
-        raise ValueError(
-            f"expected pictures in the class folders of {readable(path)}, got none; {ADVICE}"
-        )
-    check_known([where for where, f in found.items() if f.files], known, path)
+    found = decode_all(parts(), side, 16, file)
     remarks = []
-    filled = max(f.filled for f in found.values())
+    filled = max((f.filled for _, f in found), default=0)
     bits = max(8, filled) if filled else 16
     if bits < 16:
         file.seek(0)
         file.truncate()
-        found = decode_all(layout, path, side, bits, file)
+        found = decode_all(parts(), side, bits, file)
         remarks.append(f"16-bit grey pictures fill {filled} bits: the upper 8 of these were kept")
-    if narrowed := sum(f.narrowed for f in found.values()):
+    if narrowed := sum(f.narrowed for _, f in found):
         remarks.append(f"of {narrowed} pictures in 16-bit colour the upper 8 bits were kept")
-    grey = all(f.grey for f in found.values())
+    grey = all(f.grey for _, f in found)
     if grey:
         keep_one_channel(file, side)
         remarks.append("all pictures are grey: one channel")
     return Decoded(
         (1 if grey else 3, side, side),
-        tuple(Group(*where, f.files) for where, f in found.items() if f.files),
-        tuple(warning for f in found.values() for warning in f.warnings),
+        tuple(Group(part.split, part.name, f.files) for part, f in found if f.files),
+        tuple(warning for _, f in found for warning in f.warnings),
         tuple(remarks),
         bits,
     )
 
 
 def decode_all(
-    layout: Layout, path: Path, side: int, bits: int, file: Open
-) -> dict[tuple[str, str], Found]:
-    """Write the pictures of every class of every split; (split, class) -> what they are."""
-    return {
-        (split, name): decode_class(name, folders, path, side, bits, file)
-        for split, classes in layout.splits.items()
-        for name, folders in classes.items()
-    }
+    parts: Iterable[Part], side: int, bits: int, file: Open
+) -> list[tuple[Part, Found]]:
+    """Write the pictures of every part; what they are, with parts that hold no pictures now."""
+    found = ((part, decode_part(part, side, bits, file)) for part in parts)
+    return [(replace(part, sources=()), each) for part, each in found]
 
 
-def decode_class(
-    name: str, folders: tuple[Path, ...], path: Path, side: int, bits: int, file: Open
-) -> Found:
-    """Write the pictures at any depth below the folders of a class, in order of their paths."""
-    files = [found for folder in folders for found in sorted(files_below(folder))]
-    found = write_pictures([each for each in files if is_picture(each)], path, side, bits, file)
+def decode_part(part: Part, side: int, bits: int, file: Open) -> Found:
+    """Write the pictures of one part, in its order."""
+    found = write_pictures(part.sources, side, bits, file)
     warned = list(found.warnings)
-    if not found.files:
-        where = " and ".join(map(readable, folders))
-        warned.append(f"left out class {name!r}: no readable picture in {where}")
-    others = [readable(each.name) for each in files if not is_picture(each)]
-    if others:
-        warned.append(f"skipped files of {name!r} that are no pictures: {shorten(others)}")
+    if part.where and not found.files:
+        warned.append(f"left out class {part.name!r}: no readable picture in {part.where}")
+    if part.others:
+        warned.append(
+            f"skipped files of {part.name!r} that are no pictures: {shorten([*part.others])}"
+        )
     return found._replace(warnings=tuple(warned))
 
 
-def write_pictures(pictures: list[Path], path: Path, side: int, bits: int, file: Open) -> Found:
+def write_pictures(pictures: Sequence[Source], side: int, bits: int, file: Open) -> Found:
     """Write one after the other, and say what they are; those that are broken are left out."""
     read, left_out = [], []
     filled, narrowed, grey = 0, 0, True
@@ -159,33 +168,29 @@ def write_pictures(pictures: list[Path], path: Path, side: int, bits: int, file:
                 left_out.append(result)
                 continue
             file.write(np.ascontiguousarray(result.square.transpose(2, 0, 1)).data)
-            read.append(readable(picture.relative_to(path)))
+            read.append(picture.name)
             filled, narrowed = max(filled, result.filled), narrowed + result.narrowed
             grey = grey and is_grey(result.square)
     return Found(tuple(read), filled, narrowed, grey, tuple(left_out))
 
 
-def read_or_explain(path: Path, side: int, bits: int) -> Picture | str:
+def read_or_explain(source: Source, side: int, bits: int) -> Picture | str:
     """Read a picture; if it is broken, return the line that says so."""
+    content = source.content
     try:
-        return read_picture(path, side, bits)
+        if content is None:
+            raise ValueError("there is no picture")
+        return read_picture(
+            BytesIO(content) if isinstance(content, bytes) else content, side, bits
+        )
     except MemoryError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken files
+        where = content if isinstance(content, Path) else source.name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return readable(f"left out {path}: {reason}")
-
-
-def check_known(found: list[tuple[str, str]], known: list[str], path: Path) -> None:
-    """Refuse classes of a split that train does not show."""
-    strange = [(split, name) for split, name in found if name not in known]
-    if strange:
-        split = strange[0][0]
-        names = [name for where, name in strange if where == split]
-        raise ValueError(
-            f"expected the class folders of {split} in {readable(path)} to be among those of "
-            f"train, got {shorten(names)}; add training pictures or rename"
-        )
+        if isinstance(content, bytes):
+            reason = re.sub(r" <_io.BytesIO object at \w+>", "", reason)
+        return readable(f"left out {where}: {reason}")
 
 
 def is_grey(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:

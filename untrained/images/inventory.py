@@ -6,28 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
+from untrained.archives import PUBLISHED, ImageSet
 from untrained.data import Holding, data_folder, sha256, where
 from untrained.images.kept import Kept, kept_pictures
 from untrained.images.npz import LAYOUT
 
-KNOWN = {
-    "cifar10": ("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "cifar100": ("CIFAR-100", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "tinyimagenet32": (
-        "Tiny-ImageNet, 32 x 32",
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-    ),
-}
-"Names that results and documentation use: what they stand for, and where it is published."
+BUILT_IN = (
+    Holding("digits", "8 x 8 handwritten digits", "", where="bundled", rows=1_797),
+    Holding("shapes", "16 x 16 coloured shapes with textures", "", where="bundled", rows=6_000),
+)
 
 
 def known_images() -> tuple[Holding, ...]:
-    """The bundled digits, the image sets of `KNOWN`, whatever else the data folder names, and the
+    """Image sets that are built in or published, whatever else the data folder names, and the
     pictures that are kept decoded."""
-    digits = Holding("digits", "8 x 8 handwritten digits", "", where="bundled", rows=1_797)
-    others = {path.stem for path in (data_folder() / "images").glob("*.npz")} - KNOWN.keys()
-    sets = (_holding(name) for name in (*KNOWN, *sorted(others)))
-    return (digits, *sets, *map(_decoded, kept_pictures()))
+    others = {path.stem for path in (data_folder() / "images").glob("*.npz")} - PUBLISHED.keys()
+    sets = (_holding(name) for name in (*PUBLISHED, *sorted(others)))
+    return (*BUILT_IN, *sets, *map(_decoded, kept_pictures()))
 
 
 def _decoded(kept: Kept) -> Holding:
@@ -45,8 +40,9 @@ def _decoded(kept: Kept) -> Holding:
 
 def _holding(name: str) -> Holding:
     path = data_folder() / "images" / f"{name}.npz"
-    holds, source = KNOWN.get(name, ("your own images", "your own"))
-    missing = Holding(f"images/{name}.npz", holds, f"write a .npz with {LAYOUT}; from {source}")
+    known = PUBLISHED.get(name)
+    holds = known.holds if known else "your own images"
+    missing = Holding(f"images/{name}.npz", holds, _obtain(name, known))
     if not path.exists():
         return missing
     found = replace(missing, where=where(path), path=path)
@@ -54,6 +50,12 @@ def _holding(name: str) -> Holding:
         return replace(found, rows=_count(path), sha256=sha256(path))
     except Exception as error:  # damaged files raise a dozen kinds
         return replace(found, reason=f"expected a .npz with {LAYOUT}: {error}")
+
+
+def _obtain(name: str, known: ImageSet | None) -> str:
+    if known is None or not known.files:
+        return f"write a .npz with {LAYOUT}; from {known.source if known else 'your own'}"
+    return f"untrained data add {name} fetches {known.bytes / 1e6:,.0f} MB; from {known.source}"
 
 
 def _count(path: Path) -> int:

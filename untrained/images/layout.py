@@ -1,7 +1,6 @@
 """Where the pictures of a folder lie: its splits, its classes, and what stands between."""
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,20 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from untrained.archives.splits import SPLITS, split_of
 from untrained.images.splits import shorten
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"Folder names that mean splits, in any case, and with an ending such as `_set` or `-images`."
-ENDING = re.compile(r"[\W_]*(set|data|images|pictures|split)?$")
 LEFT_BY_OTHERS = {
     "__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",
     "$recycle.bin", "lost+found", "system volume information", "__pycache__",
@@ -131,16 +119,6 @@ def alike_inside(folders: list[Path]) -> list[str]:
 def holds_classes(folder: Path) -> bool:
     """Tell whether pictures lie in two subfolders or more, and none beside them."""
     return not loose_pictures(folder) and sum(map(holds_pictures, visible_folders(folder))) > 1
-
-
-def split_of(name: str) -> str | None:
-    """The split that a folder's name means.
-
-    Example:
-        >>> split_of("Training_set"), split_of("trains")
-        ('train', None)
-    """
-    return SPLITS.get(ENDING.sub("", name.casefold()))
 
 
 def visible_folders(path: Path) -> list[Path]:

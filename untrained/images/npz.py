@@ -1,5 +1,6 @@
 """Images from one NumPy `.npz` file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,13 +16,14 @@ from untrained.images.splits import shorten
 
 LAYOUT = (
     "x_train of shape (n, height, width, channels) or (n, height, width), uint8, and "
-    "y_train (n,), integers; x_test, y_test and class_names are optional"
+    "y_train (n,), integers; the same of x_validation and x_test, and class_names, are optional"
 )
-KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
+SPLITS = ("train", "validation", "test")
+KEYS = (*(f"{kind}_{split}" for split in SPLITS for kind in "xy"), "class_names")
 
 
 def read_npz(path: Path, size: int | None) -> Collection:
-    """Read `x_train`, `y_train` and, where present, `x_test`, `y_test` and `class_names`.
+    """Read `x_train`, `y_train` and, where present, those of the other splits and `class_names`.
 
     Pixels are uint8 (n, h, w, c) or (n, h, w). With `class_names`, labels are 0 to K - 1;
     without, labels are any integers from 0, and classes are named by them in ascending order.
@@ -40,21 +42,33 @@ def read_npz(path: Path, size: int | None) -> Collection:
 
 
 def collected(
-    arrays: dict[str, np.ndarray], where: Path | str, name: str, size: int | None
+    arrays: Mapping[str, np.ndarray],
+    where: Path | str,
+    name: str,
+    size: int | None,
+    notes: tuple[str, ...] = (),
 ) -> Collection:
-    """What the arrays of `KEYS` hold, as `read_npz`; `where` they came from is for errors."""
+    """What the arrays of `KEYS` hold, as `read_npz`.
+
+    Args:
+        arrays: By their keys.
+        where: They came from, for errors.
+        name: Of the data set.
+        size: Side to resize to, or None to keep the size.
+        notes: On what was done to them before.
+    """
     pixels = {split: channels_first(arrays, f"x_{split}", where) for split in splits_of(arrays)}
     for split in pixels:
         check_labels(arrays[f"y_{split}"], len(pixels[split]), f"y_{split}", where)
     check_same_shape(pixels, where)
     classes, labels = index_labels(arrays, where)
-    notes: tuple[str, ...] = ()
     if size is not None:
         height, width = pixels["train"].shape[2:]
-        notes = describe_resize((height, width), size)
+        notes += describe_resize((height, width), size)
         pixels = {split: resize_square(x, size) for split, x in pixels.items()}
     data = {split: Labelled(x, torch.from_numpy(labels[split])) for split, x in pixels.items()}
-    return Collection(name, classes, data["train"], test=data.get("test"), notes=notes)
+    held_out = data.get("validation"), data.get("test")
+    return Collection(name, classes, data["train"], *held_out, notes=notes)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -109,8 +123,8 @@ def explain(path: Path, error: Exception) -> str:
 def check_keys(names: set[str], where: Path | str) -> None:
     """Refuse arrays without training images, and images without labels or the reverse."""
     missing = {"x_train", "y_train"} - names
-    if len(names & {"x_test", "y_test"}) == 1:
-        missing |= {"x_test", "y_test"} - names
+    for pair in ({"x_validation", "y_validation"}, {"x_test", "y_test"}):
+        missing |= pair - names if pair & names else set()
     if missing:
         raise ValueError(
             f"expected {LAYOUT}; {where} lacks {' and '.join(sorted(missing))}, "
@@ -118,20 +132,20 @@ def check_keys(names: set[str], where: Path | str) -> None:
         )
 
 
-def splits_of(arrays: dict[str, np.ndarray]) -> list[str]:
+def splits_of(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """List the splits whose images are there."""
-    return [split for split in ("train", "test") if f"x_{split}" in arrays]
+    return [split for split in SPLITS if f"x_{split}" in arrays]
 
 
 def channels_first(
-    arrays: dict[str, np.ndarray], key: str, where: Path | str
+    arrays: Mapping[str, np.ndarray], key: str, where: Path | str
 ) -> UInt8[Tensor, "n c h w"]:
-    """Check pixels, and bring them from (n, h, w[, c]) to a contiguous (n, c, h, w)."""
+    """Check pixels, and bring them from (n, h, w[, c]) to a (n, c, h, w) of its own."""
     array = arrays[key]
     check_pixels(array, key, where)
     if array.ndim == 3:
         array = array[..., None]
-    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.array(array.transpose(0, 3, 1, 2), order="C"))
 
 
 def check_pixels(array: np.ndarray, key: str, where: Path | str) -> None:
@@ -174,17 +188,18 @@ def check_labels(labels: np.ndarray, count: int, key: str, where: Path | str) ->
 
 
 def check_same_shape(pixels: dict[str, Tensor], where: Path | str) -> None:
-    """Refuse test images of another size than the training images."""
-    shapes = {split: tuple(x.shape[1:]) for split, x in pixels.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"expected training and test images of one size in {where}, got (channels, height, "
-            f"width) {shapes['train']} and {shapes['test']}"
-        )
+    """Refuse held-out images of another size than the training images."""
+    train = tuple(pixels["train"].shape[1:])
+    for split, found in pixels.items():
+        if tuple(found.shape[1:]) != train:
+            raise ValueError(
+                f"expected training and {split} images of one size in {where}, got (channels, "
+                f"height, width) {train} and {tuple(found.shape[1:])}"
+            )
 
 
 def index_labels(
-    arrays: dict[str, np.ndarray], where: Path | str
+    arrays: Mapping[str, np.ndarray], where: Path | str
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Return class names, and the labels of each split as int64 indices into them."""
     labels = {split: arrays[f"y_{split}"] for split in splits_of(arrays)}

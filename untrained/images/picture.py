@@ -1,6 +1,7 @@
 """One picture file, brought to a square of 8-bit colour."""
 
 from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -30,7 +31,7 @@ class Picture(NamedTuple):
     "Whether it is of 16-bit colour, of which Pillow gives the upper 8 bits."
 
 
-def read_picture(path: Path, size: int, bits: int = 16) -> Picture:
+def read_picture(path: Path | BytesIO, size: int, bits: int = 16) -> Picture:
     """Read one picture: turn, flatten, cut the centre square, resize.
 
     EXIF orientation is applied; transparency is composited over white; 16-bit grey keeps the
@@ -38,7 +39,7 @@ def read_picture(path: Path, size: int, bits: int = 16) -> Picture:
     resized, antialiased (bilinear). Of an animation the first frame is read.
 
     Args:
-        path: A file of any format that Pillow opens.
+        path: A file of any format that Pillow opens, or its content.
         size: Side in pixels of what is returned.
         bits: 8 to 16, those that 16-bit grey pictures fill: 12 for many cameras.
 

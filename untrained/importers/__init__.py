@@ -1,7 +1,7 @@
 """Importers: files as the authors of benchmarks publish them, made into tables of the data folder.
 
-All code that reads files of others' formats is here. Nothing in them is executed: pickles are read
-by a reader that knows a few types and refuses all else by name.
+All code that reads tables of others' formats is here; that of images is in `archives`. Nothing in
+the files is executed: `untrained.pickles` knows a few types and refuses all else by name.
 """
 
 import lazy_loader

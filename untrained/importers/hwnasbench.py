@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from untrained.importers.pickles import read_pickle
 from untrained.importers.watching import Watched, unwatched
+from untrained.pickles import read_pickle
 
 FILE = "nasbench201_hardware.parquet"
 DATA = ("cifar10", "cifar100", "ImageNet16-120")

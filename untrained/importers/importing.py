@@ -52,9 +52,9 @@ def import_table(
         raise FileNotFoundError(f"expected files of {format} at {path}, got nothing there")
     if path.is_dir() and format not in FOLDERS:
         raise ValueError(f"expected a file of {format}, got the folder {path}; name a file in it")
-    folder = data_folder() / "tables"
     if not replace:
-        _check_free(folder / table.file for table in KNOWN if table.format == format)
+        check_new(format)
+    folder = data_folder() / "tables"
     name, frame = FORMATS[format](path, watched)
     target = folder / name
     if not replace:
@@ -64,6 +64,16 @@ def import_table(
     frame.write_parquet(content, compression="zstd")
     write_whole(target, content.getvalue())
     return target
+
+
+def check_new(format: str) -> None:
+    """Refuse a format all of whose tables are there.
+
+    Raises:
+        ValueError: If they are.
+    """
+    folder = data_folder() / "tables"
+    _check_free(folder / table.file for table in KNOWN if table.format == format)
 
 
 def _check_free(targets: Iterable[Path]) -> None:

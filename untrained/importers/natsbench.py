@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from untrained.importers.percent import fraction
-from untrained.importers.pickles import read_pickle
 from untrained.importers.watching import Watched, unwatched
+from untrained.pickles import read_pickle
 from untrained.spaces import get_space
 
 TEST = {

@@ -20,7 +20,7 @@ class InspectConfig:
     scale: str = "full"
     "Scale at which an architecture is built: `full` (as published), `narrow` or `small`."
     images: str = "digits"
-    "`digits` (bundled), a .npz file, a folder, or a name in the data folder such as `cifar10`."
+    "`digits`, `shapes` (built in), a file, a folder, or a name such as `cifar10`: docs/data.md."
     size: int | None = None
     "Side in pixels to which images are resized; by default their own, or 32 for a folder."
     probe: int = 64

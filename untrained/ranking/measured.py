@@ -43,7 +43,7 @@ FOLDER = "ranking"
 
 def rank(
     models: Given,
-    images: str | Path | Mapping[str, Any] | Images = "digits",
+    images: Any = "digits",
     config: RankConfig = RankConfig(),  # noqa: B008  # a frozen value
     *,
     pretrained: Collection[str] = (),
@@ -60,8 +60,7 @@ def rank(
     Args:
         models: import paths, such as `["my_nets:small", "timm:resnet18"]`; or name -> a function,
             a class, an nn.Module or an import path.
-        images: a name, a .npz file, a folder, or arrays or tensors as
-            `{"x_train": pixels, "y_train": labels}`, as of `load_images`; or what that gives.
+        images: whatever `load_images` takes, or what that gives.
         config: all else; its own models and images do not count.
         pretrained: names of makers whose models come with weights that they have learnt.
         on_progress: called as work proceeds.
@@ -94,17 +93,12 @@ def rank(
     return replace(found, folder=out, command=again)
 
 
-def _loaded(images: str | Path | Mapping[str, Any] | Images, config: RankConfig) -> Images | None:
+def _loaded(images: Any, config: RankConfig) -> Images | None:
     """Images that this process has; None for those that can be loaded by name."""
     if isinstance(images, str | Path):
         return None
-    if isinstance(images, Mapping):
-        return load_images(images, size=config.size, seed=config.seed)
     if not isinstance(images, Images):
-        raise ValueError(
-            f"images: expected a name, a folder, what load_images gives, or arrays as "
-            f"{{'x_train': pixels, 'y_train': labels}}, got one of type {type(images).__name__}"
-        )
+        return load_images(images, size=config.size, seed=config.seed)
     if config.size is not None:
         raise ValueError(
             f"size: expected none beside images that are loaded, got {config.size!r}; try "

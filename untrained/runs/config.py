@@ -26,8 +26,9 @@ class MachineConfig:
     """What is asked of everything that measures networks: on which images, and where."""
 
     images: str = "digits"
-    """`digits` (bundled), a .npz file, a folder with one subfolder per class, or a name in the
-    data folder such as `cifar10`."""
+    """`digits` or `shapes` (built in), a folder with one subfolder per class, a .npz file,
+    official files of CIFAR, MNIST or SVHN, shards of Parquet or tar, or a name in the data folder
+    such as `cifar10`, for which see `untrained data add`."""
     size: int | None = None
     "Side in pixels to which images are resized; by default their own, or 32 for a folder."
     seed: int = 0
