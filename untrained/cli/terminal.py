@@ -4,6 +4,7 @@ Neither console reads markup: `[bold]` in a string is these six characters. Styl
 """
 
 import logging
+import os
 import sys
 from io import TextIOWrapper
 
@@ -15,6 +16,8 @@ from untrained.outside import visible
 PRINTED = Console(markup=False, emoji=False, highlight=False)
 WORKING = Console(stderr=True, markup=False, emoji=False, highlight=False)
 "Progress, warnings and errors, on the error stream, so that the other can be piped."
+PIPED_WIDTH = 10_000
+"Of tables that nobody's terminal limits: a row is a line, to be searched."
 
 
 def say(
@@ -23,6 +26,11 @@ def say(
     """One line, however long; `text` may be from outside, `label` is ours."""
     before = Text(f"{label} " if label else "", label_style)
     to.print(Text.assemble(before, (visible(str(text)), style)), soft_wrap=True)
+
+
+def tell(sentence: str, *, style: str = "") -> None:
+    """Prose, which a terminal breaks between words."""
+    PRINTED.print(Text(visible(sentence), style))
 
 
 class Told(logging.Handler):
@@ -38,9 +46,12 @@ TOLD = Told(logging.WARNING)
 def prepare() -> None:
     """Has the library's warnings said, and what a terminal's encoding lacks written as escapes.
 
+    A table that is piped has no width, unless COLUMNS says one.
     Again is no different from once.
     """
     logging.getLogger("untrained").addHandler(TOLD)
+    if not PRINTED.is_terminal and "COLUMNS" not in os.environ:
+        PRINTED.width = PIPED_WIDTH
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
