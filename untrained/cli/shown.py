@@ -118,7 +118,7 @@ def show_standings(record: RunRecord) -> None:
     which = "selected architecture" if len(record.trials) > 1 else "architecture"
     show_table(
         "data",
-        [_population(row) for row in rows],
+        [row.data if row.population == "all" else f"{row.data}, {row.population}" for row in rows],
         [
             Column("accuracy", [percent(row.accuracy, 2) for row in rows]),
             Column("best", [percent(row.best, 2) for row in rows]),
@@ -128,10 +128,6 @@ def show_standings(record: RunRecord) -> None:
         ],
         title=f"The {which} in the benchmark's table ({tables.TABLES[record.space].title})",
     )
-
-
-def _population(row: tables.Standing) -> str:
-    return row.data if row.population == "all" else f"{row.data}, {row.population}"
 
 
 def show_trainings(record: RunRecord) -> None:
@@ -156,7 +152,7 @@ def show_trainings(record: RunRecord) -> None:
     )
     for network in networks:
         if network.reason:
-            say(network.reason, label=f"{network.architecture}:", style="yellow")
+            say(f"{network.architecture}: {network.reason}", style="yellow")
     found = headline(record, image_facts(record.images).test)
     if found.selected_accuracy is not None and several:
         for sentence in (found.verdict, *found.references):
