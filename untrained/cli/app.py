@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -30,7 +31,7 @@ from untrained.cli.commands import (
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
-from untrained.cli.terminal import WORKING, prepare, say
+from untrained.cli.terminal import WORKING, note, prepare, say
 from untrained.locations import Location
 
 app = App(
@@ -73,13 +74,20 @@ app.command(_data_app)
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config_file: Annotated[Location | None, Parameter(name="--config")] = None,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False,
+    log_file: Path | None = None,
 ) -> None:
     """Reads flags, and those left unsaid from a TOML file.
 
     Args:
         config_file: TOML file, or its URL, whose keys are the flags of the command; flags take
             precedence, key by key.
+        quiet: Say nothing but the result, and why there is none: no progress, no warnings.
+        verbose: Say more about the work, on the error stream.
+        log_file: File to which progress, warnings and errors are appended, each with its time.
     """
+    prepare(quiet=quiet, verbose=verbose, log_file=log_file)
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)
 
@@ -114,5 +122,6 @@ def fail(message: str, code: int) -> None:
     """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
     if os.environ.get("UNTRAINED_TRACEBACK"):
         raise
+    note(message)
     say(message, label="untrained:", label_style="red", to=WORKING)
     sys.exit(code)

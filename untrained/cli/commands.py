@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from untrained.bench.config import BenchConfig
-from untrained.cli.terminal import WORKING, say
+from untrained.cli.terminal import WORKING, say, shows_bars
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
@@ -287,7 +287,7 @@ def clear_pictures() -> None:
 
 def actions() -> ModuleType:
     """The module of that name; a terminal is told that its import takes a second or two."""
-    if WORKING.is_terminal:
+    if shows_bars():
         say("loading torch", style="dim", to=WORKING)
     try:
         return import_module("untrained.cli.actions")

@@ -7,7 +7,7 @@ from rich.table import Column as Cells
 from rich.table import Table
 
 from untrained.cli.columns import Column, show_table
-from untrained.cli.terminal import PRINTED, WORKING, say
+from untrained.cli.terminal import PRINTED, say, working
 from untrained.estimate import Quantity
 from untrained.inspection import Finding, Inspection
 from untrained.inspection.config import InspectConfig
@@ -22,7 +22,7 @@ MOST = 14
 
 def show_inspected(model: str, config: InspectConfig, as_json: bool) -> None:
     """Inspects a network, writes its page, and shows what was found."""
-    with WORKING.status(f"inspecting {visible(model)}"):
+    with working(f"inspecting {model}"):
         found = inspect_one(model, config)
     page = page_of(model, config)
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,11 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from untrained.cli.columns import Column, show_table
-from untrained.cli.progress import columns_of_a_bar
-from untrained.cli.terminal import WORKING, say
+from untrained.cli.progress import Lines, columns_of_a_bar
+from untrained.cli.terminal import WORKING, say, shows_bars
 from untrained.report.tracked import spread
 from untrained.report.units import significant
+from untrained.runs import Progress
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 from untrained.storage import RunFolder
@@ -35,6 +36,10 @@ SHOWN = {
 @contextmanager
 def watching_snapshots(epochs: int) -> Iterator[Callable[[Snapshot], None]]:
     """A bar of epochs with time left, and under it the last snapshot."""
+    if not shows_bars():
+        lines = Lines()
+        yield lambda each: lines.tell(Progress("tracking, epoch", each.epoch, epochs))
+        return
     bars = Bars(*columns_of_a_bar())
     bar = bars.add_task("initialisation", total=epochs)
     with Live(bars, console=WORKING, transient=True) as live:

@@ -134,6 +134,8 @@ def train_once(
         assert isinstance(outcome, Trained)
         row, training = rows[left[index]], outcome.training
         keep_training(session, row, outcome)
+        last = training.epochs[-1:]
+        logger.info("trained %s: %s", row["architecture"], training.reason or last)
         row |= {"epochs": training.epochs, "finished": training.finished}
         session.on_progress(progress_of(session, rows))
     return any(claimed.given)
@@ -148,7 +150,8 @@ def progress_of(session: Session, rows: dict[str, dict[str, Any]]) -> Progress:
     """How many epochs of the trainings are done; one that ended early counts as whole."""
     each = session.config.recipe.epochs
     done = sum(each if row["finished"] else len(row["epochs"]) for row in rows.values())
-    return Progress(f"training {len(rows)} networks", done, each * len(rows))
+    words = f"training {len(rows)} networks"
+    return Progress(words, done, each * len(rows), "training", after=session.after)
 
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:
@@ -285,7 +288,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     if row["reason"]:
         return
     begun = time.perf_counter()
-    session.on_progress(Progress("exporting the network", 0, 1))
+    session.on_progress(Progress("exporting the network", 0, 1, "export"))
     task = training_task(session, row, session.config.recipe.epochs)
     [(_, outcome)] = session.engine([task])  # trains again only where the checkpoint was lost
     assert isinstance(outcome, Trained)
@@ -333,4 +336,4 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     for note in exported.notes:
         logger.warning(note)
     session.store.add_cost(session.run, "export", time.perf_counter() - begun)
-    session.on_progress(Progress("exporting the network", 1, 1))
+    session.on_progress(Progress("exporting the network", 1, 1, "export"))

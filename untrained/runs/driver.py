@@ -35,6 +35,7 @@ from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
 from untrained.runs.manifest import check_continues
 from untrained.runs.measuring import Measuring
+from untrained.runs.outlook import after_search, after_training
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
 from untrained.runs.resolved import ResolvedConfig
@@ -83,9 +84,11 @@ def run(
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
     with opened(config, on_progress, began=began) as session:
+        session = replace(session, after=after_search(session))
         selected = search(session)
         if config.train and selected is not None:
-            train_all(session, selected)
+            after = session.after and after_training(session)
+            train_all(replace(session, after=after), selected)
         note_spent(session)
     return session.folder
 
@@ -195,6 +198,7 @@ def opened(
             check_continues(store, identity, described)
         store.begin_run(identity, {**described, "search": searched})
         store.claims.begin()
+        logger.info("run %s, %d at a time", folder.path, engine.lanes)
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
             config=asks,
