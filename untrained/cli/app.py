@@ -31,6 +31,7 @@ from untrained.cli.commands import (
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
+from untrained.cli.run_commands import export, runs_compare, runs_list, runs_rm, runs_show
 from untrained.cli.terminal import WORKING, note, prepare, say
 from untrained.locations import Location
 
@@ -68,6 +69,13 @@ _data_app.default(data)
 _data_app.command(import_table, name="import")
 _data_app.command(clear_pictures, name="clear")
 app.command(_data_app)
+_runs_app = App(name="runs", help="List, show, compare and remove runs.")
+_runs_app.command(runs_list, name="list")
+_runs_app.command(runs_show, name="show")
+_runs_app.command(runs_compare, name="compare")
+_runs_app.command(runs_rm, name="rm")
+app.command(_runs_app)
+app.command(export)
 
 
 @app.meta.default

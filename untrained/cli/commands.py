@@ -286,11 +286,16 @@ def clear_pictures() -> None:
 
 
 def actions() -> ModuleType:
-    """The module of that name; a terminal is told that its import takes a second or two."""
+    """The module of that name."""
+    return load("untrained.cli.actions")
+
+
+def load(module: str) -> ModuleType:
+    """A module; a terminal is told that its import takes a second or two."""
     if shows_bars():
         say("loading torch", style="dim", to=WORKING)
     try:
-        return import_module("untrained.cli.actions")
+        return import_module(module)
     except (ImportError, MemoryError, OSError) as error:
         if os.environ.get("UNTRAINED_TRACEBACK"):
             raise

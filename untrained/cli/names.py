@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-PARTS = re.compile(r"[^|+/,:;=.()\s]*[|+/,:;=.()\s]*")
+PARTS = re.compile(r"[^|+/,:;=.()\s-]*[|+/,:;=.()\s-]*")
 "A word of a text form, with the signs after it."
 WORDS = re.compile(r"[^_ :.]*(?:[_:.]| [↑↓]| )*")
 "A word of a heading, likewise."

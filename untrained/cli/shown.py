@@ -31,18 +31,24 @@ def show(folder: RunFolder, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plain(record, folder)))
     else:
-        show_found(record)
-        show_failures(record)
-        show_standings(record)
-        show_trainings(record)
-        if record.budgeted is not None:
-            tell(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
-        if whole_files(folder.network):
-            say(folder.network, label="Network:", style="bold")
-        say(folder.report, label="Report: ", style="bold")
-        show_beside(record, folder)
+        show_record(record, folder)
     if found_nothing(record):
         sys.exit(1)
+
+
+def show_record(record: RunRecord, folder: RunFolder) -> None:
+    """For people."""
+    show_found(record)
+    show_failures(record)
+    show_standings(record)
+    show_trainings(record)
+    if record.budgeted is not None:
+        tell(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
+    if whole_files(folder.network):
+        say(folder.network, label="Network:", style="bold")
+    if folder.report.exists():
+        say(folder.report, label="Report: ", style="bold")
+    show_beside(record, folder)
 
 
 def show_beside(record: RunRecord, folder: RunFolder) -> None:

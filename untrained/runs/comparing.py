@@ -10,6 +10,7 @@ from typing import Any
 from untrained.data import sha256
 from untrained.images import Images
 from untrained.images.splits import shorten
+from untrained.locations import Location
 from untrained.runs.budgeting import at_pace, is_paced, within_budget
 from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import code_version, made_by, modules_of
@@ -52,7 +53,7 @@ def train_all(session: Session, selected: Architecture) -> None:
         session = at_pace(session, second_epoch(session, keys))
         keys = [begin_training(session, i, *each) for i, each in enumerate(asked)]
     rows = train_each(session, keys)
-    export_selected(session, rows[keys[0]])
+    export_trained(session, rows[keys[0]], session.folder.network)
 
 
 def train_sample(session: Session, architectures: Sequence[Architecture], repeats: int) -> None:
@@ -280,8 +281,8 @@ def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> No
     )
 
 
-def export_selected(session: Session, row: dict[str, Any]) -> None:
-    """Writes the selected architecture, trained, where it can be used without the library.
+def export_trained(session: Session, row: dict[str, Any], folder: Location) -> None:
+    """Writes a trained architecture to a folder, where it can be used without the library.
 
     Its accuracy on the test images is from then on that of the files as they were written.
     """
@@ -317,7 +318,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     try:
         exported = export(
             network.cpu(),
-            session.folder.network,
+            folder,
             images=session.images,
             source=source,
             constructor=constructor,
@@ -331,7 +332,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
             accuracy=outcome.evaluation.accuracy,
         )
     except Exception as error:  # the source may be somebody else's
-        raise ValueError(f"{session.folder.network}: {error}; the training is kept") from error
+        raise ValueError(f"{folder}: {error}; the training is kept") from error
     keep_training(session, row, outcome._replace(evaluation=exported.evaluation))
     for note in exported.notes:
         logger.warning(note)

@@ -1,14 +1,19 @@
 """Configurations as TOML: what `--dry-run` prints, and what a run keeps beside its results."""
 
-from dataclasses import asdict
+import tomllib
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
 
+from untrained.locations import Location
 from untrained.outside import command_line, without_password
-from untrained.runs.config import MachineConfig
+from untrained.runs.config import MachineConfig, RunConfig
 from untrained.runs.track_config import TrackConfig
+from untrained.settings import typed
+
+T = TypeVar("T")
 
 CONFIG = "config.toml"
 "The file of a run's or a tracking's folder that reproduces it."
@@ -26,6 +31,34 @@ def as_toml(config: MachineConfig | TrackConfig, *command: str) -> str:
     given = tomli_w.dumps(_plain(said))
     words = command_line("untrained", *(command or ("search",)), "--config")
     return f"# {words} FILE\n{given}"
+
+
+def load_config(file: Location) -> RunConfig:
+    """The configuration of a run that `as_toml` wrote.
+
+    Raises:
+        ValueError: it cannot be read, or is of another version.
+    """
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return _read(RunConfig, table, "")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected the configuration of a run, got {file}: {error}") from error
+
+
+def _read(kind: type[T], table: dict[str, Any], within: str) -> T:
+    """The dataclass, whose fields of such a kind are tables."""
+    hints = get_type_hints(kind)
+    unknown = [name for name in table if name not in hints]
+    if unknown:
+        raise ValueError(f"expected no {within}{unknown[0]}")
+    found = {
+        name: _read(hints[name], value, f"{name}.")
+        if is_dataclass(hints[name]) and isinstance(value, dict)
+        else typed(hints[name], value, f"{within}{name}")
+        for name, value in table.items()
+    }
+    return kind(**found)
 
 
 def _plain(value: Any) -> Any:

@@ -152,6 +152,17 @@ def estimated(config: RunConfig) -> Budgeted | None:
         )
 
 
+def name_of(config: RunConfig) -> str:
+    """What the run of this configuration is called, by code and images as they are now.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
+    made = prepared(config)
+    setups = (*made.setups, *made.cheap)
+    return _identities(made.config, made.space, setups, made.searcher, made.images)[2]
+
+
 @contextmanager
 def opened(
     config: RunConfig,
