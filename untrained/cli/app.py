@@ -46,6 +46,8 @@ Start with `untrained demo`. Then bring your own images, a folder with one subfo
 
 What was computed is kept in `untrained-runs` and never computed again: a command that was
 stopped, even by kill -9, resumes when it is given again.
+
+Exit codes: 0 done; 1 it could not be done, or nothing was found; 2 wrong use; 130 interrupted.
 """,
     version=version("untrained"),
     help_format="markdown",
@@ -79,7 +81,7 @@ app.command(export)
 
 
 @app.meta.default
-def launch(
+def untrained(  # after whose name the file of shell completion is called
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config_file: Annotated[Location | None, Parameter(name="--config")] = None,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
@@ -98,6 +100,12 @@ def launch(
     prepare(quiet=quiet, verbose=verbose, log_file=log_file)
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)
+
+
+app.meta.register_install_completion_command(
+    help="""Install completion for bash, zsh, fish or PowerShell: of the one that runs, or of
+    --shell; --output FILE writes it elsewhere."""
+)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from untrained.bench.benching import plan_of
 from untrained.bench.config import BenchConfig
 from untrained.bench.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
 from untrained.cli.columns import Column, directed, show_table
+from untrained.cli.planned import show_plan
 from untrained.cli.terminal import say, tell
 from untrained.outside import visible
 from untrained.report.board_page import report_board
@@ -19,13 +20,12 @@ from untrained.report.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 
-def plan(folder: Path | None, config: BenchConfig) -> None:
-    """What would be done, as TOML and a line of comment."""
+def plan(folder: Path | None, config: BenchConfig, as_json: bool) -> None:
+    """What would be done."""
     if folder is not None:
-        print(as_toml(config, "bench", str(folder)), end="")
+        show_plan(as_toml(config, "bench", str(folder)), as_json)
         return
-    print(f"# measures {visible(plan_of(config))}")
-    print(as_toml(config, "bench"), end="")
+    show_plan(as_toml(config, "bench"), as_json, note=f"measures {visible(plan_of(config))}")
 
 
 def show(board: Leaderboard, as_json: bool) -> None:

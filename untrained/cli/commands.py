@@ -39,21 +39,27 @@ def search(
 
     Args:
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, and do nothing else.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing else.
     """
     actions().search(config, json, dry_run)
 
 
-def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
+def demo(
+    *,
+    out: Path = Path("untrained-runs"),
+    workers: int = RunConfig().workers,
+    json: Switch = False,
+) -> None:
     """Search, train, compare, export and report, on the bundled digits.
 
     Args:
         out: Folder of the store and of the run.
         workers: Worker processes.
+        json: Print one JSON object instead of tables.
     """
     epochs = TrainingSpec(epochs=20)
     asked = RunConfig(train=True, channels=16, cells=1, training=epochs, out=out, workers=workers)
-    actions().search(asked)
+    actions().search(asked, json)
 
 
 def score(
@@ -68,7 +74,8 @@ def score(
         architectures: Text forms, each in quotes, such as
             '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, for `untrained search`, and do
+            nothing.
     """
     do = actions()
     do.search(do.scoring(architectures, config), json, dry_run)
@@ -86,7 +93,8 @@ def train(
     Args:
         architecture: Text form, in quotes.
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, for `untrained search`, and do
+            nothing.
     """
     do = actions()
     do.search(do.training(architecture, config), json, dry_run)
@@ -106,7 +114,7 @@ def track(
     Args:
         architecture: Text form, in quotes.
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing.
     """
     actions().track(architecture, config, json, dry_run)
 
@@ -123,8 +131,8 @@ def rank(
 
     Args:
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML and the models that it names, and do
-            nothing.
+        dry_run: Print the whole configuration as TOML or JSON and the models that it names, and
+            do nothing.
     """
     actions().rank(config, json, dry_run)
 
@@ -145,7 +153,8 @@ def bench(
         folder: Folder of a run, as `search` or `score` printed it; beside it, only --combine,
             --dataset, --table, --thresholds, --resamples, --store and --workers may be given.
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON and what it would measure, and do
+            nothing.
     """
     actions().bench(folder, config, json, dry_run)
 
@@ -165,7 +174,7 @@ def sweep(
     Args:
         name: What the sweep is called; its folder in `out` is called so too.
         json: Print one JSON object instead of lines.
-        dry_run: Print the whole configuration as TOML, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing.
     """
     actions().sweep(name, config, json, dry_run)
 
@@ -189,7 +198,12 @@ def sweep_status(
 
 
 def sweep_export(
-    name: str, file: Path, *, out: Location = MachineConfig.out, store: str | None = None
+    name: str,
+    file: Path,
+    *,
+    out: Location = MachineConfig.out,
+    store: str | None = None,
+    json: Switch = False,
 ) -> None:
     """Write what a sweep has measured so far as CSV: a line a draw, a column a score.
 
@@ -198,12 +212,17 @@ def sweep_export(
         file: What to write; it must not be there.
         out: As of the sweep.
         store: As of the sweep.
+        json: Print one JSON object instead of a line.
     """
-    actions().sweep_export(name, file, out, store)
+    actions().sweep_export(name, file, out, store, json)
 
 
 def sweep_merge(
-    name: str, *stores: str, out: Location = MachineConfig.out, store: str | None = None
+    name: str,
+    *stores: str,
+    out: Location = MachineConfig.out,
+    store: str | None = None,
+    json: Switch = False,
 ) -> None:
     """Copy what other stores hold of a sweep into one: of shards that had none in common.
 
@@ -212,8 +231,9 @@ def sweep_merge(
         stores: Files or URLs.
         out: Where the store is that is copied into.
         store: The same, as of the sweep.
+        json: Print one JSON object instead of lines.
     """
-    actions().sweep_merge(name, stores, out, store)
+    actions().sweep_merge(name, stores, out, store, json)
 
 
 def check(*names: str, config: CheckFlags = CheckConfig(), json: Switch = False) -> None:
@@ -244,15 +264,22 @@ def inspect(model: str, *, config: InspectFlags = InspectConfig(), json: Switch 
     actions().inspect(model, config, json)
 
 
-def report(folder: Location, *, page: Location | None = None, store: str | None = None) -> None:
+def report(
+    folder: Location,
+    *,
+    page: Location | None = None,
+    store: str | None = None,
+    json: Switch = False,
+) -> None:
     """Write the report of a run or a tracking again, finished or still running.
 
     Args:
         folder: Its folder, or its URL, as `search` or `track` printed it.
         page: The file to write; by default report.html in the folder. Nothing else is written.
         store: Where the run's numbers are, if it was given a store.
+        json: Print one JSON object instead of a line.
     """
-    actions().report(folder, page, store)
+    actions().report(folder, page, store, json)
 
 
 def data(*, json: Switch = False) -> None:
@@ -267,7 +294,9 @@ def data(*, json: Switch = False) -> None:
     actions().data(json)
 
 
-def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
+def import_table(
+    format: str, path: Path, *, replace: Switch = False, json: Switch = False
+) -> None:
     """Write a benchmark's own files as a table of the data folder.
 
     Args:
@@ -276,13 +305,18 @@ def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
             `suite-zero` (`zc_*.json`) or `hwnasbench` (a .pickle).
         path: The file or folder, as its authors publish it. A pickle is never run.
         replace: Replace a table that is there.
+        json: Print one JSON object instead of a line.
     """
-    actions().import_table(format, path, replace)
+    actions().import_table(format, path, replace, json)
 
 
-def clear_pictures() -> None:
-    """Remove the pictures that are kept decoded; a command that needs some decodes them again."""
-    actions().clear_pictures()
+def clear_pictures(*, json: Switch = False) -> None:
+    """Remove the pictures that are kept decoded; a command that needs some decodes them again.
+
+    Args:
+        json: Print one JSON object instead of a line.
+    """
+    actions().clear_pictures(json)
 
 
 def actions() -> ModuleType:

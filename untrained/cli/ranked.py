@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from untrained.cli.columns import Column, directed, show_table
+from untrained.cli.planned import show_plan
 from untrained.cli.terminal import say, tell
 from untrained.outside import visible
 from untrained.ranking.config import PROBE, SIZES, RankConfig
@@ -31,11 +32,10 @@ from untrained.report.units import (
 from untrained.runs.config_file import as_toml
 
 
-def plan(config: RankConfig) -> None:
-    """What would be measured, as a line of comment and TOML."""
-    found = named_models(config.models)
-    print(f"# ranks {visible(', '.join(found.architectures))}")
-    print(as_toml(config.check(), "rank"), end="")
+def plan(config: RankConfig, as_json: bool) -> None:
+    """What would be measured."""
+    names = visible(", ".join(named_models(config.models).architectures))
+    show_plan(as_toml(config.check(), "rank"), as_json, note=f"ranks {names}")
 
 
 def show(ranking: Ranking, as_json: bool) -> None:

@@ -92,8 +92,8 @@ def remove(
         counts = {"trials": removed.trials, "measurements": removed.measurements}
         print(json.dumps({"run": folder.name, **counts, "trainings": len(removed.trainings)}))
         return
-    counts = removed.trials, removed.measurements, len(removed.trainings)
-    words = "{:,} trials, {:,} measurements, {:,} trainings".format(*counts)
+    gone = removed.trials, removed.measurements, len(removed.trainings)
+    words = "{:,} trials, {:,} measurements, {:,} trainings".format(*gone)
     say(f"removed {folder.name}: {words}")
 
 
