@@ -60,7 +60,9 @@ def test_every_number_is_there_at_every_width_and_no_line_is_longer(
     assert max(map(len, out.splitlines())) <= width
     assert all(cell in out for column in cells for cell in column)
     assert (names[0] in out) == (width > 140 or (width == 140 and scores < 4))
-    assert out.count("\n*") == len(fitted(names, columns, width - 3)[1])
+    parts = fitted(names, columns, width - 3)
+    assert out.count("\n*") == len(parts)
+    assert all(set(part.names) == {str(k + 1) for k, _ in enumerate(names)} for part in parts[1:])
 
 
 def test_one_architecture_is_shown_in_lines_and_not_cut(

@@ -1,12 +1,12 @@
 """Tables of names and numbers that are read at any width.
 
 A name is whole where there is room, else what it does not share with others, else in lines. Where
-even then not all columns fit, those left over follow in a table of their own.
+even then not all columns fit, the rows have numbers, and what is left over follows by number.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -75,48 +75,67 @@ def show_table(
     """
     shown = [visible(name) for name in names]
     beside = GAP + max(map(len, marks), default=-GAP)
-    width = max(PRINTED.width - beside, NARROW)
-    written, parts = fitted(shown, columns, width)
-    for some in parts:
+    parts = fitted(shown, columns, max(PRINTED.width - beside, NARROW))
+    for k, part in enumerate(parts):
         PRINTED.print()
-        if title and some is parts[0]:
+        if title and k == 0:
             tell(title, style="bold")
-        table = Table(box=SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-        if marks:
-            table.add_column("", no_wrap=True)
-        table.add_column(heading, no_wrap=True)
-        for column in some:
-            table.add_column(column.title, justify=column.justify, no_wrap=True, vertical="top")
-        cells = [column.cells for column in some]
-        for k, row in enumerate(zip(written, *cells, strict=True)):
-            table.add_row(*marks[k : k + 1], *row, style=(styles or {}).get(k, ""))
-        PRINTED.print(table)
-    if any(LEFT_OUT in each and each not in shown for each in written):
+        PRINTED.print(_table(part, heading if k == 0 else "", marks, styles or {}))
+    if any(LEFT_OUT in each and each not in shown for each in parts[0].names):
         tell(f"{LEFT_OUT} stands for what all of these names share.", style="dim")
 
 
-def fitted(
-    names: Sequence[str], columns: Sequence[Column], width: int
-) -> tuple[list[str], list[list[Column]]]:
-    """The names as they are written, and the columns of each part of the table."""
-    longest, beside = max(map(len, names), default=0), sum(c.width + GAP for c in columns)
-    if longest + beside <= width:
-        return [*names], [[*columns]]
+class Part(NamedTuple):
+    """A table, or what fits of it side by side."""
+
+    names: list[str]
+    "One a row, in lines."
+    columns: list[Column]
+
+
+def _table(part: Part, heading: str, marks: Sequence[str], styles: Mapping[int, str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    if marks:
+        table.add_column("", no_wrap=True)
+    table.add_column(heading, no_wrap=True)
+    for column in part.columns:
+        table.add_column(column.title, justify=column.justify, no_wrap=True, vertical="top")
+    cells = [column.cells for column in part.columns]
+    for k, row in enumerate(zip(part.names, *cells, strict=True)):
+        table.add_row(*marks[k : k + 1], *row, style=styles.get(k, ""))
+    return table
+
+
+def fitted(names: Sequence[str], columns: Sequence[Column], width: int) -> list[Part]:
+    """The table, or parts of it: in the first, rows have numbers, by which others call them."""
     short = shortened(names)
+    for written in (names, short):
+        if max(map(len, written), default=0) + _width(columns) <= width:
+            return [Part([*written], [*columns])]
     least = min(NARROW, max(map(len, short), default=0))
-    parts = [*_parts(columns, width - least)]
-    room = min(width - sum(c.width + GAP for c in part) for part in parts)
-    if longest <= room:  # of the part with most columns
-        return [*names], parts
-    return [broken(name, max(room, 8)) for name in short], parts
+    first = _fitting(columns, width - least)
+    if len(first) == len(columns):
+        return [Part(_broken(short, width - _width(first)), first)]
+    numbers = [str(k) for k in range(1, len(names) + 1)]
+    left = columns[len(first) :]
+    numbered = [f"{k} {name}" for k, name in zip(numbers, short, strict=True)]
+    parts = [Part(_broken(numbered, width - _width(first)), first)]
+    while left:
+        some = _fitting(left, width - len(numbers[-1]))
+        parts.append(Part(numbers, some))
+        left = left[len(some) :]
+    return parts
 
 
-def _parts(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
-    """As many columns together as fit."""
-    part: list[Column] = []
-    for column in columns:
-        if part and sum(c.width + GAP for c in (*part, column)) > room:
-            yield part
-            part = []
-        part.append(column)
-    yield part
+def _width(columns: Sequence[Column]) -> int:
+    return sum(column.width + GAP for column in columns)
+
+
+def _broken(names: Sequence[str], width: int) -> list[str]:
+    return [broken(name, max(width, 8)) for name in names]
+
+
+def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
+    """As many of the first as fit, one at least."""
+    count = max(1, sum(_width(columns[: k + 1]) <= room for k in range(len(columns))))
+    return [*columns[:count]]
