@@ -1,6 +1,6 @@
 """What a person sees of a command: its screen at several widths, and what it writes when piped.
 
-    python experiments/terminal_sessions.py --save sessions -- search --options.evaluations 20
+    python experiments/terminal_sessions.py --save sessions -- search --train
 
 writes `sessions/60.txt`, `80.txt`, `140.txt` and `piped.txt`: the screen whenever it had stood
 still for a while, and at the end; and prints the time to the first output, in all and of the

@@ -116,3 +116,10 @@ def test_the_best_come_first_and_failures_last() -> None:
     assert [each.architecture for each in ordered] == ["best", "middle", "worst", "failed"]
     assert sound == 3
     assert best_first([], {"a": 1}) == ([], 0)
+
+
+def test_names_that_need_little_room_are_whole() -> None:
+    names = ["naswot ↑", "trainable_layers ↑"]
+    parts = fitted(names, [Column(f"c{k}", ["0123456789"] * 2) for k in range(9)], 57)
+    assert len(parts) > 1
+    assert parts[0].names == ["1 naswot ↑", "2 trainable_layers ↑"]

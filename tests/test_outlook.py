@@ -105,7 +105,7 @@ def test_a_run_tells_of_the_whole(tmp_path: Path) -> None:
     assert phases[:3] == [
         "search, batch 1 of about 3: 2 architectures",
         "search, batch 2 of about 3: 2 architectures",
-        "search, batch 3 of 3: 1 architectures",
+        "search, batch 3 of 3: 1 architecture",
     ]
     searched = [p for p in seen if p.step == "search"]
     assert searched[0].total + searched[0].later == 2 * 5

@@ -108,7 +108,8 @@ def _table(part: Part, heading: str, marks: Sequence[str], styles: Mapping[int, 
 
 def fitted(names: Sequence[str], columns: Sequence[Column], width: int) -> list[Part]:
     """The table, or parts of it: in the first, rows have numbers, by which others call them."""
-    short = shortened(names)
+    longest = max(map(len, names), default=0)
+    short = [*names] if longest <= NARROW else shortened(names)
     for written in (names, short):
         if max(map(len, written), default=0) + _width(columns) <= width:
             return [Part([*written], [*columns])]

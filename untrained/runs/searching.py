@@ -69,11 +69,12 @@ def _batch(session: Session, batch: int, tried: int, proposed: int) -> Progress:
     """A batch before it is measured: which of how many, as far as can be told."""
     ahead = session.searcher.ahead(tried, session.config.proposals)
     words = f"search, batch {batch + 1}"
+    what = f"{proposed} architecture{'s' if proposed != 1 else ''}"
     if ahead is None or session.budget is not None:  # whose clock decides
-        return Progress(f"{words}: {proposed} architectures", 0, 0)
+        return Progress(f"{words}: {what}", 0, 0)
     batches, left = batch + max(ahead.batches, 1), max(ahead.architectures - proposed, 0)
     words += f" of about {batches}" if left else f" of {batches}"
-    phase = f"{words}: {proposed} architectures"
+    phase = f"{words}: {what}"
     later = left * len(session.measuring.setups)
     return Progress(phase, 0, 0, "search", later, session.after)
 
