@@ -118,6 +118,7 @@ def fitted(names: Sequence[str], columns: Sequence[Column], width: int) -> list[
     if len(first) == len(columns):
         return [Part(_broken(short, width - _width(first)), first)]
     numbers = [str(k) for k in range(1, len(names) + 1)]
+    first = _fitting(columns, width - least - len(numbers[-1]) - 1)
     left = columns[len(first) :]
     numbered = [f"{k} {name}" for k, name in zip(numbers, short, strict=True)]
     parts = [Part(_broken(numbered, width - _width(first)), first)]
