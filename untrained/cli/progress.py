@@ -76,6 +76,7 @@ def _whole() -> Column:
 def watching() -> Iterator[OnProgress]:
     """What shows progress: on a terminal in bars, elsewhere, and in a log file, in lines."""
     lines = Lines()
+    logger.info("loading images")
     if not shows_bars():
         yield lines.tell
         return
@@ -95,6 +96,10 @@ def shown_in_bars() -> Iterator["Steps"]:
     with Live(steps, console=WORKING):
         yield steps
         steps.left = ""
+
+
+SOON = 10.0
+"Seconds; what takes less is not foretold in a line of its own."
 
 
 class Steps:
@@ -134,6 +139,8 @@ class Steps:
         self.left = in_words(progress, seconds)
         if seconds is not None and not self.foretold:
             self.foretold = True
+            if seconds < SOON:
+                return
             say(foretold(progress, seconds), style="dim", to=WORKING)
 
 
