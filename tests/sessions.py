@@ -52,8 +52,7 @@ def given() -> RunRecord:
         architecture = str(space.sample(rng))
         trials.append(TrialRecord(number, 0, architecture, "given", readings, (0, 1, 2)))
     counts = frozenset(("parameters", "macs"))
-    run = {"searcher": "given", "directions": SCORES, "trials": tuple(trials), "counts": counts}
-    return replace(EMPTY, **run)
+    return replace(EMPTY, searcher="given", directions=SCORES, trials=tuple(trials), counts=counts)
 
 
 def session(width: int) -> str:
