@@ -35,7 +35,7 @@ def given() -> RunRecord:
     trials = []
     for number in range(6):
         size = rng.randrange(70_000, 1_600_000)
-        columns = {
+        columns: dict[str, list[float]] = {
             "parameters": [size] * 3,
             "macs": [143 * size] * 3,
             "naswot": [rng.gauss(1000, 3) for _ in range(3)],
