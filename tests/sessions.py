@@ -80,12 +80,12 @@ def _with_parents(run: RunRecord) -> RunRecord:
 @contextmanager
 def printed(width: int) -> Iterator[io.StringIO]:
     """What is printed meanwhile, on a terminal so wide."""
-    before, written = (PRINTED.file, PRINTED._width), io.StringIO()
-    PRINTED.file, PRINTED._width = written, width
+    before, written = (PRINTED._file, PRINTED._width), io.StringIO()
+    PRINTED._file, PRINTED._width = written, width
     try:
         yield written
     finally:
-        PRINTED.file, PRINTED._width = before
+        PRINTED._file, PRINTED._width = before
 
 
 if __name__ == "__main__":
