@@ -8,7 +8,7 @@ import pytest
 from untrained.cli.columns import BEST, Column, fitted, show_table
 from untrained.cli.names import broken, shortened
 from untrained.cli.terminal import PRINTED
-from untrained.report.units import significant, uncertain
+from untrained.pages.units import significant, uncertain
 from untrained.runs.ordering import best_first
 from untrained.scores import Reading
 from untrained.spaces import get_space

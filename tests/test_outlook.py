@@ -13,7 +13,7 @@ from untrained.cli.progress import Lines
 from untrained.runs import Progress, RunConfig, run
 from untrained.runs.outlook import Outlook
 from untrained.runs.session import After
-from untrained.search import Goal, Trial, make_searcher
+from untrained.searchers import Goal, Trial, make_searcher
 from untrained.spaces import get_space
 from untrained.training import TrainingSpec
 

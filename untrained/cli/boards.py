@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from untrained.bench.benching import bench as bench
-from untrained.bench.benching import bench_run as bench_run
-from untrained.bench.benching import plan_of
-from untrained.bench.config import BenchConfig
-from untrained.bench.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
+from untrained.benching.bench import bench as bench
+from untrained.benching.bench import bench_run as bench_run
+from untrained.benching.bench import plan_of
+from untrained.benching.config import BenchConfig
+from untrained.benching.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
 from untrained.cli.columns import Column, directed, show_table
 from untrained.cli.planned import show_plan
 from untrained.cli.terminal import say, tell
 from untrained.outside import visible
-from untrained.report.board_page import report_board
-from untrained.report.units import letter, share, significant
+from untrained.pages.board_page import report_board
+from untrained.pages.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 

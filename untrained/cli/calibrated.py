@@ -2,7 +2,7 @@
 
 from untrained.cli.columns import Column, show_table
 from untrained.cli.terminal import tell
-from untrained.report.calibrated import READING, calibrated_in_words, rows_of
+from untrained.pages.calibrated import READING, calibrated_in_words, rows_of
 from untrained.runs.record import Calibrated
 
 

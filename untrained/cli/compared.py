@@ -7,10 +7,10 @@ from typing import Any
 from untrained.cli.columns import BEST, Column, directed, show_table
 from untrained.cli.scored import shortly
 from untrained.cli.terminal import say, tell
-from untrained.report.compared import Compared, compared, sentence
-from untrained.report.headline import headline, image_facts
-from untrained.report.measured import latest, pooled
-from untrained.report.units import duration, percent
+from untrained.pages.compared import Compared, compared, sentence
+from untrained.pages.headline import headline, image_facts
+from untrained.pages.measured import latest, pooled
+from untrained.pages.units import duration, percent
 from untrained.runs import RunRecord
 from untrained.scores import Reading
 

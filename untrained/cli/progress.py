@@ -24,7 +24,7 @@ from rich.text import Text
 
 from untrained.cli.terminal import PROGRESS, WORKING, say, shows_bars
 from untrained.outside import visible
-from untrained.report.units import duration
+from untrained.pages.units import duration
 from untrained.runs import Progress
 from untrained.runs.outlook import Outlook
 from untrained.runs.session import OnProgress

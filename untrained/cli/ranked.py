@@ -11,13 +11,8 @@ from untrained.cli.columns import Column, directed, show_table
 from untrained.cli.planned import show_plan
 from untrained.cli.terminal import say, tell
 from untrained.outside import visible
-from untrained.ranking.config import PROBE, SIZES, RankConfig
-from untrained.ranking.measured import rank as rank
-from untrained.ranking.naming import named_models
-from untrained.ranking.ranking import Ranking
-from untrained.ranking.trained import ACCURACY, SECONDS
-from untrained.report.ranking_page import report_ranking
-from untrained.report.units import (
+from untrained.pages.ranking_page import report_ranking
+from untrained.pages.units import (
     compact,
     duration,
     letter,
@@ -29,6 +24,11 @@ from untrained.report.units import (
     significant,
     uncertain,
 )
+from untrained.ranking.config import PROBE, SIZES, RankConfig
+from untrained.ranking.measured import rank as rank
+from untrained.ranking.naming import named_models
+from untrained.ranking.ranking import Ranking
+from untrained.ranking.trained import ACCURACY, SECONDS
 from untrained.runs.config_file import as_toml
 
 

@@ -13,7 +13,7 @@ from untrained.cli.progress import watching
 from untrained.cli.shown import plain, show_record
 from untrained.cli.terminal import say, tell
 from untrained.locations import Location
-from untrained.report.units import memory, percent
+from untrained.pages.units import memory, percent
 from untrained.runs.exporting import export_run
 from untrained.runs.listing import RunSummary, find_run, runs_of
 from untrained.runs.record import record_of

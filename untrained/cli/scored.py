@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from untrained.cli.columns import BEST, Column, directed, show_table
 from untrained.cli.terminal import say, tell
-from untrained.report.measured import estimated, latest, pooled
-from untrained.report.units import counted, significant, uncertain
+from untrained.pages.measured import estimated, latest, pooled
+from untrained.pages.units import counted, significant, uncertain
 from untrained.runs import RunRecord
 from untrained.runs.ordering import best_first
 from untrained.scores import Reading

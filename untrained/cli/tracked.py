@@ -13,8 +13,8 @@ from rich.table import Table
 from untrained.cli.columns import Column, show_table
 from untrained.cli.progress import Lines, columns_of_a_bar
 from untrained.cli.terminal import WORKING, say, shows_bars
-from untrained.report.tracked import spread
-from untrained.report.units import significant
+from untrained.pages.tracked import spread
+from untrained.pages.units import significant
 from untrained.runs import Progress
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track

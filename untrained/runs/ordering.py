@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from untrained.search.ranks import dense_ranks
+from untrained.searchers.ranks import dense_ranks
 from untrained.storage.trial_record import Reading, TrialRecord
 
 
