@@ -25,6 +25,7 @@ SLOW = frozenset(
     {
         "test_asynchronous", "test_az_nas", "test_benching", "test_calibrating",
         "test_forward_scores", "test_claimed_trainings", "test_claims", "test_cli",
+        "test_every_command", "test_outlook", "test_run_commands",
         "test_closed_forms", "test_code", "test_conformance", "test_counting",
         "test_damage",
         "test_darts", "test_devices", "test_ending", "test_export", "test_features",

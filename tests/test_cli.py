@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from untrained.cli import main
-from untrained.cli.terminal import PRINTED
+from untrained.cli.terminal import PIPED_WIDTH, PRINTED
 from untrained.storage import RunFolder, opening
 from untrained.storage.schema import SCHEMA
 from untrained.storage.store import Store
@@ -39,7 +39,7 @@ def command(
 ) -> Command:
     """Runs `untrained ...` in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(PRINTED, "_width", 200)
+    monkeypatch.setattr(PRINTED, "_width", PIPED_WIDTH)
     monkeypatch.setenv("COLUMNS", "200")  # of help, whose console is made anew
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -10,7 +10,7 @@ from torch import nn
 from trainable import he, mlp, resnet, times
 
 from untrained import inspect
-from untrained.cli.inspected import notable, show_inspected, table_of
+from untrained.cli.inspected import notable, show_inspected, show_layers
 from untrained.images import Images
 from untrained.inspection.config import InspectConfig
 from untrained.inspection.curves import curves_of, kernel_shares
@@ -102,7 +102,9 @@ def test_for_machines_it_is_one_json_object(
     assert Path(found["page"]).exists()
 
 
-def test_of_many_layers_those_are_printed_that_findings_name(digits: Images) -> None:
+def test_of_many_layers_those_are_printed_that_findings_name(
+    digits: Images, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(0)
     found = inspect(mlp(30), digits)
     rows = found.layers.to_dicts()
@@ -110,7 +112,10 @@ def test_of_many_layers_those_are_printed_that_findings_name(digits: Images) -> 
     assert {0, len(rows) - 1} <= {*shown}
     assert {k for k, row in enumerate(rows) if row["findings"]} <= {*shown}
     assert len(shown) < 20
-    assert len(table_of(found).rows) > len(shown)
+    show_layers(found)
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) > 2 + len(shown)
+    assert any(line.startswith("... ") and "more" in line for line in lines)
 
 
 def test_the_page_is_one_file_that_shows_findings_curves_and_layers(

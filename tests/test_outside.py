@@ -268,6 +268,8 @@ def test_store_and_terminal_show_it_as_it_is(
 ) -> None:
     monkeypatch.setattr(terminal.PRINTED, "_width", 3000)
     folder = stored(tmp_path, NASTY, selected)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.report.write_bytes(b"")  # or it would not be named
     code = shown_code(folder, as_json=False)
     printed = capsys.readouterr().out
     assert code == (0 if selected else 1)

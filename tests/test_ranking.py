@@ -309,7 +309,7 @@ def test_the_command_shows_a_table_and_writes_a_page(
     code, out, err = command(*asked, "--models", "named_models:wide", "named_models:gives_pairs")
     assert code == 0
     assert "   named_models:" in out  # the head of the column
-    assert " A wide " in out
+    assert "A  wide " in out
     assert "named_models:gives_pairs: expected outputs of shape (2, 10)" in out
     assert "named_models:gives_pairs: expected outputs of shape (2, 10)" in err
     page = next(Path("untrained-runs").glob("*/ranking/ranking.html"))

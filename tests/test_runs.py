@@ -335,7 +335,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     seen: list[Progress] = []
     run(quick(tmp_path, train=True, training=replace(SHORT, epochs=1)), seen.append)
     phases = list(dict.fromkeys(p.phase for p in seen))
-    assert phases[0] == "search, batch 1: 3 architectures"
+    assert phases[0] == "search, batch 1 of 1: 3 architectures"
     assert phases[-2:] == ["training 2 networks", "exporting the network"]
     for phase in phases:
         last = [p for p in seen if p.phase == phase][-1]

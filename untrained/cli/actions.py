@@ -1,5 +1,6 @@
 """What the commands do: call the library, write the report, print."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -7,10 +8,11 @@ from untrained import front, images, importers, pages, tables  # which load thei
 from untrained.benching.config import BenchConfig
 from untrained.cli import BEGAN
 from untrained.cli.held import show_held
+from untrained.cli.planned import show_plan
 from untrained.cli.progress import reading, watching
 from untrained.cli.shown import show
 from untrained.cli.swept import show_sweep, write_values
-from untrained.cli.terminal import say
+from untrained.cli.terminal import say, show_file
 from untrained.cli.tracked import show_track, watching_snapshots
 from untrained.conformance.config import CheckConfig
 from untrained.front.asked import scoring, training
@@ -36,9 +38,8 @@ def search(config: RunConfig, as_json: bool = False, dry_run: bool = False) -> N
     """Runs under a progress bar, writes the report and shows what was found; or shows the plan."""
     if dry_run:
         plan = estimated(config)
-        if plan is not None:
-            print(f"# {plan_in_words(plan)}")
-        print(as_toml(planned(config)), end="")
+        note = "" if plan is None else plan_in_words(plan)
+        show_plan(as_toml(planned(config)), as_json, note=note)
         return
     with watching() as watch:
         found = front.search(config.images, config=config, on_progress=watch, began=BEGAN)
@@ -73,7 +74,7 @@ def track(architecture: str | None, config: TrackConfig, as_json: bool, dry_run:
     """Tracks one network, and writes its page."""
     if dry_run:
         command = ("track", *([architecture] if architecture else []))
-        print(as_toml(config.resolved(), *command), end="")
+        show_plan(as_toml(config.resolved(), *command), as_json)
         return
     with watching_snapshots(config.recipe.epochs) as on_snapshot:
         folder, found = track_one(config, architecture, on_snapshot)
@@ -86,7 +87,7 @@ def bench(folder: Path | None, config: BenchConfig, as_json: bool, dry_run: bool
     from untrained.cli import boards  # with polars, which other commands do without
 
     if dry_run:
-        boards.plan(folder, config)
+        boards.plan(folder, config, as_json)
         return
     with watching() as watch:
         if folder is None:
@@ -102,7 +103,7 @@ def sweep(name: str, config: SweepConfig, as_json: bool, dry_run: bool) -> None:
     """Measures many architectures under a progress bar, and says how far all is."""
     if dry_run:
         resolve(config.check().run_config())
-        print(as_toml(config, "sweep", name), end="")
+        show_plan(as_toml(config, "sweep", name), as_json)
         return
     with watching() as watch:
         found = sweeps.sweep(name, config, watch)
@@ -114,17 +115,22 @@ def sweep_status(name: str, out: Location, store: str | None, as_json: bool) -> 
     show_sweep(sweeps.sweep_state(RunFolder(out, name, store)), as_json)
 
 
-def sweep_export(name: str, file: Path, out: Location, store: str | None) -> None:
+def sweep_export(name: str, file: Path, out: Location, store: str | None, as_json: bool) -> None:
     """Writes what a sweep has measured."""
     count = write_values(sweeps.sweep_values(RunFolder(out, name, store)), file)
-    say(f"{count:,} lines: {file}")
+    if as_json:
+        print(json.dumps({"lines": count, "file": str(file)}))
+    else:
+        say(f"{count:,} lines: {file}")
 
 
-def sweep_merge(name: str, stores: tuple[str, ...], out: Location, store: str | None) -> None:
+def sweep_merge(
+    name: str, stores: tuple[str, ...], out: Location, store: str | None, as_json: bool
+) -> None:
     """Puts the stores of shards together."""
     if not stores:
         raise ValueError("expected one store or more to copy from, got none")
-    show_sweep(sweeps.merge_sweeps(RunFolder(out, name, store), stores), as_json=False)
+    show_sweep(sweeps.merge_sweeps(RunFolder(out, name, store), stores), as_json)
 
 
 def rank(config: RankConfig, as_json: bool, dry_run: bool) -> None:
@@ -132,7 +138,7 @@ def rank(config: RankConfig, as_json: bool, dry_run: bool) -> None:
     from untrained.cli import ranked  # with polars, which other commands do without
 
     if dry_run:
-        ranked.plan(config)
+        ranked.plan(config, as_json)
         return
     with watching() as watch:
         found = ranked.rank(config.models, config.images, config, on_progress=watch)
@@ -153,19 +159,24 @@ def inspect(model: str, config: InspectConfig, as_json: bool) -> None:
     show_inspected(model, config, as_json)
 
 
-def report(folder: Location, page: Location | None, store: str | None) -> None:
+def report(folder: Location, page: Location | None, store: str | None, as_json: bool) -> None:
     """Writes the page of a run or a tracking again."""
     if isinstance(folder, URL):
         folder.check_reached()
-    say(front.report(folder, page, store=store), label="Report:", style="bold")
+    show_file("report", front.report(folder, page, store=store), as_json)
 
 
-def serve(out: Location, store: str | None, host: str, port: int, token: str) -> None:
+def serve(
+    out: Location, store: str | None, host: str, port: int, token: str, as_json: bool
+) -> None:
     """Serves the pages of a store until it is interrupted."""
     from untrained import serve as live  # whose libraries are an extra
 
     def tell(address: str) -> None:
-        say(address, label="Runs:", style="bold")
+        if as_json:
+            print(json.dumps({"address": address}), flush=True)
+        else:
+            say(address, label="Runs:", style="bold")
 
     library = live.Library(out, store)
     for number in (signal.SIGINT, signal.SIGTERM):  # which the server hears, and then raises anew
@@ -178,22 +189,26 @@ def data(as_json: bool) -> None:
     show_held((*tables.known_tables(), *images.known_images()), as_json)
 
 
-def clear_pictures() -> None:
+def clear_pictures(as_json: bool) -> None:
     """Removes what is kept of folders of pictures."""
     from untrained.images.kept import clear
 
-    say(f"Removed {clear() / 1e6:,.1f} MB of decoded pictures.")
+    removed = clear()
+    if as_json:
+        print(json.dumps({"removed_bytes": removed}))
+    else:
+        say(f"Removed {removed / 1e6:,.1f} MB of decoded pictures.")
 
 
-def add_data(name: str, path: Path | None, replace: bool) -> None:
+def add_data(name: str, path: Path | None, replace: bool, as_json: bool) -> None:
     """Brings an image set or a table into the data folder."""
     from untrained.cli.added import add  # with tables' formats, which need polars
 
-    add(name, path, replace)
+    add(name, path, replace, as_json)
 
 
-def import_table(format: str, path: Path, replace: bool) -> None:
+def import_table(format: str, path: Path, replace: bool, as_json: bool) -> None:
     """Writes a table from a benchmark's own files."""
     with reading() as watched:
         table = importers.import_table(format, path, replace=replace, watched=watched)
-    say(table, label="Table:", style="bold")
+    show_file("table", table, as_json)

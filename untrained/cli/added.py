@@ -16,20 +16,21 @@ from rich.progress import (
 )
 
 from untrained.cli.progress import reading
-from untrained.cli.terminal import WORKING, say
+from untrained.cli.terminal import WORKING, say, show_file, shows_bars
 from untrained.images import add_images
 from untrained.importers import FORMATS, add_table
 
 
-def add(name: str, path: Path | None, replace: bool) -> None:
+def add(name: str, path: Path | None, replace: bool, as_json: bool) -> None:
     """Brings what has this name, a table's format or images, and says how it is used."""
     if name in FORMATS:
         with reading() as watched:
             table = add_table(name, path, replace=replace, bars=shown, watched=watched)
-        say(table, label="Table:", style="bold")
+        show_file("table", table, as_json)
         return
-    say(add_images(name, path, replace=replace, bars=shown), label="Images:", style="bold")
-    say(f"untrained search --images {name}", label="Use:   ", style="dim")
+    show_file("images", add_images(name, path, replace=replace, bars=shown), as_json)
+    if not as_json:
+        say(f"untrained search --images {name}", label="Use:   ", style="dim")
 
 
 class Bar:
@@ -62,7 +63,7 @@ class Bar:
 @contextmanager
 def shown(name: str) -> Iterator[Bar | None]:
     """A bar on a terminal; elsewhere a line."""
-    if not WORKING.is_terminal:
+    if not shows_bars():
         say(f"fetching {name}", to=WORKING)
         yield None
         return

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -32,7 +33,8 @@ from untrained.cli.commands import (
 from untrained.cli.ending import interrupted
 from untrained.cli.flags import check_words, read, read_file, renamed
 from untrained.cli.help import MostUsedFirst
-from untrained.cli.terminal import WORKING, prepare, say
+from untrained.cli.run_commands import export, runs_compare, runs_list, runs_rm, runs_show
+from untrained.cli.terminal import WORKING, note, prepare, say
 from untrained.locations import Location
 
 app = App(
@@ -46,6 +48,8 @@ Start with `untrained demo`. Then bring your own images, a folder with one subfo
 
 What was computed is kept in `untrained-runs` and never computed again: a command that was
 stopped, even by kill -9, resumes when it is given again.
+
+Exit codes: 0 done; 1 it could not be done, or nothing was found; 2 wrong use; 130 interrupted.
 """,
     version=version("untrained"),
     help_format="markdown",
@@ -70,21 +74,41 @@ _data_app.command(add_data, name="add")
 _data_app.command(import_table, name="import")
 _data_app.command(clear_pictures, name="clear")
 app.command(_data_app)
+_runs_app = App(name="runs", help="List, show, compare and remove runs.")
+_runs_app.command(runs_list, name="list")
+_runs_app.command(runs_show, name="show")
+_runs_app.command(runs_compare, name="compare")
+_runs_app.command(runs_rm, name="rm")
+app.command(_runs_app)
+app.command(export)
 
 
 @app.meta.default
-def launch(
+def untrained(  # after whose name the file of shell completion is called
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config_file: Annotated[Location | None, Parameter(name="--config")] = None,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False,
+    log_file: Path | None = None,
 ) -> None:
     """Reads flags, and those left unsaid from a TOML file.
 
     Args:
         config_file: TOML file, or its URL, whose keys are the flags of the command; flags take
             precedence, key by key.
+        quiet: Say nothing but the result, and why there is none: no progress, no warnings.
+        verbose: Say more about the work, on the error stream.
+        log_file: File to which progress, warnings and errors are appended, each with its time.
     """
+    prepare(quiet=quiet, verbose=verbose, log_file=log_file)
     app.config = (check_words, *([] if config_file is None else [read_file(config_file)]))
     app(tokens)
+
+
+app.meta.register_install_completion_command(
+    help="""Install completion for bash, zsh, fish or PowerShell: of the one that runs, or of
+    --shell; --output FILE writes it elsewhere."""
+)
 
 
 def main() -> None:
@@ -117,5 +141,6 @@ def fail(message: str, code: int) -> None:
     """Says what went wrong in one line and ends; UNTRAINED_TRACEBACK=1 shows where."""
     if os.environ.get("UNTRAINED_TRACEBACK"):
         raise
+    note(message)
     say(message, label="untrained:", label_style="red", to=WORKING)
     sys.exit(code)

@@ -6,28 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
-
 from untrained.benching.bench import bench as bench
 from untrained.benching.bench import bench_run as bench_run
 from untrained.benching.bench import plan_of
 from untrained.benching.config import BenchConfig
 from untrained.benching.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
-from untrained.cli.terminal import PRINTED, say
+from untrained.cli.columns import Column, directed, show_table
+from untrained.cli.planned import show_plan
+from untrained.cli.terminal import say, tell
 from untrained.outside import visible
 from untrained.pages.board_page import report_board
 from untrained.pages.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 
-def plan(folder: Path | None, config: BenchConfig) -> None:
-    """What would be done, as TOML and a line of comment."""
+def plan(folder: Path | None, config: BenchConfig, as_json: bool) -> None:
+    """What would be done."""
     if folder is not None:
-        print(as_toml(config, "bench", str(folder)), end="")
+        show_plan(as_toml(config, "bench", str(folder)), as_json)
         return
-    print(f"# measures {visible(plan_of(config))}")
-    print(as_toml(config, "bench"), end="")
+    show_plan(as_toml(config, "bench"), as_json, note=f"measures {visible(plan_of(config))}")
 
 
 def show(board: Leaderboard, as_json: bool) -> None:
@@ -50,21 +48,22 @@ def show(board: Leaderboard, as_json: bool) -> None:
 def show_board(board: Leaderboard) -> None:
     """One row a score, and beneath how to read it."""
     say(f"By {board.accuracy}: {board.population}", style="bold")
-    table = Table("", Column("score", overflow="fold", min_width=18), box=SIMPLE_HEAD, padding=0)
     rows = board.scores.to_dicts()
     columns = zip(HEADINGS, zip(*map(cells_of, rows), strict=True), strict=True)
-    known = {name: cells for name, cells in columns if {*cells} != {"-"}}  # the others are no use
-    for name in known:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, *cells in zip(rows, *known.values(), strict=True):
-        style = {"baseline": "dim", SHORTENED: "dim italic"}.get(row["kind"], "")
-        table.add_row(letter(row["group"]), visible(row["score"]), *cells, style=style)
-    PRINTED.print(table)
+    known = [Column(name, cells) for name, cells in columns if {*cells} != {"-"}]
+    styles = {"baseline": "dim", SHORTENED: "dim italic"}
+    show_table(
+        "score",
+        [directed(row["score"], -1 + 2 * row["higher_is_better"]) for row in rows],
+        known,  # the others are no use
+        marks=[letter(row["group"]) for row in rows],
+        styles={k: styles.get(row["kind"], "") for k, row in enumerate(rows)},
+    )
     if board.verdict:
-        say(board.verdict, style="bold")
-    say(READING_FEW if board.few else READING.format(board.resamples), style="dim")
+        tell(board.verdict, style="bold")
+    tell(READING_FEW if board.few else READING.format(board.resamples), style="dim")
     for note in board.notes:
-        say(note, style="dim")
+        tell(note, style="dim")
 
 
 HEADINGS = "tau", "95 %", "p", "draws", "rho", "| size", "best 10", "failed", "seconds"

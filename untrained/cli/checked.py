@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.table import Column, Table
 from rich.text import Text
 
-from untrained.cli.terminal import PRINTED, WORKING, say
+from untrained.cli.terminal import PRINTED, say, working
 from untrained.conformance import Finding
 from untrained.conformance.checking import each_finding
 from untrained.conformance.config import CheckConfig
@@ -38,10 +38,10 @@ def show_checked(names: tuple[str, ...], config: CheckConfig, as_json: bool) -> 
 def _watched(name: str, config: CheckConfig) -> list[Finding]:
     """The findings; a terminal is told which was the last."""
     found = []
-    with WORKING.status(f"checking {visible(name)}") as status:
+    with working(f"checking {name}") as change:
         for finding in each_finding(name, config.settings_of(name)):
             found.append(finding)
-            status.update(f"checking {visible(name)}: {finding.statement}")
+            change(f"checking {name}: {finding.statement}")
     return found
 
 

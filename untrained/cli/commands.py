@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from untrained.benching.config import BenchConfig
-from untrained.cli.terminal import WORKING, say
+from untrained.cli.terminal import WORKING, say, shows_bars
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig
 from untrained.locations import Location
@@ -39,21 +39,27 @@ def search(
 
     Args:
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, and do nothing else.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing else.
     """
     actions().search(config, json, dry_run)
 
 
-def demo(*, out: Path = Path("untrained-runs"), workers: int = RunConfig().workers) -> None:
+def demo(
+    *,
+    out: Path = Path("untrained-runs"),
+    workers: int = RunConfig().workers,
+    json: Switch = False,
+) -> None:
     """Search, train, compare, export and report, on the bundled digits.
 
     Args:
         out: Folder of the store and of the run.
         workers: Worker processes.
+        json: Print one JSON object instead of tables.
     """
     epochs = TrainingSpec(epochs=20)
     asked = RunConfig(train=True, channels=16, cells=1, training=epochs, out=out, workers=workers)
-    actions().search(asked)
+    actions().search(asked, json)
 
 
 def score(
@@ -68,7 +74,8 @@ def score(
         architectures: Text forms, each in quotes, such as
             '|nor_conv_3x3~0|+|none~0|none~1|+|...|'.
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, for `untrained search`, and do
+            nothing.
     """
     actions().score(architectures, config, json, dry_run)
 
@@ -85,7 +92,8 @@ def train(
     Args:
         architecture: Text form, in quotes.
         json: Print one JSON object instead of tables.
-        dry_run: Print the whole configuration as TOML, for `untrained search`, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, for `untrained search`, and do
+            nothing.
     """
     actions().train(architecture, config, json, dry_run)
 
@@ -104,7 +112,7 @@ def track(
     Args:
         architecture: Text form, in quotes.
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing.
     """
     actions().track(architecture, config, json, dry_run)
 
@@ -121,8 +129,8 @@ def rank(
 
     Args:
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML and the models that it names, and do
-            nothing.
+        dry_run: Print the whole configuration as TOML or JSON and the models that it names, and
+            do nothing.
     """
     actions().rank(config, json, dry_run)
 
@@ -143,7 +151,8 @@ def bench(
         folder: Folder of a run, as `search` or `score` printed it; beside it, only --combine,
             --dataset, --table, --thresholds, --resamples, --store and --workers may be given.
         json: Print one JSON object instead of a table.
-        dry_run: Print the whole configuration as TOML and what it would measure, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON and what it would measure, and do
+            nothing.
     """
     actions().bench(folder, config, json, dry_run)
 
@@ -163,7 +172,7 @@ def sweep(
     Args:
         name: What the sweep is called; its folder in `out` is called so too.
         json: Print one JSON object instead of lines.
-        dry_run: Print the whole configuration as TOML, and do nothing.
+        dry_run: Print the whole configuration as TOML or JSON, and do nothing.
     """
     actions().sweep(name, config, json, dry_run)
 
@@ -187,7 +196,12 @@ def sweep_status(
 
 
 def sweep_export(
-    name: str, file: Path, *, out: Location = MachineConfig.out, store: str | None = None
+    name: str,
+    file: Path,
+    *,
+    out: Location = MachineConfig.out,
+    store: str | None = None,
+    json: Switch = False,
 ) -> None:
     """Write what a sweep has measured so far as CSV: a line a draw, a column a score.
 
@@ -196,12 +210,17 @@ def sweep_export(
         file: What to write; it must not be there.
         out: As of the sweep.
         store: As of the sweep.
+        json: Print one JSON object instead of a line.
     """
-    actions().sweep_export(name, file, out, store)
+    actions().sweep_export(name, file, out, store, json)
 
 
 def sweep_merge(
-    name: str, *stores: str, out: Location = MachineConfig.out, store: str | None = None
+    name: str,
+    *stores: str,
+    out: Location = MachineConfig.out,
+    store: str | None = None,
+    json: Switch = False,
 ) -> None:
     """Copy what other stores hold of a sweep into one: of shards that had none in common.
 
@@ -210,8 +229,9 @@ def sweep_merge(
         stores: Files or URLs.
         out: Where the store is that is copied into.
         store: The same, as of the sweep.
+        json: Print one JSON object instead of lines.
     """
-    actions().sweep_merge(name, stores, out, store)
+    actions().sweep_merge(name, stores, out, store, json)
 
 
 def check(*names: str, config: CheckFlags = CheckConfig(), json: Switch = False) -> None:
@@ -242,15 +262,22 @@ def inspect(model: str, *, config: InspectFlags = InspectConfig(), json: Switch 
     actions().inspect(model, config, json)
 
 
-def report(folder: Location, *, page: Location | None = None, store: str | None = None) -> None:
+def report(
+    folder: Location,
+    *,
+    page: Location | None = None,
+    store: str | None = None,
+    json: Switch = False,
+) -> None:
     """Write the report of a run or a tracking again, finished or still running.
 
     Args:
         folder: Its folder, or its URL, as `search` or `track` printed it.
         page: The file to write; by default report.html in the folder. Nothing else is written.
         store: Where the run's numbers are, if it was given a store.
+        json: Print one JSON object instead of a line.
     """
-    actions().report(folder, page, store)
+    actions().report(folder, page, store, json)
 
 
 def serve(
@@ -260,6 +287,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8471,
     token: str = "",
+    json: Switch = False,
 ) -> None:
     """Show every run of a store in a browser, as it proceeds.
 
@@ -271,8 +299,9 @@ def serve(
         host: Address to listen at. At any but this machine's own, visitors need a token.
         port: Port to listen at; 0 is any that is free.
         token: What visitors need; by default a random one, where one is needed.
+        json: Print the address as a JSON object instead of a line.
     """
-    actions().serve(out, store, host, port, token)
+    actions().serve(out, store, host, port, token, json)
 
 
 def data(*, json: Switch = False) -> None:
@@ -287,7 +316,9 @@ def data(*, json: Switch = False) -> None:
     actions().data(json)
 
 
-def add_data(name: str, path: Path | None = None, *, replace: Switch = False) -> None:
+def add_data(
+    name: str, path: Path | None = None, *, replace: Switch = False, json: Switch = False
+) -> None:
     """Bring an image set or a table into the data folder, so that its name is enough.
 
     Then `--images NAME` finds images. They are fetched from where their authors publish them, and
@@ -298,11 +329,14 @@ def add_data(name: str, path: Path | None = None, *, replace: Switch = False) ->
             with a path, any name for your own images.
         path: A file or folder that you have: what the authors publish, a .npz, or pictures.
         replace: Replace an image set or a table that is there.
+        json: Print one JSON object instead of a line.
     """
-    actions().add_data(name, path, replace)
+    actions().add_data(name, path, replace, json)
 
 
-def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
+def import_table(
+    format: str, path: Path, *, replace: Switch = False, json: Switch = False
+) -> None:
     """Write a benchmark's own files as a table of the data folder.
 
     Args:
@@ -311,21 +345,31 @@ def import_table(format: str, path: Path, *, replace: Switch = False) -> None:
             `suite-zero` (`zc_*.json`) or `hwnasbench` (a .pickle).
         path: The file or folder, as its authors publish it. A pickle is never run.
         replace: Replace a table that is there.
+        json: Print one JSON object instead of a line.
     """
-    actions().import_table(format, path, replace)
+    actions().import_table(format, path, replace, json)
 
 
-def clear_pictures() -> None:
-    """Remove the pictures that are kept decoded; a command that needs some decodes them again."""
-    actions().clear_pictures()
+def clear_pictures(*, json: Switch = False) -> None:
+    """Remove the pictures that are kept decoded; a command that needs some decodes them again.
+
+    Args:
+        json: Print one JSON object instead of a line.
+    """
+    actions().clear_pictures(json)
 
 
 def actions() -> ModuleType:
-    """The module of that name; a terminal is told that its import takes a second or two."""
-    if WORKING.is_terminal:
+    """The module of that name."""
+    return load("untrained.cli.actions")
+
+
+def load(module: str) -> ModuleType:
+    """A module; a terminal is told that its import takes a second or two."""
+    if shows_bars():
         say("loading torch", style="dim", to=WORKING)
     try:
-        return import_module("untrained.cli.actions")
+        return import_module(module)
     except (ImportError, MemoryError, OSError) as error:
         if os.environ.get("UNTRAINED_TRACEBACK"):
             raise

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
+from rich.table import Column as Cells
+from rich.table import Table
 
-from untrained.cli.terminal import PRINTED, WORKING, say
+from untrained.cli.columns import Column, show_table
+from untrained.cli.terminal import PRINTED, say, working
 from untrained.estimate import Quantity
 from untrained.inspection import Finding, Inspection
 from untrained.inspection.config import InspectConfig
@@ -21,7 +22,7 @@ MOST = 14
 
 def show_inspected(model: str, config: InspectConfig, as_json: bool) -> None:
     """Inspects a network, writes its page, and shows what was found."""
-    with WORKING.status(f"inspecting {visible(model)}"):
+    with working(f"inspecting {model}"):
         found = inspect_one(model, config)
     page = page_of(model, config)
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ def show_inspected(model: str, config: InspectConfig, as_json: bool) -> None:
         print(json.dumps(plain(model, found, page)))
         return
     show_summary(found)
-    PRINTED.print(table_of(found))
+    show_layers(found)
     for finding in found.findings:
         show_finding(finding)
     say(page, label="Page:", style="bold")
@@ -51,26 +52,25 @@ def show_summary(found: Inspection) -> None:
     )
 
 
-def table_of(found: Inspection) -> Table:
+def show_layers(found: Inspection) -> None:
     """One row a layer; of many, those that findings name, that are extreme, or the ends."""
-    table = Table(
-        Column("layer", overflow="fold"),
-        *(Column(name, justify="right", no_wrap=True) for name in HEADINGS),
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    rows = found.layers.to_dicts()
+    layers = found.layers.to_dicts()
+    rows: list[tuple[str, tuple[str, ...], str]] = []
     before = -1
-    for k in notable(rows):
+    for k in (*notable(layers), len(layers)):
         if k > before + 1:
-            table.add_row(f"... {k - before - 1} more", style="dim")
-        row, before = rows[k], k
-        table.add_row(
-            visible(row["layer"]), *cells(row), style="yellow" if row["findings"] else ""
-        )
-    if before + 1 < len(rows):
-        table.add_row(f"... {len(rows) - before - 1} more", style="dim")
-    return table
+            rows.append((f"... {k - before - 1} more", ("",) * len(HEADINGS), "dim"))
+        if k < len(layers):
+            style = "yellow" if layers[k]["findings"] else ""
+            rows.append((layers[k]["layer"], cells(layers[k]), style))
+        before = k
+    columns = zip(*(row[1] for row in rows), strict=True)
+    show_table(
+        "layer",
+        [name for name, _, _ in rows],
+        [Column(*each) for each in zip(HEADINGS, columns, strict=True)],
+        styles={k: style for k, (_, _, style) in enumerate(rows)},
+    )
 
 
 HEADINGS = ("RMS", "1 - corr.", "rank", "gradient", "flat", "dead", "NTK")
@@ -101,7 +101,7 @@ def notable(rows: list[dict[str, Any]]) -> list[int]:
 def show_finding(finding: Finding) -> None:
     """What was found, what was measured, when that is said, and what to change."""
     say(finding.title, style="bold yellow" if finding.hinders else "bold")
-    lines = Table.grid(Column(width=11), Column(overflow="fold"), padding=(0, 1))
+    lines = Table.grid(Cells(width=11), Cells(overflow="fold"), padding=(0, 1))
     for word in ("measured", "threshold", "change"):
         lines.add_row(f"  {word}", visible(getattr(finding, word)))
     PRINTED.print(lines)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 
-from untrained.cli.terminal import PRINTED, say
+from untrained.cli.columns import Column, directed, show_table
+from untrained.cli.planned import show_plan
+from untrained.cli.terminal import say, tell
 from untrained.outside import visible
 from untrained.pages.ranking_page import report_ranking
 from untrained.pages.units import (
@@ -19,8 +19,10 @@ from untrained.pages.units import (
     memory,
     milliseconds,
     percent,
+    probability,
     share,
     significant,
+    uncertain,
 )
 from untrained.ranking.config import PROBE, SIZES, RankConfig
 from untrained.ranking.measured import rank as rank
@@ -30,11 +32,10 @@ from untrained.ranking.trained import ACCURACY, SECONDS
 from untrained.runs.config_file import as_toml
 
 
-def plan(config: RankConfig) -> None:
-    """What would be measured, as a line of comment and TOML."""
-    found = named_models(config.models)
-    print(f"# ranks {visible(', '.join(found.architectures))}")
-    print(as_toml(config.check(), "rank"), end="")
+def plan(config: RankConfig, as_json: bool) -> None:
+    """What would be measured."""
+    names = visible(", ".join(named_models(config.models).architectures))
+    show_plan(as_toml(config.check(), "rank"), as_json, note=f"ranks {names}")
 
 
 def show(ranking: Ranking, as_json: bool) -> None:
@@ -51,10 +52,10 @@ def show(ranking: Ranking, as_json: bool) -> None:
             if reason:
                 say(f"{model}: {reason}", style="yellow")
         for said in filter(None, (ranking.verdict, ranking.agreement_verdict)):
-            say(said, style="bold")
-        say(READING, style="dim")
+            tell(said, style="bold")
+        tell(READING, style="dim")
         for note in ranking.notes:
-            say(note, style="dim")
+            tell(note, style="dim")
         for name in ranking.files:
             say(ranking.folder / name)
         say(page, label="Page:", style="bold")
@@ -73,21 +74,24 @@ def show_models(ranking: Ranking) -> None:
     """One row a model; those with the same letter cannot be told apart from the first of them."""
     beside = [name for name in (PROBE,) if name in ranking.models.columns]
     shown = [*dict.fromkeys((ranking.ordered_by, *ranking.scores, *beside))]
-    start = common_start(ranking.models["model"].to_list())
-    model = Column(visible(start) or "model", overflow="fold", min_width=14)
-    table = Table("", model, box=SIMPLE_HEAD, padding=0)
-    for name in shown:
-        table.add_column(visible(name), justify="right", overflow="fold")
-    trained = ranking.agreement is not None
-    for name in (*SHOWN_SIZES, *(("accuracy", "trained") if trained else ())):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in ranking.models.iter_rows(named=True):
-        style = "dim" if row["place"] is None else ""
-        scores = [interval(row, name) for name in shown]
-        name = visible(row["model"].removeprefix(start))
-        training = outcome(row) if trained else ()
-        table.add_row(letter(row["group"]), name, *scores, *sizes(row), *training, style=style)
-    PRINTED.print(table)
+    rows = [*ranking.models.iter_rows(named=True)]
+    start = common_start([row["model"] for row in rows])
+    columns = [
+        Column(directed(name, ranking.directions.get(name)), [interval(row, name) for row in rows])
+        for name in shown
+    ]
+    counts = zip(*map(sizes, rows), strict=True)
+    columns += [Column(*each) for each in zip(SHOWN_SIZES, counts, strict=True)]
+    if ranking.agreement is not None:
+        after = zip(*map(outcome, rows), strict=True)
+        columns += [Column(*each) for each in zip(("accuracy", "trained"), after, strict=True)]
+    show_table(
+        visible(start) or "model",
+        [row["model"].removeprefix(start) for row in rows],
+        columns,
+        marks=[letter(row["group"]) for row in rows],
+        styles={k: "dim" for k, row in enumerate(rows) if row["place"] is None},
+    )
 
 
 def common_start(models: Sequence[str]) -> str:
@@ -108,7 +112,7 @@ def interval(row: Mapping[str, Any], name: str) -> str:
     mean, high = row[name], row.get(f"{name}_high")  # a count has none
     if mean is None:
         return "-"
-    return significant(mean) + ("" if high is None else f" ± {high - mean:,.2g}")
+    return uncertain(mean, high - mean) if high is not None and high > mean else significant(mean)
 
 
 def sizes(row: Mapping[str, Any]) -> Iterator[str]:
@@ -129,15 +133,22 @@ def outcome(row: Mapping[str, Any]) -> Iterator[str]:
 
 def show_agreement(agreement: pl.DataFrame) -> None:
     """One row for each score and size: how well it ranks the accuracies."""
-    table = Table("ranked by", box=SIMPLE_HEAD, padding=0)
-    for name in ("models", "tau", "95 % interval", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in agreement.iter_rows(named=True):
-        tau, low, high = (share(row[name]) for name in ("tau", "tau_low", "tau_high"))
-        p = "-" if row["p_value"] is None else f"{row['p_value']:.2g}"
-        between = "-" if row["tau_low"] is None else f"{low} to {high}"
-        table.add_row(visible(row["score"]), str(row["count"]), tau, between, p)
-    PRINTED.print(table)
+    rows = [*agreement.iter_rows(named=True)]
+    show_table(
+        "ranked by",
+        [row["score"] for row in rows],
+        [
+            Column("models", [str(row["count"]) for row in rows]),
+            Column("tau", [share(row["tau"]) for row in rows]),
+            Column("95 % interval", [_between(row) for row in rows]),
+            Column("p", [probability(row["p_value"]) for row in rows]),
+        ],
+    )
+
+
+def _between(row: Mapping[str, Any]) -> str:
+    low, high = (share(row[name]) for name in ("tau_low", "tau_high"))
+    return "-" if row["tau_low"] is None else f"{low} to {high}"
 
 
 def plain(ranking: Ranking) -> dict[str, Any]:

@@ -5,24 +5,23 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Column, Table
-
 from untrained import tables
 from untrained.cli.calibrated import show_calibrated
-from untrained.cli.terminal import PRINTED, say
+from untrained.cli.columns import BEST, Column, directed, show_table
+from untrained.cli.scored import show_best, show_scores
+from untrained.cli.terminal import PRINTED, say, tell
 from untrained.files import whole_files
 from untrained.outside import visible
 from untrained.pages.budgeted import budgeted_in_words
 from untrained.pages.compared import Compared, compared
 from untrained.pages.headline import headline, image_facts
 from untrained.pages.limited import limited_in_words
-from untrained.pages.measured import any_scored, estimated, failures
+from untrained.pages.measured import any_scored, failures
 from untrained.pages.shrunk import discarded_in_words
-from untrained.pages.units import counted
+from untrained.pages.units import duration, percent
 from untrained.runs import RunRecord
 from untrained.runs.config_file import CONFIG
 from untrained.runs.record import record_of
-from untrained.scores import Reading
 from untrained.storage import RunFolder, TrialRecord
 
 
@@ -32,18 +31,24 @@ def show(folder: RunFolder, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plain(record, folder)))
     else:
-        show_found(record)
-        show_failures(record)
-        show_standings(record)
-        show_trainings(record)
-        if record.budgeted is not None:
-            say(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
-        if whole_files(folder.network):
-            say(folder.network, label="Network:", style="bold")
-        say(folder.report, label="Report: ", style="bold")
-        show_beside(record, folder)
+        show_record(record, folder)
     if found_nothing(record):
         sys.exit(1)
+
+
+def show_record(record: RunRecord, folder: RunFolder) -> None:
+    """For people."""
+    show_found(record)
+    show_failures(record)
+    show_standings(record)
+    show_trainings(record)
+    if record.budgeted is not None:
+        tell(budgeted_in_words(record.budgeted, record.wall_seconds, record.trainings))
+    if whole_files(folder.network):
+        say(folder.network, label="Network:", style="bold")
+    if folder.report.exists():
+        say(folder.report, label="Report: ", style="bold")
+    show_beside(record, folder)
 
 
 def show_beside(record: RunRecord, folder: RunFolder) -> None:
@@ -65,49 +70,19 @@ def show_found(record: RunRecord) -> None:
     elif record.searcher == "given":
         show_scores(record)
     elif record.selected is None:
-        say("The search ended without selecting an architecture.", style="yellow")
+        tell("The search ended without selecting an architecture.", style="yellow")
     else:
         tried = f"best of {len(record.trials)} measured by {visible(record.searcher)} search"
         seconds = record.wall_seconds.get("search", 0)
         if record.limited is not None:
-            say(limited_in_words(record.limited))
+            tell(limited_in_words(record.limited))
         if record.shrunk is not None:
-            say(discarded_in_words(record.shrunk))
+            tell(discarded_in_words(record.shrunk))
         if record.calibrated is not None:
             show_calibrated(record.calibrated)
-        PRINTED.print(f"\nSelected architecture ({tried}, {seconds:.0f} s):")
+        PRINTED.print(f"\nSelected architecture ({tried}, {duration(seconds)}):")
         say(record.selected, style="bold")
-
-
-def show_scores(record: RunRecord) -> None:
-    """One row an architecture, one column a score: mean and standard error over draws."""
-    names = map(visible, record.directions)
-    table = Table(_texts(), *names, caption="mean ± standard error over draws")
-    for trial in record.trials:
-        cells = [
-            shortly(trial.readings[name], name in record.counts) for name in record.directions
-        ]
-        table.add_row(visible(trial.architecture), *cells)
-    PRINTED.print(table)
-
-
-def _texts() -> Column:
-    """A column of architectures, which a narrow terminal breaks and does not cut."""
-    return Column("architecture", overflow="fold")
-
-
-def shortly(readings: tuple[Reading, ...], is_count: bool) -> str:
-    """`12.3 ± 0.4`; without ± for one draw, and of how many draws where some failed."""
-    found = estimated(readings, is_count=is_count)
-    if not found.draws:
-        return "failed"
-    if is_count:
-        text = counted(found.value, found.standard_error)
-    else:
-        error = f" ± {found.standard_error:,.2g}" if found.standard_error else ""
-        text = f"{found.value:,.5g}{error}"
-    some = f" ({found.draws} of {len(readings)} draws)" if found.draws < len(readings) else ""
-    return f"{text}{some}"
+        show_best(record)
 
 
 REASONS, NAMED = 8, 3
@@ -146,42 +121,50 @@ def show_standings(record: RunRecord) -> None:
                 style="dim",
             )
         return
-    table = Table("data", "accuracy", "best", "rank", "beats", "population")
-    for row in rows:
-        table.add_row(
-            row.data,
-            f"{row.accuracy:.2%}",
-            f"{row.best:.2%}",
-            f"{row.rank:,}",
-            f"{row.percentile:.2f} %",
-            f"{row.population} ({row.size:,})",
-        )
     which = "selected architecture" if len(record.trials) > 1 else "architecture"
-    table.title = f"The {which} in the benchmark's table ({tables.TABLES[record.space].title})"
-    PRINTED.print(table)
+    show_table(
+        "data",
+        [row.data if row.population == "all" else f"{row.data}, {row.population}" for row in rows],
+        [
+            Column("accuracy", [percent(row.accuracy, 2) for row in rows]),
+            Column("best", [percent(row.best, 2) for row in rows]),
+            Column("rank", [f"{row.rank:,}" for row in rows]),
+            Column("beats", [f"{row.percentile:.2f}%" for row in rows]),
+            Column("of", [f"{row.size:,}" for row in rows]),
+        ],
+        title=f"The {which} in the benchmark's table ({tables.TABLES[record.space].title})",
+    )
 
 
 def show_trainings(record: RunRecord) -> None:
     """The selected architecture beside the others, trained with the same recipe; the verdict."""
     if not record.trainings:
         return
-    table = Table("network", "test accuracy", "parameters", _texts())
-    for network in compared(record):
-        table.add_row(
-            visible(network.role),
-            visible(network.reason) or accuracy_of(network),
-            f"{network.parameters:,}",
-            visible(network.architecture),
-            style="bold" if network.role == "selected" else "",
-        )
-    PRINTED.print(table)
+    networks = sorted(compared(record), key=lambda network: -(network.accuracy or -1.0))
+    best = max((network.accuracy or 0.0 for network in networks), default=0.0)
+    chosen = {k: "bold" for k, network in enumerate(networks) if network.role == "selected"}
+    several = len(networks) > 1
+    show_table(
+        "architecture",
+        [network.architecture for network in networks],
+        [
+            Column("network", [visible(n.role) for n in networks], justify="left"),
+            Column(directed("test accuracy", 1), [accuracy_of(n) or "-" for n in networks]),
+            Column("parameters", [f"{n.parameters:,}" for n in networks]),
+        ],
+        marks=[BEST if n.accuracy == best else " " for n in networks] if several else (),
+        styles=chosen,
+        title="Trained with the same recipe, the most accurate first" if several else "Trained",
+    )
+    for network in networks:
+        if network.reason:
+            say(f"{network.architecture}: {network.reason}", style="yellow")
     found = headline(record, image_facts(record.images).test)
-    if found.selected_accuracy is not None and len(compared(record)) > 1:
-        say(found.verdict, style="bold")
-        for sentence in found.references:
-            say(sentence, style="bold")
+    if found.selected_accuracy is not None and several:
+        for sentence in (found.verdict, *found.references):
+            tell(sentence, style="bold")
         if found.caution:
-            say(found.caution, style="dim")
+            tell(found.caution)
 
 
 def accuracy_of(network: Compared) -> str:

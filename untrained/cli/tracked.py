@@ -10,9 +10,12 @@ from rich.live import Live
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from untrained.cli.progress import columns_of_a_bar
-from untrained.cli.terminal import PRINTED, WORKING, say
+from untrained.cli.columns import Column, show_table
+from untrained.cli.progress import Lines, columns_of_a_bar
+from untrained.cli.terminal import WORKING, say, shows_bars
 from untrained.pages.tracked import spread
+from untrained.pages.units import significant
+from untrained.runs import Progress
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 from untrained.storage import RunFolder
@@ -33,6 +36,10 @@ SHOWN = {
 @contextmanager
 def watching_snapshots(epochs: int) -> Iterator[Callable[[Snapshot], None]]:
     """A bar of epochs with time left, and under it the last snapshot."""
+    if not shows_bars():
+        lines = Lines()
+        yield lambda each: lines.tell(Progress("tracking, epoch", each.epoch, epochs))
+        return
     bars = Bars(*columns_of_a_bar())
     bar = bars.add_task("initialisation", total=epochs)
     with Live(bars, console=WORKING, transient=True) as live:
@@ -54,7 +61,7 @@ def table_of(snapshots: Sequence[Snapshot]) -> Table:
 
 def number(value: float | None) -> str:
     """Three digits, or a dash where there is no value."""
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None else significant(value)
 
 
 def show_track(track: Track, folder: RunFolder, as_json: bool) -> None:
@@ -62,7 +69,10 @@ def show_track(track: Track, folder: RunFolder, as_json: bool) -> None:
     if as_json:
         print(json.dumps(track_as_plain(track, folder)))
         return
-    PRINTED.print(table_of([track.snapshots[k] for k in spread(len(track.snapshots))]))
+    shown = [track.snapshots[k] for k in spread(len(track.snapshots))]
+    quantities = [[number(getattr(each, name).value) for name in SHOWN] for each in shown]
+    heads = [f"epoch {each.epoch}" for each in shown]
+    show_table("", [*SHOWN.values()], [*map(Column, heads, quantities)])
     if track.reason:
         say(track.reason, label="The training ended early:", label_style="yellow")
     say(folder.report, label="Report: ", style="bold")

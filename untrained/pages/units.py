@@ -1,5 +1,7 @@
 """Numbers and names as people read them."""
 
+import math
+
 ACRONYMS = frozenset({"ntk", "nngp", "naswot", "swap", "epe", "nas", "az", "vkdnw"})
 
 
@@ -99,16 +101,48 @@ def letter(number: int | None) -> str:
     return chr(ord("A") + number - 1) if number <= 26 else str(number)
 
 
-def significant(number: float | int) -> str:
-    """Three digits or more, thousands separated, powers of ten only where they are needed.
+def significant(number: float | int, digits: int = 3) -> str:
+    """So many digits or more, thousands separated, powers of ten only where they are needed.
 
     Example:
         >>> [significant(n) for n in (0.01234, 56.789, 2250.4, 3.2e8, 0)]
         ['0.0123', '56.8', '2,250', '3.20e+08', '0']
+        >>> [significant(n, 5) for n in (344_060.2, 12.345678, 7)]
+        ['344,060', '12.346', '7']
     """
     if number and not 1e-3 <= abs(number) < 1e7:
-        return f"{number:.2e}"
-    return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"
+        return f"{number:.{digits - 1}e}"
+    return f"{number:,.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:,.{digits}g}"
+
+
+def uncertain(mean: float | int, error: float | int) -> str:
+    """An estimate with its standard error, both up to the last digit that the error leaves.
+
+    Of the error two digits are shown where they are 10 to 35, and one otherwise.
+
+    Args:
+        mean: the estimate.
+        error: above 0.
+
+    Example:
+        >>> uncertain(932.346, 0.858), uncertain(803.92, 2.41), uncertain(344_058.0, 1234.5)
+        ('932.3 ± 0.9', '803.9 ± 2.4', '344,100 ± 1,200')
+        >>> uncertain(1.23456e8, 2.1e6), uncertain(0.0, 0.5)
+        ('(1.235 ± 0.021)e+08', '0.0 ± 0.5')
+
+    Source: Particle Data Group, Review of Particle Physics, introduction, section 5.3.
+    """
+    power = math.floor(math.log10(max(abs(mean), error)))
+    if not -4 <= power < 7:
+        scale = 10.0**power
+        return f"({uncertain(mean / scale, error / scale)})e{power:+03d}"
+    first = math.floor(math.log10(error))
+    leading = round(100 * error / 10.0**first)
+    places = -first if 354 < leading < 950 else 1 - first
+    if leading >= 950:
+        places -= 1
+    shown = max(places, 0)
+    return f"{round(mean, places):,.{shown}f} ± {round(error, places):,.{shown}f}"
 
 
 def counted(mean: float | int, error: float | None) -> str:
@@ -120,7 +154,7 @@ def counted(mean: float | int, error: float | None) -> str:
     """
     if not error:
         return f"{mean:,.0f}"
-    return f"{mean:,.1f} ± {error:{',.2g' if error < 100 else ',.0f'}}"
+    return uncertain(mean, error)
 
 
 def readable(name: str) -> str:

@@ -152,7 +152,10 @@ class _Search:
         self.history.append(self._trial(self.pending.pop(number)))
         self.took = time.perf_counter() - self.since.pop(number)
         tried = len(self.history)
-        session.on_progress(Progress("search, asynchronous", tried, tried + len(self.pending)))
+        ahead = self.searcher.ahead(tried, session.config.proposals)
+        to_come = len(self.pending) if ahead is None else ahead.architectures
+        phase = Progress("search, asynchronous", tried, tried + to_come, "search")
+        session.on_progress(phase._replace(after=None if session.budget else session.after))
 
     def _trial(self, proposal: Proposal) -> Trial:
         keys = self.session.measuring.keys(proposal)

@@ -10,6 +10,7 @@ from typing import Any
 from untrained.data import sha256
 from untrained.images import Images
 from untrained.images.splits import shorten
+from untrained.locations import Location
 from untrained.runs.budgeting import at_pace, is_paced, within_budget
 from untrained.runs.claimed import FIRST_PAUSE, LONGEST_PAUSE, Claimed, Pace, Planned
 from untrained.runs.code import code_version, made_by, modules_of
@@ -53,7 +54,7 @@ def train_all(session: Session, selected: Architecture) -> None:
         session = at_pace(session, second_epoch(session, keys))
         keys = [begin_training(session, i, *each) for i, each in enumerate(asked)]
     rows = train_each(session, keys)
-    export_selected(session, rows[keys[0]])
+    export_trained(session, rows[keys[0]], session.folder.network)
 
 
 def train_sample(session: Session, architectures: Sequence[Architecture], repeats: int) -> None:
@@ -135,6 +136,8 @@ def train_once(
         assert isinstance(outcome, Trained)
         row, training = rows[left[index]], outcome.training
         keep_training(session, row, outcome)
+        last = training.epochs[-1:]
+        logger.info("trained %s: %s", row["architecture"], training.reason or last)
         row |= {"epochs": training.epochs, "finished": training.finished}
         session.on_progress(progress_of(session, rows))
     return any(claimed.given)
@@ -149,7 +152,8 @@ def progress_of(session: Session, rows: dict[str, dict[str, Any]]) -> Progress:
     """How many epochs of the trainings are done; one that ended early counts as whole."""
     each = session.config.recipe.epochs
     done = sum(each if row["finished"] else len(row["epochs"]) for row in rows.values())
-    return Progress(f"training {len(rows)} networks", done, each * len(rows))
+    words = f"training {len(rows)} networks"
+    return Progress(words, done, each * len(rows), "training", after=session.after)
 
 
 def comparison(session: Session, selected: Architecture) -> list[Architecture]:
@@ -278,15 +282,15 @@ def keep_training(session: Session, row: dict[str, Any], outcome: Trained) -> No
     )
 
 
-def export_selected(session: Session, row: dict[str, Any]) -> None:
-    """Writes the selected architecture, trained, where it can be used without the library.
+def export_trained(session: Session, row: dict[str, Any], folder: Location) -> None:
+    """Writes a trained architecture to a folder, where it can be used without the library.
 
     Its accuracy on the test images is from then on that of the files as they were written.
     """
     if row["reason"]:
         return
     begun = time.perf_counter()
-    session.on_progress(Progress("exporting the network", 0, 1))
+    session.on_progress(Progress("exporting the network", 0, 1, "export"))
     task = training_task(session, row, session.config.recipe.epochs)
     [(_, outcome)] = session.engine([task])  # trains again only where the checkpoint was lost
     assert isinstance(outcome, Trained)
@@ -316,7 +320,7 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
     try:
         exported = export(
             network.cpu(),
-            session.folder.network,
+            folder,
             images=session.images,
             source=source,
             constructor=constructor,
@@ -330,9 +334,9 @@ def export_selected(session: Session, row: dict[str, Any]) -> None:
             accuracy=outcome.evaluation.accuracy,
         )
     except Exception as error:  # the source may be somebody else's
-        raise ValueError(f"{session.folder.network}: {error}; the training is kept") from error
+        raise ValueError(f"{folder}: {error}; the training is kept") from error
     keep_training(session, row, outcome._replace(evaluation=exported.evaluation))
     for note in exported.notes:
         logger.warning(note)
     session.store.add_cost(session.run, "export", time.perf_counter() - begun)
-    session.on_progress(Progress("exporting the network", 1, 1))
+    session.on_progress(Progress("exporting the network", 1, 1, "export"))

@@ -8,6 +8,7 @@ the same history, with the same random numbers, and finds what it had measured o
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -35,6 +36,7 @@ from untrained.runs.limit import QUANTITIES
 from untrained.runs.limiting import check_limits, limited
 from untrained.runs.manifest import check_continues
 from untrained.runs.measuring import Measuring
+from untrained.runs.outlook import after_search, after_training
 from untrained.runs.presets import fit, resolve
 from untrained.runs.references import build_reference, sized
 from untrained.runs.resolved import ResolvedConfig
@@ -60,6 +62,9 @@ from untrained.storage.store import Store
 from untrained.training import Recipe, check_fits
 
 logger = logging.getLogger(__name__)
+progress = logging.getLogger("untrained.progress")
+"For what takes long before there is any other progress."
+SLOW_SECONDS = 5.0
 
 
 def run(
@@ -83,9 +88,11 @@ def run(
         OSError: files that are missing or cannot be written, or a run held by another process.
     """
     with opened(config, on_progress, began=began) as session:
+        session = replace(session, after=after_search(session))
         selected = search(session)
         if config.train and selected is not None:
-            train_all(session, selected)
+            after = session.after and after_training(session)
+            train_all(replace(session, after=after), selected)
         note_spent(session)
     return session.folder
 
@@ -126,12 +133,25 @@ def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
     scale = training_scale(space, asked)  # refuse it now, not later
     check_limits(space, asked)
     if images is None:
-        images = load_images(asked.images, size=asked.size, seed=asked.seed)
+        with _told_if_slow("loading images"):
+            images = load_images(asked.images, size=asked.size, seed=asked.seed)
     fitted = fit(asked, images)
     for setup in (*setups, *cheap):
         check_probe(setup, images)
     _check_recipes(fitted, space, scale, (*setups, *cheap), images)
     return Prepared(fitted, asked, space, searcher, setups, cheap, images)
+
+
+@contextmanager
+def _told_if_slow(what: str) -> Iterator[None]:
+    """Says what is done if it takes long, and nothing else shows that work goes on."""
+    timer = threading.Timer(SLOW_SECONDS, progress.info, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def estimated(config: RunConfig) -> Budgeted | None:
@@ -147,6 +167,17 @@ def estimated(config: RunConfig) -> Budgeted | None:
         return foreseen(
             made.config, made.space, made.searcher, made.setups, made.images, engine.lanes
         )
+
+
+def name_of(config: RunConfig) -> str:
+    """What the run of this configuration is called, by code and images as they are now.
+
+    Raises:
+        ValueError, OSError: as `run`.
+    """
+    made = prepared(config)
+    setups = (*made.setups, *made.cheap)
+    return _identities(made.config, made.space, setups, made.searcher, made.images)[2]
 
 
 @contextmanager
@@ -195,6 +226,7 @@ def opened(
             check_continues(store, identity, described)
         store.begin_run(identity, {**described, "search": searched})
         store.claims.begin()
+        logger.info("run %s, %d at a time", folder.path, engine.lanes)
         store.add_cost(identity, "load images", time.perf_counter() - begun)
         session = Session(
             config=asks,

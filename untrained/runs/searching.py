@@ -54,14 +54,29 @@ def search_in_batches(session: Session, history: History) -> bool:
             return False
         if time_is_up(session, len(history), took):
             return True
-        phase = f"search, batch {batch + 1}: {len(proposals)} architectures"
+        phase = _batch(session, batch, len(history), len(proposals))
         session.measuring.measure(proposals, partial(_tell, session.on_progress, phase))
         store.add_trials(trial_rows(session, proposals, batch, len(history)))
         new = store.trials(session.id, since=len(history))
         history += [trial.as_trial(session.space) for trial in new]
         batch += 1
         took = time.perf_counter() - begun
+        logger.info("batch %d: %d architectures in %.1f s", batch, len(proposals), took)
         store.add_cost(session.id, "search", took, wall=True)
+
+
+def _batch(session: Session, batch: int, tried: int, proposed: int) -> Progress:
+    """A batch before it is measured: which of how many, as far as can be told."""
+    ahead = session.searcher.ahead(tried, session.config.proposals)
+    words = f"search, batch {batch + 1}"
+    what = f"{proposed} architecture{'s' if proposed != 1 else ''}"
+    if ahead is None or session.budget is not None:  # whose clock decides
+        return Progress(f"{words}: {what}", 0, 0)
+    batches, left = batch + max(ahead.batches, 1), max(ahead.architectures - proposed, 0)
+    words += f" of about {batches}" if left else f" of {batches}"
+    phase = f"{words}: {what}"
+    later = left * len(session.measuring.setups)
+    return Progress(phase, 0, 0, "search", later, session.after)
 
 
 def recall(session: Session) -> History:
@@ -79,7 +94,7 @@ def recall(session: Session) -> History:
         return History(session.searcher.space)
     if whole:
         return history
-    phase = "search, measured again"
+    phase = Progress("search, measured again", 0, 0)
     session.measuring.measure(history, partial(_tell, session.on_progress, phase))
     return _history(session)[0]
 
@@ -95,5 +110,5 @@ def _history(session: Session) -> tuple[History, bool]:
     return history, whole
 
 
-def _tell(on_progress: OnProgress, phase: str, done: int, total: int) -> None:
-    on_progress(Progress(phase, done, total))
+def _tell(on_progress: OnProgress, phase: Progress, done: int, total: int) -> None:
+    on_progress(phase._replace(done=done, total=total))

@@ -15,13 +15,29 @@ from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store
 
 
+class After(NamedTuple):
+    """What a run has to do after a step, as far as the pace of that was measured."""
+
+    seconds: float = 0.0
+    unknown: tuple[str, ...] = ()
+    "What was never measured, and is not in the seconds: `training`, `export`."
+    lanes: int = 1
+    "Networks that are measured or trained at a time."
+
+
 class Progress(NamedTuple):
     """How far a phase has come."""
 
     phase: str
-    "For people: `search, batch 2`, `training 6 networks`."
+    "For people: `search, batch 2 of about 11: 8 architectures`, `training 6 networks`."
     done: int
     total: int
+    step: str = ""
+    "What several phases are part of, such as `search`; empty for a phase that stands alone."
+    later: int = 0
+    "About how much of the step comes after the phase, in the unit of `total`."
+    after: After | None = None
+    "What comes after the step; None where nothing is known of the whole."
 
 
 OnProgress = Callable[[Progress], None]
@@ -52,6 +68,8 @@ class Session:
     "Before images decided on its recipes, and time on their epochs."
     budget: Budget | None = None
     "The clock; None where time is not limited."
+    after: After | None = None
+    "What comes after the step, search or training, if that is known."
 
     @property
     def id(self) -> str:

@@ -16,7 +16,14 @@ from typing import Any, ClassVar
 from untrained.searchers.history import History, Summary, summary
 from untrained.searchers.random_search import RandomSearch
 from untrained.searchers.ranks import ranked
-from untrained.searchers.searcher import AsynchronousSearcher, Goal, Proposal, Trial
+from untrained.searchers.searcher import (
+    Ahead,
+    AsynchronousSearcher,
+    Goal,
+    Proposal,
+    Trial,
+    ahead_of,
+)
 from untrained.spaces.space import Architecture, Space
 
 
@@ -87,6 +94,9 @@ class SuccessiveHalving(AsynchronousSearcher):
         sampler = RandomSearch(self.space, self.goals, self.draws, self.evaluations)
         found = sampler.propose_one(rungs.of(self.epochs), first, rng)
         return found and replace(found, epochs=self.epochs)
+
+    def ahead(self, done: int, count: int) -> Ahead:
+        return ahead_of((self.evaluations, *self._sizes()), done, count)
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         longest = max((trial.epochs or 0 for trial in history), default=0)

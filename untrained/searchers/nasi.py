@@ -21,7 +21,7 @@ from untrained.searchers.policy import (
     sampled,
 )
 from untrained.searchers.ranks import is_sound
-from untrained.searchers.searcher import Proposal, Searcher, Trial
+from untrained.searchers.searcher import Ahead, Proposal, Searcher, Trial, ahead_of
 from untrained.spaces.space import Architecture, PrunableSpace
 
 
@@ -74,6 +74,9 @@ class NASISearch(Searcher):
             return []
         nearest = self.space.drawn(lambda: found, rng)  # itself, unless it exceeds a limit
         return [Proposal(nearest, self._draws(samples), "step")]
+
+    def ahead(self, done: int, count: int) -> Ahead:
+        return ahead_of((self.evaluations - 1, 1), done, count)
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         """The last one, where its scores could be measured."""

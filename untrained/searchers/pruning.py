@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from untrained.searchers.ranks import dense_ranks
-from untrained.searchers.searcher import Goal, Proposal, Searcher, Trial
+from untrained.searchers.searcher import Ahead, Goal, Proposal, Searcher, Trial, ahead_of
 from untrained.searchers.within import sample_within
 from untrained.spaces.restricted import NothingKept
 from untrained.spaces.space import Architecture, Choice, PrunableSpace
@@ -71,6 +71,14 @@ class PruningSearch(Searcher):
         _, round_ = self._replay(measured)
         missing = [p for p in round_ if (p.architecture, p.draws) not in measured]
         return list(dict.fromkeys(missing))
+
+    def ahead(self, done: int, count: int) -> Ahead:
+        rounds, parent = [], self.space.supernet()
+        while contests := self._contests(parent):
+            choices = sum(len(contest.choices) for contest in contests)
+            rounds.append(choices + (1 if self.common else choices))
+            parent = self._pruned(parent, contests, [[0.0] * choices])  # whichever go
+        return ahead_of((*rounds, 1), done, max(rounds, default=1))
 
     def select(self, history: Sequence[Trial]) -> Architecture | None:
         parent, _ = self._replay({(trial.architecture, trial.draws): trial for trial in history})

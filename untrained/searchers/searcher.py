@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, ClassVar, NamedTuple
@@ -46,6 +46,34 @@ class Trial(Proposal):
         return fmean(resolved) if len(resolved) == len(self.draws) else None
 
 
+class Ahead(NamedTuple):
+    """About how much of a search is to come."""
+
+    batches: int
+    architectures: int
+
+
+def ahead_of(rounds: Iterable[int], done: int, most: int) -> Ahead:
+    """What is left of rounds of so many architectures each.
+
+    Args:
+        rounds: architectures of each.
+        done: architectures that were measured.
+        most: architectures of a batch; none is of two rounds.
+
+    Example:
+        >>> ahead_of((20, 3), 8, 8)
+        Ahead(batches=3, architectures=15)
+    """
+    batches = left = 0
+    for size in rounds:
+        begun = min(done, size)
+        done -= begun
+        batches += -((begun - size) // most)
+        left += size - begun
+    return Ahead(batches, left)
+
+
 @dataclass(frozen=True)
 class Searcher(ABC):
     """Proposes architectures from what was measured so far, and from nothing else.
@@ -80,6 +108,18 @@ class Searcher(ABC):
             count: how many proposals, unless the searcher needs a larger or smaller round.
             rng: feeds every random choice.
         """
+
+    def ahead(self, done: int, count: int) -> Ahead | None:
+        """How much is to come, for people alone; None where it cannot be told.
+
+        By default what is left of the option `evaluations`, if it has one.
+
+        Args:
+            done: trials so far.
+            count: as of `propose`.
+        """
+        total = getattr(self, "evaluations", None)
+        return ahead_of((total,), done, count) if isinstance(total, int) else None
 
     @abstractmethod
     def select(self, history: Sequence[Trial]) -> Architecture | None:

@@ -20,7 +20,14 @@ from jaxtyping import Float
 
 from untrained.searchers.history import Summary, canonical_forms, forms_of, summary
 from untrained.searchers.ranks import is_sound
-from untrained.searchers.searcher import AsynchronousSearcher, Goal, Proposal, Trial
+from untrained.searchers.searcher import (
+    Ahead,
+    AsynchronousSearcher,
+    Goal,
+    Proposal,
+    Trial,
+    ahead_of,
+)
 from untrained.searchers.within import neighbours_within, sample_within, unrestricted
 from untrained.spaces.space import Architecture, Space
 
@@ -68,6 +75,10 @@ class SurrogateSearch(AsynchronousSearcher):
     ) -> Proposal | None:
         latest = summary(self.space, history, Predictions, self).best
         return next(iter(self._new(history, pending, 1, rng, latest)), None)
+
+    def ahead(self, done: int, count: int) -> Ahead:
+        first = min(self.explore, self.evaluations)
+        return ahead_of((first, self.evaluations - first), done, self.group)
 
     def _new(
         self,

@@ -366,6 +366,12 @@ class Store:
         connection.execute(insert(costs).values(run=run, step=step, wall=wall, seconds=seconds))
 
     @transaction
+    def mean_seconds(self, connection: Connection, step: str) -> float | None:
+        """What a step took on average, in whatever run; None where none has it."""
+        of_it = (costs.c.step == step) & ~costs.c.wall
+        return connection.scalar(select(func.avg(costs.c.seconds)).where(of_it))
+
+    @transaction
     def costs(self, connection: Connection, *ids: str, wall: bool) -> list[tuple[str, int, float]]:
         """Step, count and seconds of a run and its search, summed over sessions."""
         return seconds_by_step(connection, ids, wall=wall)
