@@ -1,5 +1,5 @@
-# `make demo`, `make check` (the quick half), `make test` (all), `make stress`, `make cluster`. Each sets
-# up .venv first, and `make oldest` an environment of its own.
+# `make demo`, `make check` (the quick half), `make test` (all), `make stress`, `make cluster`, `make docs`,
+# `make package`. Each sets up .venv first, and `make oldest` an environment of its own.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
@@ -7,7 +7,7 @@ endif
 # Compiled modules are kept, or each process of a test compiles all of its own.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test stress cluster oldest format
+.PHONY: demo check test stress cluster oldest package release format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -57,6 +57,19 @@ cluster: .venv/ray
 
 oldest: .venv-oldest/ready
 	.venv-oldest/bin/pytest --numprocesses 2 --ignore tests/test_devices.py
+
+.venv/release: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[release]'
+	touch $@
+
+# Wheel and sdist in dist, used in an empty environment. Fewer tutorials are followed: make package TUTORIALS=theorist
+TUTORIALS ?= engineer researcher theorist
+package: .venv/release
+	.venv/bin/python release/package.py --tutorials $(TUTORIALS)
+
+# Tags what is here, after `make test` and `make package`; uploads nothing: make release VERSION=0.2.0
+release: .venv/release
+	.venv/bin/python release/release.py $(VERSION)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix
