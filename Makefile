@@ -65,11 +65,11 @@ oldest: .venv-oldest/ready
 # Wheel and sdist in dist, used in an empty environment. Fewer tutorials are followed: make package TUTORIALS=theorist
 TUTORIALS ?= engineer researcher theorist
 package: .venv/release
-	.venv/bin/python release/package.py --tutorials $(TUTORIALS)
+	.venv/bin/python publishing/package.py --tutorials $(TUTORIALS)
 
 # Tags what is here, after `make test` and `make package`; uploads nothing: make release VERSION=0.2.0
 release: .venv/release
-	.venv/bin/python release/release.py $(VERSION)
+	.venv/bin/python publishing/release.py $(VERSION)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix

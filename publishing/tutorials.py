@@ -57,7 +57,7 @@ def follow(page: Path, programs: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """`python release/tutorials.py PAGE FOLDER`, with the programs of this environment."""
+    """`python publishing/tutorials.py PAGE FOLDER`, with the programs of this environment."""
     follow(Path(sys.argv[1]), Path(sys.executable).parent, Path(sys.argv[2]))
 
 
