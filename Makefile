@@ -7,7 +7,7 @@ endif
 # Compiled modules are kept, or each process of a test compiles all of its own.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test stress cluster oldest package release format
+.PHONY: demo check test stress cluster oldest docs package release format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -57,6 +57,15 @@ cluster: .venv/ray
 
 oldest: .venv-oldest/ready
 	.venv-oldest/bin/pytest --numprocesses 2 --ignore tests/test_devices.py
+
+.venv/docs: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+# The site, in `site`: links, anchors, files that pages include, every public name, the notebook. Doctests are part of
+# `make test`, tutorials of `make package`.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 .venv/release: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[release]'

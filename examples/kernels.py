@@ -20,7 +20,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-probe = draw_probe(load_images("digits"), ProbeSpec(count=300), seeded())
+probe = draw_probe(load_images("digits"), ProbeSpec(count=200), seeded())
 x, labels = probe.inputs, probe.labels
 
 net = nn.Sequential(
@@ -37,8 +37,9 @@ theta = ntk(net, x)
 print("NTK", tuple(theta.shape), theta.dtype, "by the method", theta.plan.method)
 
 found = spectrum(theta)
-print("condition number", found.condition_number, found.reason or "")
-print("effective rank", found.effective_rank)
+kappa, rank = found.condition_number, found.effective_rank
+print("condition number", found.reason if kappa is None else f"{kappa:,.0f}")
+print("effective rank", found.degenerate if rank is None else f"{rank:.2f}")
 
 for name, part in ntk_contributions(net, x[:50]).items():
     print("share of layer", name, f"{float(part.trace() / theta[:50, :50].trace()):.2f}")

@@ -5,7 +5,7 @@ from typing import Any
 import griffe
 
 
-class OneExample(griffe.Extension):
+class OneExample(griffe.Extension):  # type: ignore[misc]
     """Google's dialect knows `Examples:` alone."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:

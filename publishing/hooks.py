@@ -34,7 +34,7 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
             return found[0]
         if not target.exists():
             raise PluginError(f"{page.file.src_uri}: no file {found[2]}")
-        return f"]({config.repo_url}/blob/main/{target.relative_to(ROOT)}"
+        return f"]({config.extra['repository']}/blob/main/{target.relative_to(ROOT)}"
 
     return OUTSIDE.sub(outside, text)
 

@@ -6,6 +6,7 @@ with every `__all__`, and `make docs` the site's inventory.
 
 import importlib
 import pkgutil
+import re
 from functools import cache
 from types import ModuleType
 
@@ -41,6 +42,7 @@ def entry_of(name: str) -> str:
     return f"{home.__name__ if home else module}.{name}"
 
 
+@cache
 def pages() -> dict[str, str]:
     """Address within `docs` -> Markdown."""
     return {
@@ -85,7 +87,8 @@ def scores_page() -> str:
 
 
 def command_page() -> str:
-    """Every command and flag, from the program that reads them."""
+    """Every command and flag, from the program that reads them; the site has its own contents."""
     from untrained.cli.app import app
 
-    return app.generate_docs(output_format="markdown", heading_level=1)
+    text = app.generate_docs(output_format="markdown", heading_level=1)
+    return re.sub(r"^## Table of Contents\n.*?(?=^\*\*)", "", text, flags=re.M | re.S)

@@ -2,8 +2,8 @@
 
 1. The working tree is clean, on `main`, and the version new and later than the last one.
 2. `CHANGELOG.md` has a section `## VERSION`, and nothing is under `## Unreleased`.
-3. Who publishes it is known (`OWNER` was replaced in the addresses of `pyproject.toml` and
-   `CITATION.cff`), and `CITATION.cff` names the version.
+3. Who publishes it is known (`OWNER` was replaced in all addresses), and `CITATION.cff` names the
+   version.
 4. `make test` and `make package` pass; wheel and sdist of the tag lie in `dist`, checked by twine.
 
 Nothing leaves this machine: the tag is not pushed. `--upload` alone uploads what lies in `dist`.
@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[1]
+ADDRESSED = ("pyproject.toml", "CITATION.cff", "mkdocs.yml", ".github/ISSUE_TEMPLATE/config.yml")
 PLACEHOLDER = re.compile(r"OWNER[./]")
 
 
@@ -50,17 +51,16 @@ def problems_of_changelog(text: str, version: str) -> list[str]:
     return found
 
 
-def problems_of_addresses(project: str, citation: str, version: str) -> list[str]:
+def problems_of_addresses(files: dict[str, str], version: str) -> list[str]:
     """Whether the project says where it lives, and the citation which version it is."""
-    files = {"pyproject.toml": project, "CITATION.cff": citation}
-    found = [
-        f"{name}: write who publishes it for OWNER"
-        for name, text in files.items()
-        if PLACEHOLDER.search(text)
-    ]
-    if f"\nversion: {version}\n" not in citation:
+    found = [f"{name}: write who publishes it for OWNER" for name in unnamed(files)]
+    if f"\nversion: {version}\n" not in files["CITATION.cff"]:
         found.append(f"CITATION.cff: expected the line 'version: {version}'")
     return found
+
+
+def unnamed(files: dict[str, str]) -> list[str]:
+    return [name for name, text in files.items() if PLACEHOLDER.search(text)]
 
 
 def problems(version: str) -> list[str]:
@@ -71,8 +71,7 @@ def problems(version: str) -> list[str]:
         found.append(f"branch: expected main, got {branch}")
     found += problems_of_version(version, output("git", "tag", "--list", "v*").split())
     found += problems_of_changelog((ROOT / "CHANGELOG.md").read_text(), version)
-    project, citation = ((ROOT / name).read_text() for name in ("pyproject.toml", "CITATION.cff"))
-    return found + problems_of_addresses(project, citation, version)
+    return found + problems_of_addresses({n: (ROOT / n).read_text() for n in ADDRESSED}, version)
 
 
 def main() -> None:
