@@ -42,8 +42,8 @@ def reference() -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def my_family() -> Iterator[ModuleType]:
-    yield from module_at(EXAMPLES, "my_family")
+def my_nets() -> Iterator[ModuleType]:
+    yield from module_at(EXAMPLES, "my_nets")
 
 
 # Public names
@@ -141,13 +141,13 @@ def test_the_theorists_tutorial_shows_what_its_file_prints(
 
 
 def test_the_engineers_files_make_pictures_and_networks_for_them(
-    my_family: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    my_nets: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / "make_pictures.py"), run_name="__main__")
     images = untrained.load_images("pictures", size=16)
     assert len(images.classes) == 4
-    nets = [make(inputs=3, classes=4) for make in sys.modules["my_nets"].NETS.values()]
+    nets = [make(inputs=3, classes=4) for make in my_nets.NETS.values()]
     space = get_space("my_family:make")
     smallest = next(space.enumerate())
     nets += [space.build(smallest, space.scales["full"], inputs=(3, 16, 16), classes=4)]
