@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 import re
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 
 import untrained
@@ -30,16 +31,22 @@ def names_of(home: ModuleType) -> list[str]:
 
 
 def entries() -> set[str]:
-    """Where each public name is described: `untrained.kernels.ntk`, also for `untrained.ntk`."""
-    own = {f"{home.__name__}.{name}" for home in homes().values() for name in names_of(home)}
+    """Where each public name is described: `untrained.kernels.NNGP`, also for `untrained.NNGP`."""
+    own = {entry_in(home, name) for home in homes().values() for name in names_of(home)}
     return own | set(map(entry_of, names_of(untrained)))
+
+
+def entry_in(home: ModuleType, name: str) -> str:
+    """Of a subpackage's name; in its module where that has the same name: `kernels.ntk.ntk`."""
+    address = f"{home.__name__}.{name}"
+    return f"{getattr(home, name).__module__}.{name}" if find_spec(address) else address
 
 
 def entry_of(name: str) -> str:
     """Of a name of `untrained` itself: that in its subpackage, or in a module beside them."""
     module = str(getattr(untrained, name).__module__)
     home = homes().get(module.split(".")[1])
-    return f"{home.__name__ if home else module}.{name}"
+    return entry_in(home, name) if home else f"{module}.{name}"
 
 
 @cache
@@ -56,7 +63,7 @@ def pages() -> dict[str, str]:
 def subpackage_page(home: ModuleType) -> str:
     """What the subpackage is for, and each of its names with its docstring."""
     parts = [f"# {home.__name__}", str(home.__doc__)]
-    parts += [f"::: {home.__name__}.{name}" for name in names_of(home)]
+    parts += [f"::: {entry_in(home, name)}" for name in names_of(home)]
     return "\n\n".join(parts) + "\n"
 
 
