@@ -27,7 +27,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PINNED = ROOT / "constraints.txt"
-STRICT = '{"typeCheckingMode": "strict"}'
+STRICT = '{"typeCheckingMode": "strict", "exclude": ["**/*.ipynb"]}'
 EVERY_NAME = """
 import importlib, pkgutil, untrained
 homes = ["untrained", *(f"untrained.{m.name}" for m in pkgutil.iter_modules(untrained.__path__) if m.ispkg)]
