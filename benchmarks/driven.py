@@ -16,7 +16,7 @@ from untrained.runs.session import Session, ignore
 from untrained.runs.setup import make_setups
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
-from untrained.search import Goal, make_searcher
+from untrained.searchers import Goal, make_searcher
 from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.storage.folder import RunFolder

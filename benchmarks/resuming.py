@@ -26,13 +26,13 @@ from driven import RUN, made_up, opened
 from rich.console import Console
 from rich.table import Table
 
-from untrained.report.stored import report_run
+from untrained.pages.stored import report_run
 from untrained.runs.asynchronous import search_asynchronously
 from untrained.runs.identity import digest
 from untrained.runs.record import record_of
 from untrained.runs.searching import recall, search_in_batches
 from untrained.runs.session import Session
-from untrained.search import History, Proposal, Trial
+from untrained.searchers import History, Proposal, Trial
 from untrained.settings import Setting, changed
 
 app = cyclopts.App(help=__doc__, default_parameter=cyclopts.Parameter(consume_multiple=True))

@@ -33,7 +33,7 @@ from untrained.runs.engines import start_engine
 from untrained.runs.searching import search as search_in
 from untrained.runs.setup import make_setup
 from untrained.runs.tasks import ScoreTask
-from untrained.search import SEARCHERS
+from untrained.searchers import SEARCHERS
 from untrained.settings import Setting
 from untrained.spaces import get_space
 

@@ -30,8 +30,8 @@ from untrained.runs.config import RunConfig
 from untrained.runs.driver import opened
 from untrained.runs.limit import Limit
 from untrained.scores import SCORES
-from untrained.search import Goal, History, Trial, make_searcher
-from untrained.search.pareto import Points, front, hypervolume
+from untrained.searchers import Goal, History, Trial, make_searcher
+from untrained.searchers.pareto import Points, front, hypervolume
 from untrained.spaces import Architecture, Space, get_space
 from untrained.spaces.nasbench201 import NASBench201
 from untrained.tables import NASBench201Table

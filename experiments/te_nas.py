@@ -24,8 +24,8 @@ import polars as pl
 from scipy.stats import rankdata
 
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.search import Goal
-from untrained.search.ranks import best
+from untrained.searchers import Goal
+from untrained.searchers.ranks import best
 from untrained.settings import Setting
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table, agreement

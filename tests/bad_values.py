@@ -20,7 +20,7 @@ from untrained.images.probe import ProbeSpec
 from untrained.runs import RunConfig
 from untrained.runs.track_config import TrackConfig
 from untrained.scores import SCORES
-from untrained.search import SEARCHERS
+from untrained.searchers import SEARCHERS
 from untrained.spaces import get_space
 from untrained.training.recipe import TrainingSpec
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from untrained.images import Probe, ProbeSpec
 from untrained.scores import Reading, Score
-from untrained.search import Proposal, Searcher, Trial
-from untrained.search.random_search import RandomSearch
+from untrained.searchers import Proposal, Searcher, Trial
+from untrained.searchers.random_search import RandomSearch
 from untrained.spaces import Architecture, Choice, Scale, Shape
 from untrained.spaces.nasbench201 import NASBench201, NB201Architecture
 

@@ -5,7 +5,7 @@ import random
 from untrained.runs import RunConfig, RunRecord
 from untrained.runs.presets import resolve
 from untrained.runs.setup import goals_of, make_setups
-from untrained.search import SEARCHERS, AsynchronousSearcher, Proposal, make_searcher
+from untrained.searchers import SEARCHERS, AsynchronousSearcher, Proposal, make_searcher
 from untrained.spaces import get_space
 
 

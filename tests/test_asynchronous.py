@@ -15,7 +15,7 @@ from untrained.runs.claimed import nothing
 from untrained.runs.readings import Measurement
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
-from untrained.search import (
+from untrained.searchers import (
     SEARCHERS,
     AsynchronousSearcher,
     Goal,
@@ -24,8 +24,8 @@ from untrained.search import (
     Trial,
     make_searcher,
 )
-from untrained.search.halving import SuccessiveHalving
-from untrained.search.local_search import START
+from untrained.searchers.halving import SuccessiveHalving
+from untrained.searchers.local_search import START
 from untrained.spaces import Architecture, get_space
 from untrained.storage import RunFolder
 from untrained.storage.store import Store

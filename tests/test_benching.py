@@ -13,10 +13,10 @@ import pytest
 import ranked
 from test_cli import Command, command
 
-from untrained.bench import BenchConfig, Leaderboard, bench, bench_run
-from untrained.bench.joined import Measured
-from untrained.bench.judged import Judged, find_judged
-from untrained.bench.population import draw_sample, rows_of, stratified
+from untrained.benching import BenchConfig, Leaderboard, bench, bench_run
+from untrained.benching.joined import Measured
+from untrained.benching.judged import Judged, find_judged
+from untrained.benching.population import draw_sample, rows_of, stratified
 from untrained.runs import RunConfig, run
 from untrained.runs.record import Cost, RunRecord, seconds_of
 from untrained.spaces import get_space

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import kendalltau
 from test_cli import Command, command
 
-from untrained.bench import BenchConfig, Known, Leaderboard, bench, rank_scores
-from untrained.bench.calibrating import calibration, draw_untabled, trained_accuracies
+from untrained.benching import BenchConfig, Known, Leaderboard, bench, rank_scores
+from untrained.benching.calibrating import calibration, draw_untabled, trained_accuracies
 from untrained.runs.record import RunRecord, TrainingRecord, load_record
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import NASBench201

@@ -24,7 +24,7 @@ from untrained.runs.setup import make_setups
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 from untrained.scores import Reading
 from untrained.scores.score import Bound
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.spaces import get_space
 from untrained.storage import claims
 from untrained.storage.address import Address

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 from scipy.stats import kendalltau, rankdata
 
-from untrained.bench import BenchConfig, Known, rank_scores
-from untrained.bench.combination import METHODS, Combination
-from untrained.bench.combined import with_combinations
+from untrained.benching import BenchConfig, Known, rank_scores
+from untrained.benching.combination import METHODS, Combination
+from untrained.benching.combined import with_combinations
 from untrained.tables import cross_fitted
 
 N, DRAWS = 40, 2

@@ -13,9 +13,9 @@ from test_report import EMPTY, training
 
 from untrained.images import load_images
 from untrained.networks.resnet import ResNet, ResNetSize, resnet_of_size
-from untrained.report.compared import Compared, against_references, compared, sentence
-from untrained.report.headline import headline
-from untrained.report.stored import report_run
+from untrained.pages.compared import Compared, against_references, compared, sentence
+from untrained.pages.headline import headline
+from untrained.pages.stored import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.beside import Beside
 from untrained.runs.presets import resolve

@@ -49,7 +49,7 @@ from untrained.conformance.searchers import Searched
 from untrained.images import Images, Probe
 from untrained.runs.setup import setup_of
 from untrained.scores import SCORES, Score
-from untrained.search import SEARCHERS
+from untrained.searchers import SEARCHERS
 from untrained.settings import Setting
 from untrained.spaces import SPACES
 from untrained.spaces.nasbench201 import NASBench201

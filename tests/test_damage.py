@@ -23,7 +23,7 @@ from torch import nn
 
 from untrained.images import Images
 from untrained.locations import Location
-from untrained.report.stored import report_run, report_track
+from untrained.pages.stored import report_run, report_track
 from untrained.runs import RunConfig, RunRecord, load_record, run
 from untrained.runs.track_config import TrackConfig, Tracking
 from untrained.runs.track_one import track_one

@@ -14,9 +14,9 @@ from torch import nn
 
 from untrained.conformance import check
 from untrained.networks import draw_weights
-from untrained.report.stored import report_run
+from untrained.pages.stored import report_run
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.search import Goal, History, Trial, make_searcher
+from untrained.searchers import Goal, History, Trial, make_searcher
 from untrained.settings import join_texts
 from untrained.spaces import FunctionSpace, PrunableSpace, get_space
 from untrained.spaces.choose import Choose

@@ -13,8 +13,8 @@ from untrained.runs import RunConfig, load_record, run
 from untrained.runs.presets import resolve
 from untrained.runs.setup import make_setups
 from untrained.runs.tasks import ScoreTask, measure
-from untrained.search import Goal, Trial
-from untrained.search.halving import SuccessiveHalving
+from untrained.searchers import Goal, Trial
+from untrained.searchers.halving import SuccessiveHalving
 from untrained.spaces import Architecture, get_space
 from untrained.training import TrainingSpec
 from untrained.training.checkpoint import load_short

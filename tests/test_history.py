@@ -8,8 +8,8 @@ from zlib import crc32
 
 import pytest
 
-from untrained.search import Goal, History, Proposal, Searcher, Trial, make_searcher
-from untrained.search.history import canonical_forms
+from untrained.searchers import Goal, History, Proposal, Searcher, Trial, make_searcher
+from untrained.searchers.history import canonical_forms
 from untrained.spaces import get_space
 
 GOALS = (Goal("a", True), Goal("b", False))

@@ -19,7 +19,7 @@ from untrained.runs.identity import digest, question
 from untrained.runs.measuring import Measuring
 from untrained.runs.presets import resolve
 from untrained.runs.setup import make_setups
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.spaces import get_space
 from untrained.storage.store import Store
 

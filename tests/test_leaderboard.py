@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 import untrained
-from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED
-from untrained.bench.ranking import Known
+from untrained.benching import Leaderboard, rank_scores
+from untrained.benching.leaderboard import SHORTENED
+from untrained.benching.ranking import Known
 from untrained.tables import groups, rank_agreement, tau_difference
 
 N, DRAWS = 60, 3

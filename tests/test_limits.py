@@ -11,13 +11,13 @@ from test_cli import Command, command
 from torch import nn
 
 from untrained.images import load_images
-from untrained.report import report_run
+from untrained.pages import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.driver import opened
 from untrained.runs.limit import Limit, parse_limits, shown
 from untrained.runs.presets import resolve
 from untrained.scores.size import MultiplyAdds
-from untrained.search import SEARCHERS
+from untrained.searchers import SEARCHERS
 from untrained.spaces import get_space
 from untrained.storage import RunFolder
 from untrained.tables import at_hand

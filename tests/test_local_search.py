@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from untrained.search import Goal, History, Proposal, Trial
-from untrained.search.local_search import START, LocalSearch
+from untrained.searchers import Goal, History, Proposal, Trial
+from untrained.searchers.local_search import START, LocalSearch
 from untrained.spaces import SPACES, Architecture, get_space
 from untrained.spaces.space import prunable
 

@@ -13,7 +13,7 @@ from untrained.runs.readings import Measurement
 from untrained.runs.setup import make_setups
 from untrained.runs.tasks import Outcome, ScoreTask, Task
 from untrained.scores import Reading
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.spaces import get_space
 from untrained.storage.store import Store
 

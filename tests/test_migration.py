@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, inspect
 from stored import RUN, measured, said, tried, url_of
 
-from untrained.report.stored import report_run
+from untrained.pages.stored import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.storage import RunFolder
 from untrained.storage.address import Address

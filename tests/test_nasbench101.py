@@ -13,7 +13,7 @@ from architectures import network_of, parameters, sampled
 from naive import total
 from torch import nn
 
-from untrained.search import make_searcher
+from untrained.searchers import make_searcher
 from untrained.spaces import CellScale, Scale, get_space
 from untrained.spaces.nasbench101 import (
     OPERATIONS,

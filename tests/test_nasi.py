@@ -9,9 +9,9 @@ import pytest
 import torch
 from test_reinforce import convolutions, log_probability
 
-from untrained.search import Goal, Trial, make_searcher
-from untrained.search.nasi import NASISearch
-from untrained.search.policy import decisions_of, taken_in
+from untrained.searchers import Goal, Trial, make_searcher
+from untrained.searchers.nasi import NASISearch
+from untrained.searchers.policy import decisions_of, taken_in
 from untrained.spaces import Architecture, PrunableSpace, get_space, prunable
 
 SPACE = prunable(get_space("nasbench201"))

@@ -15,15 +15,15 @@ from stopped import stopped_at
 from torch import nn
 
 from untrained import patience
-from untrained.bench import Leaderboard
+from untrained.benching import Leaderboard
 from untrained.cli import main
 from untrained.files import whole_files
 from untrained.images import Images
 from untrained.inspection import inspect
 from untrained.locations import Location
+from untrained.pages import report_ranking, report_run, report_track
 from untrained.ranking import rank
 from untrained.ranking.config import RankConfig
-from untrained.report import report_ranking, report_run, report_track
 from untrained.runs import RunConfig, run
 from untrained.runs.record import record_of
 from untrained.runs.track_config import TrackConfig

@@ -22,8 +22,8 @@ from untrained.cli.progress import columns_of_a_bar, watching
 from untrained.estimate import Quantity
 from untrained.locations import Location
 from untrained.outside import command_line, visible
-from untrained.report import write_report
-from untrained.report.tracked_page import write_tracked
+from untrained.pages import write_report
+from untrained.pages.tracked_page import write_tracked
 from untrained.runs import Progress, load_record
 from untrained.runs.record import Cost, RunRecord
 from untrained.scores.score import Reading

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from untrained.report import report_run
+from untrained.pages import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.fronts import front_of
 from untrained.runs.presets import resolve
-from untrained.search import Goal, History, Trial, make_searcher
-from untrained.search.pareto import chosen, crowding, front, hypervolume, knee, points_of, ranks
+from untrained.searchers import Goal, History, Trial, make_searcher
+from untrained.searchers.pareto import chosen, crowding, front, hypervolume, knee, points_of, ranks
 from untrained.spaces import Architecture, get_space
 
 SPACE = get_space("nasbench201")

@@ -12,7 +12,7 @@ from untrained.runs.presets import ANY, PRESETS, Preset, resolve
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import make_setups, training_scale
 from untrained.runs.track_config import TrackConfig
-from untrained.search import Goal, make_searcher
+from untrained.searchers import Goal, make_searcher
 from untrained.spaces import get_space
 from untrained.spaces.darts import DARTS
 from untrained.training import Recipe, TrainingSpec

@@ -14,16 +14,16 @@ from scipy.stats import kendalltau
 from test_cli import Command, command
 
 from untrained.images import load_images
-from untrained.ranking import RankConfig, Ranking, rank
-from untrained.ranking.measured import CONFIG
-from untrained.ranking.naming import named_models as named
-from untrained.report import report_ranking
-from untrained.report.ranking_drawings import (
+from untrained.pages import report_ranking
+from untrained.pages.ranking_drawings import (
     draw_accuracies,
     draw_scores,
     draw_sizes,
     ranked_models,
 )
+from untrained.ranking import RankConfig, Ranking, rank
+from untrained.ranking.measured import CONFIG
+from untrained.ranking.naming import named_models as named
 from untrained.spaces.models import Model
 from untrained.training import TrainingSpec
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from untrained.bench.benching import _flags
-from untrained.bench.config import BenchConfig
+from untrained.benching.bench import _flags
+from untrained.benching.config import BenchConfig
 from untrained.images import Images
 from untrained.runs import RunConfig, flights, node, ray_config, ray_engine
 from untrained.runs.cluster import check_reachable, connected

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from untrained.search import Goal, History, Proposal, Trial, make_searcher
-from untrained.search.policy import (
+from untrained.searchers import Goal, History, Proposal, Trial, make_searcher
+from untrained.searchers.policy import (
     d_entropy,
     d_log_probability,
     decisions_of,
     sampled,
     taken_in,
 )
-from untrained.search.reinforce import Reinforce, Rewards
+from untrained.searchers.reinforce import Reinforce, Rewards
 from untrained.spaces import Architecture, get_space
 from untrained.spaces.space import prunable
 

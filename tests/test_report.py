@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from untrained.estimate import Estimate
-from untrained.report import canvas, score_drawings, write_report
-from untrained.report.cell import draw_cell, operations
-from untrained.report.headline import caution, headline, image_facts, verdict
-from untrained.report.ledger import ledger
-from untrained.report.measured import (
+from untrained.pages import canvas, score_drawings, write_report
+from untrained.pages.cell import draw_cell, operations
+from untrained.pages.headline import caution, headline, image_facts, verdict
+from untrained.pages.ledger import ledger
+from untrained.pages.measured import (
     FailedReadings,
     best_so_far,
     estimated,
@@ -27,9 +27,9 @@ from untrained.report.measured import (
     spans_decades,
     trajectory,
 )
-from untrained.report.pruned import parents, prunings
-from untrained.report.score_drawings import draw_cloud, draw_curve
-from untrained.report.trained import accuracy_by_size, confusion, training_curves
+from untrained.pages.pruned import parents, prunings
+from untrained.pages.score_drawings import draw_cloud, draw_curve
+from untrained.pages.trained import accuracy_by_size, confusion, training_curves
 from untrained.runs.record import Cost, RunRecord, TrainingRecord
 from untrained.scores.score import Reading
 from untrained.spaces import CellGraph, get_space, prunable

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from untrained.bench import Leaderboard, rank_scores
-from untrained.bench.leaderboard import SHORTENED
-from untrained.bench.ranking import Known
-from untrained.report import report_board
-from untrained.report.board_drawings import draw_costs, draw_scatter, scatters
-from untrained.report.labels import WIDTHS, axis_range, place_labels
+from untrained.benching import Leaderboard, rank_scores
+from untrained.benching.leaderboard import SHORTENED
+from untrained.benching.ranking import Known
+from untrained.pages import report_board
+from untrained.pages.board_drawings import draw_costs, draw_scatter, scatters
+from untrained.pages.labels import WIDTHS, axis_range, place_labels
 
 HOSTILE = "<script>alert(1)</script>:S"
 

@@ -15,7 +15,7 @@ import torch
 
 from untrained.cli import main
 from untrained.estimate import Quantity
-from untrained.report.tracked import (
+from untrained.pages.tracked import (
     ADVANTAGE,
     COMPARED,
     QUESTIONS,
@@ -27,7 +27,7 @@ from untrained.report.tracked import (
     spread,
     verdict,
 )
-from untrained.report.tracked_page import write_tracked
+from untrained.pages.tracked_page import write_tracked
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from test_search import finish
 
-from untrained.search import SEARCHERS, Goal, Trial, make_searcher
-from untrained.search.pruning import PruningSearch
-from untrained.search.surrogate import SurrogateSearch
-from untrained.search.within import neighbours_within, sample_within
+from untrained.searchers import SEARCHERS, Goal, Trial, make_searcher
+from untrained.searchers.pruning import PruningSearch
+from untrained.searchers.surrogate import SurrogateSearch
+from untrained.searchers.within import neighbours_within, sample_within
 from untrained.spaces import NothingKept, RestrictedSpace, get_space, prunable, restricted
 
 SPACE = prunable(get_space("nasbench201"))

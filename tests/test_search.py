@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from untrained.search import SEARCHERS, Goal, Proposal, Searcher, Trial, make_searcher, surrogate
-from untrained.search.pruning import Contest, PruningSearch, combined, least_missed
-from untrained.search.ranks import best, dense_ranks, rank_sums
-from untrained.search.surrogate import RIDGES, SurrogateSearch, dual, overlaps
-from untrained.search.within import neighbours_within, sample_within
+from untrained.searchers import (
+    SEARCHERS,
+    Goal,
+    Proposal,
+    Searcher,
+    Trial,
+    make_searcher,
+    surrogate,
+)
+from untrained.searchers.pruning import Contest, PruningSearch, combined, least_missed
+from untrained.searchers.ranks import best, dense_ranks, rank_sums
+from untrained.searchers.surrogate import RIDGES, SurrogateSearch, dual, overlaps
+from untrained.searchers.within import neighbours_within, sample_within
 from untrained.spaces import Architecture, Choice, get_space, prunable
 
 SPACE = prunable(get_space("nasbench201"))

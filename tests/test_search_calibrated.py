@@ -14,8 +14,8 @@ from stopped import stopped_at
 from test_cli import Command, command
 
 from untrained.locations import Location
-from untrained.report import report_run
-from untrained.report.calibrated import calibrated_in_words, verdict_on
+from untrained.pages import report_run
+from untrained.pages.calibrated import calibrated_in_words, verdict_on
 from untrained.runs import RunConfig, calibrating, run
 from untrained.runs.config import BASELINES
 from untrained.runs.presets import CANDIDATES, resolve

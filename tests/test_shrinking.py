@@ -11,7 +11,7 @@ from stopped import stopped_at
 from test_cli import Command, command
 
 from untrained.locations import Location
-from untrained.report import report_run
+from untrained.pages import report_run
 from untrained.runs import RunConfig, load_record, run, shrinking
 from untrained.runs.config import Shrink
 from untrained.runs.presets import resolve

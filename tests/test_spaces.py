@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from untrained.report.stored import report_run
+from untrained.pages.stored import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.settings import Setting
 from untrained.spaces import SPACES

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stored import RUN, files_with, measured, reading, said, tried
 
-from untrained.report.stored import report_run
+from untrained.pages.stored import report_run
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.record import record_of
 from untrained.scores.score import Bound, Reading

@@ -30,7 +30,7 @@ from untrained.runs.sweeping import next_size
 from untrained.runs.sweeps import SweepState, merge_sweeps, sweep, sweep_state, sweep_values
 from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
 from untrained.scores import Reading
-from untrained.search.population import population_of
+from untrained.searchers.population import population_of
 from untrained.spaces import get_space
 from untrained.storage.address import Address
 from untrained.storage.folder import RunFolder
@@ -414,7 +414,7 @@ def test_wrong_use_is_told_in_a_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("untrained.search.population.MOST", 1000)
+    monkeypatch.setattr("untrained.searchers.population.MOST", 1000)
     first = str(next(SPACE.enumerate()))
     Path("empty.txt").write_text("\n \n")
     Path("wrong.txt").write_text(f"{first}\nresnet\n")

@@ -10,8 +10,8 @@ import torch
 from test_cli import Command, command
 
 from untrained.images import load_images
-from untrained.report import report_run
-from untrained.report.budgeted import budgeted_in_words
+from untrained.pages import report_run
+from untrained.pages.budgeted import budgeted_in_words
 from untrained.runs import RunConfig, budgeting, comparing, run
 from untrained.runs.budget import Budget, Budgeted
 from untrained.runs.budgeting import foreseen

@@ -3,9 +3,9 @@ from .analysis import Regression as Regression
 from .analysis import Spectrum as Spectrum
 from .analysis import regression as regression
 from .analysis import spectrum as spectrum
-from .bench import BenchConfig as BenchConfig
-from .bench import Leaderboard as Leaderboard
 from .bench import bench as bench
+from .benching import BenchConfig as BenchConfig
+from .benching import Leaderboard as Leaderboard
 from .conformance import Finding as Finding
 from .conformance import check as check
 from .estimate import Estimate as Estimate
@@ -35,9 +35,9 @@ from .runs import sweep as sweep
 from .scores import Reading as Reading
 from .scores import Score as Score
 from .scores import ViewScore as ViewScore
-from .search import Proposal as Proposal
-from .search import Searcher as Searcher
-from .search import Trial as Trial
+from .searchers import Proposal as Proposal
+from .searchers import Searcher as Searcher
+from .searchers import Trial as Trial
 from .spaces import Architecture as Architecture
 from .spaces import Choose as Choose
 from .spaces import Space as Space

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from untrained import images, importers, tables  # which load what they offer when it is used
-from untrained import report as pages
-from untrained.bench.config import BenchConfig
+from untrained import (  # which load what they offer when it is used
+    images,
+    importers,
+    pages,
+    tables,
+)
+from untrained.benching.config import BenchConfig
 from untrained.cli import BEGAN
 from untrained.cli.held import show_held
 from untrained.cli.progress import reading, watching

@@ -9,15 +9,15 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from untrained.bench.benching import bench as bench
-from untrained.bench.benching import bench_run as bench_run
-from untrained.bench.benching import plan_of
-from untrained.bench.config import BenchConfig
-from untrained.bench.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
+from untrained.benching.bench import bench as bench
+from untrained.benching.bench import bench_run as bench_run
+from untrained.benching.bench import plan_of
+from untrained.benching.config import BenchConfig
+from untrained.benching.leaderboard import FILES, SHORTENED, UNLIKELY, Leaderboard
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
-from untrained.report.board_page import report_board
-from untrained.report.units import letter, share, significant
+from untrained.pages.board_page import report_board
+from untrained.pages.units import letter, share, significant
 from untrained.runs.config_file import as_toml
 
 

@@ -5,7 +5,7 @@ from rich.table import Column, Table
 
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
-from untrained.report.calibrated import READING, calibrated_in_words, rows_of
+from untrained.pages.calibrated import READING, calibrated_in_words, rows_of
 from untrained.runs.record import Calibrated
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from untrained.bench.config import BenchConfig
+from untrained.benching.config import BenchConfig
 from untrained.cli.terminal import WORKING, say
 from untrained.conformance.config import CheckConfig
 from untrained.inspection.config import InspectConfig

@@ -13,7 +13,7 @@ from untrained.inspection.config import InspectConfig
 from untrained.inspection.inspecting import inspect_one, page_of
 from untrained.locations import Location
 from untrained.outside import visible
-from untrained.report.units import percent, significant
+from untrained.pages.units import percent, significant
 
 MOST = 14
 "Layers that are printed; of more, those that matter."

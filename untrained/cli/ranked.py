@@ -11,13 +11,8 @@ from rich.table import Column, Table
 
 from untrained.cli.terminal import PRINTED, say
 from untrained.outside import visible
-from untrained.ranking.config import PROBE, SIZES, RankConfig
-from untrained.ranking.measured import rank as rank
-from untrained.ranking.naming import named_models
-from untrained.ranking.ranking import Ranking
-from untrained.ranking.trained import ACCURACY, SECONDS
-from untrained.report.ranking_page import report_ranking
-from untrained.report.units import (
+from untrained.pages.ranking_page import report_ranking
+from untrained.pages.units import (
     compact,
     duration,
     letter,
@@ -27,6 +22,11 @@ from untrained.report.units import (
     share,
     significant,
 )
+from untrained.ranking.config import PROBE, SIZES, RankConfig
+from untrained.ranking.measured import rank as rank
+from untrained.ranking.naming import named_models
+from untrained.ranking.ranking import Ranking
+from untrained.ranking.trained import ACCURACY, SECONDS
 from untrained.runs.config_file import as_toml
 
 

@@ -12,13 +12,13 @@ from untrained.cli.calibrated import show_calibrated
 from untrained.cli.terminal import PRINTED, say
 from untrained.files import whole_files
 from untrained.outside import visible
-from untrained.report.budgeted import budgeted_in_words
-from untrained.report.compared import Compared, compared
-from untrained.report.headline import headline, image_facts
-from untrained.report.limited import limited_in_words
-from untrained.report.measured import any_scored, estimated, failures
-from untrained.report.shrunk import discarded_in_words
-from untrained.report.units import counted
+from untrained.pages.budgeted import budgeted_in_words
+from untrained.pages.compared import Compared, compared
+from untrained.pages.headline import headline, image_facts
+from untrained.pages.limited import limited_in_words
+from untrained.pages.measured import any_scored, estimated, failures
+from untrained.pages.shrunk import discarded_in_words
+from untrained.pages.units import counted
 from untrained.runs import RunRecord
 from untrained.runs.config_file import CONFIG
 from untrained.runs.record import record_of

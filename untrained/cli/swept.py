@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from untrained.cli.terminal import say
-from untrained.report.units import duration
+from untrained.pages.units import duration
 from untrained.runs.sweeps import SweepState
 
 REASONS = 8

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from untrained.cli.progress import columns_of_a_bar
 from untrained.cli.terminal import PRINTED, WORKING, say
-from untrained.report.tracked import spread
+from untrained.pages.tracked import spread
 from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.tracking import Track
 from untrained.storage import RunFolder

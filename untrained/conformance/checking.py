@@ -12,7 +12,7 @@ from untrained.plugins import find
 from untrained.runs.engines import interruptible, one_thread
 from untrained.runs.setup import score_name
 from untrained.scores import SCORES, Score
-from untrained.search import SEARCHERS, Searcher
+from untrained.searchers import SEARCHERS, Searcher
 from untrained.settings import Setting
 from untrained.spaces import SPACES, Space, get_space
 

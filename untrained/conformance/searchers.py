@@ -8,7 +8,7 @@ from functools import cached_property
 from untrained.conformance.finding import Check, Finding, Verdict, findings, listed
 from untrained.runs.streams import stream
 from untrained.runs.surroundings import surroundings
-from untrained.search import Goal, History, Proposal, Searcher, Trial
+from untrained.searchers import Goal, History, Proposal, Searcher, Trial
 from untrained.settings import Setting, changed, check_known
 from untrained.spaces import SPACES, prunable
 

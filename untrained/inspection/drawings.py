@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from untrained.inspection.curves import Curve
 from untrained.inspection.inspection import Inspection
-from untrained.report.canvas import RANDOM, SELECTED, Properties, blank_figure, literal, log_axis
-from untrained.report.units import percent, significant
+from untrained.pages.canvas import RANDOM, SELECTED, Properties, blank_figure, literal, log_axis
+from untrained.pages.units import percent, significant
 
 TRUNK = "#2f6fbf"
 KINDS = (

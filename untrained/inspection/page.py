@@ -6,8 +6,8 @@ from untrained.inspection import drawings
 from untrained.inspection.curves import curves_of, kernel_shares
 from untrained.inspection.inspection import Inspection
 from untrained.locations import Location
-from untrained.report.units import percent, significant
-from untrained.report.writing import write_page
+from untrained.pages.units import percent, significant
+from untrained.pages.writing import write_page
 
 DASH = "\u2013"
 

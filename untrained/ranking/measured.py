@@ -29,7 +29,7 @@ from untrained.runs.session import OnProgress, Progress, Session, ignore
 from untrained.runs.setup import score_name
 from untrained.scores import get_score
 from untrained.scores.nngp import NNGP
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.settings import Setting
 from untrained.spaces.loading import holding
 

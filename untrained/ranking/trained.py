@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from untrained.bench.config import LEAST_TRAINED
-from untrained.bench.judging import Judge
+from untrained.benching.config import LEAST_TRAINED
+from untrained.benching.judging import Judge
 from untrained.ranking.standing import Draws
 from untrained.runs.record import TrainingRecord
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from untrained.runs.claimed import Claiming, Planned, nothing
 from untrained.runs.measuring import Measuring
 from untrained.runs.tasks import Outcome, ScoreTask, Task
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 
 PAUSE = 0.5
 "Seconds from one look at what other drivers are measuring to the next."

@@ -17,7 +17,7 @@ from untrained.runs.arrivals import Arrivals
 from untrained.runs.budgeting import time_is_up
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
-from untrained.search import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher, Trial
+from untrained.searchers import SEARCHERS, AsynchronousSearcher, History, Proposal, Searcher, Trial
 from untrained.storage.store import LOST
 
 logger = logging.getLogger(__name__)

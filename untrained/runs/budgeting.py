@@ -25,7 +25,7 @@ from untrained.runs.presets import fitted_training
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setups
-from untrained.search import Searcher
+from untrained.searchers import Searcher
 from untrained.spaces import Architecture, Space
 from untrained.training import TrainingSpec
 

@@ -16,7 +16,7 @@ from untrained.runs.sampling import draw_distinct
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, goals_of, make_setups
 from untrained.runs.values import Values
-from untrained.search import SEARCHERS, Searcher
+from untrained.searchers import SEARCHERS, Searcher
 from untrained.spaces import Architecture
 
 RANKED = 3

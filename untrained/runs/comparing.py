@@ -27,8 +27,8 @@ from untrained.runs.tasks import (
     network_size,
     training_images,
 )
-from untrained.search import Trial
-from untrained.search.random_search import RandomSearch
+from untrained.searchers import Trial
+from untrained.searchers.random_search import RandomSearch
 from untrained.spaces import Architecture, Space
 from untrained.spaces.pretrained import load_weights
 from untrained.training import Origin, export, train

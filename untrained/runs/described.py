@@ -12,7 +12,7 @@ from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import ScoreSetup
 from untrained.runs.tasks import training_images
 from untrained.scores import Score
-from untrained.search import Goal
+from untrained.searchers import Goal
 from untrained.training.auto import notes_on
 
 logger = logging.getLogger(__name__)

@@ -51,8 +51,8 @@ from untrained.runs.setup import (
 from untrained.runs.shrinking import check_shrinks, shrink_setup
 from untrained.runs.surroundings import attempt_apart
 from untrained.runs.tasks import build
-from untrained.search import Searcher, make_searcher
-from untrained.search.given import Given
+from untrained.searchers import Searcher, make_searcher
+from untrained.searchers.given import Given
 from untrained.settings import split_texts
 from untrained.spaces import Scale, Space, get_space
 from untrained.storage.folder import RunFolder, held_beside

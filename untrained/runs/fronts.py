@@ -6,7 +6,7 @@ import numpy as np
 
 from untrained.estimate import Estimate, estimate
 from untrained.runs.record import RunRecord
-from untrained.search.pareto import front, hypervolume
+from untrained.searchers.pareto import front, hypervolume
 from untrained.storage.trial_record import TrialRecord
 
 AXES = 4

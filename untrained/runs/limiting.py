@@ -14,7 +14,7 @@ from untrained.runs.record import Limited
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Session
 from untrained.runs.setup import training_scale
-from untrained.search import SEARCHERS, Searcher
+from untrained.searchers import SEARCHERS, Searcher
 from untrained.spaces import Space, restricted
 
 POOL = 200

@@ -18,7 +18,7 @@ from untrained.runs.identity import digest, question
 from untrained.runs.setup import NetworkSpec, ScoreSetup
 from untrained.runs.tasks import Scored, ScoreTask
 from untrained.scores import Reading
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.spaces import Space
 from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from untrained.runs.budget import Budgeted
 from untrained.runs.identity import calibration_of
-from untrained.search import Trial
+from untrained.searchers import Trial
 from untrained.spaces import Space
 from untrained.storage.address import Address
 from untrained.storage.folder import RunFolder

@@ -11,9 +11,9 @@ from untrained.runs.calibrating import calibrated
 from untrained.runs.session import OnProgress, Progress, Session, trial_rows
 from untrained.runs.shrinking import shrunk
 from untrained.runs.sweeping import sweep
-from untrained.search import History
-from untrained.search.given import Given
-from untrained.search.pareto import chosen
+from untrained.searchers import History
+from untrained.searchers.given import Given
+from untrained.searchers.pareto import chosen
 from untrained.spaces import Architecture
 from untrained.storage.store import LOST
 

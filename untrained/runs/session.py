@@ -9,7 +9,7 @@ from untrained.runs.budget import Budget
 from untrained.runs.engines import Engine
 from untrained.runs.measuring import Measuring
 from untrained.runs.resolved import ResolvedConfig
-from untrained.search import Proposal, Searcher
+from untrained.searchers import Proposal, Searcher
 from untrained.spaces import Space
 from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store

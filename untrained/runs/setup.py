@@ -16,7 +16,7 @@ from untrained.runs.config import Shrink
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.short_training import SHORT_TRAINING, ShortTraining, take_short_training
 from untrained.scores import Score, get_score
-from untrained.search import Goal
+from untrained.searchers import Goal
 from untrained.settings import Setting, changed, check_known, counted, typed
 from untrained.spaces import CellScale, Scale, Shape, Space
 from untrained.training import TrainingSpec

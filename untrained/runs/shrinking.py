@@ -17,8 +17,8 @@ from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.session import Progress, Session
 from untrained.runs.setup import ScoreSetup, make_setup
 from untrained.runs.values import Values
-from untrained.search import SEARCHERS, Searcher
-from untrained.search.random_search import RandomSearch
+from untrained.searchers import SEARCHERS, Searcher
+from untrained.searchers.random_search import RandomSearch
 from untrained.spaces import Architecture, Space, restricted
 
 POOL = 200

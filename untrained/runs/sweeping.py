@@ -13,7 +13,7 @@ from typing import Any
 
 from untrained.runs.session import Progress, Session, trial_rows
 from untrained.runs.sweep_config import Shard
-from untrained.search.given import Given
+from untrained.searchers.given import Given
 from untrained.storage.ranges import RANGE, WALL, Ranges
 
 MOST = 256

@@ -7,7 +7,7 @@ from statistics import fmean
 from untrained.runs.measuring import Measuring
 from untrained.runs.setup import ScoreSetup
 from untrained.scores import Reading
-from untrained.search import Proposal
+from untrained.searchers import Proposal
 from untrained.spaces import Architecture
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from untrained.scores.score import Reading as Reading
-from untrained.search import Trial
+from untrained.searchers import Trial
 from untrained.spaces import Space
 
 
