@@ -1,5 +1,5 @@
-# `make demo`, `make check` (the quick half), `make test` (all), `make stress`, `make cluster`. Each sets
-# up .venv first, and `make oldest` an environment of its own.
+# `make demo`, `make check` (the quick half), `make test` (all), `make stress`, `make cluster`, `make docs`,
+# `make package`. Each sets up .venv first, and `make oldest` an environment of its own.
 PYTHON ?= python3
 ifneq ($(wildcard ../shared/data),)
 export UNTRAINED_DATA ?= $(abspath ../shared/data)
@@ -7,7 +7,7 @@ endif
 # Compiled modules are kept, or each process of a test compiles all of its own.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test stress cluster oldest plotly format
+.PHONY: demo check test stress cluster oldest docs package release plotly format
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -64,6 +64,27 @@ plotly:
 	mkdir -p build && cd build && npm pack --silent plotly.js-cartesian-dist-min@$(PLOTLY) && tar xzf plotly.js-*-$(PLOTLY).tgz
 	gzip -9nc build/package/plotly-cartesian.min.js > untrained/pages/plotly.js.gz
 	cp build/package/LICENSE untrained/pages/plotly_license.txt
+.venv/docs: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+# The site, in `site`: links, anchors, files that pages include, every public name, the notebook. Doctests are part of
+# `make test`, tutorials of `make package`.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
+.venv/release: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[release]'
+	touch $@
+
+# Wheel and sdist in dist, used in an empty environment. Fewer tutorials are followed: make package TUTORIALS=theorist
+TUTORIALS ?= engineer researcher theorist
+package: .venv/release
+	.venv/bin/python publishing/package.py --tutorials $(TUTORIALS)
+
+# Tags what is here, after `make test` and `make package`; uploads nothing: make release VERSION=0.2.0
+release: .venv/release
+	.venv/bin/python publishing/release.py $(VERSION)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix

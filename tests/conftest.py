@@ -28,7 +28,7 @@ SLOW = frozenset(
         "test_every_command", "test_outlook", "test_run_commands",
         "test_closed_forms", "test_code", "test_conformance", "test_counting",
         "test_damage",
-        "test_darts", "test_devices", "test_ending", "test_export", "test_features",
+        "test_darts", "test_devices", "test_docs", "test_ending", "test_export", "test_features",
         "test_gradient_contract", "test_gradient_scores", "test_independence", "test_inspection",
         "test_isolation",
         "test_kernel_scores",

@@ -10,7 +10,7 @@ Source: Novak et al., "Fast Finite Width Neural Tangent Kernel", ICML 2022,
 https://arxiv.org/abs/2206.08720.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,10 @@ Vector = list[Tensor]
 
 class NTKOperator(LinearOperator):  # type: ignore[misc]
     """Theta as SciPy's linear operator: `theta @ u` in float64, `theta.shape`, and no more."""
+
+    shape: tuple[int, int]
+    "(n q, m q)."
+    __matmul__: Callable[[NDArray[np.float64]], NDArray[np.float64]]  # SciPy has no types
 
     def __init__(
         self,
