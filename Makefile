@@ -40,12 +40,12 @@ stress: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	touch $@
 
-# A Ray cluster of three nodes on this machine, and two drivers on one store of a server. Each mishap by
-# itself, for some ten minutes; at five moments, for an hour: make cluster MOMENTS=5; all of them at one
+# A Ray cluster of three nodes on this machine, two drivers on one store of a server, and the live page in Chromium. Each
+# mishap by itself, for some ten minutes; at five moments, for an hour: make cluster MOMENTS=5; all of them at one
 # run, for a few minutes: make cluster MOMENTS=0
 MOMENTS ?= 1
 cluster: .venv/ray
-	.venv/bin/pytest tests/test_cluster.py tests/test_two_drivers.py -m cluster --moments $(MOMENTS) --timeout 10000
+	.venv/bin/pytest tests/test_cluster.py tests/test_two_drivers.py tests/test_serve_browser.py -m cluster --moments $(MOMENTS) --timeout 10000
 
 # The whole suite with the oldest Python, torch, numpy and the rest that pyproject.toml allows. Not
 # part of .ci/run: a torch this old comes from the registry with gigabytes of CUDA, needed or not.

@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`make check` does not even import slow ones, and `make cluster` alone takes its own."""
     asked = config.option.markexpr
-    if collection_path.stem in ("test_cluster", "test_two_drivers"):
+    if collection_path.stem in ("test_cluster", "test_two_drivers", "test_serve_browser"):
         return None if asked == "cluster" else True
     return True if asked == "not slow" and collection_path.stem in SLOW else None
 

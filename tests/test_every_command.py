@@ -85,6 +85,7 @@ def test_nothing_but_json_is_printed(command: Command, monkeypatch: pytest.Monke
         return json.loads(out)
 
     monkeypatch.setenv("UNTRAINED_DATA", str(Path("nowhere").absolute()))
+    monkeypatch.setenv("UNTRAINED_CACHE", str(Path("none").absolute()))
     for seed in "01":
         printed("search", *QUICK, "--seed", seed)
     found = printed("score", CELL, "--workers", "0", "--draws", "1", "--scores", "parameters")

@@ -16,9 +16,10 @@ from untrained.storage.store import Store
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium: apt-get install it"
-)
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install it"),
+]
 
 REACHED = "a[href], button:not([hidden]), input, summary, [tabindex='0']"
 NAMED = "(each) => each.innerText || each.ariaLabel || ''"

@@ -83,7 +83,8 @@ class Ranking:
         """Which model is the most accurate, and whether the order agrees; empty if not trained."""
         if self.agreement is None:
             return ""
-        trained = self.models.drop_nulls("accuracy").sort("accuracy", descending=True)
+        trained = self.models.drop_nulls("accuracy")
+        trained = trained.sort("accuracy", descending=True, maintain_order=True)
         if not len(trained):
             return "No model could be trained."
         best = trained.row(0, named=True)
