@@ -117,7 +117,7 @@ def installed(wheel: Path, scratch: Path) -> Path:
     """The folder of programs of an empty environment with the wheel."""
     python("-m", "venv", scratch / "environment", at=scratch)
     programs = scratch / "environment" / "bin"
-    pip(programs, "--constraint", PINNED, wheel)
+    pip(programs, "--constraint", PINNED, f"{wheel}[serve]")  # whose names are imported too
     return programs
 
 
@@ -134,6 +134,7 @@ def check_use(programs: Path, version: str, scratch: Path) -> None:
     shutil.copytree(ROOT / "examples", examples, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("kernels.py", "every_name.py"):
         called(programs / "python", name, at=examples)
+    shutil.rmtree(examples / "every-name")  # whose exported networks are no example
 
 
 def check_types(programs: Path, scratch: Path) -> None:
