@@ -45,7 +45,7 @@ stress: .venv/ready
 # run, for a few minutes: make cluster MOMENTS=0
 MOMENTS ?= 1
 cluster: .venv/ray
-	.venv/bin/pytest tests/test_cluster.py tests/test_two_drivers.py tests/test_serve_browser.py -m cluster --moments $(MOMENTS) --timeout 10000
+	.venv/bin/pytest tests/test_cluster.py tests/test_two_drivers.py tests/test_serve_browser.py tests/test_runs.py -m cluster --moments $(MOMENTS) --timeout 10000
 
 # The whole suite with the oldest Python, torch, numpy and the rest that pyproject.toml allows. Not
 # part of .ci/run: a torch this old comes from the registry with gigabytes of CUDA, needed or not.

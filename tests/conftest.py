@@ -61,8 +61,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if asked == "not slow" and collection_path.stem in SLOW else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     import_module("torch").set_num_threads(1)  # the suite runs one process a core
+    if config.option.markexpr != "cluster":
+        left = [item for item in items if item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)

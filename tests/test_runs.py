@@ -141,6 +141,7 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> 
         time.sleep(0.005)
 
 
+@pytest.mark.cluster  # for its time: the stress suite has many more
 def test_killed_in_each_phase_it_ends_as_unbroken(
     tmp_path: Path, unbroken: RunFolder, expected: dict[str, Any]
 ) -> None:
