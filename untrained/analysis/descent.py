@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from untrained.analysis.kernel import plain
 from untrained.analysis.regression import decomposed, targets_of
 
 Time = float | int
@@ -102,7 +103,7 @@ class Descent:
                 f"{tuple(kernel.shape)}; try its transpose"
             )
         u = self.eigenvectors
-        return (_plain(kernel) @ u * self._gained(t)) @ u.T
+        return (plain(kernel) @ u * self._gained(t)) @ u.T
 
     def covariance(
         self,
@@ -123,7 +124,7 @@ class Descent:
                 f"expected an NNGP of the {n} training examples and then the {m} others, got "
                 f"shape {tuple(nngp.shape)}"
             )
-        a, k = self.weights(kernel, t), _plain(nngp)
+        a, k = self.weights(kernel, t), plain(nngp)
         cross = a @ k[:n, n:]
         return k[n:, n:] + a @ k[:n, :n] @ a.T - cross - cross.T
 
@@ -239,7 +240,3 @@ def _begun(
         raise ValueError("expected a kernel of finite numbers, got NaN or infinity")
     f = torch.zeros_like(y) if start is None else start.detach().double()
     return Descent(s, u, y, f, rate, momentum)
-
-
-def _plain(kernel: Tensor) -> Float64[Tensor, "a b"]:
-    return kernel.detach().as_subclass(Tensor).double()

@@ -97,6 +97,11 @@ def rounded(
     return kernel
 
 
+def plain(kernel: Tensor) -> Float64[Tensor, "n m"]:
+    """A kernel as a tensor in float64, without gradients or a memory of how it was computed."""
+    return kernel.detach().as_subclass(Tensor).double()
+
+
 def symmetric(kernel: Tensor) -> Float64[Tensor, "n n"]:
     """(K + K^T) / 2 as a plain tensor; K itself, if that is what it is.
 
@@ -105,7 +110,7 @@ def symmetric(kernel: Tensor) -> Float64[Tensor, "n n"]:
     """
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise ValueError(f"expected a square kernel, got shape {tuple(kernel.shape)}")
-    k = kernel.detach().as_subclass(Tensor).double()
+    k = plain(kernel)
     return k if torch.equal(k, k.T) else (k + k.T).div_(2)
 
 

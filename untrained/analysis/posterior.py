@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from untrained.analysis.kernel import plain
 from untrained.analysis.regression import RIDGES, RidgeChoice, regression
 
 
@@ -103,7 +104,7 @@ def posterior(
         )
     fit = regression(kernel[:n, :n], labels, classes=classes, ridges=ridges)
     r = fit.best(by)
-    k = kernel.detach().as_subclass(Tensor).double()
+    k = plain(kernel)
     projected = k[n:, :n] @ fit.eigenvectors
     mean = projected @ (fit.inverse[r][:, None] * fit.rotated)
     explained = (projected * fit.inverse[r]) @ projected.T

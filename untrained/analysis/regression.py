@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from untrained.analysis.kernel import is_finite, symmetric
+from untrained.analysis.kernel import is_finite, plain, symmetric
 from untrained.analysis.rounding import Rounding, rounding_of
 
 RIDGES: tuple[float, ...] = tuple(10 ** (-7 + 9 * i / 19) for i in range(20))
@@ -203,7 +203,7 @@ class Regression:
                 f"expected a kernel of (validation, {len(self.targets)} training) examples, "
                 f"got shape {tuple(kernel.shape)}; try its transpose"
             )
-        return kernel.detach().as_subclass(Tensor).double() @ self.eigenvectors
+        return plain(kernel) @ self.eigenvectors
 
     def _mean(self, projected: Float64[Tensor, "m p"]) -> Float64[Tensor, "r m k"]:
         return projected @ (self.inverse[:, :, None] * self.rotated)

@@ -87,10 +87,9 @@ def ntk(
         precision: of products, see `contraction`; `auto` is float64 where that costs little.
         params: theta of a function: tensors in any structure of dictionaries, lists and tuples.
         select: what of the outputs is meant, such as `lambda found: found["logits"]`.
-        dtype: to compute in, such as `torch.float64`, with a copy of the network.
+        dtype: to compute in, with a copy of the network.
         device: to compute on, with a copy of the network.
-        differentiable: with gradients to the inputs and parameters, of independent examples under
-            `running`; n p numbers are held for each output.
+        differentiable: with gradients to inputs and parameters, under `running`; J is held.
 
     Raises:
         ValueError: an unknown choice, a method that cannot be exact here, `x2` under `batch`, no
