@@ -69,7 +69,7 @@ def test_a_list_has_the_latest_first(runs: list[RunFolder], command: Command) ->
     found = json.loads(out)
     assert code == 0
     assert [each["name"] for each in found] == [folder.name for folder in reversed(runs)]
-    assert {each["state"] for each in found} == {"finished"}
+    assert {each["state"] for each in found} == {"ended"}
     assert [each["trials"] for each in found] == [2, 2, 2]
     assert [each["test_accuracy"] is None for each in found] == [True, False, True]
     files = (
@@ -80,7 +80,7 @@ def test_a_list_has_the_latest_first(runs: list[RunFolder], command: Command) ->
     assert found[1]["bytes"] == sum(file.stat().st_size for file in files)
     _, out, _ = command("runs", "list")
     assert all(folder.name in out for folder in runs)
-    assert out.count("finished") == 3
+    assert out.count("ended") == 3
 
 
 def test_states(runs: list[RunFolder]) -> None:
@@ -91,10 +91,10 @@ def test_states(runs: list[RunFolder]) -> None:
             f"update runs set selected = null, ended = null where name = '{other.name}'"
         )
     connection.close()
-    assert [each.state for each in runs_of(other.out)] == ["stopped", "stopped", "finished"]
+    assert [each.state for each in runs_of(other.out)] == ["interrupted", "interrupted", "ended"]
     with trained.held(), Store.open(trained.store, trained.lock) as store:
         store.claims.begin()
-        assert [each.state for each in runs_of(other.out)] == ["stopped", "running", "finished"]
+        assert [each.state for each in runs_of(other.out)] == ["interrupted", "running", "ended"]
 
 
 def test_a_folder_without_runs_is_told(command: Command) -> None:
@@ -110,11 +110,11 @@ def test_a_folder_without_runs_is_told(command: Command) -> None:
 def test_a_run_is_shown_as_at_its_end(runs: list[RunFolder], command: Command) -> None:
     code, out, err = command("runs", "show", "trained")
     assert code == 0, err
-    assert f"{runs[1].name}: finished, started 20" in out
+    assert f"{runs[1].name}: ended, started 20" in out
     assert "Selected architecture (best of 2" in out
     assert "of 1 random architecture trained with the same recipe" in out
     code, out, _ = command("runs", "show", str(runs[1].path), "--json")
-    assert json.loads(out)["state"] == "finished"
+    assert json.loads(out)["state"] == "ended"
     assert json.loads(out)["run"] == runs[1].name
 
 

@@ -19,7 +19,7 @@ from untrained.runs.listing import RunSummary, find_run, runs_of
 from untrained.runs.record import record_of
 from untrained.runs.removing import remove_run
 
-STYLES = {"running": "green", "stopped": "yellow", "finished": ""}
+STYLES = {"running": "green", "interrupted": "yellow", "ended": ""}
 
 
 def list_runs(out: Location, store: str | None, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from untrained.storage.address import address_of
 from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store
 
-State = Literal["running", "finished", "stopped"]
+State = Literal["running", "ended", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RunSummary:
     test_accuracy: float | None
     "Of the selected architecture, in [0, 1]; None where it is not trained."
     state: State
-    "`stopped` was killed or interrupted: the same command resumes it."
+    "Of an `interrupted` one, the same command resumes it; the words are those of pages."
     started: float
     "Seconds since 1970."
     bytes: int | None
@@ -95,11 +95,11 @@ def _state(
         return "running"
     population = row["config"].get("population")
     if population:
-        return "finished" if tried >= population["count"] else "stopped"
+        return "ended" if tried >= population["count"] else "interrupted"
     ended = row["ended"] is not None or row["selected"] is not None
     trains = bool(row["config"].get("train")) and row["selected"] is not None
     trained = bool(trainings) and all(each["finished"] for each in trainings)
-    return "finished" if ended and (trained or not trains) else "stopped"
+    return "ended" if ended and (trained or not trains) else "interrupted"
 
 
 def _size(folder: Location) -> int | None:
