@@ -201,6 +201,14 @@ def test_a_copy_may_be_more_exact() -> None:
         (Graph(), (randn(2, 4, 3), [1]), None, {}, "expected tensors, got one of type list"),
         (Graph(), (randn(2, 4, 3),), randn(2, 4, 3), {}, "of the same structure as x1"),
         (
+            Graph(),
+            (randn(2, 4, 3), randn(2, 4, 4) / 0),
+            None,
+            {},
+            "holds NaN or infinity in 2 of 2",
+        ),
+        (Graph(), (randn(2, 4, 3),), (randn(2, 5, 3),), {}, "expected x2 like x1"),
+        (
             nn.Linear(2, 1),
             randn(2, 2),
             None,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as trees
 
-from untrained.networks.arguments import Selection
+from untrained.networks.arguments import Selection, check_inputs
 from untrained.networks.unwrapping import check_module
 
 Inputs = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor] | Iterable[Any]
@@ -166,8 +166,10 @@ def _joined(
             f"expected inputs of equally many examples, one or more, got {sorted(counts)}"
         )
     others, other = trees.tree_flatten(second)
+    if second is not None and other != structure:
+        raise ValueError("expected x2 of the same structure as x1, got another")
+    for k, part in enumerate(parts):
+        check_inputs(part, None if second is None else others[k], "running")
     if second is not None:
-        if other != structure:
-            raise ValueError("expected x2 of the same structure as x1, got another")
         parts = [torch.cat(pair) for pair in zip(parts, others, strict=True)]
     return tuple(first) if isinstance(first, dict) else None, parts, counts.pop()
