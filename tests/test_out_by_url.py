@@ -200,7 +200,7 @@ def test_a_ranking_by_url(tmp_path: Path) -> None:
         scores=("naswot",), draws=1, workers=0, out=URL("shop://bucket/runs"),
         store=str(tmp_path / "store.db"),
     )  # fmt: skip
-    ranking = rank(["named_models:wide"], "digits", config)
+    ranking = rank(["named_models:wide"], config)
     assert ranking.folder is not None
     assert report_ranking(ranking) == ranking.folder / "ranking.html"
     assert pl.read_parquet((ranking.folder / "draws.parquet").read_bytes()).equals(ranking.draws)

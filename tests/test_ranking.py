@@ -13,6 +13,7 @@ import torch
 from scipy.stats import kendalltau
 from test_cli import Command, command
 
+from untrained.front import rank
 from untrained.images import load_images
 from untrained.pages import report_ranking
 from untrained.pages.ranking_drawings import (
@@ -21,7 +22,7 @@ from untrained.pages.ranking_drawings import (
     draw_sizes,
     ranked_models,
 )
-from untrained.ranking import RankConfig, Ranking, rank
+from untrained.ranking import RankConfig, Ranking
 from untrained.ranking.measured import CONFIG
 from untrained.ranking.naming import named_models as named
 from untrained.spaces.models import Model
@@ -181,7 +182,7 @@ def test_without_train_there_is_no_agreement(ranking: Ranking) -> None:
 
 def test_images_in_memory_are_those_of_their_name(ranking: Ranking, tmp_path: Path) -> None:
     """The same numbers, and kept; but no command line makes them again."""
-    found = rank(MODELS[:1], load_images("digits"), config_of(tmp_path))
+    found = rank(MODELS[:1], load_images("digits"), config=config_of(tmp_path))
     assert found.command == ""
     assert found.folder is not None
     for model in found.models["model"]:
@@ -193,7 +194,7 @@ def test_images_in_memory_are_those_of_their_name(ranking: Ranking, tmp_path: Pa
 def test_arrays_are_images(tmp_path: Path) -> None:
     digits = load_images("digits").train
     arrays = {"x_train": digits.pixels, "y_train": digits.labels}
-    found = rank(MODELS[:1], arrays, config_of(tmp_path, draws=1))
+    found = rank(MODELS[:1], arrays, config=config_of(tmp_path, draws=1))
     assert len(found.ranked) == 3
     assert "images of arrays" in found.notes[0]
 
@@ -211,7 +212,7 @@ def test_arrays_are_images(tmp_path: Path) -> None:
 )
 def test_other_images_are_refused(images: Any, size: int | None, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        rank(MODELS[:1], images, RankConfig(size=size))
+        rank(MODELS[:1], images, config=RankConfig(size=size))
 
 
 def test_what_only_this_process_has_is_ranked_and_not_kept(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def rank(config: RankConfig, as_json: bool, dry_run: bool) -> None:
         ranked.plan(config, as_json)
         return
     with watching() as watch:
-        found = ranked.rank(config.models, config.images, config, on_progress=watch)
+        found = ranked.rank(config.models, config, on_progress=watch)
     ranked.show(found, as_json)
 
 

@@ -47,7 +47,9 @@ def rank(
     """
     asked = configured(config, flags)
     tell = on_progress or shown_by_default()
-    return ranking.rank(models, images, asked, pretrained=pretrained, on_progress=tell)
+    with ExitStack() as stack:
+        asked = with_images(asked, images, stack)
+        return ranking.rank(models, asked, pretrained=pretrained, on_progress=tell)
 
 
 @takes_flags(BenchConfig, "images")

@@ -8,10 +8,9 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from untrained.files import write_whole
-from untrained.images import Images, load_images
+from untrained.images.held import HERE
 from untrained.networks.weights import AS_BUILT
 from untrained.outside import command_line
 from untrained.ranking.config import PROBE, SIZES, RankConfig
@@ -43,7 +42,6 @@ FOLDER = "ranking"
 
 def rank(
     models: Given,
-    images: Any = "digits",
     config: RankConfig = RankConfig(),  # noqa: B008  # a frozen value
     *,
     pretrained: Collection[str] = (),
@@ -60,8 +58,7 @@ def rank(
     Args:
         models: import paths, such as `["my_nets:small", "timm:resnet18"]`; or name -> a function,
             a class, an nn.Module or an import path.
-        images: whatever `load_images` takes, or what that gives.
-        config: all else; its own models and images do not count.
+        config: all else; its own models do not count.
         pretrained: names of makers whose models come with weights that they have learnt.
         on_progress: called as work proceeds.
 
@@ -72,13 +69,11 @@ def rank(
         ValueError: a model that is not there, or a configuration or images that make no sense.
         OSError: files that are missing or cannot be written.
     """
-    loaded = _loaded(images, config)
-    name = str(images) if loaded is None else loaded.name
-    config = replace(config, models=(), images=name).check()
+    config = replace(config, models=()).check()
     named = named_models(models, pretrained)
     with _kept(config, named) as config, holding(named.held):
         runs = [
-            _measured(config, loaded, group, learnt, on_progress)
+            _measured(config, group, learnt, on_progress)
             for learnt, group in _groups(named).items()
         ]
         found = ranking_of(runs, config)
@@ -86,25 +81,11 @@ def rank(
         return found
     out, asked = runs[0].folder.path / FOLDER, tuple(map(str, named.architectures.values()))
     found.write(out)
-    if loaded is not None:  # which no command line names
+    if config.images.startswith(HERE):  # which no command line names
         return replace(found, folder=out)
     write_whole(out / CONFIG, as_toml(replace(config, models=asked), "rank").encode())
     again = command_line("untrained", "rank", "--config", str(out / CONFIG))
     return replace(found, folder=out, command=again)
-
-
-def _loaded(images: Any, config: RankConfig) -> Images | None:
-    """Images that this process has; None for those that can be loaded by name."""
-    if isinstance(images, str | Path):
-        return None
-    if not isinstance(images, Images):
-        return load_images(images, size=config.size, seed=config.seed)
-    if config.size is not None:
-        raise ValueError(
-            f"size: expected none beside images that are loaded, got {config.size!r}; try "
-            f"load_images(..., size={config.size!r})"
-        )
-    return images
 
 
 @contextmanager
@@ -128,14 +109,13 @@ def _groups(named: Named) -> dict[bool, dict[str, str]]:
 
 def _measured(
     config: RankConfig,
-    images: Images | None,
     names: Mapping[str, str],
     learnt: bool,
     on_progress: OnProgress,
 ) -> GroupRun:
     """The run that measures them: what is cheap first, what is timed alone, then all else."""
     tell = _telling(on_progress, len(names))
-    with opened(_asked(config, tuple(names.values()), learnt), tell, images) as session:
+    with opened(_asked(config, tuple(names.values()), learnt), tell) as session:
         proposals = session.searcher.propose((), 0, random.Random(0))
         built = _measure_sizes(session, proposals, {text: name for name, text in names.items()})
         search(session)

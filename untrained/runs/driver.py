@@ -112,9 +112,8 @@ class Prepared(NamedTuple):
     images: Images
 
 
-def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
-    """What is asked for, checked as far as can be without measuring anything; with these images,
-    or those that it names.
+def prepared(config: RunConfig) -> Prepared:
+    """What is asked for, checked as far as can be without measuring anything.
 
     Raises:
         ValueError, OSError: as `run`.
@@ -132,9 +131,8 @@ def prepared(config: RunConfig, images: Images | None = None) -> Prepared:
         check_shrinks(searcher)
     scale = training_scale(space, asked)  # refuse it now, not later
     check_limits(space, asked)
-    if images is None:
-        with _told_if_slow("loading images"):
-            images = load_images(asked.images, size=asked.size, seed=asked.seed)
+    with _told_if_slow("loading images"):
+        images = load_images(asked.images, size=asked.size, seed=asked.seed)
     fitted = fit(asked, images)
     for setup in (*setups, *cheap):
         check_probe(setup, images)
@@ -184,7 +182,6 @@ def name_of(config: RunConfig) -> str:
 def opened(
     config: RunConfig,
     on_progress: OnProgress = ignore,
-    images: Images | None = None,
     began: float | None = None,
     name: str | None = None,
 ) -> Iterator[Session]:
@@ -193,7 +190,6 @@ def opened(
     Args:
         config: everything that is asked.
         on_progress: called as work proceeds.
-        images: in place of those that the configuration names.
         began: as of `run`.
         name: of a sweep, at which other processes may be too; None for what the run is called by
             what it is asked.
@@ -202,7 +198,7 @@ def opened(
         ValueError, OSError: as `run`.
     """
     begun = time.perf_counter()
-    made = prepared(config, images)
+    made = prepared(config)
     asks, space, searcher, images = made.config, made.space, made.searcher, made.images
     setups = made.setups[: len(asks.scores)]
     searched, identity, usual = _identities(
