@@ -11,6 +11,7 @@ import pytest
 from spared import spare_graphs
 from test_cli import Command, command
 
+from untrained.locations import Location
 from untrained.runs import RunConfig, run
 from untrained.runs.config_file import CONFIG, load_config
 from untrained.runs.listing import find_run, runs_of
@@ -83,18 +84,37 @@ def test_a_list_has_the_latest_first(runs: list[RunFolder], command: Command) ->
     assert out.count("ended") == 3
 
 
+def states_of(out: Location) -> list[str | None]:
+    """Of every run of a folder, the latest first."""
+    return [each.reached.state if each.reached else None for each in runs_of(out)]
+
+
 def test_states(runs: list[RunFolder]) -> None:
     _, trained, other = runs
     with sqlite3.connect(other.store) as connection:
-        connection.execute("update trainings set finished = 0")
+        connection.execute("update trainings set finished = 0, test_accuracy = null")
         connection.execute(
             f"update runs set selected = null, ended = null where name = '{other.name}'"
         )
     connection.close()
-    assert [each.state for each in runs_of(other.out)] == ["interrupted", "interrupted", "ended"]
+    assert states_of(other.out) == ["interrupted", "interrupted", "ended"]
     with trained.held(), Store.open(trained.store, trained.lock) as store:
         store.claims.begin()
-        assert [each.state for each in runs_of(other.out)] == ["interrupted", "running", "ended"]
+        assert states_of(other.out) == ["interrupted", "training", "ended"]
+
+
+def test_a_damaged_run_is_told_beside_the_others(runs: list[RunFolder], command: Command) -> None:
+    with sqlite3.connect(runs[0].store) as connection:
+        connection.execute(f"update runs set images = '[1]' where name = '{runs[0].name}'")
+    connection.close()
+    code, out, _ = command("runs", "list", "--json")
+    found = {each["name"]: each for each in json.loads(out)}
+    assert code == 0
+    assert [found[folder.name]["state"] for folder in runs] == ["damaged", "ended", "ended"]
+    assert "damaged in one place" in found[runs[0].name]["problem"]
+    code, out, _ = command("runs", "list")
+    assert code == 0
+    assert (out.count("ended"), out.count("damaged in one place")) == (2, 1)
 
 
 def test_a_folder_without_runs_is_told(command: Command) -> None:

@@ -9,10 +9,11 @@ import pytest
 from served import add_trial, begin, train
 from starlette.testclient import TestClient
 from stored import said
+from test_record import CELLS
 
 from untrained.pages import report_run
-from untrained.pages.progress import Progress, progress
 from untrained.pages.side_by_side import differences
+from untrained.runs.reached import Reached, reached
 from untrained.runs.record import load_record
 from untrained.serve import Library, app_of, serve
 from untrained.serve.changes import Changes
@@ -215,20 +216,27 @@ def test_runs_side_by_side(store: Store, client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("config", "tried", "ended", "running", "found"),
     [
-        ({}, 0, False, True, Progress("searching", 0, None, 0, 0, 0, 0)),
-        ({"searcher": "evolution"}, 5, False, False, Progress("interrupted", 5, 100, 0, 0, 0, 0)),
-        ({"searcher": "halving"}, 5, False, True, Progress("searching", 5, None, 0, 0, 0, 0)),
+        ({}, 0, False, True, Reached("searching", 0, None, 0, 0, 0, 0)),
+        ({"searcher": "evolution"}, 5, False, False, Reached("interrupted", 5, 100, 0, 0, 0, 0)),
+        ({"searcher": "halving"}, 5, False, True, Reached("searching", 5, None, 0, 0, 0, 0)),
         ({"searcher": "a:B", "options": {"evaluations": 7}}, 7, True, False,
-         Progress("ended", 7, 7, 0, 0, 0, 0)),
+         Reached("ended", 7, 7, 0, 0, 0, 0)),
         ({"population": {"count": 9}, "train": True}, 9, True, False,
-         Progress("interrupted", 9, 9, 0, 0, 0, 0)),
-        ({"train": True}, 9, True, True, Progress("training", 9, None, 0, 0, 0, 0)),
+         Reached("interrupted", 9, 9, 0, 0, 0, 0)),
+        ({"train": True}, 9, True, True, Reached("training", 9, None, 0, 0, 0, 0)),
     ],
 )  # fmt: skip
 def test_how_far_a_run_has_come(
-    config: dict[str, object], tried: int, ended: bool, running: bool, found: Progress
+    config: dict[str, object], tried: int, ended: bool, running: bool, found: Reached
 ) -> None:
-    assert progress(config, tried, (), ended=ended, running=running) == found
+    selected = CELLS[0] if ended else None
+    given = reached(config, tried, (), ended=ended, selected=selected, running=running)
+    assert given == found
+
+
+def test_a_search_that_could_choose_nothing_has_nothing_to_train() -> None:
+    found = reached({"train": True}, 9, (), ended=True, selected=None, running=False)
+    assert found.state == "ended"
 
 
 def test_any_commit_changes_the_state(address: Path | str, tmp_path: Path) -> None:
@@ -243,7 +251,7 @@ def test_any_commit_changes_the_state(address: Path | str, tmp_path: Path) -> No
     assert len({*states}) == 6
     changes.close()
     library = Library(tmp_path, address if isinstance(address, str) else None)
-    assert [line.progress and line.progress.tried for line in library.lines()] == [5]
+    assert [run.reached and run.reached.tried for run in library.summaries()] == [5]
 
 
 def test_wrong_use_is_told_in_a_line(tmp_path: Path) -> None:

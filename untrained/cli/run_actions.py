@@ -3,9 +3,9 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from untrained.cli.columns import Column, directed, show_table
 from untrained.cli.compared import plain_comparison, show_comparison
@@ -15,41 +15,77 @@ from untrained.cli.terminal import say, tell
 from untrained.locations import Location
 from untrained.pages.units import memory, percent
 from untrained.runs.exporting import export_run
-from untrained.runs.listing import RunSummary, find_run, runs_of
+from untrained.runs.listing import RunSummary, bytes_of, find_run, runs_of
+from untrained.runs.reached import reached_by
 from untrained.runs.record import record_of
 from untrained.runs.removing import remove_run
 
-STYLES = {"running": "green", "interrupted": "yellow", "ended": ""}
+DAMAGED = "damaged"
+STYLES = {
+    "searching": "green",
+    "training": "green",
+    "interrupted": "yellow",
+    "ended": "",
+    DAMAGED: "red",
+}
+"Of a run in each state."
 
 
 def list_runs(out: Location, store: str | None, as_json: bool) -> None:
     """One row a run."""
     found = runs_of(out, store)
     if as_json:
-        print(json.dumps([asdict(run) for run in found]))
+        print(json.dumps([_plain(run, out) for run in found]))
         return
     if not found:
         tell(f"There is no run in {out}.")
         return
+    sizes = [bytes_of(out / run.name) for run in found]
     show_table(
         "run",
         [run.name for run in found],
         [
-            Column("state", [run.state for run in found], justify="left"),
-            Column("started", [_when(run) for run in found]),
-            Column("trials", [f"{run.trials:,}" for run in found]),
+            Column("state", [_state(run) for run in found], justify="left"),
+            Column("started", [_when(run.started) if run.reached else "-" for run in found]),
+            Column("trials", [f"{r.reached.tried:,}" if r.reached else "-" for r in found]),
             Column(directed("test accuracy", 1), [_accuracy(run) for run in found]),
-            Column("size", ["-" if r.bytes is None else memory(r.bytes) for r in found]),
+            Column("size", ["-" if size is None else memory(size) for size in sizes]),
             Column("space", [run.space for run in found], justify="left"),
             Column("searcher", [run.searcher for run in found], justify="left"),
             Column("images", [run.images for run in found], justify="left"),
         ],
-        styles={k: STYLES[run.state] for k, run in enumerate(found)},
+        styles={k: STYLES[_state(run)] for k, run in enumerate(found)},
     )
+    for run in found:
+        if run.problem:
+            say(f"{run.name}: {run.problem}", style="yellow")
 
 
-def _when(run: RunSummary) -> str:
-    return datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M")
+def _plain(run: RunSummary, out: Location) -> dict[str, Any]:
+    """A run for machines."""
+    if run.reached is None:
+        return {"name": run.name, "state": DAMAGED, "problem": run.problem}
+    return {
+        "name": run.name,
+        "space": run.space,
+        "searcher": run.searcher,
+        "images": run.images,
+        "trials": run.reached.tried,
+        "selected": run.selected,
+        "test_accuracy": run.test_accuracy,
+        "state": run.reached.state,
+        "started": run.started,
+        "bytes": bytes_of(out / run.name),
+        "folder": str(out / run.name),
+    }
+
+
+def _state(run: RunSummary) -> str:
+    return run.reached.state if run.reached else DAMAGED
+
+
+def _when(started: float) -> str:
+    return datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M")
 
 
 def _accuracy(run: RunSummary) -> str:
@@ -59,12 +95,12 @@ def _accuracy(run: RunSummary) -> str:
 def show_run(run: str, out: Location, store: str | None, as_json: bool) -> None:
     """What a run has found by now."""
     folder = find_run(run, out, store)
-    [found] = [each for each in runs_of(folder.out, store) if each.name == folder.name]
     record = record_of(folder)
+    state = reached_by(record).state
     if as_json:
-        print(json.dumps({"state": found.state, **plain(record, folder)}))
+        print(json.dumps({"state": state, **plain(record, folder)}))
         return
-    say(f"{found.state}, started {_when(found)}", label=f"{found.name}:", style="bold")
+    say(f"{state}, started {_when(record.started)}", label=f"{record.name}:", style="bold")
     show_record(record, folder)
 
 

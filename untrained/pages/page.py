@@ -14,7 +14,6 @@ from untrained.pages.headline import ImageFacts, headline, image_facts
 from untrained.pages.ledger import ledger
 from untrained.pages.limited import limited_in_words
 from untrained.pages.measured import failures, score_cloud, trajectory
-from untrained.pages.progress import progress_of
 from untrained.pages.pruned import parents, prunings
 from untrained.pages.shrunk import discarded_in_words
 from untrained.pages.trained import accuracy_by_size, confusion, training_curves
@@ -22,6 +21,7 @@ from untrained.pages.writing import write_page
 from untrained.runs.config_file import stored_as_toml
 from untrained.runs.fronts import front_of
 from untrained.runs.mistakes import Mistake
+from untrained.runs.reached import reached_by
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES, CellGraph, Space
 from untrained.tables.table import Standing
@@ -72,10 +72,10 @@ def report_parts(
         command: the command line that made the page; left out if empty.
     """
     space = space or SPACES.get(run.space)
-    progress = progress_of(run)
+    reached = reached_by(run)
     return {
         "run": run,
-        "progress": None if progress.state == "ended" else progress,
+        "reached": None if reached.state == "ended" else reached,
         **_selected_parts(graphs, standings, exported),
         **_score_parts(run, space),
         "unknown_space": space is None,

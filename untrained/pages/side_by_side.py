@@ -10,8 +10,8 @@ from untrained.pages.canvas import blank_figure, literal, thinned, wrapped
 from untrained.pages.headline import Headline, headline, image_facts
 from untrained.pages.ledger import ledger
 from untrained.pages.measured import ScoreCurve, spans_decades, trajectory
-from untrained.pages.progress import Progress, progress_of
 from untrained.pages.units import significant
+from untrained.runs.reached import Reached, reached_by
 from untrained.runs.record import RunRecord
 from untrained.spaces import SPACES
 
@@ -30,7 +30,7 @@ class Column:
     colour: str
     run: RunRecord
     headline: Headline
-    progress: Progress
+    reached: Reached
     seconds: float
     "Of all steps, summed over workers."
 
@@ -49,7 +49,7 @@ def columns(runs: Sequence[RunRecord]) -> list[Column]:
             colour=colour,
             run=run,
             headline=headline(run, image_facts(run.images).test),
-            progress=progress_of(run),
+            reached=reached_by(run),
             seconds=ledger(run).seconds,
         )
         for run, colour in zip(runs, COLOURS, strict=False)

@@ -1,38 +1,39 @@
 """The runs of a store, and the one that somebody means."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from untrained.locations import Location, located
+from untrained.runs.reached import Reached, reached
+from untrained.runs.record import decided_config, has_ended, training_of, used_directions
 from untrained.storage.address import address_of
 from untrained.storage.folder import RunFolder
+from untrained.storage.rows import Damaged
 from untrained.storage.store import Store
-
-State = Literal["running", "ended", "interrupted"]
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in a line."""
+    """A run in a list of all."""
 
     name: str
-    space: str
-    searcher: str
-    images: str
-    trials: int
-    "Architectures that were tried."
-    selected: str | None
-    test_accuracy: float | None
-    "Of the selected architecture, in [0, 1]; None where it is not trained."
-    state: State
-    "Of an `interrupted` one, the same command resumes it; the words are those of pages."
-    started: float
+    reached: Reached | None = None
+    "None for a run that cannot be read."
+    space: str = ""
+    searcher: str = ""
+    images: str = ""
+    scores: tuple[str, ...] = ()
+    "That the search ranks by."
+    selected: str | None = None
+    test_accuracy: float | None = None
+    """Of the selected architecture, in [0, 1], the first of several trainings; None where it was
+    not trained."""
+    failed: int = 0
+    "Trainings that ended early."
+    started: float = 0.0
     "Seconds since 1970."
-    bytes: int | None
-    "Of its folder, without the store; None where that is under a URL."
-    folder: str
+    problem: str = ""
+    "Why it cannot be read."
 
 
 def runs_of(out: Location, store: str | None = None) -> tuple[RunSummary, ...]:
@@ -43,7 +44,15 @@ def runs_of(out: Location, store: str | None = None) -> tuple[RunSummary, ...]:
         OSError: it cannot be read.
     """
     with Store.reading(address_of(store, out)) as opened:
-        return tuple(_summary(opened, RunFolder(out, name, store)) for name in opened.run_names())
+        return tuple(_summary(opened, name) for name in opened.run_names())
+
+
+def bytes_of(folder: Location) -> int | None:
+    """Of all files of a folder; None where it is under a URL."""
+    if not isinstance(folder, Path):
+        return None
+    files = (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return sum(file.stat().st_size for file in files)
 
 
 def find_run(text: str, out: Location, store: str | None = None) -> RunFolder:
@@ -68,45 +77,30 @@ def find_run(text: str, out: Location, store: str | None = None) -> RunFolder:
     raise ValueError(f"expected {how} in {out}, got {text!r}; there are: {those}")
 
 
-def _summary(store: Store, folder: RunFolder) -> RunSummary:
-    row = store.run(folder.name)
-    tried = store.tried(row["search"] or row["id"])
-    trainings = store.trainings(row["id"])
-    accuracies = [t["test_accuracy"] for t in trainings if t["role"] == "selected"]
+def _summary(store: Store, name: str) -> RunSummary:
+    try:
+        row = store.run(name)
+        trainings = tuple(map(training_of, store.trainings(row["id"])))
+        found = reached(
+            decided_config(row),
+            store.tried(row["search"] or row["id"]),
+            trainings,
+            ended=has_ended(row),
+            selected=row["selected"],
+            running=store.claims.driving(name),
+        )
+    except Damaged as error:
+        return RunSummary(name, problem=str(error))
+    accuracies = [t.test_accuracy for t in trainings if t.role == "selected"]
     return RunSummary(
-        name=folder.name,
+        name=name,
+        reached=found,
         space=row["space"],
         searcher=row["searcher"],
-        images=row["images"]["name"],
-        trials=tried,
+        images=str(row["images"].get("name", "")),
+        scores=tuple(used_directions(row)),
         selected=row["selected"],
         test_accuracy=next((a for a in accuracies if a is not None), None),
-        state=_state(store, row, tried, trainings),
+        failed=sum(bool(training.reason) for training in trainings),
         started=row["started"],
-        bytes=_size(folder.path),
-        folder=str(folder.path),
     )
-
-
-def _state(
-    store: Store, row: dict[str, Any], tried: int, trainings: list[dict[str, Any]]
-) -> State:
-    if store.claims.driving(row["name"]):
-        return "running"
-    population = row["config"].get("population")
-    if population:
-        return "ended" if tried >= population["count"] else "interrupted"
-    ended = row["ended"] is not None or row["selected"] is not None
-    trains = bool(row["config"].get("train")) and row["selected"] is not None
-    trained = bool(trainings) and all(each["finished"] for each in trainings)
-    return "ended" if ended and (trained or not trains) else "interrupted"
-
-
-def _size(folder: Location) -> int | None:
-    if not isinstance(folder, Path):
-        return None
-    return sum(file.stat().st_size for file in _files(folder))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())

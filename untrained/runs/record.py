@@ -44,6 +44,11 @@ class TrainingRecord:
     seconds: float
 
     @property
+    def finished(self) -> bool:
+        """Whether nothing of it is to come: it has its accuracy, or has ended early."""
+        return self.test_accuracy is not None or bool(self.reason)
+
+    @property
     def validation_accuracy(self) -> float | None:
         """Of the weights that were kept, in [0, 1]; None where training failed."""
         kept = [e.validation_accuracy for e in self.epochs if e.number == self.best_epoch]
@@ -195,6 +200,8 @@ class RunRecord:
     "Whether the search has come to its end; the trainings after it may not."
     running: bool = True
     "Whether a driver, on whatever machine, is at work on it."
+    started: float = 0.0
+    "When it was begun, in seconds since 1970."
     shrunk: Shrunk | None = None
     "What was discarded before the search; None for nothing."
     limited: Limited | None = None
@@ -272,19 +279,15 @@ def _record(opened: Store, name: str) -> RunRecord:
     row = opened.run(name)
     search = row["search"] or row["id"]
     trainings = tuple(map(training_of, opened.trainings(row["id"])))
-    found = Calibrated.of(row["calibrated"]) if row["calibrated"] else None
-    budgeted = Budgeted(**row["budgeted"]) if row["budgeted"] else None
     compared = tuple(map(training_of, opened.trainings(calibration_of(search))))
     return RunRecord(
         name=name,
         space=row["space"],
         searcher=row["searcher"],
-        config=row["config"] if budgeted is None else budgeted.decided(row["config"]),
+        config=decided_config(row),
         versions=row["versions"],
         images=row["images"],
-        directions={name: row["directions"][name] for name in found.used}
-        if found
-        else row["directions"],
+        directions=used_directions(row),
         trials=tuple(opened.trials(search)),
         selected=row["selected"],
         trainings=trainings,
@@ -296,14 +299,33 @@ def _record(opened: Store, name: str) -> RunRecord:
         wall_seconds={step: s for step, _, s in opened.costs(row["id"], search, wall=True)},
         meanings=row["meanings"] or {},
         counts=frozenset(row["counts"] or ()),
-        ended=row["selected"] is not None or row["ended"] is not None,
+        ended=has_ended(row),
         running=opened.claims.driving(name),
+        started=row["started"],
         shrunk=Shrunk(**row["shrunk"]) if row["shrunk"] else None,
         limited=Limited(**row["limited"]) if row["limited"] else None,
-        calibrated=found,
-        budgeted=budgeted,
+        calibrated=Calibrated.of(row["calibrated"]) if row["calibrated"] else None,
+        budgeted=Budgeted(**row["budgeted"]) if row["budgeted"] else None,
         beside=tuple(other for other in opened.run_names(search) if other != name),
     )
+
+
+def decided_config(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a row of `Store.run`, with what its time budget decided on."""
+    config: dict[str, Any] = row["config"]
+    return Budgeted(**row["budgeted"]).decided(config) if row["budgeted"] else config
+
+
+def used_directions(row: Mapping[str, Any]) -> dict[str, int]:
+    """Scores that the search of a row of `Store.run` ranks by -> +1, or -1 for lower is better."""
+    known: dict[str, int] = row["directions"]
+    used = Calibrated.of(row["calibrated"]).used if row["calibrated"] else known
+    return {name: known[name] for name in used}
+
+
+def has_ended(row: Mapping[str, Any]) -> bool:
+    """Whether the search of a row of `Store.run` has."""
+    return row["selected"] is not None or row["ended"] is not None
 
 
 def _epochs_cost(step: str, trainings: tuple[TrainingRecord, ...]) -> tuple[Cost, ...]:

@@ -115,7 +115,7 @@ def _rendered(template: str, parts: Parts, home: str = "/") -> str:
 
 def _runs(library: Library, request: Request) -> Page:
     where = without_password(str(library.address))
-    parts = {"where": where, "runs": library.lines(), "trackings": library.trackings()}
+    parts = {"where": where, "runs": library.summaries(), "trackings": library.trackings()}
     return Page(_rendered("runs.html.j2", parts, home=""))
 
 

@@ -2,39 +2,18 @@
 
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from untrained.locations import Location
-from untrained.pages.progress import Progress, progress
-from untrained.runs.record import RunRecord, load_record, training_of
+from untrained.runs.listing import RunSummary, runs_of
+from untrained.runs.record import RunRecord, load_record
 from untrained.runs.snapshot_files import SNAPSHOTS
 from untrained.runs.track_one import holds_tracking
 from untrained.runs.tracking import ABOUT
 from untrained.serve.changes import Changes, stamps
 from untrained.storage.address import Address, address_of
 from untrained.storage.folder import RunFolder
-from untrained.storage.rows import Damaged
 from untrained.storage.store import Store
-
-
-@dataclass(frozen=True)
-class Line:
-    """A run in the list of all."""
-
-    name: str
-    progress: Progress | None = None
-    "None for a run that cannot be read."
-    space: str = ""
-    searcher: str = ""
-    images: str = ""
-    scores: tuple[str, ...] = ()
-    accuracy: float | None = None
-    "Of the selected architecture on the test images, the first of several trainings."
-    failed: int = 0
-    "Trainings that ended early."
-    problem: str = ""
-    "Why it cannot be read."
 
 
 class Library:
@@ -65,16 +44,13 @@ class Library:
         files = [folder.path / file for folder in self._trackings() for file in (ABOUT, SNAPSHOTS)]
         return self.changes.state(), stamps(files)  # type: ignore[arg-type]
 
-    def lines(self) -> list[Line]:
+    def summaries(self) -> tuple[RunSummary, ...]:
         """Every run, the latest first.
 
         Raises:
             ValueError, OSError: the store cannot be read.
         """
-        if not self.is_there:
-            return []
-        with Store.reading(self.address) as opened:
-            return [_line(opened, name) for name in opened.run_names()]
+        return runs_of(self.out, self.store) if self.is_there else ()
 
     def trackings(self) -> list[str]:
         """Names of the folders of trackings, the latest first."""
@@ -110,30 +86,3 @@ class Library:
                 if holds_tracking(folder):
                     found.append((-path.stat().st_ctime, folder))
         return [folder for _, folder in sorted(found, key=lambda each: (each[0], each[1].name))]
-
-
-def _line(store: Store, name: str) -> Line:
-    try:
-        row = store.run(name)
-        trainings = tuple(map(training_of, store.trainings(row["id"])))
-        ended = row["selected"] is not None or row["ended"] is not None
-        found = progress(
-            row["config"],
-            store.tried(row["search"] or row["id"]),
-            trainings,
-            ended=ended,
-            running=store.claims.driving(name),
-        )
-    except Damaged as error:
-        return Line(name, problem=str(error))
-    selected = (t.test_accuracy for t in trainings if t.role == "selected")
-    return Line(
-        name,
-        found,
-        row["space"],
-        row["searcher"],
-        str(row["images"].get("name", "")),
-        tuple(row["directions"]),
-        next((accuracy for accuracy in selected if accuracy is not None), None),
-        sum(bool(training.reason) for training in trainings),
-    )

@@ -7,15 +7,15 @@ from typing import Any, Literal
 from untrained.runs.record import RunRecord, TrainingRecord
 from untrained.searchers import SEARCHERS
 
-UNKNOWN = frozenset({"halving"})
-"Searchers whose `evaluations` are not all that they propose."
+State = Literal["searching", "training", "interrupted", "ended"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class Reached:
     """What a run has done, of what it is to do."""
 
-    state: Literal["searching", "training", "interrupted", "ended"]
+    state: State
+    "Of an `interrupted` one, the same command resumes it."
     tried: int
     "Trials."
     planned: int | None
@@ -33,39 +33,43 @@ class Progress:
         return self.state in ("searching", "training")
 
 
-def progress_of(run: RunRecord) -> Progress:
-    """The progress of a run."""
-    return progress(
+def reached_by(run: RunRecord) -> Reached:
+    """How far this run has come."""
+    return reached(
         run.config,
         len(run.trials),
         run.trainings,
         ended=run.ended,
+        selected=run.selected,
         running=run.running,
     )
 
 
-def progress(
+def reached(
     config: Mapping[str, Any],
     tried: int,
     trainings: Sequence[TrainingRecord],
     *,
     ended: bool,
+    selected: str | None,
     running: bool,
-) -> Progress:
-    """The progress of a run that has come so far.
+) -> Reached:
+    """How far a run has come.
 
     Args:
-        config: its own, as the store holds it.
+        config: its own, as a record has it.
         tried: how many trials there are.
         trainings: those that have begun.
         ended: whether the search has.
+        selected: what it chose, without which nothing is trained.
         running: whether a driver is at work.
     """
     each = _count(config, "training", "epochs") or 0
-    done = [t.test_accuracy is not None or bool(t.reason) for t in trainings]
+    done = [training.finished for training in trainings]
     epochs = [each if d else len(t.epochs) for d, t in zip(done, trainings, strict=True)]
-    whole = ended and all(done) and (bool(done) or not config.get("train"))
-    return Progress(
+    trains = bool(config.get("train")) and selected is not None
+    whole = ended and all(done) and (bool(done) or not trains)
+    return Reached(
         state=("training" if ended else "searching")
         if running
         else ("ended" if whole else "interrupted"),
@@ -82,10 +86,10 @@ def _planned(config: Mapping[str, Any]) -> int | None:
     """Trials of the whole search: what is asked, or what is usual of the searcher."""
     if (count := _count(config, "population", "count")) is not None:
         return count
-    searcher = str(config.get("searcher"))
-    if searcher in UNKNOWN:
+    searcher = SEARCHERS.get(str(config.get("searcher")))
+    if searcher and searcher.rungs:  # `evaluations` are those of the first
         return None
-    usual = getattr(SEARCHERS.get(searcher), "evaluations", None)
+    usual = getattr(searcher, "evaluations", None)
     asked = _count(config, "options", "evaluations")
     return usual if asked is None else asked
 
