@@ -168,6 +168,19 @@ def test_errors_are_of_trainings_and_of_test_images() -> None:
     assert side(0.9).error(None) == 0
 
 
+def test_no_mistake_on_few_images_is_no_certainty() -> None:
+    # p = 1 - 1 / 100: half a mistake in 50
+    assert side(1.0).error(50) == pytest.approx(math.sqrt(0.01 * 0.99 / 50))
+    assert side(0.0).error(50) == pytest.approx(side(1.0).error(50))
+    words = sentence(side(1.0, role="selected"), side(0.98), 50)
+    assert "cannot be told from resnet: 100.0 % against 98.0 %, 2.0 ± 2.4 points" in words
+    record = replace(
+        EMPTY, trainings=(training(accuracy=1.0), training("cell 1", "random", 0.98)),
+        selected="cell 0",
+    )  # fmt: skip
+    assert "may well be chance" in headline(record, 50).caution
+
+
 def test_repeated_trainings_are_one_network() -> None:
     trainings = (
         training(accuracy=0.9), training("cell 1", "random", 0.8), training("r", "reference", 0.7),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from untrained.outside import visible
-from untrained.pages.trained import accuracy_error
+from untrained.pages.trained import cautious_error
 from untrained.runs.record import RunRecord
 
 APART = 2.0
@@ -40,7 +40,7 @@ class Compared:
 
     def error(self, test_images: int | None) -> float:
         """Standard error of the mean, from trainings and from the choice of test images."""
-        chosen = accuracy_error(self.accuracy, test_images) if self.accuracy is not None else None
+        chosen = cautious_error(self.accuracy, test_images) if self.accuracy is not None else None
         return math.hypot(self.between_trainings, chosen or 0.0)
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from untrained.pages.compared import against_references, compared
 from untrained.pages.measured import any_scored
-from untrained.pages.trained import accuracy_error, selected_training
+from untrained.pages.trained import accuracy_error, cautious_error, selected_training
 from untrained.runs.record import RunRecord
 
 
@@ -71,11 +71,14 @@ def headline(run: RunRecord, test_images: int | None) -> Headline:
     """The headline of a run."""
     selected = selected_training(run)
     accuracy = next((n.accuracy for n in compared(run) if n.role == "selected"), None)
-    error = None if accuracy is None else accuracy_error(accuracy, test_images)
+    shown, error = (
+        None if accuracy is None else of(accuracy, test_images)
+        for of in (accuracy_error, cautious_error)
+    )
     randoms = random_accuracies(run)
     return Headline(
         selected_accuracy=accuracy,
-        accuracy_error=error,
+        accuracy_error=shown,
         random_accuracies=randoms,
         search_seconds=run.wall_seconds.get("search"),
         tried=len({trial.architecture for trial in run.trials}),
