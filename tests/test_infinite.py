@@ -9,17 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from untrained import draw_weights, infinite, ntk
-from untrained.kernels.dual import (
+from untrained.networks import ntk_parametrisation
+from untrained.wide.attention import attended
+from untrained.wide.dual import (
     by_quadrature,
     error_function,
     gaussian_unit,
     rectifier,
     sine,
 )
-from untrained.networks import ntk_parametrisation
 
 FOUND = np.load(Path(__file__).parent / "fixtures" / "neural_tangents_infinite.npz")
 X, IMAGES = torch.from_numpy(FOUND["x"]), torch.from_numpy(FOUND["images"]).permute(0, 3, 1, 2)
+SEQUENCES = torch.from_numpy(FOUND["sequences"])
 SPREAD: dict[str, Any] = {"sigma_w": 1.3, "sigma_b": 0.4}
 
 
@@ -67,6 +69,21 @@ class Averaged(nn.Module):
         return self.head(self.body(x).mean((-2, -1)))
 
 
+class Words(nn.Module):
+    """Of each word, then the mean."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.body, self.head = nn.Sequential(*layers), dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean(1))
+
+
+def norm() -> nn.LayerNorm:
+    return nn.LayerNorm(4, eps=1e-12, elementwise_affine=False)
+
+
 RELU, GAP = nn.ReLU(), (nn.AdaptiveAvgPool2d(1), nn.Flatten())
 SAME: dict[str, nn.Module] = {
     "relu": nn.Sequential(dense(5), RELU, dense(), nn.Dropout(), RELU, dense()),
@@ -80,6 +97,21 @@ SAME: dict[str, nn.Module] = {
     "residual": nn.Sequential(
         dense(5), Residual(RELU, dense()), Residual(RELU, dense()), RELU, dense()
     ),
+    "normalised": nn.Sequential(dense(5), norm(), RELU, dense()),
+    "normalised_stream": nn.Sequential(
+        dense(5), Residual(norm(), RELU, dense()), norm(), RELU, dense()
+    ),
+    "filtered": nn.Sequential(
+        nn.Conv1d(2, 4, 3, padding=1),
+        RELU,
+        nn.Conv1d(4, 4, 3, 2),
+        RELU,
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        dense(),
+    ),
+    "normalised_words": Words(dense(2), norm(), nn.GELU(), dense(), RELU),
+    "words_in_a_row": nn.Sequential(dense(2), RELU, dense(), RELU, nn.Flatten(), dense(24)),
     "flattened": nn.Sequential(conv(inputs=2), RELU, conv(3, 2, 0), RELU, nn.Flatten(), dense(16)),
     "averaged": Averaged(conv(inputs=2), RELU, conv(3, 2, 0), RELU),
     "pooled": nn.Sequential(
@@ -95,10 +127,61 @@ SAME: dict[str, nn.Module] = {
 @pytest.mark.parametrize("name", SAME)
 def test_they_are_those_of_neural_tangents(name: str) -> None:
     """By numbers of `fixtures/neural_tangents_infinite.py`."""
-    x, n = (X, 4) if name in list(SAME)[:9] else (IMAGES, 3)
+    of_sequences = "filtered", "normalised_words", "words_in_a_row"
+    x, n = (
+        (SEQUENCES, 3)
+        if name in of_sequences
+        else (X, 4)
+        if name in list(SAME)[:11]
+        else (IMAGES, 3)
+    )
+    x = x.mT if name == "filtered" else x
     found = infinite(SAME[name], **SPREAD)(x[:n], x[n:])
     for kernel, expected in zip(found, (f"{name}.nngp", f"{name}.ntk"), strict=True):
         torch.testing.assert_close(kernel, torch.from_numpy(FOUND[expected]), rtol=1e-6, atol=1e-9)
+
+
+class Attention(nn.Module):
+    """Of a sequence to itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.seen = dense(2), nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return self.seen(x, x, x)[0]
+
+
+class LastWord(nn.Module):
+    """A block of a transformer, read at its last word, of embedded words."""
+
+    def __init__(self, width: int, norm_first: bool):
+        super().__init__()
+        self.embedding = nn.Embedding(5, width)
+        self.block = nn.TransformerEncoderLayer(
+            width, 10, width, 0.0, nn.GELU(), batch_first=True, norm_first=norm_first
+        )
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.block(self.embedding(x)))[:, -1])
+
+
+class Attentive(nn.Module):
+    """Attention of vectors, which do not see later ones if `causal`."""
+
+    def __init__(self, width: int, causal: bool = False, heads: int = 10):
+        super().__init__()
+        self.first, self.head = nn.Linear(2, width), nn.Linear(width, 1)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        later = torch.ones(6, 6).triu(1).bool()
+        self.register_buffer("mask", later if causal else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        seen, _ = self.attention(x, x, x, attn_mask=self.mask, need_weights=False)
+        return self.head((x + seen).mean(1))
 
 
 def wide(name: str, width: int) -> tuple[nn.Module, Tensor]:
@@ -108,24 +191,85 @@ def wide(name: str, width: int) -> tuple[nn.Module, Tensor]:
             nn.Conv2d(2, width, 3, padding=1), RELU, nn.Conv2d(width, width, 3, 2), RELU, *GAP,
             nn.Linear(width, 1),
         ).double(), IMAGES[:3]  # fmt: skip
+    if name.startswith("norm_"):
+        words = torch.tensor([[0, 1, 2, 3], [4, 1, 2, 3], [1, 1, 0, 2]])
+        return LastWord(width, name == "norm_first").double(), words
+    if name in ("attention", "causal"):
+        return Attentive(width, name == "causal").double(), SEQUENCES[:3]
     body = {"gelu": (nn.GELU(),), "residual": (Residual(RELU, nn.Linear(width, width)), RELU)}[
         name
     ]
     return nn.Sequential(nn.Linear(5, width), *body, nn.Linear(width, 1)).double(), X[:3]
 
 
-@pytest.mark.parametrize("name", ["gelu", "residual", "averaged"])
+@pytest.mark.parametrize(
+    "name", ["gelu", "residual", "averaged", "norm_first", "norm_last", "attention", "causal"]
+)
 def test_wide_networks_come_near(name: str) -> None:
-    """The mean of 30 draws, within four standard errors and what is left at this width."""
+    """The mean of 60 draws, within four standard errors and what is left at this width."""
     network, x = wide(name, 100)
     expected, generator = infinite(network, **SPREAD)(x).ntk, torch.Generator().manual_seed(0)
     copy, draws = ntk_parametrisation(network, **SPREAD), []
-    for _ in range(30):
+    for _ in range(60):
         draw_weights(copy, "ntk", generator)
         draws.append(ntk(copy, x).as_subclass(Tensor))
-    mean, error = torch.stack(draws).mean(0), torch.stack(draws).std(0) / 30**0.5
+    mean, error = torch.stack(draws).mean(0), torch.stack(draws).std(0) / 60**0.5
     assert ((mean - expected).abs() < 4 * error + 0.02 * expected.abs()).all()
     assert (error < 0.1 * expected.diagonal().mean()).all()  # so that this says something
+
+
+def test_attention_is_what_a_loop_over_pairs_finds() -> None:
+    """By Gaussian scores of each two positions, and derivatives of the softmax by autograd."""
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(6, 8, generator=generator, dtype=torch.float64) / 2
+    other = torch.randn(6, 8, generator=generator, dtype=torch.float64)
+    c, theta = (
+        (r @ r.T).reshape(2, 3, 2, 3).transpose(1, 2) for r in (root, torch.cat([root, other], 1))
+    )
+    found = attended(c, theta, None, 40_000, generator)
+    slopes = torch.func.vmap(torch.func.jacrev(lambda g: g.softmax(-1)))
+    for (i, a), (j, b) in [((0, 0), (1, 2)), ((0, 1), (0, 1)), ((1, 2), (1, 0))]:
+        parts = [[c[i, i, a, a] * c[i, i], c[i, j, a, b] * c[i, j]],
+                 [c[j, i, b, a] * c[j, i], c[j, j, b, b] * c[j, j]]]  # fmt: skip
+        covariance = torch.cat([torch.cat(row, 1) for row in parts])
+        values, vectors = torch.linalg.eigh(covariance)
+        normal = torch.randn(40_000, 6, generator=generator, dtype=torch.float64)
+        scores = (normal * values.clamp(min=0).sqrt()) @ vectors.T
+        ours, theirs = scores[:, :3].softmax(1), scores[:, 3:].softmax(1)
+        left, right = slopes(scores[:, :3]), slopes(scores[:, 3:])
+        moved = theta[i, j, a, b] * c[i, j] + c[i, j, a, b] * theta[i, j]
+        value = torch.einsum("sk,kl,sl->s", ours, c[i, j], theirs)
+        tangent = torch.einsum("sk,kl,sl->s", ours, theta[i, j], theirs) + torch.einsum(
+            "spk,pq,sql,kl->s", left, c[i, j], right, moved
+        )
+        for kernel, draws in zip(found, (value, tangent), strict=True):
+            error = draws.std() / 40_000**0.5
+            assert (kernel[i, j, a, b] - draws.mean()).abs() < 6 * error
+            assert error < 0.02 * kernel[i, i, a, a]
+
+
+def test_of_one_word_attention_is_two_dense_layers() -> None:
+    x = SEQUENCES[:, :1]
+    seen = infinite(Called(lambda x: x.mean(1), Attention(), nn.Identity()), **SPREAD)(x)
+    plain = infinite(nn.Sequential(dense(2), dense(), dense()), **SPREAD)(x[:, 0])
+    torch.testing.assert_close(seen.nngp, plain.nngp)
+    torch.testing.assert_close(seen.ntk, plain.ntk)
+
+
+def test_a_convolution_first_says_where_positions_are() -> None:
+    """And a transposed sequence is the same one."""
+    along = nn.Sequential(nn.Conv1d(2, 4, 1), RELU, nn.AdaptiveAvgPool1d(1), nn.Flatten(), dense())
+    found, expected = infinite(along)(SEQUENCES.mT), infinite(Words(dense(2), RELU))(SEQUENCES)
+    torch.testing.assert_close(found.ntk, expected.ntk)
+    turned = Called(lambda x: x.transpose(1, 2).mean(-1), nn.Sequential(dense(2), RELU), dense())
+    torch.testing.assert_close(infinite(turned)(SEQUENCES).ntk, expected.ntk)
+
+
+def test_patches_of_an_image_are_a_sequence() -> None:
+    patches = nn.Sequential(conv(2, 2, 0, inputs=2), RELU)
+    as_images = infinite(nn.Sequential(patches, *GAP, dense()))(IMAGES)
+    row = Called(lambda x: x.flatten(2).permute(0, 2, 1).mean(1), patches, dense())
+    torch.testing.assert_close(infinite(row)(IMAGES).ntk, as_images.ntk)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +332,25 @@ UNFIT: dict[str, tuple[nn.Module, Tensor, str]] = {
     "flattened": (
         nn.Sequential(conv(inputs=2), nn.Flatten(), RELU), IMAGES, "2: expected Gaussian units",
     ),
-    "images": (nn.Sequential(dense()), IMAGES, "0: expected vectors, got images"),
+    "images": (nn.Sequential(dense()), IMAGES, "0: expected channels last, got images"),
     "vectors": (nn.Sequential(conv()), X, "0: expected images, got vectors"),
     "positions": (nn.Sequential(conv()), IMAGES, "outputs without positions"),
     "groups": (nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), IMAGES, "without groups"),
-    "sequences": (nn.Sequential(dense()), X[None], r"expected vectors \(n, d\) or images"),
+    "sequences": (nn.Sequential(dense()), X[None], "outputs without positions"),
+    "videos": (nn.Sequential(conv()), IMAGES[None], r"expected vectors \(n, d\), sequences"),
+    "words": (nn.Sequential(dense()), torch.zeros(2, 3).long(), "0: expected an nn.Embedding"),
+    "norm": (nn.Sequential(nn.LayerNorm(5), dense()), X, "0: expected Gaussian units before a L"),
+    "norm of an image": (
+        nn.Sequential(conv(), nn.LayerNorm([4, 6, 6])), IMAGES, "1: expected a norm over channels",
+    ),
+    "first axis": (Called(lambda x: x.mean(0), dense(5), dense()), X, "mean: expected a mean"),
+    "rows": (Called(lambda x: x[0], dense(5), dense()), X, "getitem: expected one position"),
+    "heads": (
+        Called(lambda x: x.transpose(2, 3), conv(), nn.Identity()), IMAGES, "transpose: expected",
+    ),
+    "batch_first": (
+        nn.TransformerEncoderLayer(4, 2), SEQUENCES, "0.self_attn: expected attention of a",
+    ),
 }  # fmt: skip
 
 

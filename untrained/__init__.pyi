@@ -33,7 +33,6 @@ from .images import ProbeSpec as ProbeSpec
 from .images import load_images as load_images
 from .inspection import Inspection as Inspection
 from .kernels import NNGP as NNGP
-from .kernels import infinite as infinite
 from .kernels import nngp as nngp
 from .kernels import ntk as ntk
 from .kernels import ntk_contributions as ntk_contributions
@@ -60,3 +59,4 @@ from .spaces import Architecture as Architecture
 from .spaces import Choose as Choose
 from .spaces import Space as Space
 from .training import TrainingSpec as TrainingSpec
+from .wide import infinite as infinite

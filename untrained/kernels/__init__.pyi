@@ -1,5 +1,3 @@
-from .infinite import Infinite as Infinite
-from .infinite import infinite as infinite
 from .nngp import NNGP as NNGP
 from .nngp import nngp as nngp
 from .ntk import ntk as ntk

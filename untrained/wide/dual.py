@@ -107,10 +107,10 @@ def by_quadrature(
     _, across = angle_of(rho)
     value, slope = torch.zeros_like(c), torch.zeros_like(c)
     for z_i, w_i in zip(z.tolist(), weights.tolist(), strict=True):
-        f_u, s_u = _with_slope(phi, a.sqrt() * z_i)
+        f_u, s_u = with_slope(phi, a.sqrt() * z_i)
         f_v, s_v = torch.zeros_like(c), torch.zeros_like(c)
         for z_j, w_j in zip(z.tolist(), weights.tolist(), strict=True):
-            f, s = _with_slope(phi, b.sqrt() * (rho * z_i + across * z_j))
+            f, s = with_slope(phi, b.sqrt() * (rho * z_i + across * z_j))
             f_v += w_j * f
             s_v += w_j * s
         value += w_i * f_u * f_v
@@ -134,7 +134,8 @@ def angle_of(rho: Entries) -> tuple[Entries, Entries]:
     return safe.arccos().where(inside, ends), (1 - safe.square()).sqrt().where(inside, 0.0)
 
 
-def _with_slope(phi: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+def with_slope(phi: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+    """phi and its derivative, entry by entry."""
     value, slope = torch.func.jvp(phi, (u,), (torch.ones_like(u),))[:2]
     return value, slope
 

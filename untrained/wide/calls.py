@@ -1,0 +1,142 @@
+"""Runs the calls of a network on what is known of its layers, in place of tensors."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from untrained.wide.dual import dual_of_function, dual_of_module
+from untrained.wide.steps import NO_LIMIT, Layer, Steps
+
+CONVOLUTIONS = nn.Conv1d, nn.Conv2d
+NORMS = nn.LayerNorm, nn.RMSNorm
+POOLS = nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d
+ATTENTION = nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder
+LAYERS = nn.Linear, nn.Embedding, nn.Flatten, *CONVOLUTIONS, *NORMS, *POOLS, *ATTENTION
+
+ADDING = frozenset({"add", "add_", "iadd"})
+SCALING = frozenset({"mul", "mul_", "imul", "truediv", "div"})
+POOLING = frozenset({"avg_pool1d", "adaptive_avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d"})
+MOVING = frozenset({"transpose", "swapaxes", "permute"})
+ROWS = frozenset({"view", "reshape"})
+"Into rows alone: `x.view(x.size(0), -1)`."
+OTHERS = frozenset({"flatten", "mean", "getitem", "size", *POOLING, *MOVING})
+
+
+class Reader(fx.Interpreter):
+    """One pass of a network by rules, as those of `WideLayers` are."""
+
+    def __init__(self, network: fx.GraphModule, rules: Any):
+        super().__init__(network)
+        self.steps, self.extra_traceback = Steps(rules), False
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the network's modules."""
+        module, steps = self.fetch_attr(target), self.steps
+        if isinstance(module, nn.Embedding):
+            return steps.embedding(module, target, *args)
+        _check_layers(args[:1], target)
+        if isinstance(module, nn.Linear):
+            return steps.dense(module, target, *args)
+        if isinstance(module, CONVOLUTIONS):
+            return steps.convolution(module, target, *args)
+        if isinstance(module, nn.MultiheadAttention):
+            return steps.attention(module, target, *args, **kwargs)
+        if isinstance(module, nn.TransformerEncoderLayer):
+            return steps.block(module, target, *args, **kwargs)
+        if isinstance(module, nn.TransformerEncoder):
+            return steps.encoder(module, target, *args, **kwargs)
+        if isinstance(module, NORMS):
+            return steps.normalised(module, target, *args)
+        if isinstance(module, POOLS):
+            return steps.pooled(module, type(module).__name__, target, *args)
+        if isinstance(module, nn.Flatten):
+            return steps.flattened(target, args[0], module.start_dim, module.end_dim)
+        return steps.activated(module, dual_of_module(module), target, *args)
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A function of torch's, or an operator."""
+        return self._called(target, target.__name__, args, kwargs)
+
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A method of tensors."""
+        return self._called(getattr(Tensor, target), target, args, kwargs)
+
+    def _called(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        steps, (layer, *rest) = self.steps, args
+        if name in ADDING:
+            return steps.summed(name, *args)
+        if name in SCALING:
+            layer, factor = args if isinstance(layer, Layer) else args[::-1]
+            return steps.scaled(layer, 1 / factor if "div" in name else factor)
+        if name == "getitem":
+            return steps.selected(name, *args)
+        _check_layers(args[:1], name)
+        if name == "size":
+            return 1
+        if name in POOLING:
+            pool = partial(_of_first, function, rest, kwargs)
+            return steps.pooled(pool, name, name, layer)
+        if name == "mean":
+            return steps.averaged(name, *args, **kwargs)
+        if name == "flatten":
+            return steps.flattened(name, *args, **{k[:-4]: d for k, d in kwargs.items()})
+        if name in ROWS:
+            return steps.flattened(name, layer, 1)
+        if name in MOVING:
+            return steps.moved(name, *args)
+        dual = dual_of_function(function, name, *rest, **kwargs)
+        return steps.activated(partial(_of_first, function, rest, kwargs), dual, name, layer)
+
+
+def _of_first(
+    function: Callable[..., Tensor], rest: list[Any], kwargs: dict[str, Any], x: Tensor
+) -> Tensor:
+    return function(x, *rest, **{k: v for k, v in kwargs.items() if k != "inplace"})
+
+
+def _check_layers(layers: tuple[Any, ...], name: str) -> None:
+    if not all(isinstance(each, Layer) for each in layers):
+        raise ValueError(f"{name}: expected an nn.Embedding to take words, got them here")
+
+
+def check_call(network: fx.GraphModule, node: fx.Node) -> None:
+    """Refuse a call of which nothing is known, before any inputs are seen.
+
+    Raises:
+        ValueError: that, with its name.
+    """
+    if node.op == "call_module":
+        module = network.get_submodule(str(node.target))
+        if not isinstance(module, LAYERS) and dual_of_module(module) is None:
+            raise ValueError(f"{node.target}: {type(module).__name__} {NO_LIMIT}")
+    elif node.op in ("call_function", "call_method"):
+        name = name_of(node)
+        layers = [each for each in node.args if isinstance(each, fx.Node)]
+        fits = {
+            **dict.fromkeys(ADDING, len(layers) == 2),
+            **dict.fromkeys(SCALING, len(layers) == 1 and len(node.args) == 2),
+            **dict.fromkeys(ROWS, node.args[-1] == -1 and len(node.args) == 3),
+            **dict.fromkeys(OTHERS, True),
+        }
+        if not fits.get(name, dual_of_function(None, name) is not None):
+            raise ValueError(f"{node.name}: {name} {NO_LIMIT}")
+    elif node.op == "get_attr" and isinstance(_attribute(network, node), nn.Parameter):
+        raise ValueError(f"{node.target}: a parameter by itself {NO_LIMIT}")
+
+
+def name_of(node: fx.Node) -> str:
+    """Of a function or method."""
+    return node.target if isinstance(node.target, str) else node.target.__name__
+
+
+def _attribute(network: fx.GraphModule, node: fx.Node) -> Any:
+    owner, _, key = str(node.target).rpartition(".")
+    return getattr(network.get_submodule(owner), key)

@@ -1,0 +1,213 @@
+"""The NNGP and the NTK of a network whose layers are infinitely wide, layer by layer.
+
+    dense          K <- sigma_w^2 K + sigma_b^2,          Theta <- K + sigma_w^2 Theta
+    convolution    the same of means over its window of K(p + d, p' + d), p and p' positions
+    activation     K <- E phi phi,                        Theta <- Theta E phi' phi'   (see `dual`)
+    norm           K <- K / sqrt((v + eps)(v' + eps)),    Theta <- the same + K + 1, v = K(x, x)
+    flattening     the mean over p of K(p, p);            pooling, over p and p' by windows
+    sum            K + K, Theta + Theta, of branches of which one ends in weights of its own
+    embedding      of words that are the same or not;     attention, see `attention`
+
+At first K is the mean over channels of x(p) x'(p'), and Theta is zero. These are the limits of
+`nngp`, of outputs, and of `ntk` in the parametrisation of the NTK (see `ntk_parametrisation`), of
+one output, as the widths of all layers but the last grow, and the number of heads.
+
+Source: Lee et al., ICLR 2018, https://arxiv.org/abs/1711.00165; Jacot, Gabriel & Hongler, NeurIPS
+2018, https://arxiv.org/abs/1806.07572; convolutions: Novak et al., ICLR 2019,
+https://arxiv.org/abs/1810.05148; Arora et al., NeurIPS 2019, https://arxiv.org/abs/1904.11955;
+norms and attention: Hron et al., ICML 2020, https://arxiv.org/abs/2006.10540.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor, fx, nn
+
+from untrained.wide.calls import (
+    ATTENTION,
+    CONVOLUTIONS,
+    LAYERS,
+    MOVING,
+    POOLING,
+    POOLS,
+    Reader,
+    check_call,
+    name_of,
+)
+from untrained.wide.layers import WideLayers
+from untrained.wide.sketch import Sketches
+from untrained.wide.steps import Layer
+from untrained.wide.units import Units
+
+Shown = Float[Tensor, "n ..."] | Int[Tensor, "n t"]
+Others = Float[Tensor, "m ..."] | Int[Tensor, "m t"]
+
+
+class Limit(NamedTuple):
+    """Kernels of one output of a network whose layers are infinitely wide."""
+
+    nngp: Float64[Tensor, "n m"]
+    "Covariance over random weights."
+    ntk: Float64[Tensor, "n m"]
+    "Tangent kernel, which depends on no weights, and stays as it is in training."
+
+
+class WideFeatures(NamedTuple):
+    """Of which the products are about the kernels of infinite width."""
+
+    nngp: Float[Tensor, "n a"]
+    ntk: Float[Tensor, "n b"]
+
+
+@dataclass(frozen=True)
+class Infinite:
+    """The kernels of a network of infinite width, as a function of two batches."""
+
+    network: fx.GraphModule
+    "Its calls, one by one."
+    sigma_w: float
+    sigma_b: float
+    draws: int
+    seed: int
+
+    def __call__(self, x1: Shown, x2: Others | None = None) -> Limit:
+        """Both kernels between two batches, or of one with itself; with gradients to the inputs.
+
+        Where positions meet, as in averages and attention, memory grows with the square of their
+        number: of an image, with the fourth power of its side.
+
+        Args:
+            x1: vectors (n, d), images (n, c, h, w), sequences (n, t, c), or (n, c, t) where a
+                convolution comes first; or words (n, t), whole numbers, before an `nn.Embedding`.
+            x2: m more; None means `x1`.
+
+        Raises:
+            ValueError: inputs that the network does not take.
+        """
+        x = x1 if x2 is None else torch.cat([x1, x2])
+        x = x.double() if x.is_floating_point() else x
+        pairs = any(self._mixes(node) for node in self.network.graph.nodes)
+        rules = WideLayers(self.sigma_w, self.sigma_b, pairs, self.draws, self.seed)
+        k, theta = self._run(rules, x)
+        rows = slice(None) if x2 is None else slice(len(x1))
+        columns = slice(None) if x2 is None else slice(len(x1), None)
+        return Limit(k[rows, columns], theta[rows, columns])
+
+    def features(self, x: Shown, count: int = 1024, seed: int = 0) -> WideFeatures:
+        """Vectors whose products are about the kernels, for more examples than kernels can hold.
+
+            K(x, x') ~ z(x) . z(x'),    Theta(x, x') ~ t(x) . t(x')
+
+        Unbiased, layer by layer, given what comes before, with errors of about 1 / sqrt(count); of
+        a network without attention. With the same seed, all batches have the same features. Time
+        and memory grow linearly with examples and positions. See `sketch`.
+
+        Args:
+            x: as of a call; features have its precision.
+            count: numbers that stand for a layer.
+            seed: of what is random.
+
+        Raises:
+            ValueError: as a call; attention.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        return WideFeatures(*self._run(Sketches(self.sigma_w, self.sigma_b, count, generator), x))
+
+    def _run(self, rules: Any, x: Tensor) -> Any:
+        """What comes out, by some rules."""
+        found = Reader(self.network, rules).run(self._inputs(rules, x))
+        if not isinstance(found, Layer) or found.units.axes:
+            raise ValueError("expected outputs without positions; flatten or average them first")
+        return found.values
+
+    def _inputs(self, rules: Any, x: Tensor) -> Any:
+        if not x.is_floating_point():
+            return x  # words
+        if x.ndim not in (2, 3, 4):
+            raise ValueError(
+                f"expected vectors (n, d), sequences (n, t, c) or images (n, c, h, w), got shape "
+                f"{tuple(x.shape)}"
+            )
+        users = next(iter(self.network.graph.nodes)).users
+        if x.ndim > 2 and all(_flattens(self.network, user) for user in users):
+            x = x.flatten(1)  # a perceptron's, whose positions need no kernels of their own
+        axes = {2: (), 3: (self._sequences(),), 4: (2, 3)}[x.ndim]
+        last = x.movedim(Units(axes).channels, -1)
+        places = (*last.shape[1:-1], 1, 1)[:2]
+        return Layer(Units(axes), rules.inputs(last.reshape(len(x), *places, -1), bool(axes)))
+
+    def _sequences(self) -> int:
+        """Which axis of sequences are positions: 2 where a convolution comes first, else 1."""
+        axis = 1
+        for node in self.network.graph.nodes:
+            if node.op == "call_module":
+                module = self.network.get_submodule(str(node.target))
+                if isinstance(module, LAYERS):
+                    return 3 - axis if isinstance(module, (*CONVOLUTIONS, *POOLS)) else axis
+            elif name_of(node) in MOVING:
+                axis = 3 - axis
+        return axis
+
+    def _mixes(self, node: fx.Node) -> bool:
+        """Whether positions meet in this call."""
+        if node.op == "call_module":
+            module = self.network.get_submodule(str(node.target))
+            return isinstance(module, (*POOLS, *ATTENTION))
+        return name_of(node) in POOLING | {"mean"}
+
+
+def infinite(
+    network: nn.Module,
+    *,
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    draws: int = 4000,
+    seed: int = 0,
+) -> Infinite:
+    """The kernels of a network as all of its layers become infinitely wide.
+
+    Of dense layers, convolutions in one or two dimensions, embeddings and self-attention,
+    activations that act by unit, LayerNorm and RMSNorm over channels, average pooling, flattening,
+    sums of branches as in residual networks and transformers, and dropout, which is off. How wide
+    the layers of the network are does not matter, nor how many heads attention has: they are
+    infinitely many. ReLU and its kin, GELU, erf, sine and cosine are in closed form; tanh and
+    other smooth ones by quadrature; what attention looks at has no closed form, and is drawn.
+
+    Args:
+        network: whose windows, strides and biases are read off it.
+        sigma_w: deviation of weights, times the root of their fan-in.
+        sigma_b: deviation of biases; layers without have none.
+        draws: of the scores of attention; errors fall with their root.
+        seed: of these draws.
+
+    Raises:
+        ValueError: something in it has no such limit, as BatchNorm, or none that is known here;
+            it is named.
+
+    Example:
+        >>> kernel = infinite(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)))
+        >>> kernel(torch.eye(3)).nngp[0].round(decimals=3)  # 2/3 and 2/(3 pi)
+        tensor([0.6670, 0.2120, 0.2120], dtype=torch.float64)
+    """
+    try:
+        traced = fx.symbolic_trace(
+            nn.Sequential(network) if isinstance(network, LAYERS) else network
+        )
+    except Exception as error:  # of somebody else's code
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"expected a network whose calls depend on no values, got one that torch.fx cannot "
+            f"follow: {said}"
+        ) from error
+    for node in traced.graph.nodes:
+        check_call(traced, node)
+    return Infinite(traced, sigma_w, sigma_b, draws, seed)
+
+
+def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        module = network.get_submodule(str(node.target))
+        return isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+    return name_of(node) == "flatten" and node.args[1:] == (1,)
