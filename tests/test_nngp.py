@@ -522,3 +522,72 @@ def test_an_unused_weight_has_no_part() -> None:
     model.token = nn.Parameter(torch.randn(3, 4))
     found = nngp(model, torch.randn(3, 4), generator=generator(), draws=1)
     assert found.mean.isfinite().all()
+
+
+class Pair(nn.Module):
+    """Of two inputs, with a dictionary of outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.head = nn.Linear(4, 6), nn.Linear(2, 6), nn.Linear(6, 3)
+
+    def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        hidden = torch.relu(self.left(a) * self.right(b))
+        return {"hidden": hidden, "logits": self.head(hidden)}
+
+
+def test_networks_of_several_inputs() -> None:
+    """By place and by name, against a loop; `calibration` has the same structure."""
+    network = Pair()
+    a, b = torch.randn(5, 4, generator=generator()), torch.randn(5, 2, generator=generator(1))
+    same, expected = generator(), torch.zeros(5, 5, dtype=torch.float64)
+    for _ in range(3):
+        draw_weights(copied := copy.deepcopy(network), "kaiming_fan_in", same)
+        z = copied(a, b)["hidden"].double()
+        expected += (z @ z.T / 18).detach()
+    for inputs in ((a, b), {"a": a, "b": b}):
+        found = nngp(
+            network, inputs, select=lambda out: out["logits"], generator=generator(), draws=3
+        )
+        torch.testing.assert_close(found.mean.as_subclass(Tensor), expected)
+        assert (found.readout, found.features) == ("linear", 6)
+    blocks = nngp_blocks(
+        network, (a[:3], b[:3]), (a[3:], b[3:]), calibration=(a, b), generator=generator(),
+        draws=3, select=lambda out: out["logits"], keep=["left.bias"],
+    )  # fmt: skip
+    assert blocks.validation.shape == (2, 3)
+    with pytest.raises(ValueError, match="same structure"):
+        nngp(network, (a, b), a, generator=generator(), select=lambda out: out["logits"])
+
+
+def test_a_loader_and_another_precision_have_the_draws_of_a_batch() -> None:
+    x, network = images(4), normalised()
+    expected = nngp(network, x, generator=generator(), draws=2).mean
+    in_batches = nngp(network, [x[:3], x[3:]], generator=generator(), draws=2).mean
+    torch.testing.assert_close(in_batches, expected, rtol=0, atol=0)
+    one = nngp(network, (x,), generator=generator(), draws=2).mean  # as an argument by place
+    torch.testing.assert_close(one, expected)
+    exact = nngp(network, x, generator=generator(), draws=2, dtype=torch.float64).mean
+    torch.testing.assert_close(exact, expected, rtol=1e-5, atol=1e-6)
+    assert next(network.parameters()).dtype == torch.float32
+
+
+def test_functions_draw_their_parameters() -> None:
+    """Outputs are the features; each draw is one of the caller's."""
+
+    def f(params: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.tanh(x @ params["w"])
+
+    def law(of: torch.Generator) -> dict[str, Tensor]:
+        return {"w": torch.randn(4, 7, generator=of)}
+
+    x, same = torch.randn(5, 4, generator=generator(1)), generator()
+    kernels = [z @ z.T / 7 for z in (f(law(same), x).double() for _ in range(3))]
+    found = nngp(f, x, params=law, generator=generator(), draws=3)
+    torch.testing.assert_close(found.mean.as_subclass(Tensor), torch.stack(kernels).mean(0))
+    error = torch.stack(kernels).std(0) / 3**0.5
+    torch.testing.assert_close(found.standard_error, error)
+    between = nngp(f, x[:2], x[2:], params=law, generator=generator(), draws=3).mean
+    torch.testing.assert_close(between, found.mean[:2, 2:])
+    with pytest.raises(ValueError, match="expected a function that draws the parameters"):
+        unwrap(nngp)(f, x, params={"w": torch.randn(4, 7)}, generator=generator())

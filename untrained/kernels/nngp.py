@@ -12,8 +12,8 @@ Processes", ICLR 2019, https://arxiv.org/abs/1810.05148; for architecture search
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from jaxtyping import Float, Float64
@@ -29,6 +29,7 @@ from untrained.networks.batchnorm import (
     evaluating,
 )
 from untrained.networks.borrowed import borrowed, shares_memory
+from untrained.networks.called import Call, Called, Inputs
 from untrained.networks.features import Features, coupled, pass_through
 from untrained.networks.foreign import foreign
 from untrained.networks.layout import LAYOUT, channels_last
@@ -36,6 +37,8 @@ from untrained.networks.unwrapping import unwrapped
 from untrained.networks.weights import Initialisation
 
 Statistics = Literal["frozen", "batch", "running", "published"]
+Law = Callable[[torch.Generator], Any]
+"Of the parameters of a function."
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,21 @@ class NNGP:
 
 
 def nngp(
-    model: nn.Module,
-    x1: Tensor,
-    x2: Tensor | None = None,
+    model: Callable[..., Any],
+    x1: Inputs,
+    x2: Inputs | None = None,
     *,
     generator: torch.Generator,
     draws: int = 8,
     weights: str = "kaiming_fan_in",
     batchnorm: Statistics = "frozen",
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     chunk: int | None = 25,
     keep: Collection[str] = (),
+    params: Law | None = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> NNGP:
     """The NNGP kernel between two batches, or of one with itself.
 
@@ -84,8 +91,9 @@ def nngp(
     model's precision; sums over them are in float64. Memory does not grow with the draws.
 
     Args:
-        model: any network whose first argument is a batch.
-        x1: n inputs.
+        model: any network; or a function f(params, x), with a law of its `params`.
+        x1: n inputs: a batch; several, as a tuple of arguments or a dictionary of named ones; or
+            an iterable of batches, as a data loader, whose labels are left aside.
         x2: m inputs; None means `x1`.
         generator: of the draws. Networks that share layers share their weights, see `weights.py`.
         draws: M.
@@ -100,6 +108,11 @@ def nngp(
             influence each other. A batch whose statistics are taken passes whole: for many images,
             give a smaller `calibration`, such as `x1[:100]`.
         keep: names of parameters that are not drawn, see `draw_weights`.
+        params: draws those of a function by a generator, in any structure of dictionaries, lists
+            and tuples; its outputs are the features, unless it ends in a linear layer.
+        select: what of the outputs is meant, such as `lambda found: found["logits"]`.
+        dtype: to compute in, such as `torch.float64`, with a copy of the network.
+        device: to compute on, with a copy of the network.
 
     Raises:
         ValueError: an unknown choice, no draw, a network that is not understood, or a draw whose
@@ -114,9 +127,11 @@ def nngp(
                 [0.1000, 0.3000, 0.1000],
                 [0.1000, 0.1000, 0.3000]], dtype=torch.float64)
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
+    sample = _Sample(
+        draws, weights, batchnorm, chunk, keep, params, Call(None, select, dtype, device)
+    )
     batches = [x1] if x2 is None else [x1, x2]
-    for m, z in enumerate(_features_of_draws(model, batches, sample, generator), 1):
+    for m, z in enumerate(sample.features(model, batches, calibration, generator), 1):
         k = _gram(z[0].z, z[-1].z)
         if x2 is None:  # to the last bit, which a product leaves open
             k = (k + k.T) / 2
@@ -132,17 +147,21 @@ def nngp(
 
 
 def nngp_blocks(
-    model: nn.Module,
-    train: Tensor,
-    validation: Tensor,
+    model: Callable[..., Any],
+    train: Inputs,
+    validation: Inputs,
     *,
     generator: torch.Generator,
     draws: int = 8,
     weights: str = "kaiming_fan_in",
     batchnorm: Statistics = "frozen",
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     chunk: int | None = 25,
     keep: Collection[str] = (),
+    params: Law | None = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Blocks:
     """The NNGP kernel that regression needs: training with training and with validation examples.
 
@@ -159,14 +178,16 @@ def nngp_blocks(
         >>> validate(k, labels[:40], labels[40:]).accuracy > 0.8
         True
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
+    sample = _Sample(
+        draws, weights, batchnorm, chunk, keep, params, Call(None, select, dtype, device)
+    )
     sums: list[Tensor] = []
     columns: list[Tensor] = []
-    for t, v in _features_of_draws(model, [train, validation], sample, generator):
+    for t, v in sample.features(model, [train, validation], calibration, generator):
         prior = v.z.double().square().mean(1)
         terms = (_gram(t.z, t.z), _gram(v.z, t.z), prior)
         sums = [a.add_(b) for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
-        if draws * t.z.shape[1] < len(train):  # then they are smaller than the kernel
+        if draws * t.z.shape[1] < len(t.z):  # then they are smaller than the kernel
             columns.append(t.z.double() / (draws * t.z.shape[1]) ** 0.5)
     k, k_vt, prior = (total.div_(draws) for total in sums)
     k, k_vt = (rounded(block, t.z.dtype) for block in (k, k_vt))
@@ -174,16 +195,20 @@ def nngp_blocks(
 
 
 def drawn_features(
-    model: nn.Module,
-    x: Tensor,
+    model: Callable[..., Any],
+    x: Inputs,
     *,
     generator: torch.Generator,
     draws: int = 8,
     weights: str = "kaiming_fan_in",
     batchnorm: Statistics = "frozen",
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     chunk: int | None = 25,
     keep: Collection[str] = (),
+    params: Law | None = None,
+    select: Callable[[Any], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Iterator[Features]:
     """The features of each draw, one after the other: all that the NNGP kernel is made of.
 
@@ -197,8 +222,10 @@ def drawn_features(
         >>> [draw.z.shape for draw in found]
         [torch.Size([3, 8]), torch.Size([3, 8])]
     """
-    sample = _Sample(draws, weights, batchnorm, calibration, chunk, keep)
-    return (found for (found,) in _features_of_draws(model, [x], sample, generator))
+    sample = _Sample(
+        draws, weights, batchnorm, chunk, keep, params, Call(None, select, dtype, device)
+    )
+    return (found for (found,) in sample.features(model, [x], calibration, generator))
 
 
 def nngp_flops(
@@ -262,9 +289,28 @@ class _Sample(NamedTuple):
     draws: int
     weights: str
     batchnorm: str
-    calibration: Tensor | None
     chunk: int | None
     keep: Collection[str]
+    params: Law | None
+    call: Call
+    calibration: Tensor | None = None
+
+    def features(
+        self,
+        model: Callable[..., Any],
+        batches: Sequence[Inputs],
+        calibration: Inputs | None,
+        generator: torch.Generator,
+    ) -> Iterator[list[Features]]:
+        """The features of each batch on each draw."""
+        self.check()
+        given = batches if calibration is None else [*batches, calibration]
+        call = self.call
+        if self.params is not None:  # any draw shows the structure
+            call = replace(call, params=self.params(torch.Generator()))
+        called, shown = call.on_all(model, given)
+        sample = self if calibration is None else self._replace(calibration=shown[-1])
+        return _features_of_draws(called, shown[: len(batches)], sample, generator)
 
     def splits(self, x: Tensor) -> bool:
         """Whether a batch passes in parts."""
@@ -278,6 +324,18 @@ class _Sample(NamedTuple):
                 f"unknown BatchNorm statistics: expected one of "
                 f"{', '.join(get_args(Statistics))}, got {self.batchnorm!r}"
             )
+        if self.params is not None and not callable(self.params):
+            raise ValueError(
+                f"params: expected a function that draws the parameters by a generator, got one "
+                f"of type {type(self.params).__name__}"
+            )
+
+    def drawing(self, model: nn.Module, x: Tensor) -> Callable[[torch.Generator], None]:
+        """Draws the next weights, or parameters."""
+        if self.params is not None:
+            law = self.params
+            return lambda generator: cast(Called, model).write(law(generator))
+        return Initialisation.of(model, self.weights, x[:2], self.keep).draw
 
 
 # One draw after the other. All draws at once, by `vmap` over `stacked_weights`, took on one core,
@@ -288,10 +346,9 @@ def _features_of_draws(
     model: nn.Module, batches: Sequence[Tensor], sample: _Sample, generator: torch.Generator
 ) -> Iterator[list[Features]]:
     """The features of each batch on each draw, for the time of which the model is borrowed."""
-    sample.check()
     model = unwrapped(model)
     with borrowed(model):
-        drawing = Initialisation.of(model, sample.weights, batches[0][:2], sample.keep)
+        draw = sample.drawing(model, batches[0])
         last = _takes_channels_last(model, batches[0])
     if last:
         batches, sample = _channels_last(batches, sample)
@@ -299,7 +356,7 @@ def _features_of_draws(
         with borrowed(model):
             if last:
                 model.to(memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub
-            drawing.draw(generator)
+            draw(generator)
             state = generator.get_state()
             with evaluating(model), foreign(batches[0]):
                 found, policy = _features(model, batches, sample, generator)

@@ -50,6 +50,12 @@ class Called(nn.Module):
             found = self.network(*first, **dict(zip(self.names, chosen, strict=True)))
         return found if self.select is None else self.select(found)
 
+    @torch.no_grad()
+    def write(self, params: Any) -> None:
+        """Other parameters of the same structure."""
+        for name, leaf in zip(self.leaves, trees.tree_leaves(params), strict=True):
+            self.params[name].copy_(leaf)
+
     def _params(self) -> Any:
         return trees.tree_unflatten([self.params[name] for name in self.leaves], self.structure)
 
@@ -88,6 +94,13 @@ class Call:
     def on(
         self, model: Callable[..., Any], x1: Inputs, x2: Inputs | None
     ) -> tuple[nn.Module, Tensor, Tensor | None]:
+        """As `on_all`, of two batches or one."""
+        called, batches = self.on_all(model, [x1] if x2 is None else [x1, x2])
+        return called, batches[0], None if x2 is None else batches[1]
+
+    def on_all(
+        self, model: Callable[..., Any], batches: Sequence[Inputs]
+    ) -> tuple[nn.Module, list[Tensor]]:
         """A module, and batches that it is to be shown: itself and its own where these will do.
 
         Raises:
@@ -103,19 +116,14 @@ class Call:
             check_module(model)
         if isinstance(model, nn.Module) and (self.dtype or self.device):
             model = deepcopy(model).to(device=self.device, dtype=self.dtype)
-        first, second = self._gathered(x1), None if x2 is None else self._gathered(x2)
-        if (
-            isinstance(model, nn.Module)
-            and self.select is None
-            and isinstance(first, Tensor)
-            and isinstance(second, Tensor | None)
-        ):
-            return model, first, second
+        found = [self._gathered(batch) for batch in batches]
+        tensors = [each for each in found if isinstance(each, Tensor)]
+        if isinstance(model, nn.Module) and self.select is None and len(tensors) == len(found):
+            return model, tensors
         params = None if self.params is None else trees.tree_map(self._placed, self.params)
-        names, held, count = _joined(first, second)
+        names, held, counts = _joined(found)
         rows = torch.arange(len(held[0]), device=held[0].device)
-        called = Called(model, params, held, names, self.select)
-        return called, rows[:count], None if second is None else rows[count:]
+        return Called(model, params, held, names, self.select), list(rows.split(counts))
 
     def _gathered(self, x: Inputs) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
         """Inputs of all examples, where they are to be."""
@@ -155,21 +163,25 @@ def _inputs(batch: Any) -> Any:
 
 
 def _joined(
-    first: Tensor | tuple[Tensor, ...] | dict[str, Tensor],
-    second: Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None,
-) -> tuple[tuple[str, ...] | None, list[Tensor], int]:
-    """The inputs' names, both batches of each as one, and how many examples the first has."""
-    parts, structure = trees.tree_flatten(first)
-    counts = {len(each) if each.ndim else 0 for each in parts}
-    if len(counts) != 1 or 0 in counts:
-        raise ValueError(
-            f"expected inputs of equally many examples, one or more, got {sorted(counts)}"
-        )
-    others, other = trees.tree_flatten(second)
-    if second is not None and other != structure:
-        raise ValueError("expected x2 of the same structure as x1, got another")
-    for k, part in enumerate(parts):
-        check_inputs(part, None if second is None else others[k], "running")
-    if second is not None:
-        parts = [torch.cat(pair) for pair in zip(parts, others, strict=True)]
-    return tuple(first) if isinstance(first, dict) else None, parts, counts.pop()
+    batches: Sequence[Tensor | tuple[Tensor, ...] | dict[str, Tensor]],
+) -> tuple[tuple[str, ...] | None, list[Tensor], list[int]]:
+    """The inputs' names, all batches of each as one, and how many examples each batch has."""
+    structure = trees.tree_flatten(batches[0])[1]
+    parts: list[list[Tensor]] = []
+    counts: list[int] = []
+    for batch in batches:
+        leaves, other = trees.tree_flatten(batch)
+        if other != structure:
+            raise ValueError("expected x2 of the same structure as x1, got another")
+        found = {len(each) if each.ndim else 0 for each in leaves}
+        if len(found) != 1 or 0 in found:
+            raise ValueError(
+                f"expected inputs of equally many examples, one or more, got {sorted(found)}"
+            )
+        parts.append(leaves)
+        counts += found
+    for first, *others in zip(*parts, strict=True):
+        for other in others or [None]:
+            check_inputs(first, other, "running")
+    names = tuple(batches[0]) if isinstance(batches[0], dict) else None
+    return names, [torch.cat(each) for each in zip(*parts, strict=True)], counts

@@ -39,11 +39,12 @@ class Features:
 
 
 def features(
-    model: nn.Module,
+    model: Callable[..., Any],
     x: Inputs,
     *,
     batchnorm: Policy = "running",
     chunk: int | None = None,
+    params: Any = None,
     select: Callable[[Any], Tensor] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -53,12 +54,13 @@ def features(
     The model is left as it was. Dropout is off.
 
     Args:
-        model: any network.
+        model: any network; or a function f(params, x), with its `params`.
         x: n inputs: a batch; several, as a tuple of arguments or a dictionary of named ones; or
             an iterable of batches, as a data loader, whose labels are left aside.
         batchnorm: `batch` or `frozen`, here the same, by the statistics of `x`; or `running`.
         chunk: examples to pass at a time; None means all. A batch whose statistics are taken
             passes whole, as does one whose examples influence each other.
+        params: of a function: tensors in any structure of dictionaries, lists and tuples.
         select: what of the outputs is meant, such as `lambda found: found["logits"]`.
         dtype: to compute in, such as `torch.float64`, with a copy of the network.
         device: to compute on, with a copy of the network.
@@ -72,7 +74,7 @@ def features(
         >>> found.z.shape, found.readout
         (torch.Size([5, 8]), 'linear')
     """
-    called, rows, _ = Call(None, select, dtype, device).on(model, x, None)
+    called, rows, _ = Call(params, select, dtype, device).on(model, x, None)
     model = unwrapped(called)
     policy = policy_mode(batchnorm, model)
     if batchnorm != "running":

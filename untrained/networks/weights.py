@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from untrained.networks.borrowed import borrowed
+from untrained.networks.called import Called, own_name
 from untrained.networks.fans import NORMALISATION
 from untrained.networks.reparametrised import Scaled
 from untrained.networks.slots import Slot, find_slots
@@ -104,7 +105,12 @@ class Initialisation:
             return cls(method, (), (), (), _parts_of(model), kept)
         modules = dict(model.named_modules())
         resets = {p: m for p, m in modules.items() if method == "torch_default" and _resets(m)}
+        if isinstance(model, Called):  # so that streams have the names that the network gives
+            keep = [f"network.{name}" for name in keep]
         slots = find_slots(model, x, keep, without=resets)
+        if isinstance(model, Called):
+            slots = [slot._replace(path=own_name(slot.path)) for slot in slots]
+            resets = {own_name(path): module for path, module in resets.items()}
         for slot in slots:
             plain = isinstance(slot.module, NORMALISATION)
             if not plain and slot.held.standard != (method == "ntk"):
