@@ -12,7 +12,7 @@ from untrained import draw_weights, infinite, ntk
 from untrained.networks import ntk_parametrisation
 from untrained.wide.attention import attended
 from untrained.wide.dual import (
-    by_quadrature,
+    by_series,
     error_function,
     gaussian_unit,
     rectifier,
@@ -281,12 +281,12 @@ def test_patches_of_an_image_are_a_sequence() -> None:
         (torch.relu, rectifier, 0.02),
     ],
 )
-def test_quadrature_is_exact_where_an_activation_is_smooth(
+def test_the_series_is_exact_where_an_activation_is_smooth(
     phi: Any, closed: Any, digits: float
 ) -> None:
     a, b = torch.tensor([[0.3], [2.0]], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     c = torch.tensor([-0.5, 0.0, 0.7, 1.0]).double()[:, None, None] * (a * b).sqrt()
-    expected, found = closed(a, b, c), by_quadrature(phi, a, b, c)
+    expected, found = closed(a, b, c), by_series(phi, a, b, c)
     torch.testing.assert_close(found.value, expected.value, rtol=digits, atol=digits)
     smooth = digits < 0.01  # a slope that jumps, as ReLU's, is met to fewer digits
     torch.testing.assert_close(

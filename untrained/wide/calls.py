@@ -113,12 +113,11 @@ def check_call(network: fx.GraphModule, node: fx.Node) -> None:
     Raises:
         ValueError: that, with its name.
     """
-    if node.op == "call_module":
-        module = network.get_submodule(str(node.target))
+    module, name = module_of(network, node), name_of(node)
+    if module is not None:
         if not isinstance(module, LAYERS) and dual_of_module(module) is None:
             raise ValueError(f"{node.target}: {type(module).__name__} {NO_LIMIT}")
-    elif node.op in ("call_function", "call_method"):
-        name = name_of(node)
+    elif name:
         layers = [each for each in node.args if isinstance(each, fx.Node)]
         fits = {
             **dict.fromkeys(ADDING, len(layers) == 2),
@@ -132,8 +131,15 @@ def check_call(network: fx.GraphModule, node: fx.Node) -> None:
         raise ValueError(f"{node.target}: a parameter by itself {NO_LIMIT}")
 
 
+def module_of(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that is called, if one is."""
+    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
 def name_of(node: fx.Node) -> str:
-    """Of a function or method."""
+    """Of a function or method; empty of what is neither."""
+    if node.op not in ("call_function", "call_method"):
+        return ""
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 

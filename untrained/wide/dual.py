@@ -4,13 +4,18 @@
     (u, v) ~ N(0, [[a, c], [c, b]]),     rho = c / sqrt(a b)
 
 with a, b the variances of one unit on x and on x', and c its covariance. In closed form where one
-is known; otherwise by the trapezoidal rule over z and z' in u = sqrt(a) z and v = sqrt(b) (rho z +
-sqrt(1 - rho^2) z'), whose error falls geometrically with the number of nodes where phi is
-analytic, faster than that of Gauss-Hermite quadrature where phi has poles, as tanh has.
+is known; otherwise by the series of Hermite polynomials h_k, normalised for z ~ N(0, 1), by
+Mehler's formula,
+
+    K = sum_k c_k(a) c_k(b) rho^k,     c_k(a) = E phi(sqrt(a) z) h_k(z),     and Kdot of phi' alike
+
+whose terms fall geometrically where phi is analytic. The c_k are found by the trapezoidal rule,
+whose error does so too, faster than that of Gauss-Hermite quadrature where phi has poles, as tanh.
 
 Source: Cho & Saul, NIPS 2009 (ReLU); Williams, NIPS 1997 (erf); Louart, Liao & Couillet, Annals
 of Applied Probability 2018, https://arxiv.org/abs/1702.05419, table 1 (sine and cosine);
-Trefethen & Weideman, SIAM Review 2014 (the trapezoidal rule).
+Trefethen & Weideman, SIAM Review 2014 (the trapezoidal rule); Daniely, Frostig & Singer, NIPS
+2016, https://arxiv.org/abs/1602.05897 (the series).
 """
 
 from collections.abc import Callable
@@ -23,8 +28,10 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 Entries = Float64[Tensor, "..."]
-NODES, REACH = 80, 8.5
-"Of the quadrature: points in each direction, and how many deviations they reach."
+DEGREES = 200
+"Terms of the series."
+REACH, NODES = 13.0, 400
+"How many deviations the trapezoidal rule goes to each side, and its points."
 
 
 class Dual(NamedTuple):
@@ -97,25 +104,35 @@ def gaussian_unit(a: Entries, b: Entries, c: Entries) -> Dual:
     return Dual(value, both + c * density * (shares + 1 / delta))
 
 
-def by_quadrature(
-    phi: Callable[[Tensor], Tensor], a: Entries, b: Entries, c: Entries, nodes: int = NODES
-) -> Dual:
-    """Of any activation, entry by entry, with `nodes` squared values of it and of its slope."""
-    z = torch.linspace(-REACH, REACH, nodes, dtype=torch.float64)
-    weights = torch.softmax(-z.square() / 2, 0)
+def by_series(phi: Callable[[Tensor], Tensor], a: Entries, b: Entries, c: Entries) -> Dual:
+    """Of any activation, by its series; where rho is 1 or -1, by the integral itself.
+
+    Of an activation with a kink, or of large variances, to fewer digits; see `DEGREES`.
+    """
     rho, _ = correlation(a, b, c)
-    _, across = angle_of(rho)
-    value, slope = torch.zeros_like(c), torch.zeros_like(c)
-    for z_i, w_i in zip(z.tolist(), weights.tolist(), strict=True):
-        f_u, s_u = with_slope(phi, a.sqrt() * z_i)
-        f_v, s_v = torch.zeros_like(c), torch.zeros_like(c)
-        for z_j, w_j in zip(z.tolist(), weights.tolist(), strict=True):
-            f, s = with_slope(phi, b.sqrt() * (rho * z_i + across * z_j))
-            f_v += w_j * f
-            s_v += w_j * s
-        value += w_i * f_u * f_v
-        slope += w_i * s_u * s_v
-    return Dual(value, slope)
+    z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64)
+    weights = torch.softmax(-z.square() / 2, 0)
+    polynomials = _hermite(z)
+    ends = rho.abs() == 1
+    found = []
+    of_a, of_b = (with_slope(phi, v.sqrt()[..., None] * z) for v in (a, b))
+    for f, g in zip(of_a, of_b, strict=True):  # phi, and its slope
+        left, right = (((of * weights) @ polynomials.T).movedim(-1, 0) for of in (f, g))
+        total = torch.zeros_like(c)
+        for c_a, c_b in zip(left.flip(0), right.flip(0), strict=True):
+            total = total * rho + c_a * c_b
+        one, other = (of.expand(*c.shape, NODES)[ends] for of in (f, g))
+        other = torch.where(rho[ends, None] > 0, other, other.flip(-1))
+        found.append(total.masked_scatter(ends, (one * other) @ weights))
+    return Dual(*found)
+
+
+def _hermite(z: Float64[Tensor, " z"]) -> Float64[Tensor, "k z"]:
+    """h_k(z), of which the mean square for z ~ N(0, 1) is 1."""
+    found = [torch.ones_like(z), z]
+    for k in range(1, DEGREES - 1):
+        found.append((z * found[-1] - k**0.5 * found[-2]) / (k + 1) ** 0.5)
+    return torch.stack(found)
 
 
 def correlation(a: Entries, b: Entries, c: Entries) -> tuple[Entries, Entries]:
@@ -150,7 +167,7 @@ def dual_of_module(module: nn.Module) -> DualOf | None:
         return identity
     if isinstance(module, nn.GELU) and module.approximate == "none":
         return gaussian_unit
-    return partial(by_quadrature, module) if isinstance(module, SMOOTH) else None
+    return partial(by_series, module) if isinstance(module, SMOOTH) else None
 
 
 def dual_of_function(function: Any, name: str, *args: Any, **kwargs: Any) -> DualOf | None:
@@ -166,9 +183,9 @@ def dual_of_function(function: Any, name: str, *args: Any, **kwargs: Any) -> Dua
         return partial(rectifier, leak=[*args, kwargs.get("negative_slope", 0.01)][0])
     if name == "gelu" and kwargs.get("approximate", "none") == "none":
         return gaussian_unit
-    if name in QUADRATURE:
+    if name in SERIES:
         others = {key: value for key, value in kwargs.items() if key != "inplace"}
-        return partial(by_quadrature, lambda u: function(u, *args, **others))
+        return partial(by_series, lambda u: function(u, *args, **others))
     return CLOSED.get(name)
 
 
@@ -176,7 +193,7 @@ SMOOTH = (
     nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU, nn.CELU, nn.SELU, nn.Mish,
     nn.LogSigmoid, nn.Softsign,
 )  # fmt: skip
-"Activations that quadrature serves; of those with a kink, to fewer digits."
+"Activations that the series serves; of those with a kink, to fewer digits."
 CLOSED: dict[str, DualOf] = {
     "relu": rectifier,
     "relu_": rectifier,
@@ -186,5 +203,5 @@ CLOSED: dict[str, DualOf] = {
     "cos": cosine,
     "dropout": identity,
 }
-QUADRATURE = frozenset({"gelu", "silu", "tanh", "sigmoid", "softplus", "elu", "celu", "selu",
+SERIES = frozenset({"gelu", "silu", "tanh", "sigmoid", "softplus", "elu", "celu", "selu",
                         "mish", "logsigmoid", "softsign", "exp"})  # fmt: skip

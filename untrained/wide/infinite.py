@@ -18,6 +18,7 @@ https://arxiv.org/abs/1810.05148; Arora et al., NeurIPS 2019, https://arxiv.org/
 norms and attention: Hron et al., ICML 2020, https://arxiv.org/abs/2006.10540.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ from untrained.wide.calls import (
     POOLS,
     Reader,
     check_call,
+    module_of,
     name_of,
 )
 from untrained.wide.layers import WideLayers
@@ -43,6 +45,12 @@ from untrained.wide.units import Units
 
 Shown = Float[Tensor, "n ..."] | Int[Tensor, "n t"]
 Others = Float[Tensor, "m ..."] | Int[Tensor, "m t"]
+
+
+MEETING = POOLING | {"mean"}
+"Functions that have positions meet each other."
+ROOM = 2**24
+"Entries of a kernel that are computed at a time."
 
 
 class Limit(NamedTuple):
@@ -75,8 +83,9 @@ class Infinite:
     def __call__(self, x1: Shown, x2: Others | None = None) -> Limit:
         """Both kernels between two batches, or of one with itself; with gradients to the inputs.
 
-        Where positions meet, as in averages and attention, memory grows with the square of their
-        number: of an image, with the fourth power of its side.
+        Where positions meet, as in averages and attention, time grows with the square of their
+        number: of an image, with the fourth power of its side. Examples are taken some at a time,
+        but with attention all together, and so are all that gradients need.
 
         Args:
             x1: vectors (n, d), images (n, c, h, w), sequences (n, t, c), or (n, c, t) where a
@@ -86,14 +95,23 @@ class Infinite:
         Raises:
             ValueError: inputs that the network does not take.
         """
-        x = x1 if x2 is None else torch.cat([x1, x2])
-        x = x.double() if x.is_floating_point() else x
-        pairs = any(self._mixes(node) for node in self.network.graph.nodes)
+        pairs = self._calls(lambda module: isinstance(module, (*POOLS, *ATTENTION)), MEETING)
         rules = WideLayers(self.sigma_w, self.sigma_b, pairs, self.draws, self.seed)
-        k, theta = self._run(rules, x)
-        rows = slice(None) if x2 is None else slice(len(x1))
-        columns = slice(None) if x2 is None else slice(len(x1), None)
-        return Limit(k[rows, columns], theta[rows, columns])
+        exact = [x.double() if x.is_floating_point() else x for x in (x1, x2) if x is not None]
+        if self._calls(lambda module: isinstance(module, ATTENTION), frozenset()):
+            both = torch.cat(exact)  # which share their draws
+            n = len(both) - len(exact[-1])
+            return Limit(*(k[: n or None, n:] for k in self._run(rules, both, both)[:2]))
+        places = exact[0][0].numel() if exact[0].ndim > 2 else 1
+        tile = max(1, int((ROOM / places ** (1 + pairs)) ** 0.5))
+        tiles: dict[tuple[int, int], tuple[Tensor, ...]] = {}
+        for i, rows in enumerate(exact[0].split(tile)):
+            for j, columns in enumerate(exact[-1].split(tile)):
+                if x2 is None and j < i:
+                    tiles[i, j] = tuple(k.T for k in tiles[j, i])
+                else:
+                    tiles[i, j] = self._run(rules, rows, columns)[:2]
+        return Limit(*(_joined(tiles, which) for which in (0, 1)))
 
     def features(self, x: Shown, count: int = 1024, seed: int = 0) -> WideFeatures:
         """Vectors whose products are about the kernels, for more examples than kernels can hold.
@@ -113,49 +131,61 @@ class Infinite:
             ValueError: as a call; attention.
         """
         generator = torch.Generator().manual_seed(seed)
-        return WideFeatures(*self._run(Sketches(self.sigma_w, self.sigma_b, count, generator), x))
+        rules = Sketches(self.sigma_w, self.sigma_b, count, generator)
+        return WideFeatures(*self._run(rules, x, x))
 
-    def _run(self, rules: Any, x: Tensor) -> Any:
-        """What comes out, by some rules."""
-        found = Reader(self.network, rules).run(self._inputs(rules, x))
+    def _run(self, rules: Any, x1: Tensor, x2: Tensor) -> Any:
+        """What comes out for two batches, by some rules."""
+        shown: Any = x1, x2  # words
+        if x1.is_floating_point():
+            axes = self._axes(x1)
+            vectors = [_by_places(x, axes) for x in shown]
+            shown = Layer(Units(axes), rules.inputs(*vectors, bool(axes)))
+        found = Reader(self.network, rules).run(shown)
         if not isinstance(found, Layer) or found.units.axes:
             raise ValueError("expected outputs without positions; flatten or average them first")
         return found.values
 
-    def _inputs(self, rules: Any, x: Tensor) -> Any:
-        if not x.is_floating_point():
-            return x  # words
+    def _axes(self, x: Tensor) -> tuple[int, ...]:
+        """Which axes of inputs are positions; of sequences 2 where a convolution comes first."""
         if x.ndim not in (2, 3, 4):
             raise ValueError(
                 f"expected vectors (n, d), sequences (n, t, c) or images (n, c, h, w), got shape "
                 f"{tuple(x.shape)}"
             )
-        users = next(iter(self.network.graph.nodes)).users
-        if x.ndim > 2 and all(_flattens(self.network, user) for user in users):
-            x = x.flatten(1)  # a perceptron's, whose positions need no kernels of their own
-        axes = {2: (), 3: (self._sequences(),), 4: (2, 3)}[x.ndim]
-        last = x.movedim(Units(axes).channels, -1)
-        places = (*last.shape[1:-1], 1, 1)[:2]
-        return Layer(Units(axes), rules.inputs(last.reshape(len(x), *places, -1), bool(axes)))
-
-    def _sequences(self) -> int:
-        """Which axis of sequences are positions: 2 where a convolution comes first, else 1."""
+        nodes = self.network.graph.nodes
+        if all(_flattens(self.network, user) for user in next(iter(nodes)).users):
+            return ()  # a perceptron's, whose positions need no kernels of their own
+        if x.ndim != 3:
+            return {2: (), 4: (2, 3)}[x.ndim]
         axis = 1
-        for node in self.network.graph.nodes:
-            if node.op == "call_module":
-                module = self.network.get_submodule(str(node.target))
-                if isinstance(module, LAYERS):
-                    return 3 - axis if isinstance(module, (*CONVOLUTIONS, *POOLS)) else axis
-            elif name_of(node) in MOVING:
+        for node in nodes:
+            module = module_of(self.network, node)
+            if isinstance(module, LAYERS):
+                return (3 - axis if isinstance(module, (*CONVOLUTIONS, *POOLS)) else axis,)
+            if name_of(node) in MOVING:
                 axis = 3 - axis
-        return axis
+        return (axis,)
 
-    def _mixes(self, node: fx.Node) -> bool:
-        """Whether positions meet in this call."""
-        if node.op == "call_module":
-            module = self.network.get_submodule(str(node.target))
-            return isinstance(module, (*POOLS, *ATTENTION))
-        return name_of(node) in POOLING | {"mean"}
+    def _calls(self, kind: Callable[[nn.Module | None], bool], names: frozenset[str]) -> bool:
+        """Whether the network has such a module, or a function of such a name."""
+        return any(
+            kind(module_of(self.network, node)) or name_of(node) in names
+            for node in self.network.graph.nodes
+        )
+
+
+def _joined(tiles: Mapping[tuple[int, int], tuple[Tensor, ...]], which: int) -> Tensor:
+    rows: dict[int, list[Tensor]] = {}
+    for (i, _), tile in tiles.items():
+        rows.setdefault(i, []).append(tile[which])
+    return torch.cat([torch.cat(row, 1) for row in rows.values()])
+
+
+def _by_places(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """(n, h, w, c), with sides of one where there are no positions."""
+    last = x.movedim(Units(axes).channels, -1) if axes else x.flatten(1)
+    return last.reshape(len(x), *(*last.shape[1:-1], 1, 1)[:2], -1)
 
 
 def infinite(
@@ -173,7 +203,7 @@ def infinite(
     sums of branches as in residual networks and transformers, and dropout, which is off. How wide
     the layers of the network are does not matter, nor how many heads attention has: they are
     infinitely many. ReLU and its kin, GELU, erf, sine and cosine are in closed form; tanh and
-    other smooth ones by quadrature; what attention looks at has no closed form, and is drawn.
+    other smooth ones by a series; what attention looks at has no closed form, and is drawn.
 
     Args:
         network: whose windows, strides and biases are read off it.
@@ -207,7 +237,7 @@ def infinite(
 
 
 def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        module = network.get_submodule(str(node.target))
-        return isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+    module = module_of(network, node)
+    if isinstance(module, nn.Flatten):
+        return (module.start_dim, module.end_dim) == (1, -1)
     return name_of(node) == "flatten" and node.args[1:] == (1,)

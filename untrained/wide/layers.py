@@ -1,8 +1,8 @@
 """What each layer of infinite width makes of the kernels of the one before it; see `infinite`.
 
-Of examples i, j a kernel is k[i, j]; with positions k[i, j, p], of p = p' alone, or, where
-positions meet each other somewhere, k[i, j, p, p'], each position two numbers. Sequences are
-images of width one.
+Of examples i and j of two batches a kernel is k[i, j]; with positions k[i, j, p], of p = p' alone,
+or, where positions meet each other somewhere, k[i, j, p, p'], each position two numbers. Sequences
+are images of width one.
 """
 
 from collections.abc import Callable
@@ -19,31 +19,42 @@ from untrained.wide.dual import Dual, Entries
 
 
 class Kernels(NamedTuple):
-    """Between all examples, after some layer."""
+    """Between two batches, after some layer."""
 
-    k: Float64[Tensor, "n n ..."]
+    k: Float64[Tensor, "n m ..."]
     "K."
-    theta: Float64[Tensor, "n n ..."]
+    theta: Float64[Tensor, "n m ..."]
     "Theta."
+    first: Float64[Tensor, "n ..."]
+    "K of each example of the first batch with itself,"
+    second: Float64[Tensor, "m ..."]
+    "and of the second."
 
     @property
     def places(self) -> tuple[int, ...]:
         """How many positions, along each axis, and again where there are pairs."""
-        return tuple(self.k.shape[2:])
+        return tuple(self.first.shape[1:])
 
     def mapped(self, of: Callable[[Tensor], Tensor]) -> "Kernels":
-        """After a map of positions that has no weights."""
-        return Kernels(of(self.k), of(self.theta))
+        """After a map of positions that has no weights, of kernels with one axis of examples."""
 
-    @property
-    def variances(self) -> tuple[Tensor, Tensor]:
-        """K(x, x) at p of the first example, and of the second; to be broadcast with k."""
-        own = self.k.diagonal(dim1=0, dim2=1).movedim(-1, 0)
-        if self.k.ndim == 6:
-            own = own.diagonal(dim1=1, dim2=3).diagonal(dim1=1, dim2=2)
-        n, where = len(own), own.shape[1:]
-        others = (1,) * (self.k.ndim - 2 - len(where))
-        return own.reshape(n, 1, *where, *others), own.reshape(1, n, *others, *where)
+        def of_pairs(k: Tensor) -> Tensor:
+            return of(k.flatten(0, 1)).unflatten(0, k.shape[:2])
+
+        return Kernels(of_pairs(self.k), of_pairs(self.theta), of(self.first), of(self.second))
+
+
+def variances(own: Float64[Tensor, "n ..."], axis: int) -> Tensor:
+    """K(x, x) at p or p', of each example with itself; to be broadcast with it.
+
+    Args:
+        own: K of each example with itself.
+        axis: 0 of p, 1 of p'.
+    """
+    if own.ndim < 4:
+        return own
+    found = own.diagonal(dim1=1, dim2=3).diagonal(dim1=1, dim2=2)
+    return found[:, :, :, None, None] if axis == 0 else found[:, None, None]
 
 
 class Window(NamedTuple):
@@ -70,7 +81,7 @@ class Window(NamedTuple):
     def shifted(self, x: Tensor) -> list[tuple[Tensor, tuple[slice, slice]]]:
         """x[..., rows, columns] padded, and each position of the window as slices of it."""
         (h, w), (down, right), (by, along) = self.size, self.stride, self.dilation
-        padded = F.pad(x, self.padding * ((x.ndim - 2) // 2))
+        padded = F.pad(x, self.padding * ((x.ndim - 1) // 2))
         rows = (padded.shape[-2] - by * (h - 1) - 1) // down * down + 1
         columns = (padded.shape[-1] - along * (w - 1) - 1) // right * right + 1
         return [
@@ -95,70 +106,85 @@ class WideLayers:
     seed: int
     "with this seed."
 
-    def inputs(self, x: Float64[Tensor, "n h w c"], positions: bool) -> Kernels:
+    def inputs(
+        self, x1: Float64[Tensor, "n h w c"], x2: Float64[Tensor, "m h w c"], positions: bool
+    ) -> Kernels:
         """The mean over channels of x(p) x'(p'), and zero."""
-        if not positions:
-            k = torch.einsum("ihwc,jhwc->ij", x, x)
-        else:
-            k = torch.einsum("ihwc,juvc->ijhwuv" if self.pairs else "ihwc,jhwc->ijhw", x, x)
-        return Kernels(k / x.shape[-1], torch.zeros_like(k))
+        to = "" if not positions else "hwuv" if self.pairs else "hw"
+        right = "juvc" if to == "hwuv" else "jhwc"
+        k = torch.einsum(f"ihwc,{right}->ij{to}", x1, x2) / x1.shape[-1]
+        right = right.replace("j", "i")
+        first, second = (
+            torch.einsum(f"ihwc,{right}->i{to}", x, x) / x.shape[-1] for x in (x1, x2)
+        )
+        return Kernels(k, torch.zeros_like(k), first, second)
 
-    def embedded(self, words: Float64[Tensor, "n t 1 c"]) -> Kernels:
+    def embedded(
+        self, words1: Float64[Tensor, "n t 1 c"], words2: Float64[Tensor, "m t 1 c"]
+    ) -> Kernels:
         """Dense, of one-hot words, each with a vector of its own: their fan-in is one."""
-        found = self.inputs(words, True)
-        return self.dense(Kernels(found.k * words.shape[-1], found.theta), False)
+        found = self.inputs(words1, words2, True)
+        return self.dense(found.mapped(lambda k: k * words1.shape[-1]), False)
 
     def dense(self, layer: Kernels, bias: bool) -> Kernels:
         """K <- sigma_w^2 K + sigma_b^2, Theta <- K + sigma_w^2 Theta."""
-        k = self.sigma_w**2 * layer.k + (self.sigma_b**2 if bias else 0)
-        return Kernels(k, k + self.sigma_w**2 * layer.theta)
+        shift = self.sigma_b**2 if bias else 0
+        k, theta, first, second = layer.mapped(lambda k: self.sigma_w**2 * k)
+        return Kernels(k + shift, k + shift + theta, first + shift, second + shift)
 
     def convolution(self, layer: Kernels, window: Window, bias: bool) -> Kernels:
         """The same of means over d of k(p + d, p' + d); of p = p' alone, of k(p + d)."""
 
         def over_windows(k: Tensor) -> Tensor:
-            found = []
-            for padded, (rows, columns) in window.shifted(k):
+            shifted = window.shifted(k)
+            found = torch.zeros(())
+            for padded, (rows, columns) in shifted:
                 there = padded[..., rows, columns]
-                found.append(there[:, :, rows, columns] if k.ndim == 6 else there)
-            return torch.stack(found).mean(0)
+                found = found + (there[:, rows, columns] if k.ndim == 5 else there)
+            return found / len(shifted)
 
         return self.dense(layer.mapped(over_windows), bias)
 
     def attention(self, layer: Kernels, biases: tuple[bool, bool], mask: Tensor | None) -> Kernels:
-        """See `attention`; `biases` of the first projections, and of the last."""
-        of_values = self.dense(layer, biases[0])
+        """See `attention`, of a batch with itself; `biases` of the first projections and last."""
         t = layer.k.shape[2]
-        c, theta = (each.reshape(*each.shape[:2], t, t) for each in of_values)
+        c, theta = (k.reshape(*k.shape[:2], t, t) for k in self.dense(layer, biases[0])[:2])
         generator = torch.Generator().manual_seed(self.seed)
         found = attended(c, theta, mask, self.draws, generator)
-        return self.dense(Kernels(*(each.reshape(layer.k.shape) for each in found)), biases[1])
+        k, theta = (each.reshape(layer.k.shape) for each in found)
+        own = k.diagonal(dim1=0, dim2=1).movedim(-1, 0)
+        return self.dense(Kernels(k, theta, own, own), biases[1])
 
     def normalised(self, layer: Kernels, eps: float, scale: bool, shift: bool) -> Kernels:
         """K / sqrt(variances); scales, which begin at 1, add K to Theta, and shifts 1."""
-        a, b = layer.variances
-        k, theta = layer.mapped(lambda k: k / ((a + eps) * (b + eps)).sqrt())
-        return Kernels(k, theta + scale * k + shift)
+        one, other = (
+            [(variances(own, axis) + eps).rsqrt() for axis in (0, 1)]
+            for own in (layer.first, layer.second)
+        )
+        size = one[0][:, None] * other[1]
+        k = layer.k * size
+        first, second = layer.first * one[0] * one[1], layer.second * other[0] * other[1]
+        return Kernels(k, layer.theta * size + scale * k + shift, first, second)
 
     def flattened(self, layer: Kernels) -> Kernels:
         """The next layer has weights for each position: the mean over p = p'."""
 
         def at_one_place(k: Tensor) -> Tensor:
-            return k if k.ndim == 4 else k.diagonal(dim1=2, dim2=4).diagonal(dim1=2, dim2=3)
+            return k if k.ndim == 3 else k.diagonal(dim1=1, dim2=3).diagonal(dim1=1, dim2=2)
 
         return layer.mapped(lambda k: at_one_place(k).mean((-2, -1)))
 
     def in_a_row(self, layer: Kernels) -> Kernels:
         """Positions of an image, as those of a sequence."""
-        if layer.k.ndim == 4:
-            return layer.mapped(lambda k: k.flatten(2, 3)[..., None])
-        return layer.mapped(lambda k: k.flatten(4, 5).flatten(2, 3)[:, :, :, None, :, None])
+        if not self.pairs:
+            return layer.mapped(lambda k: k.flatten(1)[..., None])
+        return layer.mapped(lambda k: k.flatten(3).flatten(1, 2)[:, :, None, :, None])
 
     def selected(self, layer: Kernels, place: int) -> Kernels:
         """One position of a sequence."""
-        if layer.k.ndim == 4:
-            return layer.mapped(lambda k: k[:, :, place, 0])
-        return layer.mapped(lambda k: k[:, :, place, 0, place, 0])
+        if not self.pairs:
+            return layer.mapped(lambda k: k[:, place, 0])
+        return layer.mapped(lambda k: k[:, place, 0, place, 0])
 
     def pooled(self, layer: Kernels, pool: Callable[[Tensor], Tensor]) -> Kernels:
         """P K P^T, where P is a map of positions that averages."""
@@ -167,14 +193,14 @@ class WideLayers:
             found = pool(k.reshape(-1, 1, *k.shape[-2:]))
             return found.reshape(*k.shape[:-2], *found.shape[-2:])
 
-        def on_the_left(k: Tensor) -> Tensor:
-            return on_the_right(k.permute(0, 1, 4, 5, 2, 3)).permute(0, 1, 4, 5, 2, 3)
+        def on_both(k: Tensor) -> Tensor:
+            return on_the_right(on_the_right(k).permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2)
 
-        return layer.mapped(lambda k: on_the_left(on_the_right(k)))
+        return layer.mapped(on_both)
 
     def averaged(self, layer: Kernels) -> Kernels:
         """The mean over all p and p', which are then gone."""
-        return layer.mapped(lambda k: k.mean((2, 3, 4, 5)))
+        return layer.mapped(lambda k: k.mean((1, 2, 3, 4)))
 
     def activated(
         self,
@@ -183,12 +209,16 @@ class WideLayers:
         dual: Callable[[Entries, Entries, Entries], Dual],
     ) -> Kernels:
         """K <- E phi phi, Theta <- Theta E phi' phi'; see `dual`."""
-        found = dual(*layer.variances, layer.k)
-        return Kernels(found.value, layer.theta * found.slope)
+        found = dual(variances(layer.first, 0)[:, None], variances(layer.second, 1)[None], layer.k)
+        first, second = (
+            dual(variances(own, 0), variances(own, 1), own).value
+            for own in (layer.first, layer.second)
+        )
+        return Kernels(found.value, layer.theta * found.slope, first, second)
 
     def summed(self, a: Kernels, b: Kernels) -> Kernels:
         """K + K, Theta + Theta, of branches that are not correlated."""
-        return Kernels(a.k + b.k, a.theta + b.theta)
+        return Kernels(*(one + other for one, other in zip(a, b, strict=True)))
 
     def scaled(self, layer: Kernels, factor: float) -> Kernels:
         """c^2 K, c^2 Theta."""

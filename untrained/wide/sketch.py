@@ -58,12 +58,12 @@ class Sketches:
     generator: torch.Generator
     "Of G and the sketches."
 
-    def inputs(self, x: Float[Tensor, "n h w c"], positions: bool) -> Sketched:
+    def inputs(self, x: Float[Tensor, "n h w c"], _: object, positions: bool) -> Sketched:
         """The mean over channels of x x', exactly; flattened where there are no positions."""
         z = x / x.shape[-1] ** 0.5 if positions else x.flatten(1) / x.shape[-1] ** 0.5
         return Sketched(z, z[..., :0])
 
-    def embedded(self, words: Float[Tensor, "n t 1 c"]) -> Sketched:
+    def embedded(self, words: Float[Tensor, "n t 1 c"], _: object) -> Sketched:
         """Dense, of one-hot words, each with a vector of its own."""
         return self.dense(Sketched(words, words[..., :0]), False)
 

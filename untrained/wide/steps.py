@@ -32,15 +32,16 @@ class Steps:
     rules: Any
 
     def embedding(self, module: nn.Embedding, name: str, words: Any) -> Layer:
-        """Words, which are the inputs, as vectors."""
-        if not isinstance(words, Tensor) or module.max_norm is not None:
+        """Words, which are the inputs: two batches of them."""
+        if not isinstance(words, tuple) or module.max_norm is not None:
             raise ValueError(
                 f"{name}: expected an nn.Embedding of the inputs, without max_norm, got another"
             )
-        one_hot = F.one_hot(words, module.num_embeddings).double()
+        one_hot = [F.one_hot(each, module.num_embeddings)[:, :, None].double() for each in words]
         if module.padding_idx is not None:
-            one_hot[..., module.padding_idx] = 0
-        return Layer(Units((1,)).weighted(name), self.rules.embedded(one_hot[:, :, None]))
+            for each in one_hot:
+                each[..., module.padding_idx] = 0
+        return Layer(Units((1,)).weighted(name), self.rules.embedded(*one_hot))
 
     def dense(self, module: nn.Linear, name: str, layer: Layer) -> Layer:
         """Of vectors, or of each position."""
@@ -149,7 +150,7 @@ class Steps:
 
     def selected(self, name: str, layer: Any, index: Any) -> Any:
         """One position of a sequence; or one of several results."""
-        if isinstance(layer, tuple):
+        if isinstance(layer, tuple) and isinstance(index, int):
             return layer[index]
         if isinstance(layer, Layer) and isinstance(index, tuple) and len(layer.units.axes) == 1:
             chosen = dict(enumerate(index))
