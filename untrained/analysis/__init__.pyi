@@ -19,5 +19,9 @@ from .power_law import PowerLaw as PowerLaw
 from .power_law import power_law as power_law
 from .regression import Regression as Regression
 from .regression import regression as regression
+from .relationships import Clusters as Clusters
+from .relationships import Relationships as Relationships
+from .relationships import labelled_kernel as labelled_kernel
+from .relationships import relationships as relationships
 from .spectrum import Spectrum as Spectrum
 from .spectrum import spectrum as spectrum
