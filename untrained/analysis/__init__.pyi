@@ -6,6 +6,9 @@ from .alignment import relative_change as relative_change
 from .descent import Descent as Descent
 from .descent import gradient_descent as gradient_descent
 from .descent import gradient_flow as gradient_flow
+from .influence import Influence as Influence
+from .influence import influence_of_adding as influence_of_adding
+from .influence import influence_of_removing as influence_of_removing
 from .kernel import Kernel as Kernel
 from .krylov import Density as Density
 from .krylov import apply_function as apply_function
