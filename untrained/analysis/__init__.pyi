@@ -6,6 +6,9 @@ from .alignment import relative_change as relative_change
 from .descent import Descent as Descent
 from .descent import gradient_descent as gradient_descent
 from .descent import gradient_flow as gradient_flow
+from .evidence import log_evidence as log_evidence
+from .evidence import log_occam_factor as log_occam_factor
+from .evidence import softmax_curvature as softmax_curvature
 from .influence import Influence as Influence
 from .influence import influence_of_adding as influence_of_adding
 from .influence import influence_of_removing as influence_of_removing
