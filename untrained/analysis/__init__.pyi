@@ -31,3 +31,6 @@ from .relationships import labelled_kernel as labelled_kernel
 from .relationships import relationships as relationships
 from .spectrum import Spectrum as Spectrum
 from .spectrum import spectrum as spectrum
+from .training_dynamics import Acquisition as Acquisition
+from .training_dynamics import greatest_dynamics as greatest_dynamics
+from .training_dynamics import softmax_residuals as softmax_residuals
