@@ -6,6 +6,12 @@ from .alignment import relative_change as relative_change
 from .descent import Descent as Descent
 from .descent import gradient_descent as gradient_descent
 from .descent import gradient_flow as gradient_flow
+from .evidence import log_evidence as log_evidence
+from .evidence import log_occam_factor as log_occam_factor
+from .evidence import softmax_curvature as softmax_curvature
+from .influence import Influence as Influence
+from .influence import influence_of_adding as influence_of_adding
+from .influence import influence_of_removing as influence_of_removing
 from .kernel import Kernel as Kernel
 from .krylov import Density as Density
 from .krylov import apply_function as apply_function
@@ -19,5 +25,12 @@ from .power_law import PowerLaw as PowerLaw
 from .power_law import power_law as power_law
 from .regression import Regression as Regression
 from .regression import regression as regression
+from .relationships import Clusters as Clusters
+from .relationships import Relationships as Relationships
+from .relationships import labelled_kernel as labelled_kernel
+from .relationships import relationships as relationships
 from .spectrum import Spectrum as Spectrum
 from .spectrum import spectrum as spectrum
+from .training_dynamics import Acquisition as Acquisition
+from .training_dynamics import greatest_dynamics as greatest_dynamics
+from .training_dynamics import softmax_residuals as softmax_residuals

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from untrained.analysis.kernel import plain
-from untrained.analysis.regression import RIDGES, RidgeChoice, regression
+from untrained.analysis.regression import RIDGES, Regression, RidgeChoice, regression
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,17 @@ def posterior(
         >>> bool(near < 0.01 * far)
         True
     """
+    return conditioned(*fitted(kernel, labels, classes, ridges, by), kernel)
+
+
+def fitted(
+    kernel: Tensor,
+    labels: Tensor,
+    classes: int | None,
+    ridges: Sequence[float],
+    by: RidgeChoice,
+) -> tuple[Regression, int]:
+    """The regression on the first n examples of a kernel, and which of its ridges is chosen."""
     n = len(labels)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or len(kernel) <= n:
         raise ValueError(
@@ -103,8 +114,12 @@ def posterior(
             f"{tuple(kernel.shape)}"
         )
     fit = regression(kernel[:n, :n], labels, classes=classes, ridges=ridges)
-    r = fit.best(by)
-    k = plain(kernel)
+    return fit, fit.best(by)
+
+
+def conditioned(fit: Regression, r: int, kernel: Float[Tensor, "t t"]) -> Posterior:
+    """The process behind a regression on the first examples of a kernel, at its ridge number r."""
+    n, k = len(fit.targets), plain(kernel)
     projected = k[n:, :n] @ fit.eigenvectors
     mean = projected @ (fit.inverse[r][:, None] * fit.rotated)
     explained = (projected * fit.inverse[r]) @ projected.T

@@ -290,7 +290,7 @@ def decomposed(
         return k.new_full((len(k),), torch.nan), torch.zeros_like(k), 0.0
     s, u = torch.linalg.eigh(k)
     smallest, largest = s[0].item(), s[-1].item()
-    known = _entries(kernel).resolution(len(k), largest)
+    known = entries_of(kernel).resolution(len(k), largest)
     below = max(0.0, -smallest / largest) if largest > 0 else 0.0
     allowed = max(known, len(k) * torch.finfo(torch.float32).eps)
     if below > allowed or smallest < 0 >= largest:
@@ -302,7 +302,7 @@ def decomposed(
     return s.where(s > resolution * largest, 0.0), u, resolution
 
 
-def _entries(kernel: Tensor) -> Rounding:
+def entries_of(kernel: Tensor) -> Rounding:
     """The rounding of K beside that of J, which gives another Z Z^T, to be solved as it is."""
     own = Rounding(0.0, torch.finfo(kernel.dtype).eps, 0.0)
     return replace(rounding_of(kernel) or own, factors=0.0)

@@ -5,9 +5,9 @@ from math import isfinite
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from torch import nn
 
+from untrained.analysis.evidence import softmax_curvature
 from untrained.images.probe import Probe, ProbeSpec
 from untrained.kernels.ntk import ntk
 from untrained.networks.arguments import chosen_parameters
@@ -25,7 +25,7 @@ PRECISIONS = tuple(10 ** (k / 4) for k in range(-24, 33))
 class LaplaceEvidence(Score):
     """log p(Y | f) - delta/2 ||theta||^2 - 1/2 log det(I + T / delta), per image.
 
-        T = S Theta S,    S^2 = diag(p_i) - p_i p_i^T for each image,    p = softmax(f)
+        T = L^T Theta L,    L L^T = diag(p_i) - p_i p_i^T for each image,    p = softmax(f)
 
     with Theta the NTK of all K outputs (n K square), and a prior N(0, 1 / delta) of the weights,
     at the delta for which it is largest. The expansion is around the weights at hand, whether or
@@ -67,18 +67,9 @@ class LaplaceEvidence(Score):
         fit = log_p.gather(1, probe.labels[:, None]).sum().item()
         if not isfinite(fit + squares) or not theta.isfinite().all():
             return Reading(None, "outputs, weights or kernel hold NaN or infinity")
-        values = torch.linalg.eigvalsh(scaled(theta.as_subclass(Tensor), log_p.exp())).clamp(min=0)
+        values = torch.linalg.eigvalsh(softmax_curvature(theta, log_p.exp())).clamp(min=0)
         evidence = [
             fit - delta / 2 * squares - (values / delta).log1p().sum().item() / 2
             for delta in PRECISIONS
         ]
         return finite(max(evidence) / len(f))
-
-
-def scaled(theta: Float64[Tensor, "nk nk"], p: Float[Tensor, "n k"]) -> Float64[Tensor, "nk nk"]:
-    """S Theta S, S_i the square root of diag(p_i) - p_i p_i^T."""
-    curvature = torch.diag_embed(p) - p[:, :, None] * p[:, None]
-    values, u = torch.linalg.eigh(curvature)
-    s = torch.block_diag(*(u * values.clamp(min=0).sqrt()[:, None] @ u.mT))
-    found = s @ theta @ s
-    return (found + found.T) / 2
