@@ -36,7 +36,7 @@ def conv() -> Any:
 INFINITE: dict[str, tuple[Any, ...]] = {
     "perceptron": (dense(), RELU, dense(), RELU, dense(), RELU, dense()),
     "erf": (dense(), stax.Erf(), dense(), stax.Erf(), dense()),
-    "tanh": (dense(), stax.ElementwiseNumerical(jnp.tanh, deg=100), dense()),
+    "tanh": (dense(), stax.ElementwiseNumerical(jnp.tanh, deg=40), dense()),
     "convolutions": (conv(), RELU, conv(), RELU, conv(), RELU, stax.Flatten(), dense()),
     "averaged": (conv(), RELU, conv(), RELU, stax.GlobalAvgPool(), dense()),
 }

@@ -1,5 +1,6 @@
 """Networks of infinite width: against neural-tangents, and against wide networks."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,29 @@ def test_wide_networks_come_near(name: str) -> None:
     mean, error = torch.stack(draws).mean(0), torch.stack(draws).std(0) / 60**0.5
     assert ((mean - expected).abs() < 4 * error + 0.02 * expected.abs()).all()
     assert (error < 0.1 * expected.diagonal().mean()).all()  # so that this says something
+
+
+@pytest.mark.parametrize("name", ["relu", "averaged", "words_in_a_row"])
+def test_tiles_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch with itself, of which each tile below the diagonal is one above, and of two."""
+    x = {"relu": X, "averaged": IMAGES}.get(name, SEQUENCES)
+    kernel = infinite(SAME[name], **SPREAD)
+    whole, part = kernel(x), kernel(x[:2], x[1:])
+    for k, block in zip(whole, part, strict=True):
+        torch.testing.assert_close(k[:2, 1:], block)
+    monkeypatch.setattr(sys.modules[type(kernel).__module__], "ROOM", 4)
+    for tiled, expected in ((kernel(x), whole), (kernel(x[:2], x[1:]), part)):
+        torch.testing.assert_close(tiled.nngp, expected.nngp)
+        torch.testing.assert_close(tiled.ntk, expected.ntk)
+
+
+@pytest.mark.parametrize("phi", [nn.ReLU(), nn.GELU(), nn.Tanh(), nn.Softplus()])
+def test_of_zeros_without_biases_there_is_a_kernel(phi: nn.Module) -> None:
+    """Units are 0 everywhere: phi(0)^2 at the second layer."""
+    network = nn.Sequential(nn.Linear(5, 4, bias=False), phi, nn.Linear(4, 1, bias=False))
+    found = infinite(network, sigma_w=1)(torch.cat([torch.zeros(1, 5), X[:1].float()]))
+    assert abs(found.nngp[0, 0] - phi(torch.zeros((), dtype=torch.float64)).item() ** 2) < 1e-12
+    assert found.ntk.isfinite().all()
 
 
 def test_attention_is_what_a_loop_over_pairs_finds() -> None:

@@ -32,6 +32,8 @@ DEGREES = 200
 "Terms of the series."
 REACH, NODES = 13.0, 400
 "How many deviations the trapezoidal rule goes to each side, and its points."
+LEAST = 1e-150
+"In place of a variance of zero, of which the square root divides a covariance of zero."
 
 
 class Dual(NamedTuple):
@@ -61,8 +63,10 @@ def rectifier(a: Entries, b: Entries, c: Entries, leak: float = 0.0) -> Dual:
     """
     rho, size = correlation(a, b, c)
     angle, sine = angle_of(rho)
-    relu = size * (sine + (pi - angle) * rho) / (2 * pi)
     both = (pi - angle) / (2 * pi)
+    relu = size * (sine / (2 * pi) + both * rho)
+    if leak == 0:
+        return Dual(relu, both)
     straight, bent = leak**2 + leak * (1 - leak), (1 - leak) ** 2
     return Dual(straight * c + bent * relu, straight + bent * both)
 
@@ -137,14 +141,15 @@ def _hermite(z: Float64[Tensor, " z"]) -> Float64[Tensor, "k z"]:
 
 def correlation(a: Entries, b: Entries, c: Entries) -> tuple[Entries, Entries]:
     """rho, in [-1, 1] whatever rounding says, and 0 where a variance is zero; and sqrt(a b)."""
-    product = a * b
-    size = product.where(product > 0, 1.0).sqrt()
-    return (c / size).clamp(-1, 1), size.where(product > 0, 0.0)
+    size = (a.clamp(min=LEAST) * b.clamp(min=LEAST)).sqrt()  # on a diagonal, a itself
+    return (c / size).clamp(-1, 1), size
 
 
 def angle_of(rho: Entries) -> tuple[Entries, Entries]:
     """arccos rho and its sine; where rho is 1 or -1, as on a diagonal, it stays so: gradients of
     zero."""
+    if not rho.requires_grad:
+        return rho.arccos(), (1 - rho.square()).sqrt()
     inside = rho.abs() < 1
     safe = rho.where(inside, 0.0)
     ends = torch.zeros_like(rho).where(rho > 0, pi)

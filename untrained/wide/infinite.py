@@ -49,8 +49,8 @@ Others = Float[Tensor, "m ..."] | Int[Tensor, "m t"]
 
 MEETING = POOLING | {"mean"}
 "Functions that have positions meet each other."
-ROOM = 2**24
-"Entries of a kernel that are computed at a time."
+ROOM = 2**17
+"Entries of a kernel that are computed at a time, of a megabyte that caches hold."
 
 
 class Limit(NamedTuple):
@@ -75,8 +75,8 @@ class Infinite:
 
     network: fx.GraphModule
     "Its calls, one by one."
-    sigma_w: float
-    sigma_b: float
+    sigma_w: float | int
+    sigma_b: float | int
     draws: int
     seed: int
 
@@ -191,8 +191,8 @@ def _by_places(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 def infinite(
     network: nn.Module,
     *,
-    sigma_w: float = 2**0.5,
-    sigma_b: float = 0.0,
+    sigma_w: float | int = 2**0.5,
+    sigma_b: float | int = 0.0,
     draws: int = 4000,
     seed: int = 0,
 ) -> Infinite:

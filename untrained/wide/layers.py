@@ -78,26 +78,38 @@ class Window(NamedTuple):
         left, right, top, bottom = (0, 0, *padding) if one else padding
         return cls(size, stride, dilation, (left, right, top, bottom))
 
-    def shifted(self, x: Tensor) -> list[tuple[Tensor, tuple[slice, slice]]]:
-        """x[..., rows, columns] padded, and each position of the window as slices of it."""
-        (h, w), (down, right), (by, along) = self.size, self.stride, self.dilation
-        padded = F.pad(x, self.padding * ((x.ndim - 1) // 2))
-        rows = (padded.shape[-2] - by * (h - 1) - 1) // down * down + 1
-        columns = (padded.shape[-1] - along * (w - 1) - 1) // right * right + 1
-        return [
-            (padded, (slice(i, i + rows, down), slice(j, j + columns, right)))
-            for i in range(0, by * h, by)
-            for j in range(0, along * w, along)
-        ]
+    def padded(self, x: Tensor) -> Tensor:
+        """x, of which the last two axes, or four, are rows and columns."""
+        return F.pad(x, self.padding * ((x.ndim - 1) // 2))
+
+    def steps(self, which: int, length: int) -> list[slice]:
+        """Along rows (0) or columns (1) of some padded length: where the window's places are."""
+        size, stride, by = self.size[which], self.stride[which], self.dilation[which]
+        last = (length - by * (size - 1) - 1) // stride * stride + 1
+        return [slice(k, k + last, stride) for k in range(0, by * size, by)]
+
+    def mean(self, k: Float64[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
+        """Over d of k(p + d, p' + d), or of k(p + d): along columns, then rows."""
+        found = self.padded(k)
+        for which in (0, 1):
+            parts = []
+            for step in self.steps(which, found.shape[1 + which]):
+                where = [slice(None)] * found.ndim
+                where[1 + which :: 2] = [step] * ((found.ndim - 1) // 2)
+                parts.append(found[tuple(where)])
+            found = parts[0]
+            for part in parts[1:]:
+                found = found + part
+        return found / (self.size[0] * self.size[1])
 
 
 @dataclass(frozen=True)
 class WideLayers:
     """The kernels of each kind of layer."""
 
-    sigma_w: float
+    sigma_w: float | int
     "Weights are N(0, sigma_w^2 / fan-in),"
-    sigma_b: float
+    sigma_b: float | int
     "and biases N(0, sigma_b^2)."
     pairs: bool
     "Whether positions meet each other somewhere."
@@ -128,22 +140,16 @@ class WideLayers:
 
     def dense(self, layer: Kernels, bias: bool) -> Kernels:
         """K <- sigma_w^2 K + sigma_b^2, Theta <- K + sigma_w^2 Theta."""
-        shift = self.sigma_b**2 if bias else 0
-        k, theta, first, second = layer.mapped(lambda k: self.sigma_w**2 * k)
-        return Kernels(k + shift, k + shift + theta, first + shift, second + shift)
+        shift = self.sigma_b**2 if bias else 0.0
+        k, first, second = (
+            torch.add(shift, each, alpha=self.sigma_w**2)
+            for each in (layer.k, layer.first, layer.second)
+        )
+        return Kernels(k, torch.add(k, layer.theta, alpha=self.sigma_w**2), first, second)
 
     def convolution(self, layer: Kernels, window: Window, bias: bool) -> Kernels:
-        """The same of means over d of k(p + d, p' + d); of p = p' alone, of k(p + d)."""
-
-        def over_windows(k: Tensor) -> Tensor:
-            shifted = window.shifted(k)
-            found = torch.zeros(())
-            for padded, (rows, columns) in shifted:
-                there = padded[..., rows, columns]
-                found = found + (there[:, rows, columns] if k.ndim == 5 else there)
-            return found / len(shifted)
-
-        return self.dense(layer.mapped(over_windows), bias)
+        """The same of means over windows."""
+        return self.dense(layer.mapped(window.mean), bias)
 
     def attention(self, layer: Kernels, biases: tuple[bool, bool], mask: Tensor | None) -> Kernels:
         """See `attention`, of a batch with itself; `biases` of the first projections and last."""

@@ -51,8 +51,8 @@ class Sketched(NamedTuple):
 class Sketches:
     """The features of each kind of layer; the same for all batches with the same seed."""
 
-    sigma_w: float
-    sigma_b: float
+    sigma_w: float | int
+    sigma_b: float | int
     count: int
     "m."
     generator: torch.Generator
@@ -78,8 +78,9 @@ class Sketches:
         """What is at each place of the window, joined."""
 
         def over_windows(of: Tensor) -> Tensor:
-            shifted = window.shifted(of.movedim(-1, 1))
-            parts = [padded[..., *where].movedim(1, -1) for padded, where in shifted]
+            padded = window.padded(of.movedim(-1, 1))
+            rows, columns = (window.steps(k, padded.shape[2 + k]) for k in (0, 1))
+            parts = [padded[:, :, i, j].movedim(1, -1) for i in rows for j in columns]
             return self._joined(parts) / len(parts) ** 0.5
 
         return self.dense(layer.mapped(over_windows), bias)
