@@ -155,6 +155,7 @@ def test_frames_and_figures(digits: Images) -> None:
         found.plot("label_energy", by="layer")
     none = track(make_network(), images, Recipe(epochs=1), replace(SPEC, layers=0))
     assert untrained.Tracked(none).by_layer.is_empty()
+    assert untrained.Tracked(none).by_layer.schema == layers.schema
     with pytest.raises(ValueError, match="by: expected a tracking with numbers by layer"):
         untrained.Tracked(none).plot("alignment", by="layer")
 

@@ -64,12 +64,15 @@ class Tracked:
 
         Null where not resolved; without rows in trackings of older versions.
         """
+        classes = self.track.classes
         rows = [
-            {"epoch": snapshot.epoch, "class": self.track.classes[each.label], **_plain(each)}
+            {"epoch": snapshot.epoch, "class": classes[each.label], **_plain(each)}
             for snapshot in self.track.snapshots
             for each in snapshot.by_class
         ]
-        return pl.DataFrame(rows, infer_schema_length=None).drop("label", strict=False)
+        return pl.DataFrame(
+            rows, {"epoch": pl.Int64, "class": pl.String, **_types(ClassAlignment)}
+        )
 
     @property
     def by_layer(self) -> pl.DataFrame:
@@ -82,7 +85,7 @@ class Tracked:
             for snapshot in self.track.snapshots
             for each in snapshot.by_layer
         ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return pl.DataFrame(rows, {"epoch": pl.Int64, **_types(LayerShare)})
 
     @property
     def verdict(self) -> str:
@@ -139,12 +142,18 @@ class Tracked:
 
 
 def _plain(found: ClassAlignment | LayerShare) -> dict[str, Any]:
-    """Its fields, quantities by their values."""
-    named = {field.name: getattr(found, field.name) for field in fields(found)}
+    """Its columns, quantities by their values."""
+    named = {name: getattr(found, name) for name in _types(type(found))}
     return {
         name: value.value if isinstance(value, Quantity) else value
         for name, value in named.items()
     }
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """The columns of what is said of a class or layer; a class goes by its name."""
+    types: dict[Any, Any] = {int: pl.Int64, str: pl.String, Quantity: pl.Float64}
+    return {each.name: types[each.type] for each in fields(kind) if each.name != "label"}
 
 
 def _known(argument: str, given: Any, known: Collection[Any]) -> Any:
