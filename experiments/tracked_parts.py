@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import cyclopts
+import numpy as np
 import polars as pl
 from lga import RESULTS
 from nngp import processes
@@ -77,6 +78,59 @@ def tracked(out: Path, name: str, seed: int) -> dict[str, pl.DataFrame]:
     about = pl.lit(name).alias("network"), pl.lit(seed).alias("seed")
     frames = {"by_layer": found.by_layer, "by_class": found.by_class, "whole": found.snapshots}
     return {part: frame.select(*about, pl.all()) for part, frame in frames.items()}
+
+
+@app.command
+def draw() -> None:
+    """Alignment by layer as means over seeds, and by class, seed by seed."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from te_nas_pictures import GREY, ROOT, STYLE
+
+    layers = pl.read_csv(RESULTS / "track_by_layer.csv")
+    classes = pl.read_csv(RESULTS / "track_by_class.csv")
+    with rc_context(STYLE):
+        figure = Figure((13, 4.4), layout="constrained")
+        panels = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+        for panel, name in zip(panels, NETWORKS, strict=False):
+            mean = (
+                layers.filter(network=name)
+                .group_by("layer", "epoch", maintain_order=True)
+                .agg(pl.col("alignment").mean())
+            ).pivot("epoch", index="layer", values="alignment")
+            shown = mean.drop("layer").to_numpy()
+            panel.imshow(shown, cmap="magma_r", vmin=0, vmax=0.3, aspect="auto")
+            for (row, column), value in np.ndenumerate(shown):
+                ink = "white" if value > 0.115 else "black"
+                said = f"{value:.2f}".removeprefix("0")
+                panel.text(column, row, said, ha="center", va="center", fontsize=7, color=ink)
+            panel.set_yticks(range(len(mean)), mean["layer"], fontsize=8)
+            panel.set_title(f"{name}: alignment of each layer (LGA)", fontsize=10)
+            panel.set_xlabel("epoch")
+        for offset, (name, colour) in zip(
+            (-0.17, 0.17), zip(NETWORKS, ("#0072b2", "#d55e00"), strict=True), strict=True
+        ):
+            of = classes.filter(network=name)
+            for place, label in enumerate(dict.fromkeys(of["class"])):
+                found = of.filter(pl.col("class") == label)
+                first, last = (
+                    found.filter(epoch=epoch)["centred_alignment"]
+                    for epoch in (0, found["epoch"].max())
+                )
+                y = place + offset
+                panels[2].plot(first, [y] * len(first), "|", color=GREY, ms=5)
+                panels[2].plot(last, [y] * len(last), "|", color=colour, ms=5)
+                panels[2].plot([first.mean(), last.mean()], [y, y], color=colour, lw=1)
+                panels[2].plot(first.mean(), y, "o", color=GREY, ms=4)
+                panels[2].plot(last.mean(), y, "o", color=colour, ms=4)
+            panels[2].plot([], [], "o", color=colour, ms=5, label=f"{name}, last epoch")
+        panels[2].plot([], [], "o", color=GREY, ms=5, label="at initialisation")
+        panels[2].set_yticks(range(10), dict.fromkeys(classes["class"]), fontsize=8)
+        panels[2].invert_yaxis()
+        panels[2].set_xlim(left=0)
+        panels[2].set_title("Centred alignment, by class", fontsize=10)
+        panels[2].legend(fontsize=8, frameon=False, loc="center right")
+        figure.savefig(ROOT / "docs" / "track_parts.png", dpi=85)
 
 
 if __name__ == "__main__":

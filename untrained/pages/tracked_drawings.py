@@ -1,5 +1,6 @@
 """A tracking, drawn by Plotly."""
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -111,7 +112,8 @@ def draw_grid(breakdown: Breakdown, shown: Grid) -> go.Figure:
     values = [value for row in shown.values for value in row if value is not None]
     high = max([1e-6, *map(abs, values)])
     scale = (-high if min([0.0, *values]) < -high / 10 else 0.0, high)
-    told = ".0%" if breakdown.share else ".2f"
+    digits = max(0, 2 - max(0, math.floor(math.log10(high))))
+    told = ".0%" if breakdown.share else f",.{digits}f"
     figure.add_heatmap(
         x=[str(epoch) for epoch in shown.epochs],
         y=[literal(_short(row)) for row in shown.rows],

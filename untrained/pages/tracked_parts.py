@@ -96,30 +96,15 @@ class Grid:
     "`cat and 3 more: the labels are of one class`."
 
 
-def cells(track: Track, part: Part, quantity: str) -> list[Cell]:
-    """A quantity of all classes or layers, snapshot by snapshot."""
-    return [
-        Cell(row, snapshot.epoch, getattr(found, quantity))
-        for snapshot in track.snapshots
-        for row, found in _parts(snapshot, part, track.classes)
-    ]
-
-
-def _parts(snapshot: Snapshot, part: Part, classes: Sequence[str]) -> list[tuple[str, object]]:
-    if part == "layer":
-        return [(share.layer, share) for share in snapshot.by_layer]
-    return [(classes[found.label], found) for found in snapshot.by_class]
-
-
 def grid(track: Track, part: Part, quantity: str) -> Grid:
-    """The same as rows; of too many classes, those that end highest and lowest."""
-    found = cells(track, part, quantity)
+    """A quantity of all classes or layers; of too many classes, those that end high and low."""
+    found = _cells(track, part, quantity)
     known = {(cell.row, cell.epoch): cell.quantity.value for cell in found}
     epochs = tuple(dict.fromkeys(cell.epoch for cell in found))
     rows = [*dict.fromkeys(cell.row for cell in found)]
     if part == "class" and len(rows) > ROWS_SHOWN:
         end = {row: known.get((row, epochs[-1])) for row in rows}
-        rows.sort(key=lambda row: -(value if (value := end[row]) is not None else -1.0))
+        rows.sort(key=lambda row: -1.0 if (value := end[row]) is None else value, reverse=True)
         rows = rows[: ROWS_SHOWN // 2] + rows[-ROWS_SHOWN // 2 :]
     missing: dict[str, list[str]] = {}
     for cell in found:
@@ -135,3 +120,18 @@ def grid(track: Track, part: Part, quantity: str) -> Grid:
 
 def _named(rows: Sequence[str]) -> str:
     return rows[0] if len(rows) == 1 else f"{rows[0]} and {len(rows) - 1} more"
+
+
+def _cells(track: Track, part: Part, quantity: str) -> list[Cell]:
+    """A quantity of all classes or layers, snapshot by snapshot."""
+    return [
+        Cell(row, snapshot.epoch, getattr(found, quantity))
+        for snapshot in track.snapshots
+        for row, found in _parts(snapshot, part, track.classes)
+    ]
+
+
+def _parts(snapshot: Snapshot, part: Part, classes: Sequence[str]) -> list[tuple[str, object]]:
+    if part == "layer":
+        return [(share.layer, share) for share in snapshot.by_layer]
+    return [(classes[found.label], found) for found in snapshot.by_class]

@@ -2,9 +2,9 @@
 
     Theta = sum_l Theta_l,    Theta_l = sum_{alpha of layer l} J[:, alpha] J[:, alpha]^T
 
-A network may have hundreds of layers, and each has a kernel as large as the whole. So neighbours
-are put together, level by level of their names, into a few dozen groups at most; of each group the
-kernel at initialisation is kept, and of the others only numbers.
+A network may have hundreds of layers, and the kernel of each is as large as the whole. So
+neighbours are put together, by their names, into as few groups as asked for. Of each group the
+kernel at initialisation is kept in memory, and of later ones only numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -170,6 +170,7 @@ class Snapshots:
     scales: Scales | None = None
     "Of the optimizer's steps; None of plain gradient descent."
     optimizer: str = ""
+    "Its name."
     seen: list[Recorded] = field(default_factory=list)
     first: Mapping[str, Float32[Tensor, "n n"]] = field(default_factory=dict)
     "What each layer adds to the kernel at initialisation."
