@@ -147,7 +147,7 @@ def test_frames_and_figures(digits: Images) -> None:
     assert layers["layer"].to_list() == ["0", "2", "4"] * 2
     assert layers.filter(epoch=0)["change_initial"].to_list() == [0.0] * 3
     figure = found.plot("trace_share", by="layer")
-    assert [*figure.data[0].y] == ["0", "2", "4"]
+    assert [*figure.layout.yaxis.ticktext] == ["0", "2", "4"]
     shown = layers.filter(layer="2")["trace_share"].to_list()
     assert [*figure.data[0].z[1]] == pytest.approx(shown, rel=1e-3)
     found.plot("alignment", by="class")

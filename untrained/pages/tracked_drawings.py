@@ -116,7 +116,6 @@ def draw_grid(breakdown: Breakdown, shown: Grid) -> go.Figure:
     told = ".0%" if breakdown.share else f",.{digits}f"
     figure.add_heatmap(
         x=[str(epoch) for epoch in shown.epochs],
-        y=[literal(_short(row)) for row in shown.rows],
         z=[[None if value is None else float(f"{value:.4g}") for value in row]
            for row in shown.values],
         zmin=scale[0],
@@ -125,14 +124,16 @@ def draw_grid(breakdown: Breakdown, shown: Grid) -> go.Figure:
         colorbar={"thickness": 10, "outlinewidth": 0, "tickformat": told, "nticks": 5},
         texttemplate=f"%{{z:{told}}}" if len(shown.epochs) <= MOST_WRITTEN else "",
         textfont={"size": 10},
-        hovertemplate=f"%{{y}}<br>epoch %{{x}}: %{{z:{told}}}<extra></extra>",
+        customdata=[[literal(row)] * len(shown.epochs) for row in shown.rows],
+        hovertemplate=f"%{{customdata}}<br>epoch %{{x}}: %{{z:{told}}}<extra></extra>",
         xgap=1,
         ygap=1,
     )  # fmt: skip
     figure.update_xaxes(title_text="Epoch", type="category", ticks="", showgrid=False)
     return figure.update_yaxes(
         autorange="reversed",
-        type="category",
+        tickvals=[*range(len(shown.rows))],
+        ticktext=[literal(_short(row)) for row in shown.rows],
         tickcolor="rgba(0,0,0,0)",  # a gap before the names
         showgrid=False,
         tickfont={"size": 11},
@@ -141,7 +142,7 @@ def draw_grid(breakdown: Breakdown, shown: Grid) -> go.Figure:
 
 def _short(name: str) -> str:
     """A name by its end, where it is long: layers of one network begin alike."""
-    return name if len(name) <= 22 else f"…{name[-21:]}"
+    return name if len(name) <= 28 else f"…{name[-27:]}"
 
 
 def draw_spectra(snapshots: Sequence[Snapshot]) -> go.Figure:
