@@ -288,7 +288,8 @@ def tracked(images: Images, folder: Path) -> Track:
 
 
 @pytest.mark.parametrize("file", ["snapshots.jsonl", "about.json", "question.json", "training.pt",
-                                  "kernels/00000.npy", "kernels/00001.npy"])  # fmt: skip
+                                  "kernels/00000.npy", "kernels/00001.npy",
+                                  "probe.png"])  # fmt: skip
 def test_a_damaged_tracking_is_named_and_what_is_whole_is_used(
     digits: Images, tmp_path: Path, file: str
 ) -> None:

@@ -1,6 +1,8 @@
 """The page of a tracking: its figures as data, the page, and the command that makes it."""
 
+import base64
 import html
+import io
 import json
 import re
 import shlex
@@ -10,12 +12,15 @@ from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pages import figures_of
+from PIL import Image
 
 from untrained.cli import main
 from untrained.estimate import Quantity
+from untrained.pages.eigenvectors import PICTURES, eigenvectors
 from untrained.pages.tracked import (
     ADVANTAGE,
     COMPARED,
@@ -29,7 +34,11 @@ from untrained.pages.tracked import (
     verdict,
 )
 from untrained.pages.tracked_page import write_tracked
+from untrained.pages.tracked_parts import BREAKDOWNS, ROWS_SHOWN, grid
+from untrained.runs.by_class import ClassAlignment
+from untrained.runs.by_layer import LayerShare
 from untrained.runs.snapshots import MEASURED, Snapshot
+from untrained.runs.thumbnails import from_sheet, png, sheet, thumbnail
 from untrained.runs.tracking import Track
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -38,21 +47,37 @@ LABELS = torch.tensor([0, 0, 1, 1, 1, 2])
 
 def snapshot(epoch: int, **changes: Quantity) -> Snapshot:
     quantities = {name: Quantity(0.1 * epoch + 0.25) for name in MEASURED}
-    return Snapshot(epoch=epoch, seconds=1.5, eigenvalues=(4.0, 1.0), **{**quantities, **changes})
+    value = Quantity(0.1 * epoch + 0.25)
+    return Snapshot(
+        epoch=epoch,
+        seconds=1.5,
+        eigenvalues=(4.0, 1.0),
+        by_class=tuple(ClassAlignment(k, 2, value, value, value) for k in range(3)),
+        by_layer=(
+            LayerShare("stem<b>", value, value, value, value),
+            LayerShare("head", *[Quantity(None, "a <zero> kernel")] * 4),
+        ),
+        **{**quantities, **changes},
+    )
 
 
 def make_track(epochs: int, reason: str = "", **changes: Quantity) -> Track:
     snapshots = tuple(snapshot(epoch, **(changes if epoch else {})) for epoch in range(epochs + 1))
     same = (LABELS[:, None] == LABELS).float()
     kernels = torch.stack([3 * torch.eye(6) + epoch * same for epoch in range(epochs + 1)])
-    return Track(snapshots, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, reason)
+    probe = torch.arange(6, dtype=torch.uint8).repeat_interleave(4).view(6, 1, 2, 2)
+    return Track(snapshots, kernels, LABELS, ("a", "b<i>", "c"), 10, 20, reason, probe)
 
 
 def test_every_quantity_has_one_place_on_the_page() -> None:
     panels = [COMPARED, ADVANTAGE, *(panel for group in QUESTIONS.values() for panel in group)]
     shown = [line.quantity for panel in panels for line in panel.lines]
     assert sorted(shown) == sorted(MEASURED)
-    assert {f.name for f in fields(Snapshot)} == {*MEASURED, "epoch", "seconds", "eigenvalues"}
+    whole = {"epoch", "seconds", "eigenvalues", "by_class", "by_layer"}
+    assert {f.name for f in fields(Snapshot)} == {*MEASURED, *whole}
+    for kind, breakdowns in zip((ClassAlignment, LayerShare), BREAKDOWNS.values(), strict=True):
+        figures = {each.quantity for each in breakdowns}
+        assert figures == {f.name for f in fields(kind) if f.type is Quantity}
 
 
 def test_a_series_says_why_it_has_gaps() -> None:
@@ -86,6 +111,79 @@ def test_pictures_are_in_units_of_their_diagonal() -> None:
     assert low == -high
 
 
+def test_a_grid_has_a_row_for_each_layer_and_says_why_it_has_gaps() -> None:
+    found = grid(make_track(2), "layer", "alignment")
+    assert found.rows == ("stem<b>", "head")
+    assert found.epochs == (0, 1, 2)
+    assert found.values[0] == pytest.approx((0.25, 0.35, 0.45))
+    assert found.values[1] == (None, None, None)
+    assert found.reasons == ("head: a <zero> kernel",)
+
+
+def test_of_many_classes_the_ends_are_shown() -> None:
+    many = tuple(
+        ClassAlignment(k, 1, *[Quantity(None, "x") if k == 5 else Quantity(k / 100)] * 3)
+        for k in range(60)
+    )
+    track = make_track(1)
+    snapshots = tuple(replace(each, by_class=many) for each in track.snapshots)
+    classes = tuple(str(k) for k in range(60))
+    found = grid(replace(track, snapshots=snapshots, classes=classes), "class", "alignment")
+    assert len(found.rows) == ROWS_SHOWN
+    assert found.rows[:2] == ("59", "58")
+    assert found.rows[-2:] == ("0", "5")
+    assert found.reasons == ("5: x",)
+
+
+def test_eigenvectors_show_the_images_of_their_outermost_entries() -> None:
+    """Of a kernel that is made of known ones."""
+    n = 16
+    u, _ = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(0)).double())
+    values = torch.tensor([9.0, 5.0, 5.0, 1.0, *[0.5] * 12]).double()
+    labels = torch.arange(n) % 3
+    track = replace(
+        make_track(0),
+        kernels=(u @ values.diag() @ u.T).float()[None],
+        labels=labels,
+        probe=torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1),
+    )
+    first, second, third, fourth = eigenvectors(track, 0)
+    assert first.share == pytest.approx(9 / values.sum().item())
+    assert second.ends is None  # two equal eigenvalues: any rotation would do
+    assert third.ends is None
+    for vector, k in ((first, 0), (fourth, 3)):
+        assert vector.ends is not None
+        entries = u[:, k] * u[u[:, k].abs().argmax(), k].sign() * n**0.5
+        for end, descending in zip(vector.ends, (True, False), strict=True):
+            order = entries.argsort(descending=descending)[:PICTURES]
+            assert end.weights == pytest.approx(entries[order].tolist(), rel=1e-3)
+            shown = np.array(Image.open(io.BytesIO(base64.b64decode(end.png))))
+            assert shown[0, ::2].tolist() == order.tolist()  # an image of one pixel, then a gap
+            side = entries.clamp(min=0) if descending else entries.clamp(max=0)
+            energy = [side[labels == c].square().sum().item() for c in range(3)]
+            names = {track.classes[c]: e / sum(energy) for c, e in enumerate(energy) if e}
+            assert dict(end.mix) == pytest.approx(names, rel=1e-3)
+    assert eigenvectors(replace(track, probe=None), 0) == ()
+    assert eigenvectors(replace(track, kernels=torch.full((1, n, n), torch.nan)), 0) == ()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("count", [1, 16, 37])
+def test_a_sheet_gives_back_its_pictures(channels: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, channels, 5, 7)
+    pictures = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    assert torch.equal(from_sheet(png(sheet(pictures)), count), pictures)
+    with pytest.raises(ValueError, match=f"expected {count + 100} pictures"):
+        from_sheet(png(sheet(pictures)), count + 100)
+
+
+def test_thumbnails_are_small_and_in_grey_or_colour() -> None:
+    assert thumbnail(torch.zeros(3, 100, 50, dtype=torch.uint8)).shape == (3, 48, 24)
+    found = thumbnail(torch.tensor([10, 30], dtype=torch.uint8).view(2, 1, 1).expand(2, 4, 4))
+    assert torch.equal(found, torch.full((1, 4, 4), 20, dtype=torch.uint8))
+
+
 def test_kernels_that_are_not_finite_are_left_out() -> None:
     track = make_track(1)
     track.kernels[1, 0, 0] = float("inf")
@@ -112,8 +210,10 @@ def test_the_page_stands_alone(tmp_path: Path, epochs: int) -> None:
     assert "epoch 9: &lt;loss&gt;" in page
     assert "t &amp; t" in page
     assert ("one &lt;class&gt;" in page) == (epochs > 0)
+    assert "head: a &lt;zero&gt; kernel" in page
+    assert ("b&lt;i&gt; " in page) == (epochs > 0)  # in the mix of an eigenvector
     outside = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
-    assert not re.search(r"(?:src|href)=\"(?!data:,|#)", outside)
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", outside)
     for figure in figures_of(page):
         json.dumps(figure, allow_nan=False)
 
@@ -185,6 +285,9 @@ def test_the_command(
     assert [m["epoch"] for m in found["snapshots"]] == [0, 1]
     assert found["snapshots"][0]["train_loss"] is None
     assert found["snapshots"][0]["reason"]["train_loss"] == "nothing is trained yet"
+    assert sum(each["images"] for each in found["snapshots"][1]["by_class"]) == 20
+    layers = found["snapshots"][1]["by_layer"]
+    assert sum(each["trace_share"] for each in layers) == pytest.approx(1)
     assert found["report"] == str(page)
 
 

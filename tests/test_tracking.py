@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from untrained.analysis import spectrum
 from untrained.analysis.regression import RIDGES
+from untrained.estimate import Quantity
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
 from untrained.runs import tracking
 from untrained.runs.snapshot_files import Recorded, write_recorded
 from untrained.runs.snapshots import (
-    MEASURED,
     Earlier,
     Snapshot,
     draw_tracked_images,
@@ -53,7 +53,10 @@ def plain(snapshot: Snapshot) -> dict[str, object]:
 
 def same(one: Track, other: Track) -> bool:
     snapshots = [plain(m) for m in one.snapshots] == [plain(m) for m in other.snapshots]
-    tensors = torch.equal(one.kernels, other.kernels) and torch.equal(one.labels, other.labels)
+    assert one.probe is not None
+    assert other.probe is not None
+    pairs = ((one.kernels, other.kernels), (one.labels, other.labels), (one.probe, other.probe))
+    tensors = all(torch.equal(a, b) for a, b in pairs)
     others = ("classes", "support", "held_out", "reason")
     return snapshots and tensors and all(getattr(one, n) == getattr(other, n) for n in others)
 
@@ -126,7 +129,7 @@ def test_regression_by_hand(digits: Images) -> None:
     network = make_linear()
     spec = replace(SPEC, support=25)
     shown = draw_tracked_images(digits, spec, stream(0, "tracking"))
-    snapshot, _ = take_snapshot(network, digits, shown, spec, None, None)
+    snapshot = take_snapshot(network, digits, shown, spec, None, None).snapshot
     x, v = (
         digits.normalise(s.pixels).flatten(1).double() for s in (shown.support, shown.held_out)
     )
@@ -255,14 +258,20 @@ def test_every_quantity_is_finite_or_has_a_reason(digits: Images) -> None:
         network = make_network()
         with torch.no_grad():
             network.get_parameter("4.weight").fill_(weight)
-        earlier = Earlier(torch.eye(30), torch.eye(30), take_snapshot(
-            make_network(), digits, shown, SPEC, None, None)[0].regression_accuracy)  # fmt: skip
-        snapshot, _ = take_snapshot(network, digits, shown, SPEC, None, earlier)
-        for name in MEASURED:
-            value, reason = getattr(snapshot, name)
-            assert (value is None) == bool(reason), name
-            assert value is None or abs(value) < float("inf"), name
-        json.dumps(vars(snapshot), allow_nan=False)
+        first = take_snapshot(make_network(), digits, shown, SPEC, None, None)
+        earlier = Earlier(
+            torch.eye(30), torch.eye(30), first.snapshot.regression_accuracy, first.layers
+        )
+        snapshot = take_snapshot(network, digits, shown, SPEC, None, earlier).snapshot
+        parts = [*snapshot.by_class, *snapshot.by_layer]
+        assert len(parts) == 10 + 3
+        for holder in (snapshot, *parts):
+            for name, found in vars(holder).items():
+                if isinstance(found, Quantity):
+                    value, reason = found
+                    assert (value is None) == bool(reason), name
+                    assert value is None or abs(value) < float("inf"), name
+        json.dumps(asdict(snapshot), allow_nan=False)
 
 
 def test_no_support_leaves_regression_out(digits: Images) -> None:
@@ -290,7 +299,8 @@ def test_eigenvalues_are_those_of_the_kept_kernel(tracked: Track) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"every": 0}, "every: expected"), ({"probe": 1}, "probe: expected"),
-     ({"held_out": 0}, "held_out: expected"), ({"support": -1}, "support: expected")],
+     ({"held_out": 0}, "held_out: expected"), ({"support": -1}, "support: expected"),
+     ({"layers": -1}, "layers: expected")],
 )  # fmt: skip
 def test_wrong_use(digits: Images, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -2,9 +2,10 @@
 
     E_i = sum_c (u_i . y_c)^2 / sum_c ||y_c||^2,    Theta u_i = lambda_i u_i,  lambda_1 largest
 
-with y_c the one-hot labels of class c less their mean. Training by gradient flow learns what lies
-along u_i at the rate lambda_i: energy at the top is learnt first. Within equal eigenvalues,
-eigenvectors are arbitrary, and so is how they share their energy.
+with y_c the one-hot labels of class c less their mean; of one class alone, without the sums over
+c. Training by gradient flow learns what lies along u_i at the rate lambda_i: energy at the top is
+learnt first. Within equal eigenvalues, eigenvectors are arbitrary, and so is how they share their
+energy.
 
     C(k) = sum_{i > k} E_i ~ lambda_k^b,    lambda_i ~ i^-a,    so C(k) ~ k^(-a b)
 
@@ -33,6 +34,8 @@ class LabelEnergy:
 
     shares: Float64[Tensor, " n"]
     "E_i, the largest eigenvalue first; empty where `reason` says why."
+    by_class: Float64[Tensor, "n k"]
+    "(u_i . y_c)^2 / ||y_c||^2 of each class among the labels, in their order; empty likewise."
     spectrum: Spectrum
     reason: str = ""
     "Why there are no shares; empty if there are."
@@ -93,7 +96,8 @@ def label_energy(
     if not reason and len(classes) < 2:
         reason = "the labels are of one class: once centred, they are zero"
     if reason:
-        return LabelEnergy(values[:0], found, reason)
+        return LabelEnergy(values[:0], values.new_empty(0, len(classes)), found, reason)
     y = F.one_hot(place).double()
     y = y - y.mean(0)
-    return LabelEnergy((u.T @ y).square().sum(1).flip(0) / y.square().sum(), found)
+    along = (u.T @ y).square().flip(0)
+    return LabelEnergy(along.sum(1) / y.square().sum(), along / y.square().sum(0), found)

@@ -13,10 +13,13 @@ from rich.table import Table
 from untrained.cli.columns import Column, show_table
 from untrained.cli.progress import Lines, columns_of_a_bar
 from untrained.cli.terminal import WORKING, say, shows_bars
+from untrained.estimate import Quantity
 from untrained.pages.tracked import spread
 from untrained.pages.units import significant
 from untrained.runs import Progress
-from untrained.runs.snapshots import MEASURED, Snapshot
+from untrained.runs.by_class import ClassAlignment
+from untrained.runs.by_layer import LayerShare
+from untrained.runs.snapshots import Snapshot
 from untrained.runs.tracking import Track
 from untrained.storage import RunFolder
 
@@ -85,16 +88,31 @@ def track_as_plain(track: Track, folder: RunFolder) -> dict[str, Any]:
             {
                 "epoch": snapshot.epoch,
                 "seconds": snapshot.seconds,
-                **{name: getattr(snapshot, name).value for name in MEASURED},
-                "reason": {
-                    name: getattr(snapshot, name).reason
-                    for name in MEASURED
-                    if getattr(snapshot, name).value is None
-                },
+                **_quantities(snapshot),
+                "by_class": [
+                    {
+                        "class": track.classes[each.label],
+                        "images": each.images,
+                        **_quantities(each),
+                    }
+                    for each in snapshot.by_class
+                ],
+                "by_layer": [
+                    {"layer": each.layer, **_quantities(each)} for each in snapshot.by_layer
+                ],
             }
             for snapshot in track.snapshots
         ],
         "reason": track.reason,
         "folder": str(folder.path),
         "report": str(folder.report),
+    }
+
+
+def _quantities(holder: Snapshot | ClassAlignment | LayerShare) -> dict[str, Any]:
+    """Its values, and the reasons of those that are null."""
+    found = {name: each for name, each in vars(holder).items() if isinstance(each, Quantity)}
+    return {
+        **{name: each.value for name, each in found.items()},
+        "reason": {name: each.reason for name, each in found.items() if each.value is None},
     }

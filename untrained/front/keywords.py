@@ -119,6 +119,7 @@ class TrackingFlags(TypedDict, total=False):
     output: Literal["sum", "trace"]
     parameters: Named
     batchnorm: Policy
+    layers: int
 
 
 class TrackFlags(TrackingFlags, total=False):

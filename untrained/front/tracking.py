@@ -1,15 +1,17 @@
 """The tangent kernel of one network through its training, from Python."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Unpack
+from dataclasses import dataclass, fields, replace
+from typing import Any, Unpack
 
 import plotly.graph_objects as go
 import polars as pl
+import torch
 from torch import nn
 
 from untrained import pages
+from untrained.estimate import Quantity
 from untrained.front.asked import Network, Pictures, named_network, with_images
 from untrained.front.flags import configured, takes_flags
 from untrained.front.keywords import TrackFlags, TrackingFlags
@@ -17,9 +19,13 @@ from untrained.images import Images, load_images
 from untrained.locations import Location, located
 from untrained.notebook import card
 from untrained.pages.tracked import ADVANTAGE, COMPARED, QUESTIONS, result, series, verdict
-from untrained.pages.tracked_drawings import draw_panel
+from untrained.pages.tracked_drawings import draw_grid, draw_panel
 from untrained.pages.tracked_page import write_tracked
+from untrained.pages.tracked_parts import BREAKDOWNS, Part, grid
 from untrained.plugins import is_path
+from untrained.runs.by_class import ClassAlignment
+from untrained.runs.by_layer import LayerShare
+from untrained.runs.scales import Scales, scaling
 from untrained.runs.snapshots import MEASURED, Snapshot, draw_tracked_images
 from untrained.runs.streams import stream
 from untrained.runs.track_config import TrackConfig, Tracking
@@ -53,24 +59,63 @@ class Tracked:
         return pl.DataFrame(rows, infer_schema_length=None)
 
     @property
+    def by_class(self) -> pl.DataFrame:
+        """One row a class and snapshot: `epoch`, `class`, `images`, and each alignment.
+
+        Null where not resolved; without rows in trackings of older versions.
+        """
+        classes = self.track.classes
+        rows = [
+            {"epoch": snapshot.epoch, "class": classes[each.label], **_plain(each)}
+            for snapshot in self.track.snapshots
+            for each in snapshot.by_class
+        ]
+        return pl.DataFrame(
+            rows, {"epoch": pl.Int64, "class": pl.String, **_types(ClassAlignment)}
+        )
+
+    @property
+    def by_layer(self) -> pl.DataFrame:
+        """One row a layer and snapshot: `epoch`, `layer`, alignment, share of the trace, movement.
+
+        Null where not resolved; without rows where no layers were asked for.
+        """
+        rows = [
+            {"epoch": snapshot.epoch, **_plain(each)}
+            for snapshot in self.track.snapshots
+            for each in snapshot.by_layer
+        ]
+        return pl.DataFrame(rows, {"epoch": pl.Int64, **_types(LayerShare)})
+
+    @property
     def verdict(self) -> str:
         """Whether the kernel moved, and what that was worth."""
         return verdict(result(self.track))
 
-    def plot(self, quantity: str = "alignment") -> go.Figure:
+    def plot(self, quantity: str = "alignment", by: Part | None = None) -> go.Figure:
         """A quantity by epoch, with what is shown beside it on the page.
 
         Args:
-            quantity: a column of `snapshots`, such as `alignment` or `correlation_initial`.
+            quantity: a column of `snapshots`, such as `alignment` or `correlation_initial`; or of
+                `by_class` or `by_layer`, such as `trace_share`.
+            by: `class` or `layer`, for a row of each; None for the whole kernel.
 
         Raises:
-            ValueError: one that no figure shows.
+            ValueError: one that no figure shows, or a tracking without layers.
         """
+        if by is not None:
+            return self._plot_by(by, quantity)
         shown = {line.quantity: panel for panel in PANELS for line in panel.lines}
-        if quantity not in shown:
-            raise ValueError(f"quantity: expected one of {', '.join(shown)}, got {quantity!r}")
-        panel = shown[quantity]
+        panel = shown[_known("quantity", quantity, shown)]
         return draw_panel(panel, [series(self.track.snapshots, line) for line in panel.lines])
+
+    def _plot_by(self, by: Part, quantity: str) -> go.Figure:
+        shown = {each.quantity: each for each in BREAKDOWNS[_known("by", by, BREAKDOWNS)]}
+        breakdown = shown[_known("quantity", quantity, shown)]
+        found = grid(self.track, by, quantity)
+        if not found.rows:
+            raise ValueError(f"by: expected a tracking with numbers by {by}, got one without")
+        return draw_grid(breakdown, found)
 
     def report(self, page: Location | str | None = None) -> Location:
         """Writes the page of the tracking, and returns where it is.
@@ -86,12 +131,36 @@ class Tracked:
             return pages.report_track(self.folder, where)
         if where is None:
             raise ValueError("page: expected a file for a tracking without a folder, got None")
-        write_tracked(self.track, where, title="Tangent kernel in training", network="")
+        optimizer = self.track.optimizer
+        title = f"Tangent kernel {f'of {optimizer} ' if optimizer else ''}in training"
+        write_tracked(self.track, where, title=title, network="")
         return where
 
     def _repr_html_(self) -> str:
         where = "" if self.folder is None else str(self.folder.path)
         return card("Tangent kernel in training", [self.verdict, where], self.snapshots)
+
+
+def _plain(found: ClassAlignment | LayerShare) -> dict[str, Any]:
+    """Its columns, quantities by their values."""
+    named = {name: getattr(found, name) for name in _types(type(found))}
+    return {
+        name: value.value if isinstance(value, Quantity) else value
+        for name, value in named.items()
+    }
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """The columns of what is said of a class or layer; a class goes by its name."""
+    types: dict[Any, Any] = {int: pl.Int64, str: pl.String, Quantity: pl.Float64}
+    return {each.name: types[each.type] for each in fields(kind) if each.name != "label"}
+
+
+def _known(argument: str, given: Any, known: Collection[Any]) -> Any:
+    """What was given, if it is known."""
+    if given not in known:
+        raise ValueError(f"{argument}: expected one of {', '.join(known)}, got {given!r}")
+    return given
 
 
 @takes_flags(TrackConfig, "images", "network")
@@ -152,6 +221,9 @@ def open_track(folder: str | Location) -> Tracked:
 class Tracker:
     """Snapshots of a network in whatever loop trains it, on images fixed once.
 
+    Under an optimizer that scales the step of each parameter, outputs move by J P J^T, P the
+    scales; of Adam they change with every step, so that this kernel moves even where J does not.
+
     Example:
         >>> from torch import nn
         >>> import untrained
@@ -171,6 +243,7 @@ class Tracker:
         size: int | None = None,
         seed: int = 0,
         device: str = "cpu",
+        optimizer: torch.optim.Optimizer | Scales | None = None,
         **flags: Unpack[TrackingFlags],
     ):
         """Draws the images.
@@ -180,14 +253,23 @@ class Tracker:
             size: as of `load_images`.
             seed: of the choice of images.
             device: where to compute.
+            optimizer: by whose steps the kernel is scaled: Adam or AdamW (before the first step
+                the network needs gradients); SGD or None for none; or a function of the network
+                that gives the diagonal of P by the names of parameters, such as
+                `untrained.kernels.sign_scales` for sign descent. Parameters without are left out.
             flags: as of `Tracking`, which says what each means; `every` is the loop's affair.
+
+        Raises:
+            ValueError: an optimizer whose scales are not known.
         """
         loaded = (
             images if isinstance(images, Images) else load_images(images, size=size, seed=seed)
         )
         spec = configured(Tracking(), flags)
         shown = draw_tracked_images(loaded, spec, stream(seed, "tracking"))
-        self._snapshots = Snapshots(nn.Identity(), loaded, shown, spec, device, None, None)
+        self._snapshots = Snapshots(
+            nn.Identity(), loaded, shown, spec, device, None, None, *scaling(optimizer)
+        )
 
     def __call__(self, network: nn.Module, epoch: int | None = None) -> Snapshot:
         """A snapshot of the network as it is now, which is left so.

@@ -4,7 +4,9 @@ from .ntk import ntk as ntk
 from .ntk import ntk_contributions as ntk_contributions
 from .ntk import ntk_operator as ntk_operator
 from .preconditioned import adam_scales as adam_scales
+from .preconditioned import preconditioned_contributions as preconditioned_contributions
 from .preconditioned import preconditioned_ntk as preconditioned_ntk
+from .preconditioned import sign_scales as sign_scales
 from .products import NTKOperator as NTKOperator
 from .products import conjugate_gradients as conjugate_gradients
 from .products import largest_eigenvalues as largest_eigenvalues

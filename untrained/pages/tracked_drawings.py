@@ -1,11 +1,13 @@
 """A tracking, drawn by Plotly."""
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
 from untrained.pages.canvas import RANDOM, SELECTED, Properties, blank_figure, literal, log_axis
 from untrained.pages.tracked import Panel, Picture, Series
+from untrained.pages.tracked_parts import Breakdown, Grid
 from untrained.pages.units import significant
 from untrained.runs.snapshots import Snapshot
 
@@ -13,6 +15,8 @@ BLUE = "#2f6fbf"
 COLOURS = (SELECTED, BLUE, "#2a8f82")
 "Of the lines of a panel, in order."
 LEVEL = RANDOM
+MOST_WRITTEN = 10
+"Epochs up to which the cells of a grid have their values written in them."
 HEAT = ("#fffdf7", "#fbd9a8", "#f0925a", "#b8395a", "#3c0f53")
 BOTH_WAYS = ("#17498f", "#7fa9dc", "#fbfaf7", "#ee9a66", "#8f2f0c")
 "Colours of entries: from zero up, and around zero."
@@ -100,6 +104,45 @@ def draw_kernel(picture: Picture, classes: Sequence[str], scale: tuple[float, fl
     return figure.update_xaxes(
         range=span, showticklabels=False, ticks="", showgrid=False, constrain="domain"
     )
+
+
+def draw_grid(breakdown: Breakdown, shown: Grid) -> go.Figure:
+    """Classes or layers from top to bottom, epochs from left to right, values as colours."""
+    figure = blank_figure(height=90 + 22 * max(4, len(shown.rows)))
+    values = [value for row in shown.values for value in row if value is not None]
+    high = max([1e-6, *map(abs, values)])
+    scale = (-high if min([0.0, *values]) < -high / 10 else 0.0, high)
+    digits = max(0, 2 - max(0, math.floor(math.log10(high))))
+    told = ".0%" if breakdown.share else f",.{digits}f"
+    figure.add_heatmap(
+        x=[str(epoch) for epoch in shown.epochs],
+        z=[[None if value is None else float(f"{value:.4g}") for value in row]
+           for row in shown.values],
+        zmin=scale[0],
+        zmax=scale[1],
+        colorscale=[[k / 4, colour] for k, colour in enumerate(_colours(scale))],
+        colorbar={"thickness": 10, "outlinewidth": 0, "tickformat": told, "nticks": 5},
+        texttemplate=f"%{{z:{told}}}" if len(shown.epochs) <= MOST_WRITTEN else "",
+        textfont={"size": 10},
+        customdata=[[literal(row)] * len(shown.epochs) for row in shown.rows],
+        hovertemplate=f"%{{customdata}}<br>epoch %{{x}}: %{{z:{told}}}<extra></extra>",
+        xgap=1,
+        ygap=1,
+    )  # fmt: skip
+    figure.update_xaxes(title_text="Epoch", type="category", ticks="", showgrid=False)
+    return figure.update_yaxes(
+        autorange="reversed",
+        tickvals=[*range(len(shown.rows))],
+        ticktext=[literal(_short(row)) for row in shown.rows],
+        tickcolor="rgba(0,0,0,0)",  # a gap before the names
+        showgrid=False,
+        tickfont={"size": 11},
+    )
+
+
+def _short(name: str) -> str:
+    """A name by its end, where it is long: layers of one network begin alike."""
+    return name if len(name) <= 28 else f"…{name[-27:]}"
 
 
 def draw_spectra(snapshots: Sequence[Snapshot]) -> go.Figure:

@@ -5,6 +5,7 @@ from typing import Any
 
 from untrained.locations import Location
 from untrained.pages import tracked_drawings as drawings
+from untrained.pages.eigenvectors import eigenvectors
 from untrained.pages.tracked import (
     ADVANTAGE,
     COMPARED,
@@ -18,6 +19,7 @@ from untrained.pages.tracked import (
     spread,
     verdict,
 )
+from untrained.pages.tracked_parts import BREAKDOWNS, ON_THE_PAGE, ROWS_SHOWN, Part, grid
 from untrained.pages.writing import write_page
 from untrained.runs.snapshots import Snapshot
 from untrained.runs.tracking import Track
@@ -86,6 +88,13 @@ def tracked_parts(
         "gradient": "" if scale is None else drawings.colour_bar(scale),
         "thinned": len(track.labels) > IMAGES_SHOWN,
         "images_shown": min(len(track.labels), IMAGES_SHOWN),
+        "by_class": _grids(track, "class"),
+        "by_layer": _grids(track, "layer"),
+        "rows_shown": ROWS_SHOWN,
+        "eigenvectors": {
+            track.snapshots[k].epoch: eigenvectors(track, k)
+            for k in dict.fromkeys((0, len(track.snapshots) - 1))
+        },
         "spectra": drawings.draw_spectra(few),
         "spectra_legend": drawings.spectra_legend(few),
     }
@@ -101,6 +110,25 @@ def _compared(track: Track) -> Parts:
         compared["figure"] = drawings.add_level(compared["figure"], label, level, last)
         compared["legend"].append((label, drawings.LEVEL, True))
     return {"compared": compared, "advantage": _panel(ADVANTAGE, track.snapshots)}
+
+
+def _grids(track: Track, part: Part) -> list[Parts]:
+    """A figure for each breakdown; none of a tracking that has no such parts."""
+    found = [
+        (breakdown, grid(track, part, breakdown.quantity))
+        for breakdown in BREAKDOWNS[part][: ON_THE_PAGE[part]]
+    ]
+    return [
+        {
+            "title": breakdown.title,
+            "meaning": breakdown.meaning,
+            "legend": [],
+            "figure": drawings.draw_grid(breakdown, shown),
+            "reasons": shown.reasons,
+        }
+        for breakdown, shown in found
+        if shown.rows
+    ]
 
 
 def _panel(panel: Panel, snapshots: Sequence[Snapshot]) -> Parts:

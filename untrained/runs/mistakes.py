@@ -1,25 +1,21 @@
 """Test images that a trained network is most confidently wrong about, as small pictures."""
 
 import base64
-import io
 import json
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from untrained.files import write_whole
 from untrained.images import Images
 from untrained.locations import Location
+from untrained.runs.thumbnails import png, thumbnail
 
 MISTAKES = "mistakes.json"
 "The file of a run's folder that holds them."
 MOST = 18
-SIDE = 48
-"Pixels of the longer side of a picture at most."
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -58,7 +54,7 @@ def mistakes_of(
     wrong = (predicted != images.test.labels).nonzero().flatten()
     worst = wrong[probabilities[wrong].argsort(descending=True, stable=True)][:most]
     return [
-        Mistake(int(true), int(guess), float(share), _png(pixels))
+        Mistake(int(true), int(guess), float(share), _picture(pixels))
         for true, guess, share, pixels in zip(
             images.test.labels[worst],
             predicted[worst],
@@ -69,18 +65,8 @@ def mistakes_of(
     ]
 
 
-def _png(pixels: UInt8[Tensor, "c h w"]) -> str:
-    shown = pixels if len(pixels) == 3 else _grey(pixels.double())
-    picture = Image.fromarray(np.ascontiguousarray(shown.permute(1, 2, 0).numpy().squeeze()))
-    picture.thumbnail((SIDE, SIDE))
-    written = io.BytesIO()
-    picture.save(written, "PNG", optimize=True)
-    return base64.b64encode(written.getvalue()).decode()
-
-
-def _grey(pixels: Float[Tensor, "c h w"]) -> UInt8[Tensor, "1 h w"]:
-    """One channel, or the mean of however many there are."""
-    return pixels.mean(0, keepdim=True).round().to(torch.uint8)
+def _picture(pixels: UInt8[Tensor, "c h w"]) -> str:
+    return base64.b64encode(png(thumbnail(pixels))).decode()
 
 
 def write_mistakes(folder: Location, mistakes: list[Mistake]) -> None:

@@ -8,10 +8,10 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from torch import Tensor
 from untrained.estimate import Quantity
 from untrained.files import content_of, write_whole
 from untrained.locations import Location
+from untrained.runs.by_class import ClassAlignment
+from untrained.runs.by_layer import LayerShare
 from untrained.runs.snapshots import MEASURED, Snapshot
+from untrained.settings import typed
 from untrained.urls import Unreachable
 
 SNAPSHOTS = "snapshots.jsonl"
@@ -30,6 +33,7 @@ UNREADABLE = (
     *(SyntaxError, tokenize.TokenError, RecursionError, ArithmeticError, MemoryError),
 )
 "What reading a damaged line or array raises."
+Part = TypeVar("Part", ClassAlignment, LayerShare)
 
 
 class Recorded(NamedTuple):
@@ -51,13 +55,15 @@ def read_recorded(folder: Location, size: int) -> tuple[list[Recorded], list[str
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             kept = json.loads(line)
-            snapshot = _snapshot({name: kept[name] for name in kept if name != "digest"})
+            said = {name: kept[name] for name in kept if name != "digest"}
+            snapshot = _snapshot(said)
         except UNREADABLE as error:
             damage.append(f"{path}: line {number} cannot be read ({type(error).__name__})")
             continue
         try:
             recorded = Recorded(snapshot, _kernel(folder, snapshot, size))
-            if kept.get("digest", _digest(recorded)) != _digest(recorded):
+            digest = _digest(said, recorded.kernel)
+            if kept.get("digest", digest) != digest:
                 raise ValueError("it does not match its line")
             if snapshots and snapshot.epoch <= snapshots[-1].snapshot.epoch:
                 raise ValueError("its line is out of order")
@@ -80,10 +86,10 @@ def write_recorded(folder: Location, snapshots: Sequence[Recorded], new: Recorde
     """
     content = content_of(lambda file: np.save(file, new.kernel.numpy()))
     write_whole(kernel_file(folder, new.snapshot), content)
-    lines = [
-        json.dumps({**asdict(recorded.snapshot), "digest": _digest(recorded)})
-        for recorded in snapshots
-    ]
+    lines = []
+    for recorded in snapshots:
+        said = asdict(recorded.snapshot)
+        lines.append(json.dumps({**said, "digest": _digest(said, recorded.kernel)}))
     write_whole(folder / SNAPSHOTS, "".join(f"{line}\n" for line in lines).encode())
 
 
@@ -92,9 +98,10 @@ def kernel_file(folder: Location, snapshot: Snapshot) -> Location:
     return folder / "kernels" / f"{snapshot.epoch:05d}.npy"
 
 
-def _digest(recorded: Recorded) -> str:
-    found = hashlib.blake2b(json.dumps(asdict(recorded.snapshot)).encode(), digest_size=8)
-    found.update(recorded.kernel.contiguous().numpy().tobytes())
+def _digest(said: Mapping[str, Any], kernel: Tensor) -> str:
+    """Of a line as it is written, in whatever version, and of its kernel."""
+    found = hashlib.blake2b(json.dumps(said).encode(), digest_size=8)
+    found.update(kernel.contiguous().numpy().tobytes())
     return found.hexdigest()
 
 
@@ -108,13 +115,34 @@ def _kernel(folder: Location, snapshot: Snapshot, size: int) -> Tensor:
 
 
 def _snapshot(kept: dict[str, Any]) -> Snapshot:
+    """Of a line; one of an older version has no classes and no layers."""
+    parts = {"by_class": ClassAlignment, "by_layer": LayerShare}
     quantities = {name: Quantity(*kept[name]) for name in MEASURED}
-    snapshot = Snapshot(**{**kept, **quantities, "eigenvalues": tuple(kept["eigenvalues"])})
+    shares = {
+        name: tuple(_part(kind, of) for of in kept.get(name, ())) for name, kind in parts.items()
+    }
+    snapshot = Snapshot(
+        **{**kept, **quantities, **shares, "eigenvalues": tuple(kept["eigenvalues"])}
+    )
     whole = all(map(_is_quantity, quantities.values()))
     numbers = all(map(_is_number, (snapshot.seconds, *snapshot.eigenvalues)))
     if type(snapshot.epoch) is not int or snapshot.epoch < 0 or not (whole and numbers):
         raise ValueError(f"expected the numbers of a snapshot, got {kept}")
     return snapshot
+
+
+def _part(kind: type[Part], kept: dict[str, Any]) -> Part:
+    """One class or layer of a snapshot."""
+    known: dict[str, Any] = {
+        field.name: Quantity(*kept[field.name])
+        if field.type is Quantity
+        else typed(field.type, kept[field.name], field.name)
+        for field in fields(kind)
+    }
+    quantities = [value for value in known.values() if isinstance(value, Quantity)]
+    if known.keys() != kept.keys() or not all(map(_is_quantity, quantities)):
+        raise ValueError(f"expected the numbers of a {kind.__name__}, got {kept}")
+    return kind(**known)
 
 
 def _is_quantity(found: Quantity) -> bool:

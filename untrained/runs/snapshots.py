@@ -2,6 +2,8 @@
 
     Theta_t      the NTK on the probe after epoch t; Theta_0 that at initialisation
     LGA          how far Theta_t resembles the label kernel; see `analysis.alignment`
+    by class     the same for the labels "this class" and "another"; see `by_class`
+    by layer     the parts of Theta_t that layers add, of which it is the sum; see `by_layer`
     regression   kernel regression with an NTK on the support, tried on the held-out images: what
                  the network does when it is linearised at that epoch
     advantage    accuracy of the network less that of the regression, on the same held-out images
@@ -11,14 +13,20 @@ fewer images in the support than in training, part of the advantage is that of m
 kernel is the one that is tracked, the same for each class: of summed logits, it stands for the
 kernel of one logit up to its scale.
 
+Under an optimizer that scales the step of each parameter, every kernel here is J P J^T, with P
+these scales; see `preconditioned`.
+
 Source: Fort et al., "Deep learning versus kernel learning", NeurIPS 2020,
 https://arxiv.org/abs/2010.15110 (the advantage); Mohamadi, Bae & Sutherland, ICML 2023,
 https://arxiv.org/abs/2206.12543 (regression with the kernel of summed logits).
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import reduce
 from math import isfinite
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -37,7 +45,12 @@ from untrained.analysis.label_energy import label_energy
 from untrained.analysis.validation import validate
 from untrained.estimate import Quantity
 from untrained.images import Images, Labelled
-from untrained.kernels import ntk
+from untrained.kernels import ntk_contributions, preconditioned_contributions
+from untrained.networks.arguments import chosen_parameters
+from untrained.networks.unwrapping import differentiable
+from untrained.runs.by_class import ClassAlignment, by_class
+from untrained.runs.by_layer import LayerShare, by_layer, layer_groups
+from untrained.runs.scales import Scales
 from untrained.runs.track_config import Tracking, check_tracking
 from untrained.training import Epoch, evaluate
 
@@ -87,6 +100,10 @@ class Snapshot:
     "Of the network over regression with Theta_0."
     advantage: Quantity
     "Of the network over regression with Theta_t."
+    by_class: tuple[ClassAlignment, ...] = ()
+    "Classes of the probe; none in trackings of older versions."
+    by_layer: tuple[LayerShare, ...] = ()
+    "Layers, from the network's first; none where none were asked for."
 
 
 MEASURED = tuple(field.name for field in fields(Snapshot) if field.type is Quantity)
@@ -110,6 +127,18 @@ class Earlier(NamedTuple):
     previous: Float32[Tensor, "n n"]
     regression: Quantity
     "Accuracy of regression with Theta_0."
+    layers: Mapping[str, Float32[Tensor, "n n"]]
+    "What each layer adds to Theta_0."
+
+
+class Taken(NamedTuple):
+    """A snapshot, with what later ones are compared with."""
+
+    snapshot: Snapshot
+    kernel: Float32[Tensor, "n n"]
+    "Theta_t on the probe."
+    layers: Mapping[str, Float32[Tensor, "n n"]]
+    "What each layer adds to it."
 
 
 def draw_tracked_images(
@@ -134,8 +163,9 @@ def take_snapshot(
     epoch: Epoch | int | None,
     earlier: Earlier | None,
     device: str = "cpu",
-) -> tuple[Snapshot, Float32[Tensor, "n n"]]:
-    """A snapshot of a network, which is left as it was; and Theta_t on the probe.
+    scales: Scales | None = None,
+) -> Taken:
+    """A snapshot of a network, which is left as it was.
 
     Args:
         network: on `device`, with the weights of that epoch.
@@ -145,18 +175,21 @@ def take_snapshot(
         epoch: what the epoch before it gave, or its number alone; None at initialisation.
         earlier: what was seen before; None at initialisation.
         device: where to compute.
+        scales: of the optimizer's steps; None of plain gradient descent.
 
     Raises:
         ValueError: a kernel that cannot be asked for; it says what to try.
     """
     began = time.perf_counter()
-    theta = _ntk(network, images.normalise(shown.probe.pixels.to(device)), spec)
+    shares = layer_kernels(network, images, shown, spec, device, scales)
+    theta = reduce(add, shares.values())
+    layers = {layer: as_kept(share) for layer, share in shares.items()} if spec.layers else {}
     labels, classes = shown.probe.labels.to(device), len(images.classes)
-    kept = theta.as_subclass(Tensor).float().cpu()  # compared as kept, so that a resume agrees
+    whole = as_kept(theta)  # compared so, that a resume agrees
     found, energy = spectrum(theta), label_energy(theta, labels)
-    regressed = _regression(network, images, shown, spec, device)
+    regressed = _regression(network, images, shown, spec, device, scales)
     network_accuracy = _accuracy(network, images, shown.held_out, device)
-    before = earlier or Earlier(kept, kept, regressed)
+    before = earlier or Earlier(whole, whole, regressed, layers)
     previous = Quantity(None, "the first snapshot has none before it") if earlier is None else None
     snapshot = Snapshot(
         epoch=number_of(epoch),
@@ -165,12 +198,12 @@ def take_snapshot(
         **_training(network, images, epoch, device),
         alignment=label_alignment(theta, labels),
         label_energy=_quantity(energy.top(min(classes, len(labels))), energy.reason),
-        correlation_initial=correlation(before.first, kept),
-        correlation_previous=previous or correlation(before.previous, kept),
-        centred_initial=centred_alignment(before.first, kept),
-        centred_previous=previous or centred_alignment(before.previous, kept),
-        change_initial=relative_change(before.first, kept),
-        change_previous=previous or relative_change(before.previous, kept),
+        correlation_initial=correlation(before.first, whole),
+        correlation_previous=previous or correlation(before.previous, whole),
+        centred_initial=centred_alignment(before.first, whole),
+        centred_previous=previous or centred_alignment(before.previous, whole),
+        change_initial=relative_change(before.first, whole),
+        change_previous=previous or relative_change(before.previous, whole),
         effective_rank=_quantity(found.effective_rank, found.degenerate),
         largest_eigenvalue=_quantity(_largest(found.eigenvalues), found.degenerate),
         condition_number=_quantity(found.condition_number, found.reason),
@@ -180,8 +213,10 @@ def take_snapshot(
         regression_accuracy=regressed,
         advantage_initial=_less(network_accuracy, before.regression),
         advantage=_less(network_accuracy, regressed),
+        by_class=by_class(theta, labels, energy, classes),
+        by_layer=by_layer(layers, before.layers, shown.probe.labels),
     )
-    return snapshot, kept
+    return Taken(snapshot, whole, layers)
 
 
 def number_of(epoch: Epoch | int | None) -> int:
@@ -189,18 +224,49 @@ def number_of(epoch: Epoch | int | None) -> int:
     return epoch.number if isinstance(epoch, Epoch) else epoch or 0
 
 
-def _ntk(network: nn.Module, inputs: Tensor, spec: Tracking) -> Kernel:
-    return ntk(
-        network,
-        inputs,
-        output=spec.output,
-        parameters=spec.parameters,
-        batchnorm=spec.batchnorm,
+def as_kept(kernel: Kernel) -> Float32[Tensor, "n n"]:
+    """In the form in which it waits for later ones."""
+    return kernel.as_subclass(Tensor).float().cpu()
+
+
+def layer_kernels(
+    network: nn.Module,
+    images: Images,
+    shown: TrackedImages,
+    spec: Tracking,
+    device: str,
+    scales: Scales | None,
+) -> dict[str, Kernel]:
+    """What each layer, or group of layers, adds to the kernel on the probe; arguments as above."""
+    pixels = images.normalise(shown.probe.pixels.to(device))
+    return _contributions(network, pixels, spec, scales, spec.layers)
+
+
+def _contributions(
+    network: nn.Module, inputs: Tensor, spec: Tracking, scales: Scales | None, layers: int
+) -> dict[str, Kernel]:
+    """The kernels of so many groups of layers at most, of which Theta is the sum."""
+    network = differentiable(network, spec.batchnorm)
+    chosen = chosen_parameters(network, spec.parameters)
+    groups = layer_groups([*chosen], max(layers, 1))
+    asked: dict[str, Any] = {"output": spec.output, "batchnorm": spec.batchnorm}
+    if scales is None:
+        return ntk_contributions(
+            network, inputs, by=groups.__getitem__, parameters=spec.parameters, **asked
+        )
+    given = {name: scale for name, scale in scales(network).items() if name in chosen}
+    return preconditioned_contributions(
+        network, inputs, scales=given, by=groups.__getitem__, **asked
     )
 
 
 def _regression(
-    network: nn.Module, images: Images, shown: TrackedImages, spec: Tracking, device: str
+    network: nn.Module,
+    images: Images,
+    shown: TrackedImages,
+    spec: Tracking,
+    device: str,
+    scales: Scales | None,
 ) -> Quantity:
     """Accuracy on the held-out images, at the ridge that leave-one-out chooses on the support.
 
@@ -210,7 +276,8 @@ def _regression(
     if n == 0:
         return Quantity(None, "no support was asked for")
     pixels = torch.cat([shown.support.pixels, shown.held_out.pixels])
-    theta = _ntk(network, images.normalise(pixels.to(device)), spec)
+    inputs = images.normalise(pixels.to(device))
+    (theta,) = _contributions(network, inputs, spec, scales, layers=1).values()
     blocks = split(theta.cpu(), n)
     try:
         found = validate(

@@ -37,6 +37,9 @@ class Tracking:
     "The kernel's parameters: `weights`, `weights_below_head` or `all`; see `ntk`."
     batchnorm: Policy = "frozen"
     "The kernel's BatchNorm: statistics of the images shown, held constant; see `ntk`."
+    layers: int = 16
+    """Layers of which the share of the kernel is followed, or groups of neighbours in a network of
+    more; each is a kernel in memory. 0 leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class TrackConfig:
     "Parameters that count in the kernel: `weights`, `weights_below_head` (as in LGA) or `all`."
     batchnorm: Policy = Tracking.batchnorm
     "The kernel's BatchNorm: `frozen` (statistics of the images shown), `batch` or `running`."
+    layers: int = Tracking.layers
+    "Layers whose part of the kernel is followed, or groups of layers if there are more; 0: none."
     seed: int = 0
     "Seed of initial weights, splits, choice of images and training."
     device: str = "cpu"
@@ -89,6 +94,7 @@ class TrackConfig:
             output=self.output,
             parameters=self.parameters,
             batchnorm=self.batchnorm,
+            layers=self.layers,
         )
 
     @property
@@ -142,7 +148,13 @@ class TrackConfig:
 def check_tracking(spec: Tracking) -> None:
     """Raise ValueError at the first value of a wrong type or that makes no sense."""
     checked(spec)
-    for name, least in (("every", 1), ("probe", 2), ("support", 0), ("held_out", 1)):
+    for name, least in (
+        ("every", 1),
+        ("probe", 2),
+        ("support", 0),
+        ("held_out", 1),
+        ("layers", 0),
+    ):
         check_range(name, getattr(spec, name), least)
 
 

@@ -25,6 +25,8 @@ from untrained.storage.folder import RunFolder
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."
+EARLIER = {"layers": 0}
+"Fields of `TrackConfig` that older versions lacked, with the values that they stood for."
 
 
 def track_one(
@@ -82,7 +84,9 @@ def load_asked(folder: RunFolder) -> tuple[TrackConfig, str | None]:
     path = folder.path / ASKED
     try:
         architecture, about = json.loads(path.read_text(encoding="utf-8"))
-        return _restored(TrackConfig, about), typed(str | None, architecture, "architecture")
+        return _restored(TrackConfig, {**EARLIER, **about}), typed(
+            str | None, architecture, "architecture"
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected what this version's untrained track was asked, got "

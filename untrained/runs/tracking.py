@@ -10,13 +10,14 @@ Source: Mok et al., "Demystifying the Neural Tangent Kernel from a Practical Per
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from untrained.files import write_whole
@@ -24,6 +25,7 @@ from untrained.images import Images
 from untrained.locations import Location
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.identity import digest, question
+from untrained.runs.scales import Scales
 from untrained.runs.snapshot_files import (
     SNAPSHOTS,
     UNREADABLE,
@@ -35,11 +37,14 @@ from untrained.runs.snapshots import (
     Earlier,
     Snapshot,
     TrackedImages,
+    as_kept,
     draw_tracked_images,
+    layer_kernels,
     number_of,
     take_snapshot,
 )
 from untrained.runs.streams import stream
+from untrained.runs.thumbnails import from_sheet, png, sheet, thumbnail
 from untrained.runs.track_config import Tracking
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
@@ -49,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 ABOUT = "about.json"
 "The file that says what else a track does, beside its snapshots."
+PROBE = "probe.png"
+"The sheet of small pictures of the probe."
 LEFT_OUT = "left out; track again to repeat it (delete training.pt first, unless it was the last)"
 AGAIN = "give the track command again: it rewrites this and keeps the rest"
 
@@ -69,6 +76,10 @@ class Track:
     "Validation images on which network and regression are compared."
     reason: str
     "Why training ended early, and what to try; empty if it did not."
+    probe: UInt8[Tensor, "n c h w"] | None = None
+    "Small pictures of the probe in the order of `labels`; None where they are lost."
+    optimizer: str = ""
+    "Whose steps scale the kernel, J P J^T; empty of plain gradient descent."
 
 
 def track(
@@ -95,8 +106,9 @@ def track(
         recipe: every choice of the training.
         spec: what is measured, and when.
         seed: of the training, and of the choice of images.
-        folder: where to keep checkpoint, snapshots (`snapshots.jsonl`) and kernels
-            (`kernels/00000.npy`, float32), for `load_track`; None keeps nothing.
+        folder: where to keep checkpoint, snapshots (`snapshots.jsonl`), kernels
+            (`kernels/00000.npy`, float32) and small pictures of the probe (`probe.png`), for
+            `load_track`; None keeps nothing.
         on_snapshot: called with each new snapshot, after it is on the disk.
         device: where to compute.
 
@@ -118,10 +130,11 @@ def track(
     checkpoint = None
     if folder is not None:
         _claim(folder, tracking_question(network, images, recipe, spec, seed, device))
+        write_whole(folder / PROBE, png(sheet(snapshots.pictures)))
         snapshots.resume(folder)
         checkpoint = folder / "training.pt"
     network.to(device)
-    snapshots.take(None)
+    snapshots.take(None, recipe.epochs)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, describe(network, images, recipe, seed))
         if state.epochs:  # cut between the end of an epoch and its snapshot
@@ -154,7 +167,18 @@ class Snapshots:
     device: str
     folder: Location | None
     on_snapshot: Callable[[Snapshot], None] | None
+    scales: Scales | None = None
+    "Of the optimizer's steps; None of plain gradient descent."
+    optimizer: str = ""
+    "Its name."
     seen: list[Recorded] = field(default_factory=list)
+    first: Mapping[str, Float32[Tensor, "n n"]] = field(default_factory=dict)
+    "What each layer adds to the kernel at initialisation."
+
+    @cached_property
+    def pictures(self) -> UInt8[Tensor, "n c h w"]:
+        """Of the probe, small."""
+        return torch.stack([*map(thumbnail, self.shown.probe.pixels)])
 
     def resume(self, folder: Location) -> None:
         """From what the folder holds of the same tracking, and is not damaged."""
@@ -164,22 +188,41 @@ class Snapshots:
                 logger.warning("%s; %s", line, LEFT_OUT)
 
     def take(self, epoch: Epoch | int | None, last: int = 0) -> None:
-        """Takes one after the epoch, if it is due and not there; None is initialisation."""
+        """Takes one after the epoch, if it is due and not there; None is initialisation.
+
+        Where that one is there and later ones are not, what they need of the layers' kernels is
+        computed again, with the initial weights: these kernels are not on the disk.
+        """
         number = number_of(epoch)
         if number % self.spec.every and number != last:
             return
-        if number in {kept.snapshot.epoch for kept in self.seen}:
+        seen = {kept.snapshot.epoch for kept in self.seen}
+        if number in seen:
+            due = {*range(0, last, self.spec.every), last}
+            if self.spec.layers and number == 0 and not due <= seen:
+                shares = layer_kernels(
+                    self.network, self.images, self.shown, self.spec, self.device, self.scales
+                )
+                self.first = {layer: as_kept(share) for layer, share in shares.items()}
             return
         before = [kept for kept in self.seen if kept.snapshot.epoch < number]
         earlier = None
         if before:
             accuracy = before[0].snapshot.regression_accuracy
-            earlier = Earlier(before[0].kernel, before[-1].kernel, accuracy)
-        new = Recorded(
-            *take_snapshot(
-                self.network, self.images, self.shown, self.spec, epoch, earlier, self.device
-            )
+            earlier = Earlier(before[0].kernel, before[-1].kernel, accuracy, self.first)
+        taken = take_snapshot(
+            self.network,
+            self.images,
+            self.shown,
+            self.spec,
+            epoch,
+            earlier,
+            self.device,
+            self.scales,
         )
+        if earlier is None:
+            self.first = taken.layers
+        new = Recorded(taken.snapshot, taken.kernel)
         self.seen.insert(len(before), new)
         if self.folder is not None:
             _write_about(self.folder, self.track())
@@ -197,6 +240,8 @@ class Snapshots:
             len(self.shown.support),
             len(self.shown.held_out),
             reason,
+            self.pictures,
+            self.optimizer,
         )
 
 
@@ -223,7 +268,18 @@ def load_track(folder: Location) -> Track:
         about["support"],
         about["held_out"],
         about["reason"],
+        _read_pictures(folder / PROBE, len(about["labels"])),
     )
+
+
+def _read_pictures(path: Location, count: int) -> UInt8[Tensor, "n c h w"] | None:
+    """Those of the probe; None of an older version's tracking, or where they are damaged."""
+    try:
+        return from_sheet(path.read_bytes(), count)
+    except Unreachable:
+        raise
+    except UNREADABLE:
+        return None
 
 
 def _read_about(path: Location) -> dict[str, Any]:
@@ -265,7 +321,7 @@ def tracking_question(
         images=images.fingerprint,
         device=device,
         version=version,
-        layers=digest(repr(network)),
+        modules=digest(repr(network)),
         seed=seed,
         **{"initial weights": weights.hexdigest()},
         **{f"recipe.{name}": value for name, value in vars(recipe).items()},
