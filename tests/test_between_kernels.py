@@ -5,7 +5,7 @@ readout's, the kernel of training is
 
     Theta_a = K + a (Theta - K) = (1 - a) K + a Theta
 
-and an ensemble is `gradient_flow(Theta_a).covariance(..., nngp=K)`: see docs/theory.md.
+and an ensemble is `gradient_flow(Theta_a).covariance(..., nngp=K)`: see docs/ensembles.md.
 """
 
 from math import inf
