@@ -15,11 +15,11 @@ import polars as pl
 from lga import RESULTS
 from nngp import processes
 
-from untrained.runs.snapshots import MEASURED
-from untrained.runs.track_config import TrackConfig
-from untrained.runs.track_one import track_one
 from untrained.spaces import get_space
 from untrained.tables import NASBench201Table
+from untrained.tracking.config import TrackConfig
+from untrained.tracking.snapshots import MEASURED
+from untrained.tracking.track_one import track_one
 from untrained.training import TrainingSpec
 
 app = cyclopts.App(help=__doc__)

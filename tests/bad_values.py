@@ -18,10 +18,10 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from untrained.images.probe import ProbeSpec
 from untrained.runs import RunConfig
-from untrained.runs.track_config import TrackConfig
 from untrained.scores import SCORES
 from untrained.searchers import SEARCHERS
 from untrained.spaces import get_space
+from untrained.tracking.config import TrackConfig
 from untrained.training.recipe import TrainingSpec
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"

@@ -7,7 +7,8 @@ import pytest
 
 from untrained.cli import actions, main
 from untrained.front import searching
-from untrained.runs import driver, track_one
+from untrained.runs import driver
+from untrained.tracking import track_one
 
 Parse = Callable[..., tuple[int, str, Any]]
 

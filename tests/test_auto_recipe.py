@@ -14,7 +14,7 @@ from untrained.images import Images, Labelled
 from untrained.runs import RunConfig
 from untrained.runs.presets import fit, resolve
 from untrained.runs.tasks import training_images
-from untrained.runs.track_config import TrackConfig
+from untrained.tracking.config import TrackConfig
 from untrained.training import TrainingSpec, auto_recipe
 from untrained.training.auto import CROPPED, CUT, LONG, notes_on
 from untrained.training.recipe import AUTO, Recipe, check_recipe

@@ -14,13 +14,13 @@ from untrained.analysis.label_energy import label_energy
 from untrained.estimate import Quantity
 from untrained.images import Images
 from untrained.kernels import ntk
-from untrained.runs.by_class import by_class
-from untrained.runs.by_layer import by_layer, layer_groups
-from untrained.runs.snapshots import draw_tracked_images
 from untrained.runs.streams import stream
-from untrained.runs.track_config import TrackConfig, Tracking
-from untrained.runs.track_one import track_one
-from untrained.runs.tracking import load_track, track
+from untrained.tracking.by_class import by_class
+from untrained.tracking.by_layer import by_layer, layer_groups
+from untrained.tracking.config import TrackConfig, Tracking
+from untrained.tracking.snapshots import draw_tracked_images
+from untrained.tracking.track import load_track, track
+from untrained.tracking.track_one import track_one
 from untrained.training import Recipe, TrainingSpec
 
 SPEC = Tracking(probe=24, support=0, held_out=20)

@@ -16,8 +16,8 @@ from untrained.runs.closure import closure_of
 from untrained.runs.code import PACKAGE, code_version, modules_of, version_of
 from untrained.runs.loaded import check_loaded
 from untrained.runs.source import read_source
-from untrained.runs.track_config import TrackConfig
-from untrained.runs.track_one import track_one
+from untrained.tracking.config import TrackConfig
+from untrained.tracking.track_one import track_one
 from untrained.training import TrainingSpec
 
 Write = Callable[..., None]

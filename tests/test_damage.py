@@ -25,11 +25,11 @@ from untrained.images import Images
 from untrained.locations import Location
 from untrained.pages.stored import report_run, report_track
 from untrained.runs import RunConfig, RunRecord, load_record, run
-from untrained.runs.track_config import TrackConfig, Tracking
-from untrained.runs.track_one import track_one
-from untrained.runs.tracking import Track, load_track, track
 from untrained.storage import RunFolder, TrialRecord
 from untrained.storage.store import LOST, Store
+from untrained.tracking.config import TrackConfig, Tracking
+from untrained.tracking.track import Track, load_track, track
+from untrained.tracking.track_one import track_one
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.checkpoint import load_checkpoint
 

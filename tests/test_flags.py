@@ -12,8 +12,8 @@ from parsing import Parse
 from untrained.runs import RunConfig
 from untrained.runs.presets import resolve
 from untrained.runs.setup import make_setups
-from untrained.runs.track_config import TrackConfig
 from untrained.spaces import get_space
+from untrained.tracking.config import TrackConfig
 from untrained.training import TrainingSpec
 
 KEYS = every_key()

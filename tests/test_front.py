@@ -29,8 +29,8 @@ from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, SweepConfig, load_record
 from untrained.runs.config import ScoreConfig, TrainConfig
 from untrained.runs.session import Progress, ignore
-from untrained.runs.track_config import TrackConfig, Tracking
-from untrained.runs.tracking import track
+from untrained.tracking.config import TrackConfig, Tracking
+from untrained.tracking.track import track
 from untrained.training import Recipe, TrainingSpec, train
 
 SMALL: dict[str, Any] = {"workers": 0, "draws": 2, "channels": 4, "cells": 1}

@@ -30,8 +30,11 @@ ARROWS = {
     "migrations": set(),
     "storage": {"spaces", "scores", "training", "searchers", "migrations"},
     "runs": {
-        *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
-        *("searchers", "storage"),
+        *("spaces", "images", "tables", "networks", "scores", "training", "searchers"),
+        "storage",
+    },
+    "tracking": {
+        *("spaces", "images", "networks", "analysis", "kernels", "training", "storage", "runs"),
     },
     "benching": {"spaces", "scores", "tables", "training", "storage", "runs"},
     "ranking": {
@@ -40,15 +43,26 @@ ARROWS = {
     },
     "inspection": {"images", "networks", "kernels", "analysis", "runs", "pages"},
     "conformance": {"spaces", "images", "networks", "scores", "training", "searchers", "runs"},
-    "pages": {"spaces", "tables", "searchers", "storage", "runs", "benching", "ranking"},
-    "front": {
-        *("images", "networks", "spaces", "training", "storage", "runs", "benching", "ranking"),
-        *("inspection", "pages"),
+    "pages": {
+        *("spaces", "tables", "searchers", "storage", "runs", "tracking", "benching", "ranking"),
     },
-    "serve": {"storage", "runs", "pages"},
+    "front": {
+        *("images", "networks", "spaces", "training", "storage", "runs", "tracking", "benching"),
+        *("ranking", "inspection", "pages"),
+    },
+    "serve": {"storage", "runs", "tracking", "pages"},
     "cli": {
         *("images", "scores", "spaces", "tables", "importers", "training", "storage", "runs"),
-        *("benching", "conformance", "inspection", "ranking", "pages", "front", "serve"),
+        *(
+            "tracking",
+            "benching",
+            "conformance",
+            "inspection",
+            "ranking",
+            "pages",
+            "front",
+            "serve",
+        ),
     },
 }
 

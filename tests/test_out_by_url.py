@@ -26,11 +26,11 @@ from untrained.ranking import rank
 from untrained.ranking.config import RankConfig
 from untrained.runs import RunConfig, run
 from untrained.runs.record import record_of
-from untrained.runs.track_config import TrackConfig
-from untrained.runs.track_one import load_asked, track_one
-from untrained.runs.tracking import load_track
 from untrained.storage import RunFolder
 from untrained.storage.folder import is_held
+from untrained.tracking.config import TrackConfig
+from untrained.tracking.track import load_track
+from untrained.tracking.track_one import load_asked, track_one
 from untrained.training import TrainingSpec
 from untrained.urls import URL, Unreachable
 

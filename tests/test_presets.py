@@ -7,14 +7,15 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
-from untrained.runs import RunConfig, driver, resolved, run, track_config
+from untrained.runs import RunConfig, driver, resolved, run
 from untrained.runs.presets import ANY, PRESETS, Preset, resolve
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.setup import make_setups, training_scale
-from untrained.runs.track_config import TrackConfig
 from untrained.searchers import Goal, make_searcher
 from untrained.spaces import get_space
 from untrained.spaces.darts import DARTS
+from untrained.tracking import config as track_config
+from untrained.tracking.config import TrackConfig
 from untrained.training import Recipe, TrainingSpec
 from untrained.training.recipe import check_recipe
 

@@ -35,11 +35,11 @@ from untrained.pages.tracked import (
 )
 from untrained.pages.tracked_page import write_tracked
 from untrained.pages.tracked_parts import BREAKDOWNS, ROWS_SHOWN, grid
-from untrained.runs.by_class import ClassAlignment
-from untrained.runs.by_layer import LayerShare
-from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.runs.thumbnails import from_sheet, png, sheet, thumbnail
-from untrained.runs.tracking import Track
+from untrained.tracking.by_class import ClassAlignment
+from untrained.tracking.by_layer import LayerShare
+from untrained.tracking.snapshots import MEASURED, Snapshot
+from untrained.tracking.track import Track
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LABELS = torch.tensor([0, 0, 1, 1, 1, 2])

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 import untrained
 from untrained.images import Images
 from untrained.kernels import sign_scales
-from untrained.runs.snapshots import draw_tracked_images
 from untrained.runs.streams import stream
-from untrained.runs.track_config import Tracking
-from untrained.runs.tracking import Track
+from untrained.tracking.config import Tracking
+from untrained.tracking.snapshots import draw_tracked_images
+from untrained.tracking.track import Track
 
 RATE = 1e-5
 

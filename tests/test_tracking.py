@@ -15,18 +15,18 @@ from untrained.analysis.regression import RIDGES
 from untrained.estimate import Quantity
 from untrained.images import Images, Labelled
 from untrained.kernels import ntk
-from untrained.runs import tracking
-from untrained.runs.snapshot_files import Recorded, write_recorded
-from untrained.runs.snapshots import (
+from untrained.runs.streams import stream
+from untrained.tracking import track as tracking
+from untrained.tracking.config import TrackConfig, Tracking
+from untrained.tracking.snapshot_files import Recorded, write_recorded
+from untrained.tracking.snapshots import (
     Earlier,
     Snapshot,
     draw_tracked_images,
     take_snapshot,
 )
-from untrained.runs.streams import stream
-from untrained.runs.track_config import TrackConfig, Tracking
-from untrained.runs.track_one import track_one
-from untrained.runs.tracking import Track, load_track, track
+from untrained.tracking.track import Track, load_track, track
+from untrained.tracking.track_one import track_one
 from untrained.training import Recipe, TrainingSpec, evaluate, train
 from untrained.training.epoch import Epoch
 

@@ -27,9 +27,9 @@ from untrained.runs.driver import estimated
 from untrained.runs.presets import fit, resolve
 from untrained.runs.resolved import ResolvedConfig
 from untrained.runs.sweep_config import SweepConfig
-from untrained.runs.track_config import TrackConfig
-from untrained.runs.track_one import track_one
 from untrained.storage import RunFolder
+from untrained.tracking.config import TrackConfig
+from untrained.tracking.track_one import track_one
 from untrained.training.recipe import AUTO
 from untrained.urls import URL
 

@@ -17,7 +17,7 @@ from untrained.locations import Location
 from untrained.ranking.config import RankConfig
 from untrained.runs.config import MachineConfig, RunConfig, ScoreConfig, TrainConfig
 from untrained.runs.sweep_config import SweepConfig
-from untrained.runs.track_config import TrackConfig
+from untrained.tracking.config import TrackConfig
 from untrained.training.recipe import TrainingSpec
 
 SearchFlags = Annotated[RunConfig, Parameter(name="*")]

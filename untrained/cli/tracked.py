@@ -17,11 +17,11 @@ from untrained.estimate import Quantity
 from untrained.pages.tracked import spread
 from untrained.pages.units import significant
 from untrained.runs import Progress
-from untrained.runs.by_class import ClassAlignment
-from untrained.runs.by_layer import LayerShare
-from untrained.runs.snapshots import Snapshot
-from untrained.runs.tracking import Track
 from untrained.storage import RunFolder
+from untrained.tracking.by_class import ClassAlignment
+from untrained.tracking.by_layer import LayerShare
+from untrained.tracking.snapshots import Snapshot
+from untrained.tracking.track import Track
 
 SHOWN = {
     "alignment": "LGA",

@@ -14,9 +14,9 @@ from untrained.images.held import holding
 from untrained.inspection.config import InspectConfig
 from untrained.runs import RunConfig
 from untrained.runs.config import MachineConfig, ScoreConfig, TrainConfig
-from untrained.runs.track_config import TrackConfig
 from untrained.settings import join_texts
 from untrained.spaces import Architecture, get_space, loading
+from untrained.tracking.config import TrackConfig
 
 C = TypeVar("C", bound=MachineConfig | TrackConfig | InspectConfig)
 Pictures = Any

@@ -7,8 +7,8 @@ from untrained.front.tracking import Tracked, open_track
 from untrained.inspection import Inspection
 from untrained.locations import Location, located
 from untrained.ranking import Ranking
-from untrained.runs.track_one import holds_tracking
 from untrained.storage import RunFolder
+from untrained.tracking.track_one import holds_tracking
 
 Found = Run | Tracked | Leaderboard | Ranking | Inspection
 

@@ -23,15 +23,15 @@ from untrained.pages.tracked_drawings import draw_grid, draw_panel
 from untrained.pages.tracked_page import write_tracked
 from untrained.pages.tracked_parts import BREAKDOWNS, Part, grid
 from untrained.plugins import is_path
-from untrained.runs.by_class import ClassAlignment
-from untrained.runs.by_layer import LayerShare
-from untrained.runs.scales import Scales, scaling
-from untrained.runs.snapshots import MEASURED, Snapshot, draw_tracked_images
 from untrained.runs.streams import stream
-from untrained.runs.track_config import TrackConfig, Tracking
-from untrained.runs.track_one import track_one
-from untrained.runs.tracking import Snapshots, Track, load_track
 from untrained.storage import RunFolder
+from untrained.tracking.by_class import ClassAlignment
+from untrained.tracking.by_layer import LayerShare
+from untrained.tracking.config import TrackConfig, Tracking
+from untrained.tracking.scales import Scales, scaling
+from untrained.tracking.snapshots import MEASURED, Snapshot, draw_tracked_images
+from untrained.tracking.track import Snapshots, Track, load_track
+from untrained.tracking.track_one import track_one
 
 PANELS = (*(panel for panels in QUESTIONS.values() for panel in panels), COMPARED, ADVANTAGE)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from untrained.runs.thumbnails import png
-from untrained.runs.tracking import Track
+from untrained.tracking.track import Track
 
 SHOWN = 4
 "Eigenvectors of a snapshot."

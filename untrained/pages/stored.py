@@ -22,11 +22,11 @@ from untrained.pages.writing import write_page
 from untrained.runs.config_file import as_toml
 from untrained.runs.mistakes import read_mistakes
 from untrained.runs.record import RunRecord, record_of
-from untrained.runs.track_config import as_plain, command_of
-from untrained.runs.track_one import load_asked
-from untrained.runs.tracking import load_track
 from untrained.spaces import SPACES, Space
 from untrained.storage import RunFolder
+from untrained.tracking.config import as_plain, command_of
+from untrained.tracking.track import load_track
+from untrained.tracking.track_one import load_asked
 from untrained.urls import URL
 
 EXPORTED = {

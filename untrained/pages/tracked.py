@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from untrained.runs.snapshots import Snapshot
-from untrained.runs.tracking import Track
+from untrained.tracking.snapshots import Snapshot
+from untrained.tracking.track import Track
 
 KERNELS_SHOWN = 6
 IMAGES_SHOWN = 128

@@ -9,7 +9,7 @@ from untrained.pages.canvas import RANDOM, SELECTED, Properties, blank_figure, l
 from untrained.pages.tracked import Panel, Picture, Series
 from untrained.pages.tracked_parts import Breakdown, Grid
 from untrained.pages.units import significant
-from untrained.runs.snapshots import Snapshot
+from untrained.tracking.snapshots import Snapshot
 
 BLUE = "#2f6fbf"
 COLOURS = (SELECTED, BLUE, "#2a8f82")

@@ -21,8 +21,8 @@ from untrained.pages.tracked import (
 )
 from untrained.pages.tracked_parts import BREAKDOWNS, ON_THE_PAGE, ROWS_SHOWN, Part, grid
 from untrained.pages.writing import write_page
-from untrained.runs.snapshots import Snapshot
-from untrained.runs.tracking import Track
+from untrained.tracking.snapshots import Snapshot
+from untrained.tracking.track import Track
 
 PAGE = "tracked.html.j2"
 Parts = dict[str, Any]

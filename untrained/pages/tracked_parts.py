@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from untrained.estimate import Quantity
-from untrained.runs.snapshots import Snapshot
-from untrained.runs.tracking import Track
+from untrained.tracking.snapshots import Snapshot
+from untrained.tracking.track import Track
 
 ROWS_SHOWN = 24
 "Classes in a figure; of more, those that end highest and lowest."

@@ -10,8 +10,7 @@ import tomli_w
 
 from untrained.locations import Location
 from untrained.outside import command_line, without_password
-from untrained.runs.config import MachineConfig, RunConfig
-from untrained.runs.track_config import TrackConfig
+from untrained.runs.config import RunConfig
 from untrained.settings import typed
 
 T = TypeVar("T")
@@ -20,7 +19,7 @@ CONFIG = "config.toml"
 "The file of a run's or a tracking's folder that reproduces it."
 
 
-def as_toml(config: MachineConfig | TrackConfig, *command: str) -> str:
+def as_toml(config: Any, *command: str) -> str:
     """A file that the command, `search` by default, reads as this configuration.
 
     What is open, as a size that is each image's own, is left out: TOML has no word for it. So are

@@ -7,13 +7,13 @@ from pathlib import Path
 from untrained.locations import Location
 from untrained.runs.listing import RunSummary, runs_of
 from untrained.runs.record import RunRecord, load_record
-from untrained.runs.snapshot_files import SNAPSHOTS
-from untrained.runs.track_one import holds_tracking
-from untrained.runs.tracking import ABOUT
 from untrained.serve.changes import Changes, stamps
 from untrained.storage.address import Address, address_of
 from untrained.storage.folder import RunFolder
 from untrained.storage.store import Store
+from untrained.tracking.snapshot_files import SNAPSHOTS
+from untrained.tracking.track import ABOUT
+from untrained.tracking.track_one import holds_tracking
 
 
 class Library:

@@ -15,13 +15,13 @@ from untrained.runs.config_file import CONFIG, as_toml
 from untrained.runs.identity import digest
 from untrained.runs.initial_network import initial_network
 from untrained.runs.references import own_network
-from untrained.runs.snapshots import Snapshot
 from untrained.runs.tasks import training_images
-from untrained.runs.track_config import TrackConfig
-from untrained.runs.tracking import Track, track, tracking_question
 from untrained.settings import typed
 from untrained.spaces import get_space
 from untrained.storage.folder import RunFolder
+from untrained.tracking.config import TrackConfig
+from untrained.tracking.snapshots import Snapshot
+from untrained.tracking.track import Track, track, tracking_question
 
 ASKED = "asked.json"
 "The file that says what a folder's tracking was asked."

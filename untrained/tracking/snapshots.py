@@ -48,10 +48,10 @@ from untrained.images import Images, Labelled
 from untrained.kernels import ntk_contributions, preconditioned_contributions
 from untrained.networks.arguments import chosen_parameters
 from untrained.networks.unwrapping import differentiable
-from untrained.runs.by_class import ClassAlignment, by_class
-from untrained.runs.by_layer import LayerShare, by_layer, layer_groups
-from untrained.runs.scales import Scales
-from untrained.runs.track_config import Tracking, check_tracking
+from untrained.tracking.by_class import ClassAlignment, by_class
+from untrained.tracking.by_layer import LayerShare, by_layer, layer_groups
+from untrained.tracking.config import Tracking, check_tracking
+from untrained.tracking.scales import Scales
 from untrained.training import Epoch, evaluate
 
 

@@ -25,15 +25,18 @@ from untrained.images import Images
 from untrained.locations import Location
 from untrained.runs.code import code_version, modules_of
 from untrained.runs.identity import digest, question
-from untrained.runs.scales import Scales
-from untrained.runs.snapshot_files import (
+from untrained.runs.streams import stream
+from untrained.runs.thumbnails import from_sheet, png, sheet, thumbnail
+from untrained.tracking.config import Tracking
+from untrained.tracking.scales import Scales
+from untrained.tracking.snapshot_files import (
     SNAPSHOTS,
     UNREADABLE,
     Recorded,
     read_recorded,
     write_recorded,
 )
-from untrained.runs.snapshots import (
+from untrained.tracking.snapshots import (
     Earlier,
     Snapshot,
     TrackedImages,
@@ -43,9 +46,6 @@ from untrained.runs.snapshots import (
     number_of,
     take_snapshot,
 )
-from untrained.runs.streams import stream
-from untrained.runs.thumbnails import from_sheet, png, sheet, thumbnail
-from untrained.runs.track_config import Tracking
 from untrained.training import Epoch, Recipe, check_fits, train
 from untrained.training.checkpoint import describe, load_checkpoint
 from untrained.urls import Unreachable
@@ -313,8 +313,8 @@ def tracking_question(
         weights.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
     version = code_version(
         ("images", "kernels", "training"),
-        "untrained.runs.snapshots",
-        "untrained.runs.tracking",
+        "untrained.tracking.snapshots",
+        "untrained.tracking.track",
         *modules_of(*network.modules()),
     )
     return question(

@@ -21,10 +21,10 @@ from torch import Tensor
 from untrained.estimate import Quantity
 from untrained.files import content_of, write_whole
 from untrained.locations import Location
-from untrained.runs.by_class import ClassAlignment
-from untrained.runs.by_layer import LayerShare
-from untrained.runs.snapshots import MEASURED, Snapshot
 from untrained.settings import typed
+from untrained.tracking.by_class import ClassAlignment
+from untrained.tracking.by_layer import LayerShare
+from untrained.tracking.snapshots import MEASURED, Snapshot
 from untrained.urls import Unreachable
 
 SNAPSHOTS = "snapshots.jsonl"

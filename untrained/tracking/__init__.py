@@ -1,0 +1,5 @@
+"""The tangent kernel of one network through its training, snapshot by snapshot."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
