@@ -31,7 +31,9 @@ def kernels(seed: int) -> dict[str, OfImages]:
     """Both."""
     dense = nn.Linear(1, 1)
     wide = infinite(
-        nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.ReLU(), dense, nn.ReLU(), nn.Linear(1, 1)),
+        nn.Sequential(
+            nn.Flatten(), nn.Linear(3072, 1), nn.ReLU(), dense, nn.ReLU(), nn.Linear(1, 1)
+        ),
         sigma_b=0.1,
     )
     layers: list[nn.Module] = []

@@ -181,11 +181,15 @@ CASES: dict[str, Case] = {
 
 
 @app.command
-def measure(draws: int = 20) -> None:
-    """Measures every case, each width with so many draws of weights."""
+def measure(draws: int = 20, only: tuple[str, ...] = ()) -> None:
+    """Measures every case, or some anew, each width with so many draws of weights."""
     torch.set_num_threads(1)
+    kept = pl.read_csv(SAVED).rows_by_key("layers", named=True, include_key=True) if only else {}
     rows = []
     for name, case in CASES.items():
+        if only and name not in only:
+            rows += kept[name]
+            continue
         limit = infinite(case.build(16), **SPREAD, draws=40_000)(case.x)
         off = None
         if case.known:

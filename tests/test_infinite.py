@@ -318,6 +318,48 @@ def test_the_series_is_exact_where_an_activation_is_smooth(
     )
 
 
+@pytest.mark.parametrize("phi", [nn.ReLU(), nn.GELU(), nn.Tanh()])
+def test_scales_and_shifts_of_a_norm_are_trained_too(phi: nn.Module) -> None:
+    """By Gauss-Hermite quadrature in two dimensions of what each unit's own scale does."""
+    network = nn.Sequential(dense(5), nn.LayerNorm(4, eps=0.0), phi, dense())
+    found = infinite(network, **SPREAD)(X)
+    before = infinite(nn.Sequential(dense(5)), **SPREAD)(X)
+    size = (before.nngp.diagonal()[:, None] * before.nngp.diagonal()).sqrt()
+    rho, theta = before.nngp / size, before.ntk / size
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(80))
+    weights = weights / weights.sum()
+    w2, w1 = SPREAD["sigma_w"] ** 2, SPREAD["sigma_b"] ** 2
+    slope = torch.func.vmap(torch.func.grad(phi))
+    for i, j in ((0, 1), (2, 5), (3, 4)):
+        r = rho[i, j]
+        u, v = nodes[:, None].expand(80, 80), r * nodes[:, None] + (1 - r**2).sqrt() * nodes
+        pairs = weights[:, None] * weights
+        su, sv = (slope(each.reshape(-1)).reshape(80, 80) for each in (u, v))
+        k = (pairs * phi(u) * phi(v)).sum()
+        tangent = theta[i, j] * (pairs * su * sv).sum()  # of the first layer's weights
+        own = (pairs * su * sv * (u * v + 1)).sum()  # of the scales, and of the shifts
+        digits = 0.03 if isinstance(phi, nn.ReLU) else 1e-6
+        expected = w2 * k + w1 + w2 * (tangent + own)
+        assert abs(found.ntk[i, j] - expected) < digits * expected.abs()
+
+
+def test_activations_of_ones_own_are_taken_by_the_series() -> None:
+    class Wave(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cos(x - torch.pi / 2) if x.ndim else x
+
+    network = nn.Sequential(dense(5), Wave(), dense())
+    with pytest.raises(ValueError, match=r"torch\.fx cannot follow|has no limit"):
+        infinite(network, **SPREAD)
+    found, expected = (
+        infinite(network, activations=(Wave,), **SPREAD)(X),
+        infinite(SAME["sin"], **SPREAD)(X),
+    )
+    torch.testing.assert_close(found.ntk, expected.ntk)
+    z = infinite(network, activations=(Wave,), **SPREAD).features(X, 4096).ntk
+    assert (z @ z.T - expected.ntk).norm() < 0.15 * expected.ntk.norm()
+
+
 @pytest.mark.parametrize("name", ["relu", "erf", "gelu", "residual_images"])
 def test_kernels_have_gradients(name: str) -> None:
     """By differences, on the diagonal too."""
@@ -358,19 +400,28 @@ UNFIT: dict[str, tuple[nn.Module, Tensor, str]] = {
     ),
     "images": (nn.Sequential(dense()), IMAGES, "0: expected channels last, got images"),
     "vectors": (nn.Sequential(conv()), X, "0: expected images, got vectors"),
-    "positions": (nn.Sequential(conv()), IMAGES, "outputs without positions"),
+    "positions": (nn.Sequential(conv(inputs=2)), IMAGES, "outputs without positions"),
     "groups": (nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), IMAGES, "without groups"),
-    "sequences": (nn.Sequential(dense()), X[None], "outputs without positions"),
+    "sequences": (nn.Sequential(dense(5)), X[None], "outputs without positions"),
+    "pixels": (nn.Sequential(dense(6)), X, "0: expected 6 numbers an input, got 5"),
+    "channels": (nn.Sequential(conv(inputs=3)), IMAGES, "0: expected 3 channels, got 2"),
     "videos": (nn.Sequential(conv()), IMAGES[None], r"expected vectors \(n, d\), sequences"),
     "words": (nn.Sequential(dense()), torch.zeros(2, 3).long(), "0: expected an nn.Embedding"),
     "norm": (nn.Sequential(nn.LayerNorm(5), dense()), X, "0: expected Gaussian units before a L"),
+    "scale": (
+        nn.Sequential(dense(5), Residual(nn.LayerNorm(4)), nn.Tanh(), dense()), X,
+        "sum of branches|between the scale of a norm and",
+    ),
+    "two norms": (
+        nn.Sequential(dense(5), nn.LayerNorm(4), nn.RMSNorm(4), nn.Tanh()), X, "scale of a norm",
+    ),
     "norm of an image": (
-        nn.Sequential(conv(), nn.LayerNorm([4, 6, 6])), IMAGES, "1: expected a norm over channels",
+        nn.Sequential(conv(inputs=2), nn.LayerNorm([4, 6, 6])), IMAGES, "1: expected a norm",
     ),
     "first axis": (Called(lambda x: x.mean(0), dense(5), dense()), X, "mean: expected a mean"),
     "rows": (Called(lambda x: x[0], dense(5), dense()), X, "getitem: expected one position"),
     "heads": (
-        Called(lambda x: x.transpose(2, 3), conv(), nn.Identity()), IMAGES, "transpose: expected",
+        Called(lambda x: x.transpose(2, 3), conv(inputs=2), nn.Identity()), IMAGES, "transpose: e",
     ),
     "batch_first": (
         nn.TransformerEncoderLayer(4, 2), SEQUENCES, "0.self_attn: expected attention of a",

@@ -24,12 +24,16 @@ ROWS = frozenset({"view", "reshape"})
 OTHERS = frozenset({"flatten", "mean", "getitem", "size", *POOLING, *MOVING})
 
 
+Activations = tuple[type[nn.Module], ...]
+"Classes of modules that act by unit, beside torch's own."
+
+
 class Reader(fx.Interpreter):
     """One pass of a network by rules, as those of `WideLayers` are."""
 
-    def __init__(self, network: fx.GraphModule, rules: Any):
+    def __init__(self, network: fx.GraphModule, rules: Any, own: Activations):
         super().__init__(network)
-        self.steps, self.extra_traceback = Steps(rules), False
+        self.steps, self.own, self.extra_traceback = Steps(rules), own, False
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One of the network's modules."""
@@ -53,7 +57,7 @@ class Reader(fx.Interpreter):
             return steps.pooled(module, type(module).__name__, target, *args)
         if isinstance(module, nn.Flatten):
             return steps.flattened(target, args[0], module.start_dim, module.end_dim)
-        return steps.activated(module, dual_of_module(module), target, *args)
+        return steps.activated(module, dual_of_module(module, self.own), target, *args)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function of torch's, or an operator."""
@@ -107,7 +111,22 @@ def _check_layers(layers: tuple[Any, ...], name: str) -> None:
         raise ValueError(f"{name}: expected an nn.Embedding to take words, got them here")
 
 
-def check_call(network: fx.GraphModule, node: fx.Node) -> None:
+def traced_calls(network: nn.Module, own: Activations) -> fx.GraphModule:
+    """The calls of a network, of which those of such modules are one each.
+
+    Raises:
+        Exception: whatever tracing raises.
+    """
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+            return isinstance(m, own) or super().is_leaf_module(m, module_qualified_name)
+
+    network = nn.Sequential(network) if isinstance(network, LAYERS) else network
+    return fx.GraphModule(network, Tracer().trace(network))
+
+
+def check_call(network: fx.GraphModule, node: fx.Node, own: Activations) -> None:
     """Refuse a call of which nothing is known, before any inputs are seen.
 
     Raises:
@@ -115,7 +134,7 @@ def check_call(network: fx.GraphModule, node: fx.Node) -> None:
     """
     module, name = module_of(network, node), name_of(node)
     if module is not None:
-        if not isinstance(module, LAYERS) and dual_of_module(module) is None:
+        if not isinstance(module, LAYERS) and dual_of_module(module, own) is None:
             raise ValueError(f"{node.target}: {type(module).__name__} {NO_LIMIT}")
     elif name:
         layers = [each for each in node.args if isinstance(each, fx.Node)]

@@ -131,6 +131,13 @@ def by_series(phi: Callable[[Tensor], Tensor], a: Entries, b: Entries, c: Entrie
     return Dual(*found)
 
 
+def scale_of(phi: Callable[[Tensor], Tensor], dual: DualOf) -> DualOf:
+    """The dual of u phi'(u), by which phi(scale u) depends on the scale; of ReLU, its own."""
+    if getattr(dual, "func", dual) is rectifier:
+        return dual
+    return partial(by_series, lambda u: u * with_slope(phi, u)[1])
+
+
 def _hermite(z: Float64[Tensor, " z"]) -> Float64[Tensor, "k z"]:
     """h_k(z), of which the mean square for z ~ N(0, 1) is 1."""
     found = [torch.ones_like(z), z]
@@ -162,8 +169,13 @@ def with_slope(phi: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tens
     return value, slope
 
 
-def dual_of_module(module: nn.Module) -> DualOf | None:
-    """The dual of an activation as a module; None of what is no activation that acts by unit."""
+def dual_of_module(module: nn.Module, own: tuple[type[nn.Module], ...] = ()) -> DualOf | None:
+    """The dual of an activation as a module; None of what is no activation that acts by unit.
+
+    Args:
+        module: it.
+        own: classes whose modules act by unit, beside torch's.
+    """
     if isinstance(module, nn.ReLU):
         return rectifier
     if isinstance(module, nn.LeakyReLU):
@@ -172,7 +184,7 @@ def dual_of_module(module: nn.Module) -> DualOf | None:
         return identity
     if isinstance(module, nn.GELU) and module.approximate == "none":
         return gaussian_unit
-    return partial(by_series, module) if isinstance(module, SMOOTH) else None
+    return partial(by_series, module) if isinstance(module, (*SMOOTH, *own)) else None
 
 
 def dual_of_function(function: Any, name: str, *args: Any, **kwargs: Any) -> DualOf | None:

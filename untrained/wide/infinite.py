@@ -3,7 +3,8 @@
     dense          K <- sigma_w^2 K + sigma_b^2,          Theta <- K + sigma_w^2 Theta
     convolution    the same of means over its window of K(p + d, p' + d), p and p' positions
     activation     K <- E phi phi,                        Theta <- Theta E phi' phi'   (see `dual`)
-    norm           K <- K / sqrt((v + eps)(v' + eps)),    Theta <- the same + K + 1, v = K(x, x)
+    norm           K <- K / sqrt((v + eps)(v' + eps)),    Theta alike,  v = K(x, x)
+    scale, shift   of a norm: Theta <- Theta + K and + 1; before an activation, + E u phi' v phi'
     flattening     the mean over p of K(p, p);            pooling, over p and p' by windows
     sum            K + K, Theta + Theta, of branches of which one ends in weights of its own
     embedding      of words that are the same or not;     attention, see `attention`
@@ -37,6 +38,7 @@ from untrained.wide.calls import (
     check_call,
     module_of,
     name_of,
+    traced_calls,
 )
 from untrained.wide.layers import WideLayers
 from untrained.wide.sketch import Sketches
@@ -77,6 +79,7 @@ class Infinite:
     "Its calls, one by one."
     sigma_w: float | int
     sigma_b: float | int
+    activations: tuple[type[nn.Module], ...]
     draws: int
     seed: int
 
@@ -140,11 +143,13 @@ class Infinite:
         if x1.is_floating_point():
             axes = self._axes(x1)
             vectors = [_by_places(x, axes) for x in shown]
-            shown = Layer(Units(axes), rules.inputs(*vectors, bool(axes)))
-        found = Reader(self.network, rules).run(shown)
+            units = Units(axes, count=vectors[0].shape[-1])
+            shown = Layer(units, rules.inputs(*vectors, bool(axes)))
+        reader = Reader(self.network, rules, self.activations)
+        found = reader.run(shown)
         if not isinstance(found, Layer) or found.units.axes:
             raise ValueError("expected outputs without positions; flatten or average them first")
-        return found.values
+        return reader.steps.settled(found)
 
     def _axes(self, x: Tensor) -> tuple[int, ...]:
         """Which axes of inputs are positions; of sequences 2 where a convolution comes first."""
@@ -193,6 +198,7 @@ def infinite(
     *,
     sigma_w: float | int = 2**0.5,
     sigma_b: float | int = 0.0,
+    activations: tuple[type[nn.Module], ...] = (),
     draws: int = 4000,
     seed: int = 0,
 ) -> Infinite:
@@ -209,6 +215,7 @@ def infinite(
         network: whose windows, strides and biases are read off it.
         sigma_w: deviation of weights, times the root of their fan-in.
         sigma_b: deviation of biases; layers without have none.
+        activations: classes of your own whose modules act by unit; they are taken by the series.
         draws: of the scores of attention; errors fall with their root.
         seed: of these draws.
 
@@ -222,9 +229,7 @@ def infinite(
         tensor([0.6670, 0.2120, 0.2120], dtype=torch.float64)
     """
     try:
-        traced = fx.symbolic_trace(
-            nn.Sequential(network) if isinstance(network, LAYERS) else network
-        )
+        traced = traced_calls(network, activations)
     except Exception as error:  # of somebody else's code
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
@@ -232,8 +237,8 @@ def infinite(
             f"follow: {said}"
         ) from error
     for node in traced.graph.nodes:
-        check_call(traced, node)
-    return Infinite(traced, sigma_w, sigma_b, draws, seed)
+        check_call(traced, node, activations)
+    return Infinite(traced, sigma_w, sigma_b, activations, draws, seed)
 
 
 def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:

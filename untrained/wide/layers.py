@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from untrained.wide.attention import attended
-from untrained.wide.dual import Dual, Entries
+from untrained.wide.dual import DualOf, scale_of
 
 
 class Kernels(NamedTuple):
@@ -161,8 +161,8 @@ class WideLayers:
         own = k.diagonal(dim1=0, dim2=1).movedim(-1, 0)
         return self.dense(Kernels(k, theta, own, own), biases[1])
 
-    def normalised(self, layer: Kernels, eps: float, scale: bool, shift: bool) -> Kernels:
-        """K / sqrt(variances); scales, which begin at 1, add K to Theta, and shifts 1."""
+    def normalised(self, layer: Kernels, eps: float, shift: bool) -> Kernels:
+        """K / sqrt(variances); shifts add 1 to Theta, and scales, which begin at 1, see below."""
         one, other = (
             [(variances(own, axis) + eps).rsqrt() for axis in (0, 1)]
             for own in (layer.first, layer.second)
@@ -170,7 +170,11 @@ class WideLayers:
         size = one[0][:, None] * other[1]
         k = layer.k * size
         first, second = layer.first * one[0] * one[1], layer.second * other[0] * other[1]
-        return Kernels(k, layer.theta * size + scale * k + shift, first, second)
+        return Kernels(k, layer.theta * size + shift, first, second)
+
+    def settled(self, layer: Kernels) -> Kernels:
+        """After scales, of which each multiplies a unit: Theta <- Theta + K."""
+        return layer._replace(theta=layer.theta + layer.k)
 
     def flattened(self, layer: Kernels) -> Kernels:
         """The next layer has weights for each position: the mean over p = p'."""
@@ -212,15 +216,23 @@ class WideLayers:
         self,
         layer: Kernels,
         phi: Callable[[Tensor], Tensor],
-        dual: Callable[[Entries, Entries, Entries], Dual],
+        dual: DualOf,
+        scaled: bool,
     ) -> Kernels:
-        """K <- E phi phi, Theta <- Theta E phi' phi'; see `dual`."""
-        found = dual(variances(layer.first, 0)[:, None], variances(layer.second, 1)[None], layer.k)
+        """K <- E phi phi, Theta <- Theta E phi' phi'; see `dual`.
+
+        After scales Theta <- the same + E u phi'(u) v phi'(v).
+        """
+        a, b = variances(layer.first, 0)[:, None], variances(layer.second, 1)[None]
+        found = dual(a, b, layer.k)
+        theta = layer.theta * found.slope
+        if scaled:
+            theta = theta + scale_of(phi, dual)(a, b, layer.k).value
         first, second = (
             dual(variances(own, 0), variances(own, 1), own).value
             for own in (layer.first, layer.second)
         )
-        return Kernels(found.value, layer.theta * found.slope, first, second)
+        return Kernels(found.value, theta, first, second)
 
     def summed(self, a: Kernels, b: Kernels) -> Kernels:
         """K + K, Theta + Theta, of branches that are not correlated."""

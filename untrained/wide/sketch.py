@@ -93,12 +93,15 @@ class Sketches:
         """
         raise ValueError("expected a network without attention, of which no sketch is known here")
 
-    def normalised(self, layer: Sketched, eps: float, scale: bool, shift: bool) -> Sketched:
-        """Divided by the root of z . z; scales add z to t, and shifts 1."""
+    def normalised(self, layer: Sketched, eps: float, shift: bool) -> Sketched:
+        """Divided by the root of z . z; shifts add 1 to t."""
         size = (layer.z.square().sum(-1, keepdim=True) + eps).sqrt()
         z, t = layer.mapped(lambda of: of / size)
-        added = [z] * scale + [torch.ones_like(size)] * shift
-        return Sketched(z, torch.cat([t, *added], -1))
+        return Sketched(z, torch.cat([t, torch.ones_like(size)], -1) if shift else t)
+
+    def settled(self, layer: Sketched) -> Sketched:
+        """After scales: t <- (t, z)."""
+        return layer._replace(t=torch.cat([layer.t, layer.z], -1))
 
     def flattened(self, layer: Sketched) -> Sketched:
         """All positions, joined."""
@@ -125,14 +128,21 @@ class Sketches:
         """The mean over positions."""
         return layer.mapped(lambda of: of.mean((1, 2)))
 
-    def activated(self, layer: Sketched, phi: Callable[[Tensor], Tensor], _: object) -> Sketched:
-        """phi(G z) / sqrt(m), and the sketch of t and phi'(G z) / sqrt(m)."""
+    def activated(
+        self, layer: Sketched, phi: Callable[[Tensor], Tensor], _: object, scaled: bool
+    ) -> Sketched:
+        """phi(G z) / sqrt(m), and the sketch of t and phi'(G z) / sqrt(m).
+
+        After scales t <- the same and G z phi'(G z) / sqrt(m).
+        """
         shape = layer.z.shape[-1], self.count
         gaussian = torch.randn(shape, generator=self.generator, dtype=layer.z.dtype)
-        value, slope = with_slope(phi, layer.z @ gaussian)
+        u = layer.z @ gaussian
+        value, slope = with_slope(phi, u)
         first, second = self._joined([layer.t], True), self._joined([slope], True)
         product = torch.fft.rfft(first) * torch.fft.rfft(second)
         t = torch.fft.irfft(product, self.count)
+        t = torch.cat([t, u * slope], -1) if scaled else t
         return Sketched(value / self.count**0.5, t / self.count**0.5)
 
     def summed(self, a: Sketched, b: Sketched) -> Sketched:

@@ -1,7 +1,7 @@
 """Each call that a network of infinite width may make: what of its units, and by which rule."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,10 @@ class Steps:
 
     rules: Any
 
+    def settled(self, layer: Layer) -> Any:
+        """Values with what the scales of a norm add to Theta, if they are the last thing seen."""
+        return self.rules.settled(layer.values) if layer.units.scaled else layer.values
+
     def embedding(self, module: nn.Embedding, name: str, words: Any) -> Layer:
         """Words, which are the inputs: two batches of them."""
         if not isinstance(words, tuple) or module.max_norm is not None:
@@ -46,18 +50,21 @@ class Steps:
     def dense(self, module: nn.Linear, name: str, layer: Layer) -> Layer:
         """Of vectors, or of each position."""
         layer.units.check_channels(1 + len(layer.units.axes), name)
-        values = self.rules.dense(layer.values, module.bias is not None)
+        layer.units.check_count(module.in_features, "numbers an input", name)
+        values = self.rules.dense(self.settled(layer), module.bias is not None)
         return Layer(layer.units.weighted(name), values)
 
     def convolution(self, module: nn.Conv1d | nn.Conv2d, name: str, layer: Layer) -> Layer:
         """Of sequences or images."""
         layer.units.check_positions(len(module.kernel_size), name)
         layer.units.check_channels(1, name)
+        layer.units.check_count(module.in_channels, "channels", name)
         if module.groups != 1 or module.padding_mode != "zeros":
             raise ValueError(
                 f"{name}: expected a convolution without groups, padded by zeros, got {module}"
             )
-        values = self.rules.convolution(layer.values, Window.of(module), module.bias is not None)
+        window, bias = Window.of(module), module.bias is not None
+        values = self.rules.convolution(self.settled(layer), window, bias)
         return Layer(layer.units.weighted(name), values)
 
     def attention(
@@ -83,7 +90,7 @@ class Steps:
                 f"without padding or further keys, got another"
             )
         biases = module.in_proj_bias is not None, module.out_proj.bias is not None
-        values = self.rules.attention(query.values, biases, attn_mask)
+        values = self.rules.attention(self.settled(query), biases, attn_mask)
         return Layer(query.units.weighted(name), values), None
 
     def normalised(self, module: nn.LayerNorm | nn.RMSNorm, name: str, layer: Layer) -> Layer:
@@ -98,7 +105,9 @@ class Steps:
             )
         eps = torch.finfo(torch.float32).eps if module.eps is None else module.eps
         scale, shift = (getattr(module, key, None) is not None for key in ("weight", "bias"))
-        return Layer(layer.units, self.rules.normalised(layer.values, eps, scale, shift))
+        units = layer.units
+        units = replace(units, scaled=scale, mixed=units.scaled or units.mixed)
+        return Layer(units, self.rules.normalised(self.settled(layer), eps, shift))
 
     def pooled(
         self, pool: Callable[[Tensor], Tensor], kind: str, name: str, layer: Layer
@@ -125,8 +134,8 @@ class Steps:
         if not axes and joined == (1,):
             return layer
         if joined == tuple(range(1, count)):
-            one = set(layer.values.places) == {1}
-            return Layer(layer.units.at((), alike=one), self.rules.flattened(layer.values))
+            units = layer.units.at((), alike=set(layer.values.places) == {1})
+            return Layer(replace(units, count=None), self.rules.flattened(layer.values))
         if joined == axes:
             return Layer(layer.units.at(axes[:1]), self.rules.in_a_row(layer.values))
         raise ValueError(
@@ -167,7 +176,8 @@ class Steps:
             raise ValueError(f"{name}: an activation of this kind {NO_LIMIT}")
         if dual is identity:
             return layer
-        return Layer(layer.units.activated(name), self.rules.activated(layer.values, phi, dual))
+        values = self.rules.activated(layer.values, phi, dual, layer.units.scaled)
+        return Layer(layer.units.activated(name), values)
 
     def summed(self, name: str, a: Any, b: Any) -> Layer:
         """Of two branches."""
@@ -176,7 +186,7 @@ class Steps:
         units = a.units.added(b.units, name)
         if a.values.places != b.values.places:
             raise ValueError(f"{name}: expected branches of equally many positions, got others")
-        return Layer(units, self.rules.summed(a.values, b.values))
+        return Layer(units, self.rules.summed(self.settled(a), self.settled(b)))
 
     def scaled(self, layer: Layer, factor: float) -> Layer:
         """By a number."""

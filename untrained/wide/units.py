@@ -15,6 +15,12 @@ class Units:
     "All layers of weights that they depend on."
     gaussian: bool = False
     "Whether they are Gaussian, and alike but for their positions."
+    count: int | None = None
+    "How many at a position, of inputs; of layers, infinitely many."
+    scaled: bool = False
+    "Whether each is multiplied by a trained scale of its own, which Theta does not hold yet."
+    mixed: bool = False
+    "Whether some part of each is."
 
     @property
     def channels(self) -> int:
@@ -44,6 +50,11 @@ class Units:
                 f"layer with weights, got inputs, activations, a sum with these, or flattened "
                 f"positions"
             )
+        if self.mixed:
+            raise ValueError(
+                f"{name}: expected a layer with weights, or nothing, between the scale of a norm "
+                f"and this activation, got a sum or another norm; try elementwise_affine=False"
+            )
         return Units(self.axes, before=self.before)
 
     def added(self, other: "Units", name: str) -> "Units":
@@ -63,11 +74,21 @@ class Units:
             )
         own = self.own | other.own if self.own and other.own else frozenset()
         gaussian = self.gaussian and other.gaussian
-        return Units(self.axes, own, self.before | other.before, gaussian)
+        mixed = any(each.scaled or each.mixed for each in (self, other))
+        return Units(self.axes, own, self.before | other.before, gaussian, mixed=mixed)
 
     def at(self, axes: tuple[int, ...], alike: bool = True) -> "Units":
         """With positions elsewhere, or without; `alike` says that units stay so."""
         return replace(self, axes=axes, gaussian=self.gaussian and alike)
+
+    def check_count(self, expected: int, what: str, name: str) -> None:
+        """Refuse inputs of another size than a layer takes.
+
+        Raises:
+            ValueError: that.
+        """
+        if self.count not in (None, expected):
+            raise ValueError(f"{name}: expected {expected} {what}, got {self.count}")
 
     def check_channels(self, axis: int, name: str) -> None:
         """Refuse channels elsewhere than a layer expects them.
