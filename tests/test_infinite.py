@@ -272,6 +272,35 @@ def test_attention_is_what_a_loop_over_pairs_finds() -> None:
             assert error < 0.02 * kernel[i, i, a, a]
 
 
+def test_an_encoder_is_its_blocks_and_a_norm() -> None:
+    """With a mask, as the second argument of each."""
+
+    def block() -> nn.TransformerEncoderLayer:
+        return nn.TransformerEncoderLayer(4, 2, 4, batch_first=True, activation="gelu")
+
+    class Encoded(nn.Module):
+        def __init__(self, whole: bool) -> None:
+            super().__init__()
+            self.first, self.head, self.norm = dense(2), dense(), nn.LayerNorm(4)
+            self.one, self.other = block(), block()
+            self.encoder = nn.TransformerEncoder(block(), 2, nn.LayerNorm(4)) if whole else None
+            self.register_buffer("mask", torch.ones(6, 6).triu(1) * -1e9)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            if self.encoder is not None:
+                return self.head(self.encoder(x, mask=self.mask)[:, 0])
+            x = self.other(self.one(x, self.mask), src_mask=self.mask)
+            return self.head(self.norm(x)[:, 0])
+
+    found, expected = (infinite(Encoded(each), draws=500)(SEQUENCES) for each in (True, False))
+    torch.testing.assert_close(found.ntk, expected.ntk)
+    first = infinite(Encoded(True), draws=500)(
+        torch.cat([SEQUENCES[:2, :1], SEQUENCES[2:4, 1:]], 1)
+    )
+    torch.testing.assert_close(first.nngp, expected.nngp[:2, :2])  # later words are not seen
+
+
 def test_of_one_word_attention_is_two_dense_layers() -> None:
     x = SEQUENCES[:, :1]
     seen = infinite(Called(lambda x: x.mean(1), Attention(), nn.Identity()), **SPREAD)(x)
