@@ -13,6 +13,7 @@ from .krylov import descent_weights as descent_weights
 from .krylov import spectral_density as spectral_density
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy
+from .nystrom import nystrom_preconditioner as nystrom_preconditioner
 from .posterior import Posterior as Posterior
 from .posterior import posterior as posterior
 from .power_law import PowerLaw as PowerLaw
@@ -21,3 +22,4 @@ from .regression import Regression as Regression
 from .regression import regression as regression
 from .spectrum import Spectrum as Spectrum
 from .spectrum import spectrum as spectrum
+from .stored import StoredKernel as StoredKernel
