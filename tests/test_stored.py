@@ -71,6 +71,7 @@ def test_parts_are_kernels_that_know_their_rounding(tmp_path: Path) -> None:
     assert part.rounding.entries == 2.0**-24
     found = spectrum(theta[:, :])
     assert found.resolution == pytest.approx(90 * 2.0**-24)
+    assert theta.resolution == theta[:, :].resolution
     first = StoredKernel(theta.path, symmetric=True, leading=30)
     assert_allclose(first @ np.eye(30), k[:30, :30].astype(float))
 

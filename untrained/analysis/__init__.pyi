@@ -18,6 +18,7 @@ from .posterior import Posterior as Posterior
 from .posterior import posterior as posterior
 from .power_law import PowerLaw as PowerLaw
 from .power_law import power_law as power_law
+from .projection import projection_error as projection_error
 from .regression import Regression as Regression
 from .regression import regression as regression
 from .spectrum import Spectrum as Spectrum

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from untrained.analysis.kernel import Kernel, rounded
+from untrained.analysis.rounding import Rounding
 
 BLOCK = 2**26
 "Bytes of the rows that are held at a time, in float64."
@@ -82,8 +83,26 @@ class StoredKernel(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     def __getitem__(self, where: tuple[slice | list[int], slice | list[int]]) -> Kernel:
         """Rows and columns, in memory."""
         rows, columns = where
-        part = torch.from_numpy(self.array[rows][:, columns].astype(np.float64))
-        return rounded(part, self.factors, float(np.finfo(self.array.dtype).eps) / 2)
+        if self.symmetric and isinstance(columns, list):  # rows lie together in the file
+            part = self.array[columns][:, rows].T
+        else:
+            part = self.array[rows][:, columns]
+        return rounded(torch.from_numpy(part.astype(np.float64)), self.factors, self.entries)
+
+    @property
+    def entries(self) -> float:
+        """The share of the largest that an entry may be off by, for its type in the file."""
+        return float(np.finfo(self.array.dtype).eps) / 2
+
+    @property
+    def resolution(self) -> float:
+        """As of a `Kernel`: the share of the largest eigenvalue below which others may be noise.
+
+        At worst; rounding errors of either sign move eigenvalues by about 1 / sqrt(n) of that.
+        """
+        return Rounding(float(torch.finfo(self.factors).eps), self.entries, 0.0).share(
+            len(self.array)
+        )
 
     def diagonal(self) -> Float64[torch.Tensor, " n"]:
         """K[i, i]."""

@@ -4,21 +4,26 @@ The inputs of all examples are held, and examples go by number: f(i) = f(theta, 
 that is known of modules that are shown one tensor holds of any f(theta, x).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as trees
 
 from untrained.networks.arguments import Selection, check_inputs
 from untrained.networks.unwrapping import check_module
 
-Inputs = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor] | Iterable[Any]
-"""A batch; several, as arguments by place or by name; or an iterable of batches, of which those in
-pairs, as data loaders give, are inputs and labels."""
+Inputs = Tensor | NDArray[Any] | tuple[Tensor, ...] | Mapping[str, Tensor] | Iterable[Any]
+"""A batch, also NumPy's, mapped from a file or not; several, as arguments by place or by name; or
+an iterable of batches, of which those in pairs, as data loaders give, are inputs and labels."""
+Gathered = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+"Inputs of all examples."
 EXPECTED = "expected inputs as a tensor, a tuple or dictionary of tensors, or an iterable of these"
 
 
@@ -103,7 +108,7 @@ class Call:
             check_module(model)
         if isinstance(model, nn.Module) and (self.dtype or self.device):
             model = deepcopy(model).to(device=self.device, dtype=self.dtype)
-        first, second = self._gathered(x1), None if x2 is None else self._gathered(x2)
+        first, second = self.gathered(x1), None if x2 is None else self.gathered(x2)
         if (
             isinstance(model, nn.Module)
             and self.select is None
@@ -117,9 +122,13 @@ class Call:
         called = Called(model, params, held, names, self.select)
         return called, rows[:count], None if second is None else rows[count:]
 
-    def _gathered(self, x: Inputs) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
-        """Inputs of all examples, where they are to be."""
-        if isinstance(x, Tensor):
+    def gathered(self, x: Inputs) -> Gathered:
+        """Inputs of all examples, where they are to be.
+
+        Raises:
+            ValueError: none, or what are no inputs.
+        """
+        if isinstance(x, Tensor | np.ndarray):
             return self._placed(x)
         if isinstance(x, tuple):
             return tuple(map(self._placed, x))
@@ -127,12 +136,16 @@ class Call:
             return {name: self._placed(each) for name, each in x.items()}
         if not isinstance(x, Iterable):
             raise ValueError(f"{EXPECTED}, got one of type {type(x).__name__}")
-        batches = [self._gathered(_inputs(batch)) for batch in x]
+        batches = [self.gathered(_inputs(batch)) for batch in x]
         if not batches:
             raise ValueError("expected one batch or more, got none")
         return trees.tree_map(lambda *parts: torch.cat(parts), *batches)
 
     def _placed(self, x: Any) -> Any:
+        if isinstance(x, np.ndarray):
+            with warnings.catch_warnings():  # of files that are mapped to be read, as inputs are
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                x = torch.from_numpy(x)
         if not isinstance(x, Tensor):
             raise ValueError(f"expected tensors, got one of type {type(x).__name__}")
         exact = self.dtype if x.is_floating_point() else None
@@ -155,8 +168,7 @@ def _inputs(batch: Any) -> Any:
 
 
 def _joined(
-    first: Tensor | tuple[Tensor, ...] | dict[str, Tensor],
-    second: Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None,
+    first: Gathered, second: Gathered | None
 ) -> tuple[tuple[str, ...] | None, list[Tensor], int]:
     """The inputs' names, both batches of each as one, and how many examples the first has."""
     parts, structure = trees.tree_flatten(first)
