@@ -2,7 +2,7 @@
 
     python experiments/large_kernel.py kernel FOLDER     # theta.npy, test.npy; resumes
     python experiments/large_kernel.py regress FOLDER    # results/theory/large_kernel.csv
-    python experiments/large_kernel.py products FOLDER   # 2,000 images, no kernel
+    python experiments/large_kernel.py products FOLDER   # 1,000 images, no kernel
     python experiments/large_kernel.py projections       # results/theory/projections.csv
 
 The NTK, summed over outputs, of a convolutional network of three layers and a hidden one, at its
@@ -32,7 +32,6 @@ from untrained.analysis import (
     StoredKernel,
     nystrom_preconditioner,
     projection_error,
-    relative_change,
 )
 from untrained.analysis.regression import centred_one_hot
 from untrained.images import Images
@@ -153,7 +152,7 @@ def regress(folder: Path, landmarks: int = 1_000) -> None:
             }
         )
         print(rows[-1], flush=True)
-        SAVED.mkdir(exist_ok=True)
+        SAVED.mkdir(parents=True, exist_ok=True)
         pl.DataFrame(rows).write_csv(SAVED / "large_kernel.csv")
 
 
@@ -162,7 +161,7 @@ TOLERANCE = 1e-4
 
 
 @app.command
-def products(folder: Path, count: int = 2_000, landmarks: int = 200, eps: float = 0.01) -> None:
+def products(folder: Path, count: int = 1_000, landmarks: int = 200, eps: float = 0.01) -> None:
     """The same regression by products with J, and by the stored kernel; prints both."""
     images, net = load_images("cifar10"), network()
     x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="r")[:count].copy())
@@ -182,7 +181,7 @@ def products(folder: Path, count: int = 2_000, landmarks: int = 200, eps: float 
 
 
 @app.command
-def projections(count: int = 200, few: int = 3, seeds: int = 3) -> None:
+def projections(count: int = 500, few: int = 3, seeds: int = 3, draws: int = 8) -> None:
     """A thousand outputs of a cell of NAS-Bench-201, projected; prints a line each."""
     images, space, rows = load_images("tinyimagenet32"), get_space("nasbench201"), []
     x = images.normalise(images.test.some(count, torch.Generator().manual_seed(0)).pixels)
@@ -192,29 +191,37 @@ def projections(count: int = 200, few: int = 3, seeds: int = 3) -> None:
             space.parse(CELL), space.scales["small"], inputs=images.shape, classes=1000
         )
         draw_weights(net, "kaiming_fan_in", generator)
+        if not seed:
+            with watched_memory() as peak:
+                ntk(net, x, output=random_readout(1000, 16, generator), memory=LIMIT)
+            rows_of_j = 4 * 1000 * count * sum(p.numel() for p in net.parameters())
+            print(
+                f"{count} examples, 16 columns, a limit of {LIMIT / 2**20:.0f} MiB: "
+                f"{(max(peak) - peak[0]) / 2**20:.0f} MiB; all of J: {rows_of_j / 2**20:,.0f} MiB"
+            )
         full = ntk(net, x[:few], output="full")
         trace = ntk(net, x[:few], output="trace")
         for columns in (1, 4, 16, 64):
-            readout = random_readout(1000, columns, generator)
-            with watched_memory() as peak:
-                before, began = peak[0], time.process_time()
-                theta = ntk(net, x, output=readout, memory=2**30)
-            change = relative_change(trace, theta[:few, :few]).value
+            readouts = [random_readout(1000, columns, generator) for _ in range(draws)]
+            found = [ntk(net, x[:few], output=readout) - trace for readout in readouts]
+            squares = torch.stack([change.norm() / trace.norm() for change in found]).square()
+            error = float(squares.mean().sqrt())
             rows.append(
                 {
                     "seed": seed,
                     "columns": columns,
-                    "derived": projection_error(full, 1000, columns),
-                    "found": change,
                     "most": (2 / columns) ** 0.5,
-                    "gigabytes": (max(peak) - before) / 1e9,
-                    "seconds": time.process_time() - began,
+                    "derived": projection_error(full, 1000, columns),
+                    "found": error,
+                    "standard_error": float(squares.std()) / draws**0.5 / 2 / error,
                 }
             )
             print(rows[-1], flush=True)
-            pl.DataFrame(rows).write_csv(SAVED / "projections.csv")
+    pl.DataFrame(rows).write_csv(SAVED / "projections.csv")
 
 
+LIMIT = 2**28
+"Bytes."
 CELL = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
     "+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"

@@ -6,6 +6,7 @@ by blocks of rows that are read as they are needed, in float64 whatever the file
 symmetric kernel the lower triangle alone is read: K[b, :b] serves rows b and, transposed, columns.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class StoredKernel(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     """
 
     shape: tuple[int, int]
+    __matmul__: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
     def __init__(
         self,
