@@ -297,6 +297,7 @@ def test_files_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
     net, x, file = network(), pictures(), tmp_path / "k.npy"
     for bad, message in [
         ({"file": tmp_path / "k.pt"}, "ends in .npy"),
+        ({"file": file, "side": 0}, "side: expected 1 example or more"),
         ({"file": file, "memory": 10}, "expected 16 bytes or more for a tile"),
         ({"file": file, "memory": 900, "method": "structured"}, "expected a ceiling above"),
     ]:
@@ -374,6 +375,9 @@ def test_the_side_has_the_fewest_passes() -> None:
         asked = Asked("sum", "all", "running", "auto", memory, "auto")
         return TiledNTK(net, x, None, asked, Call(), "float32").layout(lanes=lanes).side
 
+    for columns in (None, 7, 40):
+        layout = Layout(23, columns, 4, 1)
+        assert len(layout.tiles) == layout.count(4)
     roomy = side(4 * 2**30)
     assert roomy == 1000  # three blocks, six tiles
     assert side(4 * 2**30, lanes=8) < roomy

@@ -70,6 +70,11 @@ class Layout(NamedTuple):
         """Examples of each tile's rows and columns; None where these are the same."""
         return list(tile_ranges(self.n, self.m, self.side))
 
+    def count(self, side: int) -> int:
+        """Tiles of that side."""
+        rows, columns = ceil(self.n / side), ceil((self.m or self.n) / side)
+        return rows * (rows + 1) // 2 if self.m is None else rows * columns
+
 
 @dataclass(frozen=True)
 class TiledNTK:
@@ -180,7 +185,7 @@ def _best_side(
     for side in dict.fromkeys(ceil(larger / blocks) for blocks in range(1, larger + 1)):
         if costs and 1 / side > min(costs.values()):
             break
-        enough = len(layout._replace(side=side).tiles) >= SHARES * lanes or side <= SMALL_SIDE
+        enough = layout.count(side) >= SHARES * lanes or side <= SMALL_SIDE
         if not enough or HELD * (side * layout.apart) ** 2 > memory:
             continue
         plan = planned(side)

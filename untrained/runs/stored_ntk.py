@@ -113,6 +113,8 @@ def ntk_on_disk(
         raise ValueError(f"file: expected a name that ends in .npy, got {path.name!r}")
     if entries not in ("float32", "float64"):
         raise ValueError(f"entries: expected float32 or float64, got {entries!r}")
+    if side is not None and side < 1:
+        raise ValueError(f"side: expected 1 example or more, got {side!r}")
     if ray is not None:
         ray.check(workers, device or "cpu")
     asked = Asked(output, parameters, "running", method, memory, precision)
@@ -223,8 +225,8 @@ def _opened(path: Path, kernel: TiledNTK, side: int | None, lanes: int) -> _Stor
     else:
         header, *lines = record.read_text(encoding="ascii").split("\n")
         begun = json.loads(header)
-        layout = kernel.layout(begun["side"])
         _check_same(path, record, begun, prints, side)
+        layout = kernel.layout(begun["side"])
         if not np.allclose(kernel.first().flatten(), begun["first"], SAME, SAME * _size(begun)):
             raise ValueError(
                 f"{path} was begun with a network of these parameters that computes otherwise: "
@@ -283,8 +285,8 @@ def _mapped(
         )
     if not whole:
         open_memmap(path, "w+", np.dtype(entries), layout.shape)
-        with path.open("r+b") as file:
-            if hasattr(os, "posix_fallocate"):  # not on macOS
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            os.fsync(file.fileno())
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        os.fsync(file.fileno())
     return open_memmap(path, "r+")
