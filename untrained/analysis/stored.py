@@ -100,7 +100,7 @@ class StoredKernel(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     def resolution(self) -> float:
         """As of a `Kernel`: the share of the largest eigenvalue below which others may be noise.
 
-        At worst; rounding errors of either sign move eigenvalues by about 1 / sqrt(n) of that.
+        At worst: errors of either sign move eigenvalues far less.
         """
         return Rounding(float(torch.finfo(self.factors).eps), self.entries, 0.0).share(
             len(self.array)
