@@ -96,8 +96,10 @@ class TiledNTK:
         others = self.x1 if self.x2 is None else self.x2
         x2 = None if columns is None else _part(others, columns)
         shown = self.call.on(self.model, _part(self.x1, rows), x2)
-        theta = answer(*shown, self.asked, lambda name: "")[""]
-        return theta.cpu().numpy().astype(self.entries, copy=False)
+        theta = answer(*shown, self.asked, lambda name: "")[""].as_subclass(Tensor)
+        given = theta.to("cpu", getattr(torch, self.entries), copy=True)
+        theta.untyped_storage().resize_(0)  # torch may hold on to it: tiles would pile up
+        return given.numpy()
 
     def first(self) -> Float[NDArray[Any], "nq mq"]:
         """Theta of the first few examples, which tells one network from another."""
