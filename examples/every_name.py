@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,11 +77,17 @@ def kernels() -> None:
     operator = untrained.ntk_operator(net, x)
     rows: tuple[int, int] = operator.shape
     product = operator @ np.ones(12)
+    with TemporaryDirectory() as folder:
+        stored = untrained.ntk_on_disk(net, x, file=Path(folder) / "theta.npy")
+        product += stored @ np.ones(12)
+        part: untrained.Kernel = stored[:3, [0, 5]]
     limit: untrained.NNGP = untrained.nngp(net, x, generator=seeded(), draws=2)
     fit: untrained.Regression = untrained.regression(limit.mean, labels)
     z: torch.Tensor = untrained.features(net, x).z
     regions: untrained.Regions = untrained.count_regions(net, x)
-    print(kappa, list(shares), rows, product[0], int(fit.best()), z.shape, regions.count)
+    print(
+        kappa, list(shares), rows, product[0], part.shape, int(fit.best()), z.shape, regions.count
+    )
 
 
 def judged() -> None:

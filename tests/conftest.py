@@ -32,7 +32,7 @@ SLOW = frozenset(
         "test_gradient_contract", "test_gradient_scores", "test_independence", "test_inspection",
         "test_isolation",
         "test_kernel_scores",
-        "test_search_calibrated", "test_time_budget",
+        "test_search_calibrated", "test_stored_ntk", "test_time_budget",
         "test_migration", "test_mnas", "test_nasbench101", "test_neural_tangents", "test_nngp",
         "test_out_by_url", "test_urls",
         "test_ntk", "test_ntk_inputs", "test_ntk_methods", "test_ntk_scores", "test_planning",

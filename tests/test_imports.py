@@ -30,8 +30,8 @@ ARROWS = {
     "migrations": set(),
     "storage": {"spaces", "scores", "training", "searchers", "migrations"},
     "runs": {
-        *("spaces", "images", "tables", "networks", "scores", "training", "searchers"),
-        "storage",
+        *("spaces", "images", "tables", "networks", "analysis", "kernels", "scores", "training"),
+        *("searchers", "storage"),
     },
     "tracking": {
         *("spaces", "images", "networks", "analysis", "kernels", "training", "storage", "runs"),

@@ -8,24 +8,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from untrained.benching.bench import _flags
 from untrained.benching.config import BenchConfig
 from untrained.images import Images
+from untrained.kernels.question import Asked
+from untrained.kernels.tiles import TiledNTK
+from untrained.networks.called import Call
 from untrained.runs import RunConfig, flights, node, ray_config, ray_engine
 from untrained.runs.cluster import check_reachable, connected
-from untrained.runs.failures import too_large
+from untrained.runs.failures import Failure, too_large
 from untrained.runs.node import check_code, check_folder, code_of, loaded, perform_on_node
 from untrained.runs.presets import resolve
 from untrained.runs.ray_config import RayConfig
 from untrained.runs.ray_engine import MOST_CRASHES, QUEUED, RayEngine
 from untrained.runs.readings import Measurement
-from untrained.runs.sent import entry, versions
+from untrained.runs.sent import entry, name_of, pickled, versions
 from untrained.runs.setup import make_setup
-from untrained.runs.tasks import ScoreTask, Task, TrainTask, perform
-from untrained.runs.workers import Answer, Raised
+from untrained.runs.tasks import ScoreTask, Task, TileTask, TrainTask, perform
+from untrained.runs.workers import Answer, Lost, Raised
 from untrained.scores import Reading
 from untrained.spaces import get_space
 from untrained.training import Recipe
@@ -331,6 +335,32 @@ def test_a_node_gives_what_this_process_does(
     assert isinstance(found, list)
     assert isinstance(truth, list)
     assert [[m.reading for m in d] for d in found] == [[m.reading for m in d] for d in truth]
+
+
+def test_a_node_gives_the_tile_that_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = torch.nn.Linear(3, 2), torch.randn(9, 3)
+    asked = Asked("sum", "all", "running", "auto", None, "auto")
+    kernel = TiledNTK(net, x, None, asked, Call(), "float32")
+    torch.save(kernel, tmp_path / "kernel")
+    monkeypatch.setattr(node, "images_file", lambda shared: tmp_path / "kernel")
+    task = TileTask(1, range(4, 9), range(4), "cpu")
+    shared: node.Shared = {
+        "versions": {}, "folder": str(Path.cwd()), "images": [],
+        "fingerprint": kernel.fingerprint, "time_limit": None,
+    }  # fmt: skip
+    check_folder(task)
+    try:
+        found = perform_on_node(shared, pickled(task), code_of(task))
+    finally:
+        node.release()
+    np.testing.assert_array_equal(found, kernel.tile(range(4, 9), range(4)))
+    assert name_of(task) == "tile 1"
+    with pytest.raises(MemoryError, match="tile 1: too large for this machine: x; all others"):
+        ray_engine.settled(task, Lost(too_large("x", "cpu"), 0.0))
+    with pytest.raises(OSError, match="tile 1: it crashed; all others"):
+        ray_engine.settled(task, Lost(Failure("it crashed"), 0.0))
 
 
 def test_the_command_that_repeats_a_bench_names_the_cluster() -> None:

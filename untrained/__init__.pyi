@@ -48,6 +48,7 @@ from .runs import RunConfig as RunConfig
 from .runs import SweepConfig as SweepConfig
 from .runs import SweepState as SweepState
 from .runs import load_record as load_record
+from .runs import ntk_on_disk as ntk_on_disk
 from .runs import run as run
 from .scores import Reading as Reading
 from .scores import Score as Score

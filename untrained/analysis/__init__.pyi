@@ -19,10 +19,12 @@ from .krylov import descent_weights as descent_weights
 from .krylov import spectral_density as spectral_density
 from .label_energy import LabelEnergy as LabelEnergy
 from .label_energy import label_energy as label_energy
+from .nystrom import nystrom_preconditioner as nystrom_preconditioner
 from .posterior import Posterior as Posterior
 from .posterior import posterior as posterior
 from .power_law import PowerLaw as PowerLaw
 from .power_law import power_law as power_law
+from .projection import projection_error as projection_error
 from .regression import Regression as Regression
 from .regression import regression as regression
 from .relationships import Clusters as Clusters
@@ -31,6 +33,7 @@ from .relationships import labelled_kernel as labelled_kernel
 from .relationships import relationships as relationships
 from .spectrum import Spectrum as Spectrum
 from .spectrum import spectrum as spectrum
+from .stored import StoredKernel as StoredKernel
 from .training_dynamics import Acquisition as Acquisition
 from .training_dynamics import greatest_dynamics as greatest_dynamics
 from .training_dynamics import softmax_residuals as softmax_residuals

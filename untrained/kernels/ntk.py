@@ -67,7 +67,7 @@ def ntk(
     Args:
         model: any network that autograd can differentiate, inside `torch.compile` and data
             parallelism too, or TorchScript; or a function f(params, x), with its `params`.
-        x1: n inputs: a batch; several, as a tuple of arguments or a dictionary of named ones; or
+        x1: n inputs: a batch, also NumPy's; several, as a tuple or a dictionary of named ones; or
             an iterable of batches, as a data loader, whose labels are left aside.
         x2: m inputs; None means `x1`. Under `frozen`, both see the statistics of `x1`.
         output: `sum` of the K outputs, as the published codes have it; `trace`, the sum of the

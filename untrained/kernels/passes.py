@@ -104,7 +104,7 @@ def _blocks(
     """Tiles of Theta; what was summed in one is put in its places once the next is asked for."""
     plan, a = work.plan, work.readout.rows
     small = min(SMALL, plan.workspace // 16) if plan.method == "structured" else 0
-    for rows, columns in _ranges(
+    for rows, columns in tile_ranges(
         len(work.x1), None if work.x2 is None else len(work.x2), plan.side
     ):
         width = None if columns is None else len(columns)
@@ -121,7 +121,7 @@ def _blocks(
                 thetas[label][j, i] = found.T
 
 
-def _ranges(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | None]]:
+def tile_ranges(n: int, m: int | None, side: int) -> Iterator[tuple[range, range | None]]:
     """Rows and columns of each tile; columns are None where they are the rows."""
     rows = [range(start, min(start + side, n)) for start in range(0, n, side)]
     if m is None:

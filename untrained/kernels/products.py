@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, cg, eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -215,6 +215,8 @@ class Solution(NamedTuple):
     residual: float
     "|y - (Theta + ridge I) alpha| / |y|, the largest over columns."
     converged: bool
+    steps: int
+    "Products with Theta: of all columns that had not converged before."
 
 
 def conjugate_gradients(
@@ -223,32 +225,62 @@ def conjugate_gradients(
     ridge: float | int,
     tolerance: float = 1e-6,
     iterations: int = 1000,
+    preconditioner: LinearOperator | None = None,
 ) -> Solution:
-    """Kernel regression without the kernel: alpha = (Theta + ridge I)^-1 y, column by column.
+    """Kernel regression without the kernel: alpha = (Theta + ridge I)^-1 y.
 
-    Predictions for other inputs are `ntk_operator(model, x_new, x) @ alpha`.
+    Columns have steps of their own, but are multiplied together, so that a kernel in a file is
+    read once for all of them. Predictions for other inputs are `ntk_operator(model, x_new, x) @
+    alpha`.
 
     Args:
-        operator: Theta, symmetric.
+        operator: Theta, symmetric: of `ntk_operator`, or of `ntk_on_disk`.
         y: targets, a row for each row of Theta.
         ridge: at least 0, in units of Theta.
         tolerance: relative residual to stop at.
         iterations: to stop at in any case.
+        preconditioner: about (Theta + ridge I)^-1, up to a factor, symmetric and positive, such as
+            `nystrom_preconditioner`.
 
     Raises:
-        ValueError: targets that do not fit, or a negative ridge.
+        ValueError: targets or a preconditioner that do not fit, or a negative ridge.
     """
     if ridge < 0 or y.ndim != 2 or len(y) != operator.shape[0]:
         raise ValueError(
             f"expected targets of shape ({operator.shape[0]}, k) and a ridge of at least 0, got "
             f"{tuple(y.shape)} and {ridge}"
         )
+    if preconditioner is not None and preconditioner.shape != operator.shape:
+        raise ValueError(
+            f"expected a preconditioner of shape {operator.shape}, got {preconditioner.shape}"
+        )
     targets = y.double().cpu().numpy()
-    identity = LinearOperator(operator.shape, matvec=lambda u: ridge * u, dtype=np.float64)
-    system = operator + identity
-    columns = [cg(system, t, rtol=tolerance, maxiter=iterations) for t in targets.T]
-    alpha = np.stack([column for column, _ in columns], 1)
     sizes = np.maximum(np.linalg.norm(targets, axis=0), np.finfo(float).tiny)
-    residual = (np.linalg.norm(targets - system @ alpha, axis=0) / sizes).max()
-    done = all(failed == 0 for _, failed in columns)
-    return Solution(torch.from_numpy(alpha), float(residual), done)
+
+    def system(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        return operator @ v + ridge * v
+
+    def conditioned(r: NDArray[np.float64]) -> NDArray[np.float64]:
+        return r if preconditioner is None else preconditioner @ r
+
+    alpha, r, steps = np.zeros_like(targets), targets.copy(), 0
+    z = conditioned(r)
+    p = z.copy()
+    rz = (r * z).sum(0)
+    left = np.flatnonzero(np.linalg.norm(r, axis=0) > tolerance * sizes)  # columns
+    while len(left) and steps < iterations:
+        q, steps = system(p[:, left]), steps + 1
+        curvature = (p[:, left] * q).sum(0)
+        if not (curvature > 0).all():  # rounding is all that is left, or Theta is not positive
+            left, q = left[curvature > 0], q[:, curvature > 0]
+            curvature = curvature[curvature > 0]
+        step = rz[left] / curvature
+        alpha[:, left] += step * p[:, left]
+        r[:, left] -= step * q
+        left = left[np.linalg.norm(r[:, left], axis=0) > tolerance * sizes[left]]
+        z = conditioned(r[:, left])
+        before, rz[left] = rz[left], (r[:, left] * z).sum(0)
+        p[:, left] = z + rz[left] / before * p[:, left]
+    done = bool((np.linalg.norm(r, axis=0) <= tolerance * sizes).all())
+    residual = (np.linalg.norm(targets - system(alpha), axis=0) / sizes).max()
+    return Solution(torch.from_numpy(alpha), float(residual), done, steps)

@@ -113,7 +113,7 @@ class Question(NamedTuple):
         except ValueError:  # the survey may be another network's
             return None
         plan = kept.plans.get(self.planned_as(readout))
-        plan = plan or next(_plans(self, readout, kept.survey, {}, {}), None)
+        plan = plan or next(plans(self, readout, kept.survey, {}, {}), None)
         if plan is None or plan.method not in CHECKED:
             return None
         return self.work(plan, readout, kept.survey)
@@ -174,7 +174,7 @@ def _attempts(question: Question, failures: list[Exception]) -> Iterator[Work]:
     found, why = known(model, x1, x2, asked.batchnorm, chosen)
     readout = question.readout(found)
     refusals: dict[str, ValueError] = {}
-    for plan in _plans(question, readout, found, why, refusals):
+    for plan in plans(question, readout, found, why, refusals):
         if plan.method in CHECKED:
             keep(same, found, question.planned_as(readout), plan)
         yield question.work(plan, readout, found)
@@ -189,7 +189,7 @@ def _attempts(question: Question, failures: list[Exception]) -> Iterator[Work]:
     raise refusals["loop" if asked.method == "auto" else asked.method]
 
 
-def _plans(
+def plans(
     question: Question,
     readout: Readout,
     found: Survey,

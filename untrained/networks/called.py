@@ -4,21 +4,26 @@ The inputs of all examples are held, and examples go by number: f(i) = f(theta, 
 that is known of modules that are shown one tensor holds of any f(theta, x).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as trees
 
 from untrained.networks.arguments import Selection, check_inputs
 from untrained.networks.unwrapping import check_module
 
-Inputs = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor] | Iterable[Any]
-"""A batch; several, as arguments by place or by name; or an iterable of batches, of which those in
-pairs, as data loaders give, are inputs and labels."""
+Inputs = Tensor | NDArray[Any] | tuple[Tensor, ...] | Mapping[str, Tensor] | Iterable[Any]
+"""A batch, also NumPy's, mapped from a file or not; several, as arguments by place or by name; or
+an iterable of batches, of which those in pairs, as data loaders give, are inputs and labels."""
+Gathered = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+"Inputs of all examples."
 EXPECTED = "expected inputs as a tensor, a tuple or dictionary of tensors, or an iterable of these"
 
 
@@ -116,7 +121,7 @@ class Call:
             check_module(model)
         if isinstance(model, nn.Module) and (self.dtype or self.device):
             model = deepcopy(model).to(device=self.device, dtype=self.dtype)
-        found = [self._gathered(batch) for batch in batches]
+        found = [self.gathered(batch) for batch in batches]
         tensors = [each for each in found if isinstance(each, Tensor)]
         if isinstance(model, nn.Module) and self.select is None and len(tensors) == len(found):
             return model, tensors
@@ -125,9 +130,13 @@ class Call:
         rows = torch.arange(len(held[0]), device=held[0].device)
         return Called(model, params, held, names, self.select), list(rows.split(counts))
 
-    def _gathered(self, x: Inputs) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
-        """Inputs of all examples, where they are to be."""
-        if isinstance(x, Tensor):
+    def gathered(self, x: Inputs) -> Gathered:
+        """Inputs of all examples, where they are to be.
+
+        Raises:
+            ValueError: none, or what are no inputs.
+        """
+        if isinstance(x, Tensor | np.ndarray):
             return self._placed(x)
         if isinstance(x, tuple):
             return tuple(map(self._placed, x))
@@ -135,12 +144,16 @@ class Call:
             return {name: self._placed(each) for name, each in x.items()}
         if not isinstance(x, Iterable):
             raise ValueError(f"{EXPECTED}, got one of type {type(x).__name__}")
-        batches = [self._gathered(_inputs(batch)) for batch in x]
+        batches = [self.gathered(_inputs(batch)) for batch in x]
         if not batches:
             raise ValueError("expected one batch or more, got none")
         return trees.tree_map(lambda *parts: torch.cat(parts), *batches)
 
     def _placed(self, x: Any) -> Any:
+        if isinstance(x, np.ndarray):
+            with warnings.catch_warnings():  # of files that are mapped to be read, as inputs are
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                x = torch.from_numpy(x)
         if not isinstance(x, Tensor):
             raise ValueError(f"expected tensors, got one of type {type(x).__name__}")
         exact = self.dtype if x.is_floating_point() else None
@@ -163,7 +176,7 @@ def _inputs(batch: Any) -> Any:
 
 
 def _joined(
-    batches: Sequence[Tensor | tuple[Tensor, ...] | dict[str, Tensor]],
+    batches: Sequence[Gathered],
 ) -> tuple[tuple[str, ...] | None, list[Tensor], list[int]]:
     """The inputs' names, all batches of each as one, and how many examples each batch has."""
     structure = trees.tree_flatten(batches[0])[1]
@@ -184,4 +197,6 @@ def _joined(
         for other in others or [None]:
             check_inputs(first, other, "running")
     names = tuple(batches[0]) if isinstance(batches[0], dict) else None
+    if len(parts) == 1:
+        return names, parts[0], counts
     return names, [torch.cat(each) for each in zip(*parts, strict=True)], counts

@@ -3,6 +3,7 @@ from .driver import run as run
 from .record import RunRecord as RunRecord
 from .record import load_record as load_record
 from .session import Progress as Progress
+from .stored_ntk import ntk_on_disk as ntk_on_disk
 from .sweep_config import SweepConfig as SweepConfig
 from .sweeps import SweepState as SweepState
 from .sweeps import sweep as sweep

@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 
-from untrained.images import Images
 from untrained.runs.devices import shared_devices
 from untrained.runs.failures import Interrupted, Step, alarm
 from untrained.runs.pool import Pool
 from untrained.runs.ray_config import RayConfig
-from untrained.runs.tasks import Outcome, Task, perform
+from untrained.runs.tasks import Given, Outcome, Task, perform
 from untrained.runs.workers import images_files
 
 
@@ -36,7 +35,7 @@ class Engine(Protocol):
 @contextmanager
 def start_engine(
     workers: int,
-    images: Images,
+    given: Given,
     time_limit: float | None = None,
     device: str = "cpu",
     ray: RayConfig | None = None,
@@ -50,19 +49,19 @@ def start_engine(
 
     Args:
         workers: processes.
-        images: what tasks are done on.
+        given: what tasks are done on.
         time_limit: seconds for each step of a measurement: building a network, a training before
             scores, a score or what several view together. None is without end.
         device: where tasks compute; of `cuda`, processes share what GPUs there are.
         ray: the cluster; None for this machine.
 
     Raises:
-        OSError, ValueError: no such cluster, or no space for the images.
+        OSError, ValueError: no such cluster, or no space for what is given.
     """
     if ray is not None:
         from untrained.runs.ray_engine import start_ray_engine  # with what clusters alone need
 
-        with start_ray_engine(ray, workers, images, time_limit, device) as engine:
+        with start_ray_engine(ray, workers, given, time_limit, device) as engine:
             yield engine
         return
     if workers == 0:
@@ -73,9 +72,9 @@ def start_engine(
             )
         step: Step = nullcontext if time_limit is None else partial(alarm, time_limit)
         with one_thread(), interruptible():
-            yield Serial(images, step)
+            yield Serial(given, step)
         return
-    with images_files(images) as files:
+    with images_files(given) as files:
         pool = Pool(workers, files, time_limit, shared_devices(device))
         try:
             yield pool
@@ -90,14 +89,14 @@ def start_engine(
 class Serial:
     """An engine that does one task after another, here."""
 
-    images: Images
+    given: Given
     step: Step
     lanes: ClassVar = 1
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
         """Outcomes in order."""
         for index, task in enumerate(tasks):
-            yield index, perform(task, self.images, self.step)
+            yield index, perform(task, self.given, self.step)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, TypedDict
 from filelock import FileLock
 
 from untrained.files import write_whole
-from untrained.runs.code import made_by, version_of
+from untrained.runs.code import code_version, made_by, version_of
 from untrained.runs.devices import VISIBLE
 from untrained.runs.identity import digest
 from untrained.runs.pool import Pool
+from untrained.runs.sent import name_of
 from untrained.runs.setup import ScoreSetup
-from untrained.runs.tasks import Task, TrainTask
+from untrained.runs.tasks import Task, TileTask, TrainTask
 from untrained.runs.workers import Answer, raised
 from untrained.spaces import get_space
 from untrained.urls import URL
@@ -93,13 +94,15 @@ def check_code(task: Task, code: str) -> None:
     """
     if code_of(task) != code:
         raise ValueError(
-            f"expected the code of the driver's machine for {task.architecture}, got other files "
+            f"expected the code of the driver's machine for {name_of(task)}, got other files "
             f"of untrained or of a plug-in; install the same on every node, and start Ray again"
         )
 
 
 def code_of(task: Task) -> str:
     """A digest of the code, and of files, that the task's numbers depend on."""
+    if isinstance(task, TileTask):
+        return _kernels_version()
     if isinstance(task, TrainTask):
         version = _training_version(task.space, task.architecture if task.space is None else "")
     else:
@@ -107,6 +110,11 @@ def code_of(task: Task) -> str:
     if task.space is None:
         return version
     return digest([version, made_by(get_space(task.space), task.architecture)])
+
+
+@cache
+def _kernels_version() -> str:
+    return code_version(["kernels"])
 
 
 @cache
@@ -128,6 +136,8 @@ def check_folder(task: Task) -> None:
     Raises:
         ValueError: the folder of its checkpoint is not here, or the library of its URL.
     """
+    if isinstance(task, TileTask):
+        return
     kept = task.checkpoint if isinstance(task, TrainTask) else task.warm
     if isinstance(kept, URL):
         kept.check_library()

@@ -11,7 +11,9 @@ from untrained.runs.tasks import (
     Scored,
     ScoreTask,
     Task,
+    TileTask,
     TrainTask,
+    lost_tile,
     unmeasured,
     untrainable,
 )
@@ -109,8 +111,8 @@ class Pool:
     def retry(self, task: Task, answer: Answer) -> Outcome:
         """A task once more; what is lost again, in a process of its own, is at fault itself."""
         self.dismiss()
-        if isinstance(task, TrainTask):
-            return self.trained_alone(task)
+        if isinstance(task, TrainTask | TileTask):
+            return self.resumable_alone(task)
         columns = []
         for j, setup in enumerate(task.setups):
             part = replace(task, setups=(setup,))
@@ -138,13 +140,15 @@ class Pool:
                 found += answer
         return found
 
-    def trained_alone(self, task: TrainTask) -> Outcome:
-        """A training, up to the same epoch."""
+    def resumable_alone(self, task: TrainTask | TileTask) -> Outcome:
+        """A training, up to the same epoch, or a tile."""
         answer = self.alone(task)
         if isinstance(answer, Raised):
             raise answer.kind(*answer.arguments)
         if not isinstance(answer, Lost):
             return answer
+        if isinstance(task, TileTask):
+            raise lost_tile(task, answer.failure)
         if answer.failure.bound:  # a larger machine resumes it
             raise MemoryError(f"training {task.architecture}: {answer.failure.reason}")
         return untrainable(answer.failure.reason)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from untrained.images import Images
 from untrained.runs.cluster import LEAST_STORE, connected
 from untrained.runs.failures import too_large
 from untrained.runs.flights import Flights
@@ -20,7 +19,16 @@ from untrained.runs.node import Shared, code_of, images_path
 from untrained.runs.pool import lacks_memory
 from untrained.runs.ray_config import RayConfig
 from untrained.runs.sent import entry, name_of, pickled, versions
-from untrained.runs.tasks import Outcome, ScoreTask, Task, TrainTask, unmeasured
+from untrained.runs.tasks import (
+    Given,
+    Outcome,
+    ScoreTask,
+    Task,
+    TileTask,
+    TrainTask,
+    lost_tile,
+    unmeasured,
+)
 from untrained.runs.workers import Answer, Lost, Raised
 
 logger = logging.getLogger(__name__)
@@ -35,26 +43,26 @@ MOST_CRASHES = 5
 
 @contextmanager
 def start_ray_engine(
-    config: RayConfig, workers: int, images: Images, time_limit: float | None, device: str
+    config: RayConfig, workers: int, given: Given, time_limit: float | None, device: str
 ) -> Iterator["RayEngine"]:
-    """An engine of a cluster; the images are in its object store once.
+    """An engine of a cluster; what is given is in its object store once.
 
     Raises:
         OSError, ValueError: as `connected`.
     """
     content = io.BytesIO()
-    torch.save(images, content)
+    torch.save(given, content)
     pixels = np.frombuffer(content.getbuffer(), np.uint8)
     with connected(config, workers, max(LEAST_STORE, 2 * pixels.nbytes)) as ray:
         shared: Shared = {
             "versions": versions(),
             "folder": os.getcwd(),
             "images": [ray.put(pixels)],
-            "fingerprint": images.fingerprint,
+            "fingerprint": given.fingerprint,
             "time_limit": time_limit,
         }
         del content, pixels
-        kept = images_path(images.fingerprint)  # if this is a node too
+        kept = images_path(given.fingerprint)  # if this is a node too
         try:
             yield RayEngine(ray, config, shared, device)
         finally:
@@ -266,7 +274,7 @@ def settled(task: Task, answer: Answer) -> Outcome:
     """What a task comes to that was done on a node by itself.
 
     Raises:
-        MemoryError: a training that is too large for any node; a larger one resumes it.
+        MemoryError, OSError: a training, or a tile, that no node can do; a larger one resumes it.
     """
     if isinstance(answer, Raised):
         raise answer.kind(*answer.arguments)
@@ -274,13 +282,15 @@ def settled(task: Task, answer: Answer) -> Outcome:
         return answer
     if isinstance(task, TrainTask):
         raise MemoryError(f"training {task.architecture}: {answer.failure.reason}")
+    if isinstance(task, TileTask):
+        raise lost_tile(task, answer.failure)
     return [unmeasured(task, answer.failure, answer.seconds)] * len(task.draws)
 
 
 def crashing(task: Task, answer: Gone) -> OSError:
     """What ends a run whose task no Ray worker survives."""
     return OSError(
-        f"the Ray worker of {task.architecture} crashed {MOST_CRASHES} times, though its node "
+        f"the Ray worker of {name_of(task)} crashed {MOST_CRASHES} times, though its node "
         f"lives on: {answer.reason}; everything measured is kept: give the same command again"
     )
 

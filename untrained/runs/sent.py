@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from untrained.runs.tasks import Task, TrainTask
+from untrained.runs.tasks import ScoreTask, Task, TileTask, TrainTask
 
 PACKAGES = ("untrained", "torch", "numpy")
 "Whose versions decide numbers."
@@ -20,6 +20,8 @@ def versions() -> dict[str, str]:
 
 def name_of(task: Task) -> str:
     """What Ray's dashboard and logs call a task."""
+    if isinstance(task, TileTask):
+        return f"tile {task.number}"
     if isinstance(task, TrainTask):
         return f"{task.architecture} training, epoch {task.until}"
     return f"{task.architecture} {', '.join(setup.name for setup in task.setups)}"
@@ -34,7 +36,7 @@ def pickled(task: Task) -> bytes:
     if isinstance(task, TrainTask):
         weights = None if task.weights is None else task.weights.absolute()
         task = replace(task, checkpoint=task.checkpoint.absolute(), weights=weights)
-    elif task.warm is not None:
+    elif isinstance(task, ScoreTask) and task.warm is not None:
         task = replace(task, warm=task.warm.absolute())
     try:
         return pickle.dumps(task)

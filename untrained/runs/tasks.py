@@ -12,9 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from filelock import FileLock
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from untrained.images import Images, ProbeSpec, draw_probe
+from untrained.kernels.tiles import TiledNTK
 from untrained.locations import Location, lock_file
 from untrained.memory import out_of_memory
 from untrained.networks import draw_weights
@@ -85,6 +88,18 @@ class TrainTask:
     "What the network begins with, where it fits; None for weights drawn from the seed."
 
 
+@dataclass(frozen=True)
+class TileTask:
+    """Compute one tile of a kernel."""
+
+    number: int
+    rows: range
+    "Examples."
+    columns: range | None
+    "None where they are those of the rows."
+    device: str
+
+
 class Trained(NamedTuple):
     """How far the training is and, once it is finished, how good the network is."""
 
@@ -96,18 +111,51 @@ class Trained(NamedTuple):
     "Multiply-adds for one image."
 
 
-Task = ScoreTask | TrainTask
+Task = ScoreTask | TrainTask | TileTask
+Given = Images | TiledNTK
+"What all tasks of an engine are done on; a kernel where they are tiles."
 Scored = list[list[Measurement]]
 "For each draw, the measurement of each setup."
-Outcome = Scored | Trained
+Tile = Float[NDArray[Any], "n m"]
+Outcome = Scored | Trained | Tile
 
 
-def perform(task: Task, images: Images, step: Step = nullcontext) -> Outcome:
+def perform(task: Task, given: Given, step: Step = nullcontext) -> Outcome:
     """Does the task."""
+    if isinstance(task, TileTask):
+        assert isinstance(given, TiledNTK)
+        return tile_of(task, given)
+    assert isinstance(given, Images)
     if isinstance(task, TrainTask):
-        return train_on(task, images)
+        return train_on(task, given)
     sums = all(setup.score.is_sum and setup.weights is None for setup in task.setups)
-    return measure_sums(task, images, step) if sums else measure(task, images, step)
+    return measure_sums(task, given, step) if sums else measure(task, given, step)
+
+
+def tile_of(task: TileTask, kernel: TiledNTK) -> Tile:
+    """The tile.
+
+    Raises:
+        MemoryError: there is not enough of it.
+        ValueError: no method can follow the network, or it raises an error itself.
+    """
+    try:
+        return kernel.tile(task.rows, task.columns)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # somebody else's network may raise anything
+        if out_of_memory(error):
+            raise MemoryError(f"tile {task.number}: {told(error)}; try a lower memory=") from error
+        raise ValueError(f"tile {task.number}: {told(error)}") from error
+
+
+def lost_tile(task: TileTask, failure: Failure) -> OSError | MemoryError:
+    """What ends a kernel of which no worker can compute a tile."""
+    kind = MemoryError if failure.bound else OSError
+    return kind(
+        f"tile {task.number}: {failure.reason}; all others that are done are kept: try fewer "
+        f"workers, or a lower memory= for a new file"
+    )
 
 
 def measure_sums(task: ScoreTask, images: Images, step: Step) -> Scored:

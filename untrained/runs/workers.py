@@ -27,7 +27,7 @@ from untrained.plugins import working_folder_last
 from untrained.runs.devices import VISIBLE
 from untrained.runs.failures import Failure, Step, alarm, too_large, too_slow
 from untrained.runs.script import MAIN, Program, Script, main_left_alone
-from untrained.runs.tasks import Outcome, ScoreTask, Task, perform
+from untrained.runs.tasks import Given, Outcome, ScoreTask, Task, perform
 
 # Forking a process that has run torch's threads can hang; a spawned one starts clean.
 SPAWN = multiprocessing.get_context("spawn")
@@ -70,7 +70,7 @@ class Worker:
     """A process that does one task after another, one torch thread and a process group its own.
 
     Args:
-        images: what tasks are done on.
+        images: files of what tasks are done on.
         time_limit: seconds for each step of a measurement; None is without end.
         visible: the only GPU that it sees; None for those of its driver.
     """
@@ -159,12 +159,12 @@ GRACE = 1.0
 
 
 ImageFiles = Sequence[IO[bytes]]
-"""The images, in a file without a name; and the file that their pixels are mapped from, where that
-is another."""
+"""What tasks are done on, in a file without a name; and the file that the pixels of images are
+mapped from, where that is another."""
 
 
 @contextmanager
-def images_files(images: Images) -> Iterator[ImageFiles]:
+def images_files(given: Given) -> Iterator[ImageFiles]:
     """What every worker maps, without shared memory; pixels that are in a file are not copied.
 
     Raises:
@@ -173,15 +173,17 @@ def images_files(images: Images) -> Iterator[ImageFiles]:
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(prefix="untrained"))
         files: list[IO[bytes]] = [file]
-        if images.pixel_file is not None:
+        if isinstance(given, Images) and given.pixel_file is not None:
             with suppress(OSError):  # just removed, but mapped here: copied as from memory
-                files.append(stack.enter_context(images.pixel_file.open("rb")))
+                files.append(stack.enter_context(given.pixel_file.open("rb")))
         try:
-            torch.save(images if len(files) == 1 else without_pixels(images), file)
+            if isinstance(given, Images) and len(files) == 2:
+                given = without_pixels(given)
+            torch.save(given, file)
             file.flush()
         except (OSError, RuntimeError) as error:  # torch's writer has its own
             raise OSError(
-                f"cannot write the images for worker processes to {tempfile.gettempdir()}: set "
+                f"cannot write the inputs for worker processes to {tempfile.gettempdir()}: set "
                 f"TMPDIR to a folder with more space, or try --workers 0"
             ) from error
         yield files
@@ -243,7 +245,7 @@ def _serve(
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(2, 1)  # the output is the driver's
     torch.set_num_threads(1)
-    images = _mapped(*(f"/dev/fd/{descriptor}" for descriptor in descriptors))
+    given = _mapped(*(f"/dev/fd/{descriptor}" for descriptor in descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
 
@@ -262,15 +264,15 @@ def _serve(
         except Exception as error:  # somebody else's plug-in may raise anything
             _say(pipe, raised(ValueError(f"a worker cannot load what it is asked for: {error}")))
             continue
-        _say(pipe, _done(task, images, step))
+        _say(pipe, _done(task, given, step))
 
 
 _PR_SET_PDEATHSIG = 1
 
 
-def _mapped(file: str, pixels: str | None = None) -> Images:
-    images = torch.load(file, mmap=True, weights_only=False)
-    return images if pixels is None else with_pixels(images, pixels)
+def _mapped(file: str, pixels: str | None = None) -> Any:
+    given = torch.load(file, mmap=True, weights_only=False)
+    return given if pixels is None else with_pixels(given, pixels)
 
 
 def _say(pipe: Connection, said: Any) -> None:
@@ -280,9 +282,9 @@ def _say(pipe: Connection, said: Any) -> None:
         os._exit(1)
 
 
-def _done(task: Task, images: Images, step: Step) -> Outcome | Raised:
+def _done(task: Task, given: Given, step: Step) -> Outcome | Raised:
     try:
-        return perform(task, images, step)
+        return perform(task, given, step)
     except (OSError, MemoryError, ValueError) as error:
         return raised(error)
 
