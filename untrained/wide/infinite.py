@@ -21,6 +21,7 @@ norms and attention: Hron et al., ICML 2020, https://arxiv.org/abs/2006.10540.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -51,8 +52,8 @@ Others = Float[Tensor, "m ..."] | Int[Tensor, "m t"]
 
 MEETING = POOLING | {"mean"}
 "Functions that have positions meet each other."
-ROOM = 2**17
-"Entries of a kernel that are computed at a time, of a megabyte that caches hold."
+ROOM = 2**16
+"Entries of a kernel that are computed at a time: half a megabyte, which caches hold."
 
 
 class Limit(NamedTuple):
@@ -105,7 +106,7 @@ class Infinite:
             both = torch.cat(exact)  # which share their draws
             n = len(both) - len(exact[-1])
             return Limit(*(k[: n or None, n:] for k in self._run(rules, both, both)[:2]))
-        places = exact[0][0].numel() if exact[0].ndim > 2 else 1
+        places = prod(x1.shape[axis] for axis in self._axes(x1))
         tile = max(1, int((ROOM / places ** (1 + pairs)) ** 0.5))
         tiles: dict[tuple[int, int], tuple[Tensor, ...]] = {}
         for i, rows in enumerate(exact[0].split(tile)):
@@ -153,6 +154,8 @@ class Infinite:
 
     def _axes(self, x: Tensor) -> tuple[int, ...]:
         """Which axes of inputs are positions; of sequences 2 where a convolution comes first."""
+        if not x.is_floating_point():
+            return (1,)  # words
         if x.ndim not in (2, 3, 4):
             raise ValueError(
                 f"expected vectors (n, d), sequences (n, t, c) or images (n, c, h, w), got shape "
