@@ -372,6 +372,18 @@ def test_scales_and_shifts_of_a_norm_are_trained_too(phi: nn.Module) -> None:
         assert abs(found.ntk[i, j] - expected) < digits * expected.abs()
 
 
+def test_a_difference_is_as_a_sum() -> None:
+    class Less(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - self.body(x)
+
+    kinds = Residual, Less
+    one, other = (
+        infinite(nn.Sequential(dense(5), kind(RELU, dense()), RELU, dense()))(X) for kind in kinds
+    )
+    torch.testing.assert_close(one.ntk, other.ntk)
+
+
 def test_activations_of_ones_own_are_taken_by_the_series() -> None:
     class Wave(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

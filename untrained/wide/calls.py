@@ -15,7 +15,8 @@ POOLS = nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d
 ATTENTION = nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder
 LAYERS = nn.Linear, nn.Embedding, nn.Flatten, *CONVOLUTIONS, *NORMS, *POOLS, *ATTENTION
 
-ADDING = frozenset({"add", "add_", "iadd"})
+ADDING = frozenset({"add", "add_", "iadd", "sub", "sub_", "isub"})
+"Of branches that are not correlated, a difference is as a sum."
 SCALING = frozenset({"mul", "mul_", "imul", "truediv", "div"})
 POOLING = frozenset({"avg_pool1d", "adaptive_avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d"})
 MOVING = frozenset({"transpose", "swapaxes", "permute"})

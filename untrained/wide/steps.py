@@ -180,7 +180,7 @@ class Steps:
         return Layer(layer.units.activated(name), values)
 
     def summed(self, name: str, a: Any, b: Any) -> Layer:
-        """Of two branches."""
+        """Of two branches, or their difference."""
         if not (isinstance(a, Layer) and isinstance(b, Layer)):
             raise ValueError(f"{name}: a number or tensor that is added {NO_LIMIT}")
         units = a.units.added(b.units, name)
