@@ -22,7 +22,7 @@ ARROWS = {
     "regions": {"networks"},
     "layerwise": {"networks"},
     "kernels": {"networks", "layerwise", "analysis"},
-    "wide": set(),
+    "wide": {"networks"},
     "distillation": {"images", "networks", "analysis"},
     "scores": {"kernels", "regions", "analysis", "networks", "images"},
     "training": {"images", "networks"},

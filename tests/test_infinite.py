@@ -476,3 +476,157 @@ def test_what_does_not_fit_is_told_in_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=said) as error:
         infinite(network)(x)
     assert "\n" not in str(error.value)
+
+
+class Overwriting(nn.Module):
+    """x + f(x), of which the activation of f overwrites x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.act = dense(5), dense(), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return x + self.second(self.act(x))
+
+
+def tied() -> nn.Module:
+    network = nn.Sequential(nn.Linear(5, 5), RELU, nn.Linear(5, 5), dense(5))
+    network[2].weight = network[0].weight
+    return network
+
+
+def hooked() -> nn.Module:
+    network = nn.Sequential(dense(5), RELU, dense())
+    network[0].register_forward_hook(lambda module, x, out: 3 * out)
+    return network
+
+
+class Prelu(nn.Module):
+    """An activation with a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leak = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.leak
+
+
+class Square(nn.ReLU):
+    """Not what it is derived from."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) ** 2
+
+
+class OwnBlock(nn.TransformerEncoderLayer):
+    """Not what it is derived from."""
+
+    def forward(self, src: Tensor, *_: Any, **__: Any) -> Tensor:
+        return src
+
+
+def gelu(x: Tensor) -> Tensor:
+    return 3 * x * torch.sigmoid(x)
+
+
+def encoder(
+    activation: Any = "relu", norm: nn.Module | None = None, own: bool = False
+) -> nn.Module:
+    kind = OwnBlock if own else nn.TransformerEncoderLayer
+    block = kind(4, 2, 4, activation=activation, batch_first=True)
+    whole = nn.TransformerEncoder(block, 1, norm, enable_nested_tensor=False)
+    return nn.Sequential(dense(2), whole, nn.Flatten(), dense(24))
+
+
+TWICE = nn.LayerNorm(4)
+OTHERS: dict[str, tuple[nn.Module, Tensor, str]] = {
+    "overwritten": (Overwriting(), X, "overwritten in place to be used no more, got first"),
+    "overwritten by a function": (
+        Called(lambda x: x + torch.relu_(x), dense(5), dense()), X, "overwritten in place",
+    ),
+    "a factor of what is added": (
+        Called(lambda x: torch.add(x, x, alpha=3), dense(5), dense()), X, "add has no limit",
+    ),
+    "divided by": (Called(lambda x: 1 / x, dense(5), dense()), X, "truediv has no limit"),
+    "rounded": (
+        Called(lambda x: torch.div(x, 2, rounding_mode="floor"), dense(5), dense()), X, "div has",
+    ),
+    "tied": (tied(), X, "2.weight: expected weights that are used once, got shared ones"),
+    "twice": (nn.Sequential(dense(5), TWICE, dense(), TWICE, RELU), X, "got shared ones"),
+    "hooks": (hooked(), X, "0: expected a module without hooks"),
+    "parametrised": (
+        nn.Sequential(nn.utils.parametrizations.weight_norm(dense(5))), X, "expected plain w",
+    ),
+    "a norm of one's own": (encoder(norm=nn.Tanh()), SEQUENCES, "norm: expected torch's own"),
+    "a block of one's own": (encoder(own=True), SEQUENCES, "expected torch's own TransformerEnc"),
+    "an activation by name": (encoder(gelu), SEQUENCES, "activation: an activation of this kind"),
+    "rows of what": (
+        Called(lambda x: x.view(12, -1), dense(2), dense()), SEQUENCES[:2], "try x.flatten",
+    ),
+    "window": (nn.Sequential(nn.Conv2d(2, 4, 7), *GAP, dense()), IMAGES, "no smaller than the win"),
+    "NaN": (nn.Sequential(dense(5)), X / 0, "of finite numbers, got 7, with NaN or infinity"),
+    "none": (nn.Sequential(dense(5)), X[:0], "one example or more, of finite numbers, got 0$"),
+    "pixels as words": (
+        nn.Sequential(nn.Flatten(), dense(72)), IMAGES.flatten(1).long(), r"give x.float\(\)",
+    ),
+    "large": (nn.Sequential(dense(5), nn.Tanh(), dense()), 1000 * X, "a deviation of 50 at most"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_calls_do_not_tell_is_refused(name: str) -> None:
+    """Of these, kernels of other networks were given."""
+    network, x, said = OTHERS[name]
+    with pytest.raises(ValueError, match=said) as error:
+        infinite(network)(x)
+    assert "\n" not in str(error.value)
+
+
+def test_an_activation_of_ones_own_is_no_other() -> None:
+    network = nn.Sequential(dense(5), Square(), dense())
+    found = infinite(network, activations=(Square,), sigma_w=1)(X).nngp.diagonal()
+    variance = X.square().mean(1)  # E relu(u)^4 = 3/2 a^2
+    torch.testing.assert_close(found, 1.5 * variance**2, rtol=1e-3, atol=0)
+    with pytest.raises(ValueError, match="expected an activation without parameters"):
+        infinite(nn.Sequential(dense(5), Prelu(), dense()), activations=(Prelu,))
+
+
+@pytest.mark.parametrize("size", [10.0, 30.0])
+def test_a_series_of_steep_activations_is_the_integral(size: float) -> None:
+    """tanh(30 z) of a standard normal z, by a fine grid."""
+    a = torch.tensor([size**2], dtype=torch.float64)
+    z = torch.linspace(-9, 9, 200_001, dtype=torch.float64)
+    weights = torch.softmax(-z.square() / 2, 0)
+    found = by_series(torch.tanh, a, a, a)
+    slope = 1 - torch.tanh(size * z).square()
+    assert abs(found.value - weights @ torch.tanh(size * z).square()) < 1e-9
+    assert abs(found.slope - weights @ slope.square()) < 1e-9
+    with pytest.raises(ValueError, match="of the diagonal may be missing"):
+        by_series(torch.tanh, a, a, 0.9999 * a)
+
+
+def test_gradients_of_zeros_are_finite() -> None:
+    x = torch.cat([torch.zeros(1, 5), X[:1].float()]).requires_grad_()
+    network = nn.Sequential(nn.Linear(5, 4, bias=False), nn.Tanh(), nn.Linear(4, 1))
+    infinite(network)(x).ntk.sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("rows", [
+    lambda x: x.view(x.shape[0], -1), lambda x: x.reshape((x.size(0), -1)), lambda x: x.flatten(1),
+    lambda x: x.view(x.size()[0], -1),
+])  # fmt: skip
+def test_rows_by_any_word(rows: Any) -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = conv(inputs=2), dense(144)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(rows(torch.relu(self.conv(x))))
+
+    expected = infinite(nn.Sequential(conv(inputs=2), RELU, nn.Flatten(), dense(144)))(IMAGES).ntk
+    torch.testing.assert_close(infinite(Rows())(IMAGES).ntk, expected)

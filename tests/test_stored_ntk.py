@@ -297,7 +297,8 @@ def test_files_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
     net, x, file = network(), pictures(), tmp_path / "k.npy"
     for bad, message in [
         ({"file": tmp_path / "k.pt"}, "ends in .npy"),
-        ({"file": file, "side": 0}, "side: expected 1 example or more"),
+        ({"file": file, "side": 0}, "side: expected a number of at least 1, got 0"),
+        ({"file": file, "workers": -1}, "workers: expected a number of at least 0, got -1"),
         ({"file": file, "memory": 10}, "expected 16 bytes or more for a tile"),
         ({"file": file, "memory": 900, "method": "structured"}, "expected a ceiling above"),
     ]:

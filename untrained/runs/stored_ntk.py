@@ -37,6 +37,7 @@ from untrained.runs.outlook import Outlook
 from untrained.runs.ray_config import RayConfig
 from untrained.runs.session import After, OnProgress, Progress, ignore
 from untrained.runs.tasks import Tile, TileTask
+from untrained.settings import check_range
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +114,9 @@ def ntk_on_disk(
         raise ValueError(f"file: expected a name that ends in .npy, got {path.name!r}")
     if entries not in ("float32", "float64"):
         raise ValueError(f"entries: expected float32 or float64, got {entries!r}")
-    if side is not None and side < 1:
-        raise ValueError(f"side: expected 1 example or more, got {side!r}")
+    if side is not None:
+        check_range("side", side, 1)
+    check_range("workers", workers, 0)
     if ray is not None:
         ray.check(workers, device or "cpu")
     asked = Asked(output, parameters, "running", method, memory, precision)
@@ -150,6 +152,8 @@ def _alone(path: Path) -> Iterator[None]:
     """No other process writes the file."""
     if not path.parent.is_dir():
         raise OSError(f"cannot write {path}: expected the folder {path.parent}, got none")
+    if not os.access(path.parent, os.W_OK):
+        raise OSError(f"cannot write {path}: expected a folder to write into, got a read-only one")
     try:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
             yield

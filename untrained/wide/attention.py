@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+LEAST = 1e-30
+"What is added where all words are zero."
 Kernel4 = Float64[Tensor, "n n t t"]
 ROOM = 2**25
 "Numbers that may be held at once."
@@ -45,7 +47,10 @@ def attended(
     """
     n, _, t, _ = c.shape
     whole = c.transpose(1, 2).reshape(n * t, n * t)
-    jitter = JITTER * whole.diagonal().mean().detach() * torch.eye(n * t, dtype=c.dtype)
+    blind = mask is not None and _looked(torch.zeros_like(mask, dtype=c.dtype), mask).softmax(-1)
+    if isinstance(blind, Tensor) and blind.isnan().any():
+        raise ValueError("attention: expected a mask that lets each word see one or more")
+    jitter = (JITTER * whole.diagonal().mean().detach() + LEAST) * torch.eye(n * t, dtype=c.dtype)
     root = torch.linalg.cholesky(whole + jitter).reshape(n, t, n * t)
     many = max(1, ROOM // max((n * t) ** 2, 16 * n * n * t * t))
     value, slope_c, slope_t, kept = (torch.zeros_like(c) for _ in range(4))

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from untrained.wide.dual import dual_of_function, dual_of_module
-from untrained.wide.steps import NO_LIMIT, Layer, Steps
+from untrained.wide.steps import Layer, Steps
 
 CONVOLUTIONS = nn.Conv1d, nn.Conv2d
 NORMS = nn.LayerNorm, nn.RMSNorm
@@ -22,7 +22,8 @@ POOLING = frozenset({"avg_pool1d", "adaptive_avg_pool1d", "avg_pool2d", "adaptiv
 MOVING = frozenset({"transpose", "swapaxes", "permute"})
 ROWS = frozenset({"view", "reshape"})
 "Into rows alone: `x.view(x.size(0), -1)`."
-OTHERS = frozenset({"flatten", "mean", "getitem", "size", *POOLING, *MOVING})
+SIZES = frozenset({"size", "getattr"})
+OTHERS = frozenset({"flatten", "mean", "getitem", "neg", *SIZES, *POOLING, *MOVING})
 
 
 Activations = tuple[type[nn.Module], ...]
@@ -35,6 +36,23 @@ class Reader(fx.Interpreter):
     def __init__(self, network: fx.GraphModule, rules: Any, own: Activations):
         super().__init__(network)
         self.steps, self.own, self.extra_traceback = Steps(rules), own, False
+
+    def run_node(self, n: fx.Node) -> Any:
+        """One call, of which whatever fails is told in one line.
+
+        Raises:
+            ValueError: that.
+        """
+        try:
+            return super().run_node(n)
+        except (ValueError, MemoryError):
+            raise
+        except Exception as error:
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(
+                f"{n.name}: expected a call as `untrained.infinite` knows it, got one that fails: "
+                f"{said}"
+            ) from error
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One of the network's modules."""
@@ -81,11 +99,13 @@ class Reader(fx.Interpreter):
         if name in SCALING:
             layer, factor = args if isinstance(layer, Layer) else args[::-1]
             return steps.scaled(layer, 1 / factor if "div" in name else factor)
+        if name == "neg":
+            return steps.scaled(layer, -1)
         if name == "getitem":
             return steps.selected(name, *args)
         _check_layers(args[:1], name)
-        if name == "size":
-            return 1
+        if name in SIZES:
+            return 1 if name == "size" and rest else (1,) * (2 + len(layer.units.axes))
         if name in POOLING:
             pool = partial(_of_first, function, rest, kwargs)
             return steps.pooled(pool, name, name, layer)
@@ -109,7 +129,10 @@ def _of_first(
 
 def _check_layers(layers: tuple[Any, ...], name: str) -> None:
     if not all(isinstance(each, Layer) for each in layers):
-        raise ValueError(f"{name}: expected an nn.Embedding to take words, got them here")
+        raise ValueError(
+            f"{name}: expected an nn.Embedding to take whole numbers, as words, got them here; of "
+            f"pixels, give x.float()"
+        )
 
 
 def traced_calls(network: nn.Module, own: Activations) -> fx.GraphModule:
@@ -127,30 +150,6 @@ def traced_calls(network: nn.Module, own: Activations) -> fx.GraphModule:
     return fx.GraphModule(network, Tracer().trace(network))
 
 
-def check_call(network: fx.GraphModule, node: fx.Node, own: Activations) -> None:
-    """Refuse a call of which nothing is known, before any inputs are seen.
-
-    Raises:
-        ValueError: that, with its name.
-    """
-    module, name = module_of(network, node), name_of(node)
-    if module is not None:
-        if not isinstance(module, LAYERS) and dual_of_module(module, own) is None:
-            raise ValueError(f"{node.target}: {type(module).__name__} {NO_LIMIT}")
-    elif name:
-        layers = [each for each in node.args if isinstance(each, fx.Node)]
-        fits = {
-            **dict.fromkeys(ADDING, len(layers) == 2),
-            **dict.fromkeys(SCALING, len(layers) == 1 and len(node.args) == 2),
-            **dict.fromkeys(ROWS, node.args[-1] == -1 and len(node.args) == 3),
-            **dict.fromkeys(OTHERS, True),
-        }
-        if not fits.get(name, dual_of_function(None, name) is not None):
-            raise ValueError(f"{node.name}: {name} {NO_LIMIT}")
-    elif node.op == "get_attr" and isinstance(_attribute(network, node), nn.Parameter):
-        raise ValueError(f"{node.target}: a parameter by itself {NO_LIMIT}")
-
-
 def module_of(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     """The module that is called, if one is."""
     return network.get_submodule(str(node.target)) if node.op == "call_module" else None
@@ -161,8 +160,3 @@ def name_of(node: fx.Node) -> str:
     if node.op not in ("call_function", "call_method"):
         return ""
     return node.target if isinstance(node.target, str) else node.target.__name__
-
-
-def _attribute(network: fx.GraphModule, node: fx.Node) -> Any:
-    owner, _, key = str(node.target).rpartition(".")
-    return getattr(network.get_submodule(owner), key)

@@ -32,6 +32,10 @@ DEGREES = 200
 "Terms of the series."
 REACH, NODES = 13.0, 400
 "How many deviations the trapezoidal rule goes to each side, and its points."
+LARGEST = 50.0
+"Deviation of units; above 1, points are as many times more."
+TOLERATED = 0.02
+"Share of a kernel's diagonal that an off-diagonal entry may be wrong by."
 LEAST = 1e-150
 "In place of a variance of zero, of which the square root divides a covariance of zero."
 
@@ -111,24 +115,52 @@ def gaussian_unit(a: Entries, b: Entries, c: Entries) -> Dual:
 def by_series(phi: Callable[[Tensor], Tensor], a: Entries, b: Entries, c: Entries) -> Dual:
     """Of any activation, by its series; where rho is 1 or -1, by the integral itself.
 
-    Of an activation with a kink, or of large variances, to fewer digits; see `DEGREES`.
+    What is left of the series is at most rho^k times what is left at rho = 1, which the integral
+    tells. Of activations with a kink, and of large variances, that is more.
+
+    Raises:
+        ValueError: what is left is more than `TOLERATED` of the kernel's diagonal.
     """
     rho, _ = correlation(a, b, c)
-    z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64)
+    largest = max(1.0, *(v.detach().max().item() for v in (a, b))) ** 0.5
+    if largest > LARGEST:
+        raise ValueError(
+            f"expected units of a deviation of {LARGEST:.0f} at most before an activation without "
+            f"a closed form, got {largest:.3g}; try to normalise inputs, or a smaller sigma_w"
+        )
+    nodes = int(NODES * largest)
+    z = torch.linspace(-REACH, REACH, nodes, dtype=torch.float64)
     weights = torch.softmax(-z.square() / 2, 0)
-    polynomials = _hermite(z)
+    polynomials = _hermite(z) * weights
     ends = rho.abs() == 1
+    power = rho.detach().abs().where(~ends, 0.0) ** DEGREES
     found = []
-    of_a, of_b = (with_slope(phi, v.sqrt()[..., None] * z) for v in (a, b))
+    of_a, of_b = (with_slope(phi, v.clamp(min=LEAST).sqrt()[..., None] * z) for v in (a, b))
     for f, g in zip(of_a, of_b, strict=True):  # phi, and its slope
-        left, right = (((of * weights) @ polynomials.T).movedim(-1, 0) for of in (f, g))
+        left, right = ((of @ polynomials.T).movedim(-1, 0) for of in (f, g))
         total = torch.zeros_like(c)
         for c_a, c_b in zip(left.flip(0), right.flip(0), strict=True):
             total = total * rho + c_a * c_b
-        one, other = (of.expand(*c.shape, NODES)[ends] for of in (f, g))
+        _check_rest(power, *((of.square() @ weights, k) for of, k in ((f, left), (g, right))))
+        one, other = (of.expand(*c.shape, nodes)[ends] for of in (f, g))
         other = torch.where(rho[ends, None] > 0, other, other.flip(-1))
         found.append(total.masked_scatter(ends, (one * other) @ weights))
     return Dual(*found)
+
+
+@torch.no_grad()
+def _check_rest(power: Entries, *sides: tuple[Entries, Float64[Tensor, "k ..."]]) -> None:
+    """Refuse a series of which too much is left, of each side's mean square and coefficients."""
+    shares = [
+        ((whole - k.square().sum(0)) / whole.clamp(min=LEAST)).clamp(min=0) for whole, k in sides
+    ]
+    left = (power * (shares[0] * shares[1]).sqrt()).max().item()
+    if left > TOLERATED:
+        raise ValueError(
+            f"expected inputs and an activation of which the kernel can be resolved, got one of "
+            f"which {left:.1%} of the diagonal may be missing: large inputs, or a kink; try to "
+            f"normalise inputs, or a smaller sigma_w"
+        )
 
 
 def scale_of(phi: Callable[[Tensor], Tensor], dual: DualOf) -> DualOf:
@@ -176,6 +208,8 @@ def dual_of_module(module: nn.Module, own: tuple[type[nn.Module], ...] = ()) -> 
         module: it.
         own: classes whose modules act by unit, beside torch's.
     """
+    if isinstance(module, own):
+        return partial(by_series, module)
     if isinstance(module, nn.ReLU):
         return rectifier
     if isinstance(module, nn.LeakyReLU):
@@ -184,7 +218,7 @@ def dual_of_module(module: nn.Module, own: tuple[type[nn.Module], ...] = ()) -> 
         return identity
     if isinstance(module, nn.GELU) and module.approximate == "none":
         return gaussian_unit
-    return partial(by_series, module) if isinstance(module, (*SMOOTH, *own)) else None
+    return partial(by_series, module) if isinstance(module, SMOOTH) else None
 
 
 def dual_of_function(function: Any, name: str, *args: Any, **kwargs: Any) -> DualOf | None:

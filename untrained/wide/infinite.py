@@ -21,13 +21,14 @@ norms and attention: Hron et al., ICML 2020, https://arxiv.org/abs/2006.10540.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, fx, nn
 
+from untrained.settings import check_range
 from untrained.wide.calls import (
     ATTENTION,
     CONVOLUTIONS,
@@ -36,11 +37,11 @@ from untrained.wide.calls import (
     POOLING,
     POOLS,
     Reader,
-    check_call,
     module_of,
     name_of,
     traced_calls,
 )
+from untrained.wide.checks import check_network
 from untrained.wide.layers import WideLayers
 from untrained.wide.sketch import Sketches
 from untrained.wide.steps import Layer
@@ -99,6 +100,7 @@ class Infinite:
         Raises:
             ValueError: inputs that the network does not take.
         """
+        _check_batches(x1, x2)
         pairs = self._calls(lambda module: isinstance(module, (*POOLS, *ATTENTION)), MEETING)
         rules = WideLayers(self.sigma_w, self.sigma_b, pairs, self.draws, self.seed)
         exact = [x.double() if x.is_floating_point() else x for x in (x1, x2) if x is not None]
@@ -134,6 +136,8 @@ class Infinite:
         Raises:
             ValueError: as a call; attention.
         """
+        _check_batches(x, None)
+        check_range("count", count, 1)
         generator = torch.Generator().manual_seed(seed)
         rules = Sketches(self.sigma_w, self.sigma_b, count, generator)
         return WideFeatures(*self._run(rules, x, x))
@@ -148,7 +152,11 @@ class Infinite:
             shown = Layer(units, rules.inputs(*vectors, bool(axes)))
         reader = Reader(self.network, rules, self.activations)
         found = reader.run(shown)
-        if not isinstance(found, Layer) or found.units.axes:
+        if not isinstance(found, Layer):
+            raise ValueError(
+                f"expected one tensor of outputs, got one of type {type(found).__name__}"
+            )
+        if found.units.axes:
             raise ValueError("expected outputs without positions; flatten or average them first")
         return reader.steps.settled(found)
 
@@ -180,6 +188,20 @@ class Infinite:
         return any(
             kind(module_of(self.network, node)) or name_of(node) in names
             for node in self.network.graph.nodes
+        )
+
+
+def _check_batches(x1: Tensor, x2: Tensor | None) -> None:
+    for x in (x1, x2):
+        if x is not None and (len(x) == 0 or not x.isfinite().all()):
+            raise ValueError(
+                f"expected one example or more, of finite numbers, got {len(x)}"
+                f"{', with NaN or infinity' if len(x) else ''}"
+            )
+    if x2 is not None and (x1.shape[1:], x1.dtype) != (x2.shape[1:], x2.dtype):
+        raise ValueError(
+            f"expected x2 like x1, of shape (m, {', '.join(map(str, x1.shape[1:]))}) and type "
+            f"{x1.dtype}, got {tuple(x2.shape)} and {x2.dtype}"
         )
 
 
@@ -215,7 +237,8 @@ def infinite(
     other smooth ones by a series; what attention looks at has no closed form, and is drawn.
 
     Args:
-        network: whose windows, strides and biases are read off it.
+        network: whose windows, strides and biases are read off it. All parameters are trained,
+            frozen ones too.
         sigma_w: deviation of weights, times the root of their fan-in.
         sigma_b: deviation of biases; layers without have none.
         activations: classes of your own whose modules act by unit; they are taken by the series.
@@ -231,6 +254,15 @@ def infinite(
         >>> kernel(torch.eye(3)).nngp[0].round(decimals=3)  # 2/3 and 2/(3 pi)
         tensor([0.6670, 0.2120, 0.2120], dtype=torch.float64)
     """
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"expected a network as nn.Module, got one of type {type(network).__name__}"
+        )
+    if not all(isfinite(sigma) and sigma >= 0 for sigma in (sigma_w, sigma_b)):
+        raise ValueError(
+            f"expected deviations of 0 or more, got sigma_w={sigma_w!r}, sigma_b={sigma_b!r}"
+        )
+    check_range("draws", draws, 1)
     try:
         traced = traced_calls(network, activations)
     except Exception as error:  # of somebody else's code
@@ -239,8 +271,7 @@ def infinite(
             f"expected a network whose calls depend on no values, got one that torch.fx cannot "
             f"follow: {said}"
         ) from error
-    for node in traced.graph.nodes:
-        check_call(traced, node, activations)
+    check_network(traced, activations)
     return Infinite(traced, sigma_w, sigma_b, activations, draws, seed)
 
 

@@ -85,6 +85,11 @@ class Window(NamedTuple):
     def steps(self, which: int, length: int) -> list[slice]:
         """Along rows (0) or columns (1) of some padded length: where the window's places are."""
         size, stride, by = self.size[which], self.stride[which], self.dilation[which]
+        if length < by * (size - 1) + 1:
+            raise ValueError(
+                f"expected padded inputs no smaller than the window of a convolution, "
+                f"{by * (size - 1) + 1}, got {length}"
+            )
         last = (length - by * (size - 1) - 1) // stride * stride + 1
         return [slice(k, k + last, stride) for k in range(0, by * size, by)]
 

@@ -122,7 +122,8 @@ class Sketches:
 
     def pooled(self, layer: Sketched, pool: Callable[[Tensor], Tensor]) -> Sketched:
         """The same map of positions."""
-        return layer.mapped(lambda of: pool(of.movedim(-1, 1)).movedim(1, -1))
+        both = pool(torch.cat([layer.z, layer.t], -1).movedim(-1, 1)).movedim(1, -1)
+        return Sketched(*both.split([layer.z.shape[-1], layer.t.shape[-1]], -1))
 
     def averaged(self, layer: Sketched) -> Sketched:
         """The mean over positions."""

@@ -203,11 +203,13 @@ class Steps:
     ) -> Layer:
         """Its blocks, with torch's arguments."""
         for number, block in enumerate(module.layers):
-            assert isinstance(block, nn.TransformerEncoderLayer)
+            _check_type(block, nn.TransformerEncoderLayer, f"{name}.layers.{number}")
             layer = self.block(block, f"{name}.layers.{number}", layer, mask, src_key_padding_mask)
-        if isinstance(module.norm, nn.LayerNorm | nn.RMSNorm):
-            return self.normalised(module.norm, f"{name}.norm", layer)
-        return layer
+        if module.norm is None:
+            return layer
+        norm: Any = module.norm
+        _check_type(norm, nn.LayerNorm | nn.RMSNorm, f"{name}.norm")
+        return self.normalised(norm, f"{name}.norm", layer)
 
     def block(
         self,
@@ -223,6 +225,9 @@ class Steps:
         x <- x + part(norm(x)), or norm(x + part(x))
         """
 
+        for norm in ("norm1", "norm2"):
+            _check_type(getattr(module, norm), nn.LayerNorm | nn.RMSNorm, f"{name}.{norm}")
+
         def attention(x: Layer) -> Layer:
             own = f"{name}.self_attn"
             given = src_key_padding_mask, False, src_mask
@@ -230,8 +235,9 @@ class Steps:
 
         def perceptron(x: Layer) -> Layer:
             phi: Any = module.activation
-            called = phi.__name__ if callable(phi) and hasattr(phi, "__name__") else ""
-            dual = dual_of_function(phi, called) if called else dual_of_module(phi)
+            known = {F.relu: "relu", torch.relu: "relu", F.gelu: "gelu"}
+            dual = dual_of_module(phi) if isinstance(phi, nn.Module) else None
+            dual = dual_of_function(phi, known[phi]) if phi in known else dual
             x = self.dense(module.linear1, f"{name}.linear1", x)
             x = self.activated(phi, dual, f"{name}.activation", x)
             return self.dense(module.linear2, f"{name}.linear2", x)
@@ -243,3 +249,9 @@ class Steps:
             else:
                 layer = of(self.summed(name, layer, part(layer)))
         return layer
+
+
+def _check_type(module: Any, expected: Any, name: str) -> None:
+    if type(module) not in getattr(expected, "__args__", (expected,)):
+        names = " or ".join(each.__name__ for each in getattr(expected, "__args__", (expected,)))
+        raise ValueError(f"{name}: expected torch's own {names}, got {type(module).__name__}")
