@@ -565,7 +565,7 @@ OTHERS: dict[str, tuple[nn.Module, Tensor, str]] = {
     "rows of what": (
         Called(lambda x: x.view(12, -1), dense(2), dense()), SEQUENCES[:2], "try x.flatten",
     ),
-    "window": (nn.Sequential(nn.Conv2d(2, 4, 7), *GAP, dense()), IMAGES, "no smaller than the win"),
+    "window": (nn.Sequential(nn.Conv2d(2, 4, 7), *GAP, dense()), IMAGES, "no smaller than the"),
     "NaN": (nn.Sequential(dense(5)), X / 0, "of finite numbers, got 7, with NaN or infinity"),
     "none": (nn.Sequential(dense(5)), X[:0], "one example or more, of finite numbers, got 0$"),
     "pixels as words": (

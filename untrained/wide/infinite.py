@@ -129,7 +129,7 @@ class Infinite:
         and memory grow linearly with examples and positions. See `sketch`.
 
         Args:
-            x: as of a call; features have its precision.
+            x: as of a call; features have its precision, or float32 if that is less.
             count: numbers that stand for a layer.
             seed: of what is random.
 
@@ -140,6 +140,8 @@ class Infinite:
         check_range("count", count, 1)
         generator = torch.Generator().manual_seed(seed)
         rules = Sketches(self.sigma_w, self.sigma_b, count, generator)
+        if x.is_floating_point():
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
         return WideFeatures(*self._run(rules, x, x))
 
     def _run(self, rules: Any, x1: Tensor, x2: Tensor) -> Any:
