@@ -132,7 +132,7 @@ def searches(rows: pl.DataFrame) -> Figure:
         panel.set_xscale("log")
         panel.set_xlabel("seconds of work")
     figure.axes[0].set_ylim(85, 94.4)
-    figure.axes[0].set_ylabel("CIFAR-10 test accuracy of the selected architecture, %")
+    figure.axes[0].set_ylabel("CIFAR-10 test accuracy of the\nselected architecture, %")
     lines = figure.axes[0].get_legend_handles_labels()
     figure.axes[-1].legend(
         *lines, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
