@@ -299,6 +299,11 @@ def test_a_mixture_needs_traces() -> None:
         mixture(zero, zero, 0.5)
 
 
+def test_targets_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected finite targets, got NaN or infinity"):
+        regression(torch.eye(3), torch.tensor([[1.0], [torch.nan], [0.0]]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -336,8 +336,10 @@ def targets_of(labels: Tensor, classes: int | None) -> Float64[Tensor, "n k"]:
     """Y: that of class numbers, one more than the largest unless said, or as it is given.
 
     Raises:
-        ValueError: labels of another shape or type.
+        ValueError: labels of another shape or type, or that are not finite.
     """
+    if not labels.isfinite().all():
+        raise ValueError("expected finite targets, got NaN or infinity")
     if labels.ndim == 1 and not labels.is_floating_point():
         return centred_one_hot(labels, int(labels.max()) + 1 if classes is None else classes)
     if labels.ndim != 2 or (classes is not None and labels.shape[1] != classes):
