@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -209,9 +210,9 @@ def main(
             for k in (1, 2, 3) if case.empirical else (0,):
                 asked = f"{name}/{k}" if k else name
                 label = f"neural-tangents/{k}" if k else "neural-tangents"
-                others[label] = lambda asked=asked, side=side: side(asked)  # type: ignore[misc]
+                others[label] = partial(side, asked)
             if case.empirical:
-                others["torch.func"] = lambda case=case: timed(case.by_torch)  # type: ignore[misc]
+                others["torch.func"] = partial(timed, case.by_torch)
             entries += measured(name, case, others, turns)
     show(entries)
     if save is not None:

@@ -20,7 +20,8 @@ from untrained import nngp
 from untrained.analysis.validation import validate
 from untrained.images import load_images
 from untrained.images.probe import ProbeSpec, draw_probe
-from untrained.kernels.nngp import Statistics, nngp_blocks
+from untrained.kernels.drawn import Statistics
+from untrained.kernels.nngp import nngp_blocks
 
 ROW = "best cell C=16 N=1, B=64"
 

@@ -101,14 +101,17 @@ def between(act: Callable[[], nn.Module], hidden: int = 1) -> Callable[[int], nn
 
 
 def norm(width: int) -> nn.Module:
+    """LayerNorm as neural-tangents has it."""
     return nn.LayerNorm(width, eps=1e-12, elementwise_affine=False)
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, padding: int = 1) -> nn.Module:
+    """Over windows of three by three."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding)
 
 
 def block(width: int) -> nn.Module:
+    """A block of a transformer with sqrt(width) heads."""
     return nn.TransformerEncoderLayer(
         width, int(width**0.5), width, 0.0, nn.GELU(), batch_first=True, norm_first=True
     )

@@ -28,7 +28,8 @@ from untrained.analysis.blocks import Blocks
 from untrained.analysis.regression import regression
 from untrained.analysis.validation import validation_of
 from untrained.images import Images, Labelled, ProbeSpec, draw_probe, load_images
-from untrained.kernels.nngp import Statistics, drawn_features
+from untrained.kernels.drawn import Statistics
+from untrained.kernels.nngp import drawn_features
 from untrained.runs import RunConfig, load_record, run
 from untrained.runs.identity import digest
 from untrained.scores.size import MultiplyAdds

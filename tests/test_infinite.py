@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from zoo import Residual
 
 from untrained import draw_weights, infinite, ntk
 from untrained.networks import ntk_parametrisation
@@ -32,17 +33,6 @@ def dense(inputs: int = 4, outputs: int = 4) -> nn.Linear:
 
 def conv(size: int = 3, stride: int = 1, padding: int = 1, inputs: int = 4) -> nn.Conv2d:
     return nn.Conv2d(inputs, 4, size, stride, padding)
-
-
-class Residual(nn.Module):
-    """x + f(x)."""
-
-    def __init__(self, *layers: nn.Module):
-        super().__init__()
-        self.body = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
 
 
 class Called(nn.Module):

@@ -5,21 +5,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from zoo import Residual
 
 from untrained import infinite
 
 RELU, GAP = nn.ReLU(), (nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-class Residual(nn.Module):
-    """x + f(x)."""
-
-    def __init__(self, *layers: nn.Module):
-        super().__init__()
-        self.body = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
 
 
 def conv(inputs: int = 4, stride: int = 1) -> nn.Conv2d:

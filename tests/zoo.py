@@ -22,6 +22,17 @@ class Case(NamedTuple):
     make_inputs: Callable[[], Tensor]
 
 
+class Residual(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
 class Net(nn.Module):
     """Layers and parameters by name, and a function that says how they meet."""
 

@@ -69,8 +69,8 @@ class Influence:
 
     def _divergence(self, s: Float64[Tensor, "n m"]) -> Float64[Tensor, "n m"]:
         k = self.residual.shape[1]
-        surprise = self.residual.square().sum(1) / self.variance
-        return k / 2 * (-s - torch.log1p(-s)).clamp(min=0) + surprise[:, None] * s / 2
+        misfit = self.residual.square().sum(1) / self.variance
+        return k / 2 * (-s - torch.log1p(-s)).clamp(min=0) + misfit[:, None] * s / 2
 
 
 def influence_of_removing(

@@ -17,7 +17,8 @@ from untrained.analysis.blocks import Blocks
 from untrained.analysis.regression import RidgeChoice
 from untrained.analysis.validation import validate
 from untrained.images.probe import Probe, ProbeSpec
-from untrained.kernels.nngp import Statistics, nngp_blocks
+from untrained.kernels.drawn import Statistics
+from untrained.kernels.nngp import nngp_blocks
 from untrained.scores.score import Reading, View, ViewScore
 
 

@@ -36,6 +36,7 @@ from untrained.wide.calls import (
     MOVING,
     POOLING,
     POOLS,
+    Activations,
     Reader,
     module_of,
     name_of,
@@ -70,7 +71,9 @@ class WideFeatures(NamedTuple):
     """Of which the products are about the kernels of infinite width."""
 
     nngp: Float[Tensor, "n a"]
+    "z: z . z' is about the NNGP."
     ntk: Float[Tensor, "n b"]
+    "t: t . t' is about the NTK."
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,15 @@ class Infinite:
     network: fx.GraphModule
     "Its calls, one by one."
     sigma_w: float | int
+    "Weights are N(0, sigma_w^2 / fan-in),"
     sigma_b: float | int
-    activations: tuple[type[nn.Module], ...]
+    "and biases N(0, sigma_b^2)."
+    activations: Activations
+    "Classes whose modules are taken by the series."
     draws: int
+    "Of the scores of attention,"
     seed: int
+    "with this seed."
 
     def __call__(self, x1: Shown, x2: Others | None = None) -> Limit:
         """Both kernels between two batches, or of one with itself; with gradients to the inputs.
@@ -147,8 +155,8 @@ class Infinite:
     def _run(self, rules: Any, x1: Tensor, x2: Tensor) -> Any:
         """What comes out for two batches, by some rules."""
         shown: Any = x1, x2  # words
+        axes = self._axes(x1)
         if x1.is_floating_point():
-            axes = self._axes(x1)
             vectors = [_by_places(x, axes) for x in shown]
             units = Units(axes, count=vectors[0].shape[-1])
             shown = Layer(units, rules.inputs(*vectors, bool(axes)))
@@ -165,7 +173,9 @@ class Infinite:
     def _axes(self, x: Tensor) -> tuple[int, ...]:
         """Which axes of inputs are positions; of sequences 2 where a convolution comes first."""
         if not x.is_floating_point():
-            return (1,)  # words
+            if x.ndim != 2:
+                raise ValueError(f"expected words (n, t), got shape {tuple(x.shape)}")
+            return (1,)
         if x.ndim not in (2, 3, 4):
             raise ValueError(
                 f"expected vectors (n, d), sequences (n, t, c) or images (n, c, h, w), got shape "
@@ -225,7 +235,7 @@ def infinite(
     *,
     sigma_w: float | int = 2**0.5,
     sigma_b: float | int = 0.0,
-    activations: tuple[type[nn.Module], ...] = (),
+    activations: Activations = (),
     draws: int = 4000,
     seed: int = 0,
 ) -> Infinite:
