@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from untrained.memory import out_of_memory
 from untrained.wide.dual import dual_of_function, dual_of_module
 from untrained.wide.steps import Layer, Steps
 
@@ -42,12 +43,15 @@ class Reader(fx.Interpreter):
 
         Raises:
             ValueError: that.
+            MemoryError, RuntimeError: there is not enough memory, as torch says it.
         """
         try:
             return super().run_node(n)
-        except (ValueError, MemoryError):
+        except ValueError:
             raise
         except Exception as error:
+            if out_of_memory(error):
+                raise
             said = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(
                 f"{n.name}: expected a call as `untrained.infinite` knows it, got one that fails: "
