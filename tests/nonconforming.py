@@ -215,8 +215,11 @@ class MutatesAnywhere(NASBench201):
 
 
 class EnumeratesTwice(NASBench201):
+    """The hundredth after itself: however few there is time for, these are among them."""
+
     def enumerate(self) -> Iterator[NB201Architecture]:
-        return itertools.chain(super().enumerate(), itertools.islice(super().enumerate(), 1))
+        for number, architecture in enumerate(super().enumerate(), 1):
+            yield from [architecture] * (1 + (number == 100))
 
 
 class EnumeratesFew(NASBench201):
